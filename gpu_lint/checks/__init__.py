@@ -1,0 +1,28 @@
+"""Checks: pure functions from facts, policy and rulebook to findings.
+
+A rule's TOML names its check; several rules may share one, where one cause must yield one
+finding. Checks see neither files nor syntax trees.
+"""
+
+from __future__ import annotations
+
+from gpu_lint.checks.context import Check, Context, Found, is_entry_point
+from gpu_lint.checks.devices import check_device_counts, check_selectors
+from gpu_lint.checks.header import check_drift, check_missing
+from gpu_lint.checks.validation import check_validation, check_validators
+from gpu_lint.checks.writes import check_conflicts, check_settings
+
+__all__ = ["CHECKS", "ENGINE_CHECKS", "Check", "Context", "Found", "is_entry_point"]
+
+CHECKS: dict[str, Check] = {
+    "missing-settings": check_missing,
+    "settings": check_settings,
+    "conflicting-settings": check_conflicts,
+    "header-drift": check_drift,
+    "selectors": check_selectors,
+    "device-counts": check_device_counts,
+    "validation": check_validation,
+    "validators": check_validators,
+}
+ENGINE_CHECKS = frozenset({"syntax", "suppressions"})
+"""Checks that the engine makes itself: they are about the file and its comments."""

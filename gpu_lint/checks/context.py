@@ -1,0 +1,116 @@
+"""What every check is given: facts, policy, and what follows from the two for one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+from gpu_lint.facts.model import FileFacts, Reach, Written
+from gpu_lint.facts.values import constants
+from gpu_lint.findings import Applicability
+from gpu_lint.masks import read_mask
+from gpu_lint.policy import Policy
+from gpu_lint.remedies import Remedy
+from gpu_lint.rulebook import Rulebook, Severity
+from gpu_lint.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding before it has its rule's name and the edits of its fix."""
+
+    code: str
+    span: Span
+    message: str
+    note: str = ""
+    remedy: Remedy | None = None
+    applicability: Applicability = Applicability.SAFE
+    severity: Severity | None = None
+    """Where it differs from the rule's own."""
+
+
+Check: TypeAlias = "Callable[[Context], Iterator[Found]]"
+
+
+@dataclass(frozen=True)
+class Context:
+    """One file, as checks see it."""
+
+    facts: FileFacts
+    policy: Policy | None
+    rulebook: Rulebook
+    row: Callable[[int], int]
+    """Line number (from 1) of a byte offset, for messages."""
+    entry_point: bool
+    relevant: Callable[[tuple[str, ...]], bool]
+    """Whether the file matches a list of globs."""
+    mentioned_elsewhere: frozenset[str] = field(default_factory=frozenset)
+    """Names that other files of the run mention."""
+
+    @cached_property
+    def gpu_file(self) -> bool:
+        """The file imports a framework or selects a device."""
+        return bool(self.facts.framework_names or self.facts.selectors)
+
+    @cached_property
+    def uses_pytorch(self) -> bool:
+        names = self.facts.framework_names
+        return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in names)
+
+    def is_required(self, where: str | tuple[str, ...]) -> bool:
+        """Whether a ``required-in`` key applies to the file."""
+        if isinstance(where, tuple):
+            return self.relevant(where)
+        return {
+            "all": True,
+            "gpu-files": self.gpu_file,
+            "entry-points": self.entry_point,
+            "never": False,
+        }[where]
+
+    @cached_property
+    def header_required(self) -> bool:
+        return self.policy is not None and self.is_required(self.policy.header.required_in)
+
+    def wanted(self, variable: str) -> str | None:
+        """The value the header must give a variable in this file; None where it need not."""
+        if self.policy is None or not self.header_required:
+            return None
+        if variable == "PYTORCH_CUDA_ALLOC_CONF" and not self.uses_pytorch:
+            if self.policy.header.alloc_conf_in != "required-files":
+                return None
+        return self.policy.value(variable)
+
+    def visible_count(self, masks: tuple[Written, ...]) -> int | None:
+        """How many devices there are: the policy's, or those of a mask that surely holds."""
+        if self.policy is not None:
+            return len(self.policy.gpu.devices)
+        devices = self.mask_devices(masks)
+        return len(devices) if devices else None
+
+    def mask_devices(self, masks: tuple[Written, ...]) -> tuple[str, ...] | None:
+        """The devices of the mask in effect, where it is the same on every path."""
+        if self.policy is not None:
+            return self.policy.gpu.devices
+        found: set[tuple[str, ...]] = set()
+        for written in masks:
+            known = None if written.value is None or written.weak else constants(written.value)
+            if not known:
+                return None
+            for constant in known:
+                if not isinstance(constant.value, str) or read_mask(constant.value).fault:
+                    return None
+                found.add(read_mask(constant.value).devices)
+        return found.pop() if len(found) == 1 else None
+
+
+def is_entry_point(facts: FileFacts, configured: bool) -> bool:
+    """Whether a file is started as a program: by a main guard, by name, or by what it does."""
+    return (
+        configured
+        or facts.layout.guard is not None
+        or facts.module_freeze is not None
+        or any(selector.reach is Reach.MODULE for selector in facts.selectors)
+    )

@@ -1,0 +1,97 @@
+"""Device selectors and device counts that the mask makes impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gpu_lint.checks.context import Context, Found
+from gpu_lint.facts.model import CountTest, Selector, Shape
+from gpu_lint.findings import Applicability
+from gpu_lint.remedies import Remedy, Renumber
+
+_INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
+_TESTS: dict[str, Callable[[int, int], bool]] = {
+    "<": lambda count, number: count < number,
+    "<=": lambda count, number: count <= number,
+    ">": lambda count, number: count > number,
+    ">=": lambda count, number: count >= number,
+    "==": lambda count, number: count == number,
+    "!=": lambda count, number: count != number,
+}
+
+
+def check_selectors(context: Context) -> Iterator[Found]:
+    """GPU201 and GPU204: devices that do not exist under the mask in effect."""
+    reported = set()
+    for selector in context.facts.selectors:
+        devices = context.mask_devices(selector.masks)
+        if not devices or selector.needs > len(devices):
+            continue
+        visible = _visible(devices)
+        if selector.shape is Shape.ONE:
+            for found in _one(selector, devices, visible, context):
+                if found.span not in reported:
+                    reported.add(found.span)
+                    yield found
+        elif selector.count > len(devices) or any(
+            index.number >= len(devices) for index in selector.indices
+        ):
+            message = f"{selector.api}: {selector.count} devices are asked for, {visible}"
+            yield Found("GPU204", selector.span, message, _INDEX_NOTE)
+
+
+def _visible(devices: tuple[str, ...]) -> str:
+    mask = ",".join(devices)
+    if len(devices) == 1:
+        return f"but the mask {mask!r} shows one, whose index is 0"
+    return f"but the mask {mask!r} shows {len(devices)}, with the indices 0 to {len(devices) - 1}"
+
+
+def _one(
+    selector: Selector, devices: tuple[str, ...], visible: str, context: Context
+) -> Iterator[Found]:
+    for index in selector.indices:
+        if index.number < len(devices):
+            continue
+        span = index.span or selector.span
+        direct = index.span is not None and index.span in selector.span
+        remedy: Remedy | None = None
+        safety = Applicability.UNSAFE
+        if index.span is not None and len(devices) == 1:
+            remedy = Renumber(index.span, 0)
+            text = f"cuda:{index.number}"
+            if direct and text not in context.facts.compared:
+                safety = Applicability.SAFE
+            elif index.span.end - index.span.start > 4 and text not in context.facts.compared:
+                safety = Applicability.SAFE
+        elif index.span is not None and str(index.number) in devices:
+            remedy = Renumber(index.span, devices.index(str(index.number)))
+        message = f"{selector.api}: there is no device {index.number}, {visible}"
+        yield Found("GPU201", span, message, _INDEX_NOTE, remedy, safety)
+
+
+def check_device_counts(context: Context) -> Iterator[Found]:
+    """GPU203: a comparison with device_count() that the mask decides, for the worse."""
+    for test in context.facts.count_tests:
+        count = context.visible_count(test.masks)
+        decided = None if count is None else _decided(test, count)
+        if decided is None:
+            continue
+        outcome = test.if_true if decided else test.if_false
+        if outcome is not None:
+            verdict = "always true" if decided else "never true"
+            message = (
+                f"device_count() is at most {count} under the mask, so this is {verdict}: "
+                f"the program {outcome.value}"
+            )
+            note = "measured: cuda-facts section 1 (device_count() counts visible devices)"
+            yield Found("GPU203", test.span, message, note)
+
+
+def _decided(test: CountTest, most: int) -> bool | None:
+    """The outcome of a test for every count from 0 to ``most``, if it is the same."""
+    compare = _TESTS.get(test.operator)
+    if compare is None:
+        return None
+    outcomes = {compare(count, test.number) for count in range(most + 1)}
+    return outcomes.pop() if len(outcomes) == 1 else None

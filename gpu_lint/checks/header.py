@@ -1,0 +1,79 @@
+"""The mandatory header: variables that are missing, and blocks of ours that were changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.writes import judge
+from gpu_lint.facts.layout import header_anchor
+from gpu_lint.facts.markers import HEADER, VALIDATOR
+from gpu_lint.facts.model import Written
+from gpu_lint.policy import HEADER_VARIABLES
+from gpu_lint.remedies import RewriteBlock, WriteHeader
+from gpu_lint.source import Span
+from gpu_lint.templates import render_header, render_validator, same_block
+
+_MISSING = dict(zip(HEADER_VARIABLES, ("GPU103", "GPU101", "GPU105"), strict=True))
+
+
+def check_missing(context: Context) -> Iterator[Found]:
+    """GPU101, 103, 105: a header variable that is not surely set before the first use."""
+    judgements = judge(context)
+    for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF"):
+        wanted = context.wanted(variable)
+        if wanted is None or _is_set(context, variable):
+            continue
+        explained = any(
+            judgement.variable == variable
+            and (
+                judgement.place is not None
+                or (judgement.value is not None and judgement.value.code == "GPU114")
+            )
+            for judgement in judgements
+        )
+        if explained:
+            continue
+        use = context.facts.first_use
+        before = f" before `{use.text}`" if use else ""
+        message = f"{variable} is not set{before}; the policy demands {wanted!r}"
+        yield Found(_MISSING[variable], _place(context), message, "", WriteHeader())
+
+
+def _is_set(context: Context, variable: str) -> bool:
+    names = [variable]
+    if variable == "PYTORCH_CUDA_ALLOC_CONF":
+        names.append("PYTORCH_ALLOC_CONF")
+    return any(all(_counts(written) for written in context.facts.holds(name)) for name in names)
+
+
+def _counts(written: Written) -> bool:
+    return written.value is not None and not written.weak
+
+
+def _place(context: Context) -> Span:
+    anchor = header_anchor(context.facts.layout)
+    for statement in context.facts.layout.statements:
+        if statement.start == anchor:
+            return statement
+    return Span(anchor, anchor)
+
+
+def check_drift(context: Context) -> Iterator[Found]:
+    """GPU113: a managed block that is no longer what the policy's template says."""
+    if context.policy is None:
+        return
+    if any(f for judgement in judge(context) for f in (judgement.value, judgement.place)):
+        return
+    if any(True for _ in check_missing(context)):
+        return
+    for block in context.facts.blocks:
+        wanted = ""
+        if block.kind == HEADER and context.header_required:
+            alloc = context.wanted("PYTORCH_CUDA_ALLOC_CONF") is not None
+            wanted = render_header(context.policy, context.rulebook, alloc)
+        elif block.kind == VALIDATOR:
+            wanted = render_validator(context.policy, context.rulebook, context.uses_pytorch)
+        if wanted and not same_block(block.text, wanted):
+            message = f"the managed {block.kind} block is not what the policy's template says"
+            yield Found("GPU113", block.span, message, "", RewriteBlock(block.kind))

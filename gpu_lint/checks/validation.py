@@ -1,0 +1,126 @@
+"""Validators: functions that refuse to run on the wrong GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from gpu_lint.checks.context import Context, Found
+from gpu_lint.facts.layout import header_anchor
+from gpu_lint.facts.markers import VALIDATOR
+from gpu_lint.facts.model import FunctionFacts, Reach
+from gpu_lint.findings import Applicability
+from gpu_lint.masks import same_mask
+from gpu_lint.policy import Policy
+from gpu_lint.remedies import CallValidator, CompleteValidator, InsertValidator, RewriteBlock
+from gpu_lint.source import Span
+
+_COUNT_NOTE = "cuda-facts section 1: device_count() can lie; only name, UUID or memory tell"
+
+
+def check_validation(context: Context) -> Iterator[Found]:
+    """GPU301 and GPU302: no validator, or one that does not run."""
+    policy = context.policy
+    if policy is None or not context.is_required(policy.validation.required_in):
+        return
+    guard = context.facts.layout.guard
+    safety = Applicability.SAFE if guard is not None else Applicability.UNSAFE
+    if guard is not None:
+        place = Span(guard.span.start, guard.first.start)
+    else:
+        anchor = header_anchor(context.facts.layout)
+        place = Span(anchor, anchor)
+    called = {call.name for call in context.facts.calls if call.reach > Reach.UNCALLED}
+    defined = [function for function in context.facts.functions if counts(function.name, policy)]
+    imported = sorted(n for n in context.facts.imported_functions if counts(n, policy))
+    names = [function.name for function in defined] + imported
+    if not names:
+        message = "this entry point never checks which GPU it runs on"
+        yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(), safety)
+    elif not called.intersection(names):
+        span = defined[0].span if defined else place
+        message = f"{names[0]}() is here, but nothing calls it"
+        yield Found("GPU302", span, message, "", CallValidator(names[0]), safety)
+
+
+def check_validators(context: Context) -> Iterator[Found]:
+    """GPU303 and GPU304: a validator that leaves a control out, or lets a failure pass."""
+    policy = context.policy
+    if policy is None:
+        return
+    managed = [block.span for block in context.facts.blocks if block.kind == VALIDATOR]
+    for function in context.facts.functions:
+        if not counts(function.name, policy):
+            continue
+        head = Span(function.span.start, function.body.start)
+        if missing := missing_controls(function, policy):
+            message = f"{function.name}() does not check {_listed(missing)}"
+            ours = any(function.span in span for span in managed)
+            remedy = RewriteBlock(VALIDATOR) if ours else CompleteValidator(function.name, missing)
+            yield Found("GPU303", head, message, _COUNT_NOTE, remedy)
+        if reason := _fails_open(function, context):
+            yield Found("GPU304", head, f"{function.name}() {reason}")
+
+
+def counts(name: str, policy: Policy) -> bool:
+    """Whether a function of this name is a validator."""
+    validation = policy.validation
+    return name == validation.function or any(
+        fnmatchcase(name, pattern) for pattern in validation.functions
+    )
+
+
+def missing_controls(function: FunctionFacts, policy: Policy) -> tuple[str, ...]:
+    """The controls of the policy that a validator does not check."""
+    missing = []
+    for variable in ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES"):
+        wanted = policy.value(variable)
+        if wanted is not None and not any(
+            name == variable and (text == wanted or _masks(variable, text, wanted))
+            for name, text in function.environment
+        ):
+            missing.append(variable)
+    if not function.checks_availability:
+        missing.append("availability")
+    if policy.gpu.name is not None and not any(
+        _names(text, policy.gpu.name) for text in function.strings
+    ):
+        missing.append("name")
+    if policy.gpu.min_memory_gib is not None and not function.checks_memory:
+        missing.append("memory")
+    return tuple(missing)
+
+
+def _masks(variable: str, text: str, wanted: str) -> bool:
+    return variable == "CUDA_VISIBLE_DEVICES" and same_mask(text, wanted)
+
+
+def _names(text: str, name: str) -> bool:
+    text, name = text.strip().lower(), name.lower()
+    return len(text) >= 3 and (name in text or text in name)
+
+
+_WORDS = {
+    "CUDA_DEVICE_ORDER": "CUDA_DEVICE_ORDER",
+    "CUDA_VISIBLE_DEVICES": "CUDA_VISIBLE_DEVICES",
+    "availability": "that CUDA is available",
+    "name": "the name of device 0",
+    "memory": "the memory of device 0",
+}
+
+
+def _listed(controls: tuple[str, ...]) -> str:
+    words = [_WORDS[control] for control in controls]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _fails_open(function: FunctionFacts, context: Context) -> str:
+    if function.swallows:
+        return "catches its own failure and goes on"
+    if function.fails == "prints":
+        return "only prints when a check fails; the program goes on"
+    if function.fails == "returns":
+        calls = [call for call in context.facts.calls if call.name == function.name]
+        if calls and all(call.ignored for call in calls):
+            return "returns False when a check fails, and its callers ignore that"
+    return ""

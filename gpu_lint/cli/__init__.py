@@ -1,0 +1,62 @@
+"""The command line. It parses options, calls the engine and prints; nothing else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gpu_lint import __version__
+from gpu_lint.errors import GpuLintError
+
+_COMMANDS = {
+    "check": ("gpu_lint.cli.check", "check"),
+    "fix": ("gpu_lint.cli.fix", "fix"),
+    "init": ("gpu_lint.cli.init", "init"),
+    "rule": ("gpu_lint.cli.rule", "rule"),
+    "config": ("gpu_lint.cli.config", "config"),
+}
+
+
+class _Group(click.Group):
+    """Imports a command's module when it is called, so that starting up stays cheap."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        from importlib import import_module
+
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and end with the exit status: 0 clean, 1 findings, 2 the call or the tool failed."""
+        kwargs["standalone_mode"] = False
+        try:
+            status = super().main(*args, **kwargs)
+        except click.exceptions.Exit as leaving:
+            status = leaving.exit_code
+        except click.ClickException as error:
+            error.show()
+            status = 2
+        except GpuLintError as error:
+            click.echo(f"gpu-lint: {error}", err=True)
+            status = 2
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
+            status = 2
+        except BrokenPipeError:
+            sys.stderr.close()
+            status = 2
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="gpu-lint")
+def main() -> None:
+    """Tell which GPU a Python program will really use, and rewrite it to the one you demand."""

@@ -1,0 +1,97 @@
+"""``gpu-lint fix``: rewrite files to the policy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gpu_lint.cli.options import (
+    Options,
+    exit_status,
+    finder_for,
+    lint_options,
+    run_engine,
+    show_findings,
+    stdin_source,
+    wants_color,
+)
+from gpu_lint.engine import Engine, FixedFile
+from gpu_lint.errors import ConfigError, SourceError
+from gpu_lint.reports import printable, shown_path
+from gpu_lint.reports.summary import diff, migration_rows
+from gpu_lint.rulebook import Rulebook, load_rulebook
+
+
+@click.command()
+@click.option("--diff", "show_diff", is_flag=True, help="Print what would change, change nothing.")
+@click.option("--unsafe-fixes", is_flag=True, help="Apply fixes that may change more than the GPU.")
+@lint_options
+def fix(options: Options, show_diff: bool, unsafe_fixes: bool) -> int:
+    """Apply safe fixes; what remains is reported. `-` reads standard input, prints the result."""
+    rulebook = load_rulebook()
+    finder = finder_for(options, rulebook)
+    source = stdin_source(options)
+    if source is not None:
+        try:
+            fixed = Engine(finder).fix_source(source, unsafe=unsafe_fixes)
+        except SourceError as error:
+            raise ConfigError(f"{source.path} {error}") from error
+        if show_diff:
+            _print_diff([fixed])
+        else:
+            stream = sys.stdout.buffer
+            stream.write(fixed.after.source.data)
+            stream.flush()
+        return exit_status(options, [fixed.after], False, finder)
+    run = run_engine(
+        options,
+        finder,
+        lambda engine, files: engine.fix(files, unsafe=unsafe_fixes, write=not show_diff),
+    )
+    if show_diff:
+        _print_diff(run.fixed)
+    else:
+        show_findings(options, run.files, rulebook)
+    _show_dropped(run.fixed)
+    if not options.quiet and any(file.before.findings for file in run.fixed):
+        _show_table(run.fixed, rulebook, show_diff)
+    status = exit_status(options, run.files, bool(run.troubles), finder)
+    if show_diff and status == 0 and any(file.changed for file in run.fixed):
+        return 0 if options.exit_zero else 1
+    return status
+
+
+def _print_diff(fixed: list[FixedFile]) -> None:
+    stream = sys.stdout.buffer
+    for file in fixed:
+        if file.changed:
+            stream.write(diff(file, Path.cwd()).encode(file.after.source.encoding))
+    stream.flush()
+
+
+def _show_dropped(fixed: list[FixedFile]) -> None:
+    for file in fixed:
+        path = printable(shown_path(file.before.path, Path.cwd()))
+        for why in file.dropped:
+            click.echo(f"gpu-lint: {path}: a fix was not applied ({why})", err=True)
+
+
+def _show_table(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    color = wants_color(sys.stderr)
+    console = Console(
+        stderr=True, no_color=not color, highlight=False, width=None if color else 100
+    )
+    table = Table(title="What would change" if dry else "Migration", title_justify="left")
+    for number, heading in enumerate(("code", "rule", "files", "before", "fixed", "left")):
+        table.add_column(heading, justify="left" if number < 2 else "right")
+    rows = migration_rows(fixed, rulebook)
+    for row in rows[:-1]:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*rows[-1])
+    console.print(table)

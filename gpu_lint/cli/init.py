@@ -1,0 +1,115 @@
+"""``gpu-lint init``: write a policy to start from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gpu_lint.errors import ConfigError
+from gpu_lint.masks import DEVICE_ORDERS
+from gpu_lint.policy import WHERE
+from gpu_lint.rulebook import load_rulebook
+from gpu_lint.settings import FILE_NAME, load_settings
+from gpu_lint.templates import python_string
+
+_TEMPLATE = """\
+# gpu-lint: which GPU this project uses. `gpu-lint config` shows every key and its origin.
+
+# Files to leave out, as in .gitignore.
+exclude = []
+
+[gpu]
+# CUDA_VISIBLE_DEVICES: a physical index in the order below, a list ("0,1"), or "GPU-<uuid>".
+visible-devices = {visible_devices}
+# CUDA_DEVICE_ORDER: with PCI_BUS_ID an index means what nvidia-smi shows.
+device-order = {device_order}
+{name}{memory}{alloc}{forbidden}
+[header]
+# Where the variables must be set before anything imports a GPU framework:
+# "all", "gpu-files", "entry-points", "never", or a list of globs.
+required-in = {required_in}
+
+[validation]
+# Where a function must check the GPU before it is used.
+required-in = "entry-points"
+function = "validate_gpu"
+"""
+
+
+@click.command()
+@click.option("--visible-devices", metavar="MASK", help="CUDA_VISIBLE_DEVICES, such as 1 or 0,1.")
+@click.option("--device-order", type=click.Choice(DEVICE_ORDERS), default="PCI_BUS_ID")
+@click.option("--name", help="What the GPU's name must contain, such as 'RTX 3090'.")
+@click.option("--min-memory-gib", type=float, help="The least memory, in GiB.")
+@click.option("--alloc-conf", help="PYTORCH_CUDA_ALLOC_CONF.")
+@click.option("--forbidden", multiple=True, help="Name of a GPU that must not be used.")
+@click.option("--required-in", type=click.Choice(WHERE), default="entry-points")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def init(
+    visible_devices: str | None,
+    device_order: str,
+    name: str | None,
+    min_memory_gib: float | None,
+    alloc_conf: str | None,
+    forbidden: tuple[str, ...],
+    required_in: str,
+    force: bool,
+) -> int:
+    """Write a commented gpu-lint.toml; on a terminal, ask for what no option gives."""
+    path = Path(FILE_NAME)
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists; edit it, or pass --force to replace it")
+    if visible_devices is None:
+        if not sys.stdin.isatty():
+            raise ConfigError("init: pass --visible-devices (there is no terminal to ask on)")
+        visible_devices = click.prompt(
+            "Physical index (as nvidia-smi lists it), list or UUID of the GPU to use", err=True
+        )
+        if name is None:
+            name = click.prompt("Part of its name to insist on", default="", err=True)
+
+    def line(key: str, value: str | None, comment: str) -> str:
+        return f"# {comment}\n{key} = {value}\n" if value else f"# {comment}\n# {key} = …\n"
+
+    text = _TEMPLATE.format(
+        visible_devices=python_string(visible_devices or ""),
+        device_order=python_string(device_order),
+        name=line(
+            "name", python_string(name) if name else None, "What device 0's name must contain."
+        ),
+        memory=line(
+            "min-memory-gib", f"{min_memory_gib:g}" if min_memory_gib else None, "Its least memory."
+        ),
+        alloc=line(
+            "alloc-conf",
+            python_string(alloc_conf) if alloc_conf else None,
+            "PYTORCH_CUDA_ALLOC_CONF.",
+        ),
+        forbidden=line(
+            "forbidden",
+            "[" + ", ".join(map(python_string, forbidden)) + "]" if forbidden else None,
+            "GPUs that must not be used.",
+        ),
+        required_in=python_string(required_in),
+    )
+    _write_checked(path, text)
+    click.echo(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on", err=True)
+    return 0
+
+
+def _write_checked(path: Path, text: str) -> None:
+    """Write the policy only if it is one that ``check`` would accept."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        try:
+            load_settings(draft, load_rulebook())
+        except ConfigError as error:
+            raise ConfigError(f"init: {str(error).partition(': ')[2]}") from error
+        draft.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)

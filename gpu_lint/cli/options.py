@@ -1,0 +1,261 @@
+"""What ``check`` and ``fix`` share: options, the files they name, the output they make."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gpu_lint.discovery import Trouble, discover
+from gpu_lint.engine import Engine, FileFindings, Run
+from gpu_lint.errors import ConfigError, SourceError
+from gpu_lint.reports import FORMATS, ReportOptions, printable, render, shown_path
+from gpu_lint.reports.summary import count_line, statistics
+from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
+from gpu_lint.settings import SettingsFinder, parse_config_option
+from gpu_lint.source import Source, decode_source
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one call, as given."""
+
+    paths: tuple[Path, ...]
+    config: tuple[str, ...]
+    isolated: bool
+    select: tuple[str, ...]
+    extend_select: tuple[str, ...]
+    ignore: tuple[str, ...]
+    force_exclude: bool
+    fail_on: str | None
+    exit_zero: bool
+    output_format: str
+    output_file: Path | None
+    show_statistics: bool
+    stdin_filename: Path | None
+    quiet: bool
+
+
+def lint_options(command: _F) -> _F:
+    """Add the shared options to a command; it receives one :class:`Options`."""
+
+    def wrapped(
+        paths: tuple[Path, ...],
+        config: tuple[str, ...],
+        isolated: bool,
+        select: tuple[str, ...],
+        extend_select: tuple[str, ...],
+        ignore: tuple[str, ...],
+        force_exclude: bool,
+        fail_on: str | None,
+        exit_zero: bool,
+        output_format: str,
+        output_file: Path | None,
+        show_statistics: bool,
+        stdin_filename: Path | None,
+        quiet: bool,
+        **rest: Any,
+    ) -> Any:
+        return command(
+            Options(
+                paths,
+                config,
+                isolated,
+                select,
+                extend_select,
+                ignore,
+                force_exclude,
+                fail_on,
+                exit_zero,
+                output_format,
+                output_file,
+                show_statistics,
+                stdin_filename,
+                quiet,
+            ),
+            **rest,
+        )
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+    path = click.Path(path_type=Path)
+    for add in reversed(
+        (
+            click.argument("paths", nargs=-1, type=path),
+            click.option(
+                "--config",
+                multiple=True,
+                metavar="KEY=VALUE|FILE",
+                help="Set a key of the configuration, or name the file to use instead of any other.",
+            ),
+            click.option("--isolated", is_flag=True, help="Read no configuration file."),
+            click.option("--select", multiple=True, metavar="CODES", help="Rules to run."),
+            click.option("--extend-select", multiple=True, metavar="CODES", help="More rules."),
+            click.option("--ignore", multiple=True, metavar="CODES", help="Rules not to run."),
+            click.option(
+                "--force-exclude", is_flag=True, help="Exclude even files that are named."
+            ),
+            click.option(
+                "--fail-on",
+                type=click.Choice(["error", "warning"]),
+                help="The least severity that makes the exit status 1.",
+            ),
+            click.option("--exit-zero", is_flag=True, help="End with 0 even with findings."),
+            click.option(
+                "--output-format", type=click.Choice(FORMATS), default="full", show_default=True
+            ),
+            click.option("--output-file", "-o", type=path, help="Write the report to a file."),
+            click.option("--statistics", "show_statistics", is_flag=True, help="Count per rule."),
+            click.option("--stdin-filename", type=path, help="Name for the source read from `-`."),
+            click.option("--quiet", "-q", is_flag=True, help="Print findings and errors only."),
+        )
+    ):
+        wrapped = add(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
+    """The settings finder that the options ask for. Raises :class:`ConfigError`."""
+    file: Path | None = None
+    keys: dict[str, Any] = {}
+    for text in options.config:
+        name = text.partition("=")[0]
+        if (
+            "=" in text
+            and not Path(text).exists()
+            and name.replace(".", "").replace("-", "").isalnum()
+        ):
+            keys.update(parse_config_option(text, rulebook))
+        elif Path(text).is_file():
+            file = Path(text)
+        else:
+            raise ConfigError(f"--config {text}: is neither KEY=VALUE nor a file")
+    if options.isolated and file is not None:
+        raise ConfigError("--isolated reads no configuration file, but --config names one")
+    chosen: dict[str, Any] = {}
+    for key, values in (
+        ("select", options.select),
+        ("extend-select", options.extend_select),
+        ("ignore", options.ignore),
+    ):
+        codes = [code.strip() for value in values for code in value.split(",") if code.strip()]
+        for code in codes:
+            if not rulebook.matching(code):
+                raise ConfigError(f"--{key}: there is no rule {code!r}; `gpu-lint rule` lists them")
+        if codes:
+            chosen[key] = codes
+    return SettingsFinder(
+        rulebook,
+        config_file=file,
+        config_keys=keys,
+        options=chosen,
+        isolated=options.isolated,
+    )
+
+
+def stdin_source(options: Options) -> Source | None:
+    """The source on standard input, where ``-`` asks for it. Raises :class:`ConfigError`."""
+    if Path("-") not in options.paths:
+        return None
+    if len(options.paths) > 1:
+        raise ConfigError("`-` stands alone: it is standard input")
+    name = options.stdin_filename or Path("stdin.py")
+    data = sys.stdin.buffer.read()
+    try:
+        return decode_source(name, data)
+    except SourceError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def run_engine(
+    options: Options, finder: SettingsFinder, work: Callable[[Engine, list[Path]], Run]
+) -> Run:
+    """Discover the files, run the engine over them with a progress bar, report trouble."""
+    discovered = discover(
+        options.paths or (Path("."),), finder, force_exclude=options.force_exclude
+    )
+    with _progress(len(discovered.files), options.quiet) as advance:
+        run = work(Engine(finder, advance), discovered.files)
+    run.troubles = discovered.troubles + run.troubles
+    show_troubles(run.troubles)
+    if not discovered.files and not discovered.troubles:
+        click.echo("gpu-lint: no Python files found under the given paths", err=True)
+    return run
+
+
+@contextmanager
+def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, and nothing anywhere else."""
+    if quiet or total < 20 or not sys.stderr.isatty() or os.environ.get("CI"):
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Reading", total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def show_troubles(troubles: list[Trouble]) -> None:
+    """One line per path that could not be dealt with."""
+    for trouble in troubles:
+        path = printable(shown_path(trouble.path, Path.cwd()))
+        click.echo(f"gpu-lint: {path} {printable(trouble.message)}", err=True)
+
+
+def show_findings(options: Options, results: list[FileFindings], rulebook: Rulebook) -> None:
+    """Print the report where the options want it."""
+    color = options.output_file is None and wants_color(sys.stdout)
+    report_options = ReportOptions(rulebook, Path.cwd(), color)
+    if options.show_statistics and options.output_format in ("full", "concise"):
+        text = statistics(results, rulebook)
+    else:
+        text = render(options.output_format, results, report_options)
+    if options.output_file is not None:
+        try:
+            options.output_file.write_text(text, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise ConfigError(f"--output-file {options.output_file}: {error.strerror}") from error
+    elif text:
+        stream = sys.stdout.buffer
+        stream.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+        stream.flush()
+    if not options.quiet:
+        click.echo(count_line(results), err=True)
+
+
+def wants_color(stream: Any) -> bool:
+    """Colour on a terminal only; ``NO_COLOR`` and ``FORCE_COLOR`` decide before that."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or bool(stream.isatty())
+
+
+def exit_status(
+    options: Options, results: list[FileFindings], troubled: bool, finder: SettingsFinder
+) -> int:
+    """0 clean, 1 findings, 2 something could not be checked; 2 beats 1."""
+    if troubled:
+        return 2
+    if options.exit_zero:
+        return 0
+    for result in results:
+        fail_on = options.fail_on or finder.for_file(result.path).get("fail-on")
+        for finding in result.findings:
+            if finding.severity is Severity.ERROR or fail_on == "warning":
+                return 1
+    return 0
+
+
+def rulebook() -> Rulebook:
+    """The rulebook that commands use."""
+    return load_rulebook()

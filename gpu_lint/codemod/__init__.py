@@ -1,0 +1,102 @@
+"""The codemod: turns the remedy that a check names into edits on the source.
+
+Edits are byte splices; a file is never rendered anew from its tree. Every function here
+returns None where it cannot make the change without touching anything else.
+"""
+
+from __future__ import annotations
+
+from gpu_lint.checks.context import Context, Found
+from gpu_lint.codemod.header import write_header
+from gpu_lint.codemod.literals import (
+    assign_plainly,
+    move_settings,
+    renumber,
+    replace_literal,
+)
+from gpu_lint.codemod.validator import (
+    call_validator,
+    complete_validator,
+    insert_validator,
+    rewrite_validator,
+)
+from gpu_lint.facts.markers import HEADER
+from gpu_lint.facts.model import FileFacts
+from gpu_lint.findings import Edit, Fix
+from gpu_lint.remedies import (
+    AssignPlainly,
+    CallValidator,
+    CompleteValidator,
+    DeleteComment,
+    InsertValidator,
+    MoveSettings,
+    Remedy,
+    Renumber,
+    ReplaceLiteral,
+    RewriteBlock,
+    WriteHeader,
+)
+from gpu_lint.source import Source
+
+__all__ = ["fix_for"]
+
+
+def fix_for(found: Found, source: Source, facts: FileFacts, context: Context) -> Fix | None:
+    """The fix of a finding, or None where it has no remedy or none can be made safely."""
+    if found.remedy is None:
+        return None
+    edits = _edits(found.remedy, source, facts, context)
+    if not edits:
+        return None
+    message = _describe(found.remedy, context)
+    return Fix(message, found.applicability, tuple(sorted(set(edits))))
+
+
+def _edits(remedy: Remedy, source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
+    match remedy:
+        case WriteHeader():
+            return write_header(source, facts, context)
+        case RewriteBlock(kind):
+            rewrite = write_header if kind == HEADER else rewrite_validator
+            return rewrite(source, facts, context)
+        case MoveSettings():
+            return move_settings(source, facts, remedy)
+        case ReplaceLiteral():
+            return replace_literal(source, remedy)
+        case Renumber():
+            return renumber(source, remedy)
+        case AssignPlainly():
+            return assign_plainly(source, facts, remedy)
+        case InsertValidator():
+            return insert_validator(source, facts, context)
+        case CallValidator(name):
+            return call_validator(source, facts, context, name)
+        case CompleteValidator(name, missing):
+            return complete_validator(source, facts, context, name, missing)
+        case DeleteComment(span, replacement):
+            return [Edit(span, replacement)]
+
+
+def _describe(remedy: Remedy, context: Context) -> str:
+    match remedy:
+        case WriteHeader():
+            return "write the policy's header before the first import that can reach CUDA"
+        case RewriteBlock(kind):
+            return f"write the {kind} block anew"
+        case MoveSettings():
+            return "move the setting before the first import"
+        case ReplaceLiteral(_, value):
+            return f"write {value!r}"
+        case Renumber(_, index):
+            return f"use device {index}"
+        case AssignPlainly():
+            return "assign to os.environ"
+        case InsertValidator():
+            name = context.policy.validation.function if context.policy else "the validator"
+            return f"add {name}() and call it first"
+        case CallValidator(name):
+            return f"call {name}() first"
+        case CompleteValidator():
+            return "add the missing checks"
+        case DeleteComment():
+            return "remove what suppresses nothing"

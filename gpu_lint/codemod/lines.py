@@ -1,0 +1,72 @@
+"""Whole lines of a source: what must be known to take some away or put some in."""
+
+from __future__ import annotations
+
+from gpu_lint.facts.program import Comment
+from gpu_lint.source import Source, Span
+
+
+class Lines:
+    """The lines (rows from 1) of a source and the comments on them."""
+
+    def __init__(self, source: Source, comments: tuple[Comment, ...]) -> None:
+        self.source = source
+        self._comments = comments
+        self._own_line = {source.row(c.span.start) for c in comments if c.own_line}
+
+    @property
+    def last(self) -> int:
+        """The last row that holds anything."""
+        starts = self.source.line_starts
+        ends_empty = starts[-1] == len(self.source.data)
+        return len(starts) - 1 if ends_empty else len(starts)
+
+    def rows(self, span: Span) -> range:
+        """The rows that a statement stands on."""
+        last = max(span.start, span.end - 1)
+        return range(self.source.row(span.start), self.source.row(last) + 1)
+
+    def start(self, row: int) -> int:
+        """Offset of a row's first byte; of the file's end for the row behind the last."""
+        starts = self.source.line_starts
+        return starts[row - 1] if row <= len(starts) else len(self.source.data)
+
+    def is_blank(self, row: int) -> bool:
+        """Whether a row exists and holds only blanks."""
+        return 1 <= row <= self.last and not self.source.line(row).strip()
+
+    def is_comment(self, row: int) -> bool:
+        """Whether a row holds nothing but a comment."""
+        return row in self._own_line
+
+    def is_alone(self, span: Span) -> bool:
+        """Whether nothing but blanks and a comment shares a statement's lines."""
+        rows = self.rows(span)
+        before = self.source.data[self.start(rows[0]) : span.start]
+        end = self.start(rows[-1] + 1)
+        after = self.source.slice(Span(span.end, end)).strip()
+        return not before.strip() and (not after or after.startswith("#"))
+
+    def comments_on(self, rows: range) -> list[Comment]:
+        """The comments that start on some rows."""
+        return [c for c in self._comments if self.source.row(c.span.start) in rows]
+
+    def attached_above(self, row: int) -> int:
+        """The first row of the comment lines right above a row; the row itself without any."""
+        while self.is_comment(row - 1):
+            row -= 1
+        return row
+
+    def blanks_above(self, row: int) -> int:
+        """How many blank rows stand right above a row."""
+        count = 0
+        while self.is_blank(row - 1 - count):
+            count += 1
+        return count
+
+    def blanks_below(self, row: int) -> int:
+        """How many blank rows stand right below a row."""
+        count = 0
+        while self.is_blank(row + 1 + count):
+            count += 1
+        return count

@@ -1,0 +1,97 @@
+"""Small rewrites in place: a literal, an index, a weak assignment, a run of moved lines."""
+
+from __future__ import annotations
+
+import re
+
+from gpu_lint.codemod.header import environ_expression, insertion, removal_edits
+from gpu_lint.codemod.header import NEW_SECTION, Removal
+from gpu_lint.codemod.lines import Lines
+from gpu_lint.facts.layout import header_anchor
+from gpu_lint.facts.model import FileFacts
+from gpu_lint.findings import Edit
+from gpu_lint.remedies import AssignPlainly, MoveSettings, Renumber, ReplaceLiteral
+from gpu_lint.source import Source, Span
+from gpu_lint.templates import python_string
+
+_STRING = re.compile(r"""(?:[rRuU]?)("|')(?!\1\1)([^"'\\\n]*)\1""")
+_NUMBER = re.compile(r"\+?\d+")
+
+
+def replace_literal(source: Source, remedy: ReplaceLiteral) -> list[Edit] | None:
+    """Put a string in the place of a literal, in the quotes that the literal has."""
+    old = source.slice(remedy.span)
+    match = _STRING.fullmatch(old)
+    if match:
+        quote = match.group(1)
+        if quote in remedy.value or "\\" in remedy.value:
+            return None
+        return [Edit(remedy.span, f"{quote}{remedy.value}{quote}")]
+    if _NUMBER.fullmatch(old):
+        return [Edit(remedy.span, python_string(remedy.value))]
+    return None
+
+
+def renumber(source: Source, remedy: Renumber) -> list[Edit] | None:
+    """Put another index into a literal such as ``1`` or ``"cuda:1"``: only its digits change."""
+    old = source.slice(remedy.span)
+    digits = list(re.finditer(r"\d+", old))
+    if len(digits) != 1 or re.search(r"\d[xXoObB_.eE]", old):
+        return None
+    start = remedy.span.start + len(old[: digits[0].start()].encode(source.encoding))
+    return [Edit(Span(start, start + len(digits[0].group())), str(remedy.index))]
+
+
+def assign_plainly(source: Source, facts: FileFacts, remedy: AssignPlainly) -> list[Edit] | None:
+    """Replace a weak form by ``os.environ[...] = "..."``."""
+    for expression, bound_at in facts.layout.environ:
+        if bound_at < remedy.span.start:
+            key, value = python_string(remedy.variable), python_string(remedy.value)
+            return [Edit(remedy.span, f"{expression}[{key}] = {value}")]
+    return None
+
+
+def move_settings(source: Source, facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
+    """Move statements before the first import from outside the standard library."""
+    anchor = header_anchor(facts.layout)
+    lines = Lines(source, facts.comments)
+    removal = Removal()
+    text: list[str] = []
+    spans = [span for span in remedy.statements if span.start > anchor]
+    if not spans:
+        return None
+    used: set[int] = set()
+    for span in spans:
+        if not lines.is_alone(span):
+            return None
+        rows = lines.rows(span)
+        for row in range(lines.attached_above(rows[0]), rows[-1] + 1):
+            if row not in used:
+                used.add(row)
+                text.append(source.line(row).rstrip())
+    environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
+    bound = [name for name, at in facts.layout.environ if at < anchor]
+    needs = {name for span in spans for name in _environ_names(source.slice(span))}
+    if environ is None or (bound and not needs <= set(bound)):
+        return None
+    if not bound and needs != {"os.environ"}:
+        return None
+    if any(edit.content == NEW_SECTION for edit in import_edits):
+        text = ["import os", "", *text]
+    region, swallowed = insertion(text, anchor, facts, lines, used | removal.rows)
+    edits = [
+        *(edit for edit in import_edits if edit.content != NEW_SECTION),
+        region,
+        *removal_edits((used | removal.rows) - swallowed, lines),
+    ]
+    for span, index in remedy.indices:
+        changed = renumber(source, Renumber(span, index))
+        if changed is None:
+            return None
+        edits += changed
+    return edits
+
+
+def _environ_names(text: str) -> list[str]:
+    """The expressions before the subscripts and updates of a statement's text."""
+    return re.findall(r"^\s*([A-Za-z_][\w.]*?)\s*(?:\[|\.update|\|=)", text)

@@ -1,0 +1,157 @@
+"""The validator: written, completed, called."""
+
+from __future__ import annotations
+
+from gpu_lint.checks.context import Context
+from gpu_lint.codemod.lines import Lines
+from gpu_lint.facts.layout import is_stdlib
+from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
+from gpu_lint.facts.model import FileFacts
+from gpu_lint.findings import Edit
+from gpu_lint.source import Source, Span
+from gpu_lint.templates import render_controls, render_validator
+
+
+def insert_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
+    """Write the validator above the main guard, or below the imports, and call it."""
+    policy = context.policy
+    if policy is None:
+        return None
+    if any(block.kind == VALIDATOR for block in facts.blocks):
+        return rewrite_validator(source, facts, context)
+    name = policy.validation.function
+    if name in facts.layout.names:
+        return None
+    lines = Lines(source, facts.comments)
+    body = render_validator(policy, context.rulebook, context.uses_pytorch).splitlines()
+    function = [VALIDATOR_MARK, *body]
+    if facts.layout.guard is not None:
+        call = call_in_guard(source, facts, name)
+        row = lines.attached_above(source.row(facts.layout.guard.span.start))
+        if call is None:
+            return None
+        return [_between(function, row, 2, lines), call]
+    row = _row_below_imports(facts, lines)
+    return [_between([*function, "", "", f"{name}()"], row, 1, lines)]
+
+
+def rewrite_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
+    """Write a managed validator anew; where its name changes, its calls follow."""
+    policy = context.policy
+    block = next((b for b in facts.blocks if b.kind == VALIDATOR), None)
+    if policy is None or block is None:
+        return None
+    name = policy.validation.function
+    text = render_validator(policy, context.rulebook, context.uses_pytorch)
+    content = source.newline.join([VALIDATOR_MARK, *text.splitlines()])
+    edits = [Edit(block.span, content)]
+    if block.name != name:
+        for call in facts.calls:
+            if call.name == block.name and call.span.start not in range(
+                block.span.start, block.span.end
+            ):
+                edits.append(Edit(Span(call.span.start, call.span.start + len(block.name)), name))
+    return edits
+
+
+def call_validator(
+    source: Source, facts: FileFacts, context: Context, name: str
+) -> list[Edit] | None:
+    """Call a validator that the file defines or imports but does not run."""
+    if facts.layout.guard is not None:
+        call = call_in_guard(source, facts, name)
+        return None if call is None else [call]
+    lines = Lines(source, facts.comments)
+    defined = [f.span for f in facts.functions if f.name == name]
+    row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
+    return [_between([f"{name}()"], row, 2 if defined else 1, lines)]
+
+
+def call_in_guard(source: Source, facts: FileFacts, name: str) -> Edit | None:
+    """The edit that makes a call the first statement of the main guard."""
+    guard = facts.layout.guard
+    if guard is None:
+        return None
+    lines = Lines(source, facts.comments)
+    newline = source.newline
+    first = source.row(guard.first.start)
+    line_start = lines.start(first)
+    indent = source.data[line_start : guard.first.start].decode(source.encoding)
+    if not indent.strip():
+        head = _last_header_row(source, guard.first, lines)
+        at = lines.start(head + 1)
+        return Edit(Span(at, at), f"{indent}{name}(){newline}")
+    colon = source.data.rfind(b":", guard.span.start, guard.first.start)
+    if colon < 0:
+        return None
+    step = "    "
+    return Edit(Span(colon + 1, guard.first.start), f"{newline}{step}{name}(){newline}{step}")
+
+
+def complete_validator(
+    source: Source, facts: FileFacts, context: Context, name: str, missing: tuple[str, ...]
+) -> list[Edit] | None:
+    """Put the checks that a hand-written validator lacks in front of its own."""
+    function = next((f for f in facts.functions if f.name == name), None)
+    if function is None or context.policy is None:
+        return None
+    lines = Lines(source, facts.comments)
+    row = source.row(function.body.start)
+    indent = source.data[lines.start(row) : function.body.start].decode(source.encoding)
+    if indent.strip() or not indent:
+        return None
+    body = render_controls(context.policy, context.rulebook, context.uses_pytorch, missing)
+    imports = [m for m in ("os", "torch") if f"{m}." in body and not _bound(facts, m)]
+    text: list[str] = []
+    for number, module in enumerate(imports):
+        if number and is_stdlib(imports[number - 1]) and not is_stdlib(module):
+            text.append("")
+        text.append(f"    import {module}")
+    if imports:
+        text.append("")
+    text += body.splitlines()
+    shifted = [indent + line[4:] if line else line for line in text]
+    at = lines.start(lines.attached_above(row))
+    return [Edit(Span(at, at), source.newline.join(shifted) + source.newline)]
+
+
+def _bound(facts: FileFacts, module: str) -> bool:
+    return any(i.module == module and module in i.bound for i in facts.layout.imports)
+
+
+def _last_header_row(source: Source, first: Span, lines: Lines) -> int:
+    """The row of the colon of ``if …:``, above the comments and blanks of its body."""
+    row = source.row(first.start) - 1
+    while lines.is_blank(row) or lines.is_comment(row):
+        row -= 1
+    return row
+
+
+def _row_below_imports(facts: FileFacts, lines: Lines) -> int:
+    """The row behind the last module-level import and our header, whichever is later."""
+    ends = [found.statement for found in facts.layout.imports]
+    ends += [block.span for block in facts.blocks]
+    if facts.layout.prologue_end:
+        ends.append(Span(0, facts.layout.prologue_end))
+    return max((lines.rows(span)[-1] for span in ends), default=0) + 1
+
+
+def _between(text: list[str], row: int, least_below: int, lines: Lines) -> Edit:
+    """Insert rows as a top-level definition: two blank rows above, and below at least some."""
+    source = lines.source
+    newline = source.newline
+    top, bottom = row - 1, row
+    while lines.is_blank(top):
+        top -= 1
+    while lines.is_blank(bottom):
+        bottom += 1
+    span = Span(lines.start(top + 1), lines.start(bottom))
+    above = 2 if top >= 1 else 0
+    if bottom > lines.last:
+        ended = source.data.endswith((b"\n", b"\r"))
+        content = newline * above + newline.join(text) + (newline if ended else "")
+        if not ended:
+            content = newline + content
+        return Edit(span, content)
+    below = max(least_below, bottom - top - 1)
+    return Edit(span, newline * above + newline.join(text) + newline * (below + 1))

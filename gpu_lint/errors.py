@@ -1,0 +1,19 @@
+"""The errors a user may see: each is one clear line that says what, where and what to do."""
+
+from __future__ import annotations
+
+
+class GpuLintError(Exception):
+    """Base of the errors that are the user's to mend; its text is the whole message."""
+
+
+class ConfigError(GpuLintError):
+    """A policy, rule file or command-line option that cannot be obeyed."""
+
+
+class SourceError(GpuLintError):
+    """A file that cannot be read, decoded or checked; the text does not repeat the path."""
+
+
+class WriteError(GpuLintError):
+    """A file that could not be replaced, or must not be."""

@@ -1,0 +1,141 @@
+"""The state of one execution path: names, environment variables, and what CUDA has seen.
+
+A :class:`Flow` is changed in place along a path, copied where paths part and joined where they
+meet. Joining keeps what holds on every path and marks the rest as possible.
+"""
+
+from __future__ import annotations
+
+from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
+from gpu_lint.facts.values import Value, any_of
+
+MASK = "CUDA_VISIBLE_DEVICES"
+_UNTOUCHED = frozenset({INHERITED})
+
+
+class Flow:
+    """One path, or the join of several."""
+
+    __slots__ = (
+        "_owned",
+        "alive",
+        "allocated",
+        "frames",
+        "frozen",
+        "imported",
+        "imported_here",
+        "needs",
+        "quiet",
+        "unset",
+        "variables",
+        "visible",
+    )
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.frozen = Mark()
+        self.allocated = Mark()
+        self.imported = Mark()
+        self.imported_here = Mark()
+        self.visible: frozenset[Written] = frozenset()
+        """The masks that a freeze has made final, one per path that froze."""
+        self.variables: dict[str, frozenset[Written]] = {}
+        self.quiet: frozenset[str] = frozenset()
+        """Variables whose last written value nothing can have used yet."""
+        self.unset: frozenset[str] = frozenset()
+        """Variables that a test on the way found not to be set."""
+        self.needs = 0
+        self.frames: dict[int, dict[str, Value]] = {}
+        self._owned: set[int] = set()
+
+    def copy(self) -> Flow:
+        """An independent flow; frames are shared until one side writes to them."""
+        other = Flow.__new__(Flow)
+        for slot in Flow.__slots__:
+            setattr(other, slot, getattr(self, slot))
+        other.variables = dict(self.variables)
+        other.frames = dict(self.frames)
+        other._owned = set()
+        self._owned = set()
+        return other
+
+    def become(self, other: Flow) -> None:
+        """Take over another flow's state; the other must not be used again."""
+        for slot in Flow.__slots__:
+            setattr(self, slot, getattr(other, slot))
+
+    def bind(self, frame: int, name: str, value: Value) -> None:
+        """Bind a name in a frame."""
+        if frame not in self._owned:
+            self.frames[frame] = dict(self.frames.get(frame, {}))
+            self._owned.add(frame)
+        self.frames[frame][name] = value
+
+    def holds(self, variable: str) -> frozenset[Written]:
+        """What an environment variable may hold now."""
+        return self.variables.get(variable, _UNTOUCHED)
+
+    def masks(self) -> frozenset[Written]:
+        """The masks that decide what is visible now: those a freeze fixed, else the variable."""
+        if self.frozen.certainty is Certainty.ALWAYS:
+            return self.visible
+        if self.frozen.certainty is Certainty.MAYBE:
+            return self.visible | self.holds(MASK)
+        return self.holds(MASK)
+
+    def freeze(self, trigger: Trigger, certainty: Certainty) -> None:
+        """CUDA reads the mask now, if it has not done so before."""
+        if certainty is not Certainty.NEVER and self.frozen.certainty is not Certainty.ALWAYS:
+            self.visible = self.masks()
+            self.frozen = advance(self.frozen, trigger, certainty)
+
+    def join(self, other: Flow, *, sticky_imports: bool = False) -> None:
+        """Let this flow stand for both. With ``sticky_imports`` an import on either counts."""
+        if not other.alive:
+            return
+        if not self.alive:
+            self.become(other.copy())
+            return
+        imported, here = self.imported, self.imported_here
+        if sticky_imports:
+            self.imported = max(imported, other.imported, key=lambda mark: mark.certainty)
+            self.imported_here = max(here, other.imported_here, key=lambda m: m.certainty)
+        else:
+            self.imported = join_marks(imported, other.imported)
+            self.imported_here = join_marks(here, other.imported_here)
+        self.visible = self.visible | other.visible
+        self.frozen = join_marks(self.frozen, other.frozen)
+        self.allocated = join_marks(self.allocated, other.allocated)
+        for variable in self.variables.keys() | other.variables.keys():
+            self.variables[variable] = self.holds(variable) | other.holds(variable)
+        self.quiet &= other.quiet
+        self.unset &= other.unset
+        self.needs = min(self.needs, other.needs)
+        for frame in self.frames.keys() | other.frames.keys():
+            mine, theirs = self.frames.get(frame, {}), other.frames.get(frame, {})
+            if mine is not theirs:
+                self.frames[frame] = _join_names(mine, theirs)
+                self._owned.add(frame)
+
+
+def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:
+    """The mark after something happened, perhaps not for the first time."""
+    return mark if mark.certainty >= certainty else Mark(certainty, mark.trigger or trigger)
+
+
+def join_marks(one: Mark, other: Mark) -> Mark:
+    """What both paths say together."""
+    if one.certainty is other.certainty:
+        return one if one.trigger is not None else other
+    return Mark(Certainty.MAYBE, one.trigger or other.trigger)
+
+
+def _join_names(mine: dict[str, Value], theirs: dict[str, Value]) -> dict[str, Value]:
+    joined = dict(theirs)
+    for name, value in mine.items():
+        other = joined.get(name)
+        if other is None:
+            joined[name] = value
+        elif other is not value and other != value:
+            joined[name] = any_of((value, other))
+    return joined

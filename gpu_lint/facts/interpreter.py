@@ -1,0 +1,746 @@
+"""Runs a program on abstract values, in the order in which Python would run it.
+
+Module-level code runs first, with the functions it calls followed into their bodies and the
+main guard taken. Then every function that nothing called runs on its own, from the state that
+importing the module leaves behind: whoever calls it does so later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.effects import Arguments, Effects
+from gpu_lint.facts.evaluation import bound_names
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.model import CountTest, Form, Mark, Outcome, Reach, Setting
+from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.values import (
+    UNKNOWN,
+    ClassValue,
+    FunctionValue,
+    Instance,
+    Items,
+    Known,
+    Returned,
+    Symbol,
+    Unknown,
+    Value,
+    alternatives,
+    any_of,
+    constants,
+)
+from gpu_lint.facts.walk import expressions, mentioned_names, statements
+from gpu_lint.source import Span
+
+_MODULE = 0
+_DEEPEST_CALL = 12
+_MOST_STATEMENTS = 60_000
+"""Statements run per file before calls are no longer followed: bounds time, not correctness."""
+_MODULE_VANISHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+
+
+@dataclass(eq=False)
+class _Function:
+    node: p.Function | p.Lambda
+    scopes: tuple[int, ...]
+    owner: int | None
+    executed: bool = False
+
+
+@dataclass(eq=False)
+class _Class:
+    node: p.Class
+    attributes: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class _Frame:
+    """A running function: where its returns and its loops' early ends go."""
+
+    name: str
+    returns: list[Flow] = field(default_factory=list)
+    results: list[Value] = field(default_factory=list)
+    loop_ends: list[list[Flow]] = field(default_factory=list)
+
+
+class Interpreter(Effects):
+    """One run over one program; :attr:`recorder` holds what it came across."""
+
+    def __init__(self, program: p.Program, knowledge: Knowledge, recorder: Recorder) -> None:
+        self.program = program
+        self.knowledge = knowledge
+        self.recorder = recorder
+        self.scopes = (_MODULE,)
+        self.reach = Reach.MODULE
+        self.statement: p.Statement = p.Pass(Span(0, 0))
+        self.imported_end: Flow | None = None
+        self.attributes_changed = False
+        self._functions: dict[int, _Function] = {}
+        self._classes: dict[int, _Class] = {}
+        self._frame = _Frame("")
+        self._running: list[int] = []
+        self._class_depth = 0
+        self._branches = 0
+        self._next_scope = 1
+        self._budget = _MOST_STATEMENTS
+        self._globals: dict[int, frozenset[str]] = {}
+        self._shared = frozenset(_global_names(program.body))
+
+    def run(self) -> Flow:
+        """Run the module, then what nothing called; the state that importing leaves."""
+        flow = Flow()
+        flow.frames[_MODULE] = {}
+        self.block(self.program.body, flow)
+        end = self.imported_end or flow
+        if not self.recorder.first_use:
+            self.recorder.at_first_use = dict(flow.variables or end.variables)
+        self.imported_end = end
+        self._run_uncalled(end)
+        return end
+
+    def adopt_attributes(self, other: Interpreter) -> None:
+        """Start from the attributes that an earlier run over the same program found."""
+        self._known_attributes = {
+            found.node.span: found.attributes for found in other._classes.values()
+        }
+
+    _known_attributes: dict[Span, dict[str, Value]] = {}
+
+    # --- functions and classes -----------------------------------------------------------
+
+    def _run_uncalled(self, end: Flow) -> None:
+        """Run what nothing called, first those that no other such function mentions."""
+        self.reach = Reach.UNCALLED
+        while waiting := [k for k, found in self._functions.items() if not found.executed]:
+            mentioned = Counter(name for key in waiting for name in self._names_in(key))
+            roots = [
+                key for key in waiting if mentioned[self._name_of(key)] <= self._own_mentions(key)
+            ]
+            key = (roots or waiting)[0]
+            function = self._functions[key]
+            flow = end.copy()
+            flow.alive = True
+            flow.imported_here = Mark()
+            receiver = Instance(function.owner) if function.owner is not None else None
+            value = FunctionValue(key, function.scopes, receiver)
+            self._branches = 0
+            self._enter(value, None, flow)
+
+    def _name_of(self, key: int) -> str:
+        node = self._functions[key].node
+        return node.name if isinstance(node, p.Function) else "<lambda>"
+
+    def _names_in(self, key: int) -> frozenset[str]:
+        node = self._functions[key].node
+        return mentioned_names(node.body if isinstance(node, p.Function) else ())
+
+    def _own_mentions(self, key: int) -> int:
+        return int(self._name_of(key) in self._names_in(key))
+
+    def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
+        return self._register(node, None)
+
+    def _register(self, node: p.Function | p.Lambda, owner: int | None) -> FunctionValue:
+        key = node.span.start
+        if key not in self._functions:
+            self._functions[key] = _Function(node, self.scopes, owner)
+        return FunctionValue(key, self.scopes)
+
+    def attribute_of(self, base: Value, name: str, node: p.Attribute, flow: Flow) -> Value:
+        assert isinstance(base, (Instance, ClassValue))
+        key = base.cls if isinstance(base, Instance) else base.key
+        found = self._classes[key].attributes.get(name) if key in self._classes else None
+        if found is None:
+            return UNKNOWN
+        receiver = base if isinstance(base, Instance) else None
+        bound = [
+            FunctionValue(single.key, single.scopes, receiver)
+            if isinstance(single, FunctionValue)
+            else single
+            for single in alternatives(found)
+        ]
+        if all(isinstance(single, FunctionValue) for single in bound):
+            return any_of(bound)
+        return any_of((*bound, UNKNOWN))
+
+    def _set_attribute(self, cls: int, name: str, value: Value) -> None:
+        known = self._classes.get(cls)
+        if known is not None:
+            old = known.attributes.get(name)
+            new = value if old is None else any_of((old, value))
+            if new != old:
+                known.attributes[name] = new
+                self.attributes_changed = True
+
+    def call(self, node: p.Call, flow: Flow) -> Value:
+        callee: Value
+        receiver: Value = UNKNOWN
+        if isinstance(node.function, p.Attribute):
+            receiver = self.evaluate(node.function.base, flow)
+            callee = self._attribute(node.function, flow)
+        elif isinstance(node.function, p.Name):
+            found = self.lookup(node.function.id, flow)
+            if found is None:
+                args = self.arguments(node, flow)
+                return self.builtin_call(node.function.id, node, args, flow)
+            callee = found
+        else:
+            callee = self.evaluate(node.function, flow)
+        if isinstance(callee, Symbol) and callee.name == "os.environ.update":
+            self._update(node, flow)
+            return UNKNOWN
+        args = self.arguments(node, flow)
+        results = [
+            self._call_one(single, receiver, node, args, flow) for single in alternatives(callee)
+        ]
+        return any_of(results)
+
+    def _call_one(
+        self, callee: Value, receiver: Value, node: p.Call, args: Arguments, flow: Flow
+    ) -> Value:
+        if isinstance(callee, Symbol):
+            if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
+                self._note_call(callee.name.rpartition(".")[2], node)
+            return self.symbol_call(callee.name, node, args, flow)
+        if isinstance(callee, FunctionValue):
+            function = self._functions[callee.key]
+            if isinstance(function.node, p.Function):
+                self._note_call(function.node.name, node)
+            return self._enter(callee, args, flow)
+        if isinstance(callee, ClassValue):
+            instance = Instance(callee.key)
+            self.generic_device(node, self._classes[callee.key].node.name, args, flow)
+            found = self._classes[callee.key].attributes.get("__init__")
+            if isinstance(found, FunctionValue):
+                self._enter(FunctionValue(found.key, found.scopes, instance), args, flow)
+            else:
+                flow.quiet = frozenset()
+            return instance
+        if isinstance(callee, (Unknown, Returned)) and isinstance(node.function, p.Attribute):
+            return self.method_call(receiver, node, args, flow)
+        if isinstance(node.function, p.Name) and not isinstance(callee, Known):
+            self.generic_device(node, node.function.id, args, flow)
+        flow.quiet = frozenset()
+        return UNKNOWN
+
+    def _note_call(self, name: str, node: p.Call) -> None:
+        ignored = isinstance(self.statement, p.Evaluate) and self.statement.value == node
+        self.recorder.call(name, node.span, self.reach, ignored)
+
+    def _enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow) -> Value:
+        """Follow a call into its body; without ``args``, as an unknown caller would call it."""
+        function = self._functions[callee.key]
+        too_deep = len(self._running) >= _DEEPEST_CALL or self._budget <= 0
+        if callee.key in self._running or (too_deep and args is not None):
+            flow.quiet = frozenset()
+            return UNKNOWN
+        function.executed = True
+        scope = self._next_scope
+        self._next_scope += 1
+        name = function.node.name if isinstance(function.node, p.Function) else "lambda"
+        saved = (self.scopes, self._frame, self.statement, self.reach, self._class_depth)
+        here = flow.imported_here
+        self.scopes = (*callee.scopes, scope)
+        self._bind_parameters(function.node, callee, args, scope, flow)
+        if args is not None:
+            self.reach = min(self.reach, Reach.CALLED)
+        self._frame, self._class_depth = _Frame(name), 0
+        self._running.append(callee.key)
+        if args is not None:
+            flow.imported_here = Mark()
+        if isinstance(function.node, p.Lambda):
+            result = self.evaluate(function.node.body, flow)
+        else:
+            self.block(function.node.body, flow)
+            for returned in self._frame.returns:
+                flow.join(returned)
+            result = any_of(self._frame.results) if self._frame.results else UNKNOWN
+        self._running.pop()
+        self.scopes, self._frame, self.statement, self.reach, self._class_depth = saved
+        flow.imported_here = (
+            here if here.certainty >= flow.imported_here.certainty else (flow.imported_here)
+        )
+        flow.frames.pop(scope, None)
+        return result
+
+    def _bind_parameters(
+        self,
+        node: p.Function | p.Lambda,
+        callee: FunctionValue,
+        args: Arguments | None,
+        scope: int,
+        flow: Flow,
+    ) -> None:
+        position = 0
+        parameters = list(node.parameters)
+        if callee.receiver is not None and parameters:
+            flow.bind(scope, parameters.pop(0).name, callee.receiver)
+        for parameter in parameters:
+            value: Value = UNKNOWN
+            if not parameter.star:
+                default = self._default(parameter, flow)
+                found = None
+                if args is not None:
+                    index = None if parameter.keyword_only else position
+                    found = args.find(index, parameter.name)
+                if found is not None:
+                    value = found[1]
+                elif args is None or not args.exact:
+                    value = any_of((default, UNKNOWN))
+                else:
+                    value = default
+                position += not parameter.keyword_only
+            flow.bind(scope, parameter.name, value)
+
+    def _default(self, parameter: p.Parameter, flow: Flow) -> Value:
+        """A parameter's default; only constants and names are looked at again here."""
+        if isinstance(parameter.default, (p.Literal, p.Name, p.Attribute, p.Template)):
+            return self.evaluate(parameter.default, flow.copy())
+        return UNKNOWN
+
+    # --- statements ----------------------------------------------------------------------
+
+    def block(self, statements: p.Block, flow: Flow) -> None:
+        """Run statements in order until the path ends."""
+        for statement in statements:
+            if not flow.alive:
+                return
+            self._budget -= 1
+            self.execute(statement, flow)
+
+    @contextmanager
+    def _branch(self) -> Iterator[None]:
+        self._branches += 1
+        yield
+        self._branches -= 1
+
+    def execute(self, node: p.Statement, flow: Flow) -> None:
+        """Run one statement."""
+        outer, self.statement = self.statement, node
+        match node:
+            case p.Evaluate():
+                self.evaluate(node.value, flow)
+            case p.Assign():
+                self._assign(node, flow)
+            case p.Delete():
+                self._delete(node, flow)
+            case p.Import():
+                self._import(node, flow)
+            case p.Return():
+                value = self.evaluate(node.value, flow) if node.value else Known(None)
+                self._frame.results.append(value)
+                self._frame.returns.append(flow.copy())
+                flow.alive = False
+            case p.Raise():
+                for raised in node.values:
+                    self.evaluate(raised, flow)
+                flow.alive = False
+            case p.Jump():
+                if self._frame.loop_ends:
+                    self._frame.loop_ends[-1].append(flow.copy())
+                flow.alive = False
+            case p.Assert():
+                self.evaluate(node.test, flow)
+                for test, truth, whole in _deciders(node.test):
+                    if not whole:
+                        self.recorder.outcome(test.span, truth, Outcome.RAISES)
+                self.refine(node.test, True, flow)
+            case p.Global():
+                scope = self.scopes[-1]
+                self._globals[scope] = self._globals.get(scope, frozenset()) | set(node.names)
+            case p.If():
+                self._if(node, flow)
+            case p.For() | p.While():
+                self._loop(node, flow)
+            case p.Try():
+                self._try(node, flow)
+            case p.With():
+                self._with(node, flow)
+            case p.Match():
+                self._match(node, flow)
+            case p.Function():
+                self._function(node, flow)
+            case p.Class():
+                self._class(node, flow)
+            case p.Pass():
+                pass
+        self.statement = outer
+
+    def _bind(self, name: str, value: Value, flow: Flow) -> None:
+        scope = self.scopes[-1]
+        if name in self._globals.get(scope, ()):
+            scope = _MODULE
+        if scope == _MODULE and name in self._shared:
+            value = any_of((value, UNKNOWN))
+        flow.bind(scope, name, value)
+
+    def _assign(self, node: p.Assign, flow: Flow) -> None:
+        target = node.targets[0]
+        if node.operator == "|" and self._is_environ(target, flow):
+            self.update_from(node.value, flow)
+            return
+        value = self.evaluate(node.value, flow)
+        if node.operator:
+            old = self.evaluate(target, flow)
+            value = any_of((UNKNOWN,)) if not isinstance(old, Items) else UNKNOWN
+        for target in node.targets:
+            self._assign_to(target, value, node.value.span, flow)
+
+    def _assign_to(self, target: p.Expression, value: Value, at: Span, flow: Flow) -> None:
+        match target:
+            case p.Name():
+                self._bind(target.id, value, flow)
+            case p.Attribute():
+                for base in alternatives(self.evaluate(target.base, flow)):
+                    if isinstance(base, (Instance, ClassValue)):
+                        cls = base.cls if isinstance(base, Instance) else base.key
+                        self._set_attribute(cls, target.name, value)
+            case p.Subscript():
+                if self._is_environ(target.base, flow):
+                    for variable in self._keys(target.key, flow):
+                        self.write(variable, value, Form.ASSIGN, target.key.span, at, flow)
+                else:
+                    self.evaluate(target.base, flow)
+                    self._spoil(target.base, flow)
+            case p.Sequence():
+                items: tuple[Value, ...] = ()
+                if isinstance(value, Items) and len(value.values) == len(target.items):
+                    items = value.values
+                for number, item in enumerate(target.items):
+                    self._assign_to(item, items[number] if items else UNKNOWN, at, flow)
+            case _:
+                for name in bound_names(target):
+                    self._bind(name, UNKNOWN, flow)
+
+    def _keys(self, key: p.Expression, flow: Flow) -> list[str]:
+        """The variable that a subscript names: known only if every alternative is."""
+        known = constants(self.evaluate(key, flow))
+        if known is None or any(not isinstance(k.value, str) for k in known):
+            return []
+        return [str(k.value) for k in known]
+
+    def _spoil(self, base: p.Expression, flow: Flow) -> None:
+        """A container that is changed in place is no longer known."""
+        if isinstance(base, p.Name) and self.lookup(base.id, flow) is not None:
+            self._bind(base.id, UNKNOWN, flow)
+
+    def _is_environ(self, node: p.Expression, flow: Flow) -> bool:
+        if not isinstance(node, (p.Name, p.Attribute)):
+            return False
+        return self.evaluate(node, flow) == Symbol("os.environ")
+
+    def _delete(self, node: p.Delete, flow: Flow) -> None:
+        for target in node.targets:
+            if isinstance(target, p.Name):
+                self._bind(target.id, UNKNOWN, flow)
+            elif isinstance(target, p.Subscript) and self._is_environ(target.base, flow):
+                for variable in self._keys(target.key, flow):
+                    span = target.key.span
+                    self.write(variable, None, Form.REMOVE, span, span, flow)
+
+    def _import(self, node: p.Import, flow: Flow) -> None:
+        for name in node.names:
+            if name.level:
+                relative = "." * name.level + name.module
+                if name.name not in ("", "*"):
+                    self._bind(name.bound, Symbol(f"{relative}.{name.name}"), flow)
+                continue
+            self.import_module(name.module, node.span, flow)
+            if name.name == "":
+                root = name.module.partition(".")[0]
+                whole = name.bound != root
+                self._bind(name.bound, Symbol(name.module if whole else root), flow)
+            elif name.name != "*":
+                dotted = f"{name.module}.{name.name}"
+                if dotted in self.knowledge.modules:
+                    self.import_module(dotted, node.span, flow)
+                self._bind(name.bound, Symbol(dotted), flow)
+            elif name.module == "os":
+                self._bind("environ", Symbol("os.environ"), flow)
+
+    def _if(self, node: p.If, flow: Flow) -> None:
+        if self._running == [] and self._class_depth == 0 and is_main_guard(node.test):
+            if self.imported_end is None:
+                self.imported_end = flow.copy()
+            self.block(node.body, flow)
+            return
+        truth = self.truth(node.test, flow)
+        other = flow.copy()
+        needs = flow.needs
+        with self._branch():
+            if truth is not False:
+                self.refine(node.test, True, flow)
+                self.block(node.body, flow)
+                self._note_outcome(node.test, True, node.body, flow)
+            else:
+                flow.alive = False
+            if truth is not True:
+                self.refine(node.test, False, other)
+                self.block(node.orelse, other)
+                self._note_outcome(node.test, False, node.orelse, other)
+            else:
+                other.alive = False
+        flow.needs = other.needs = needs
+        flow.join(other)
+
+    def _note_outcome(self, test: p.Expression, truth: bool, body: p.Block, flow: Flow) -> None:
+        outcome = _outcome(body, flow)
+        if outcome is not None:
+            for comparison, decided, whole in _deciders(test):
+                if whole is truth:
+                    self.recorder.outcome(comparison.span, decided, outcome)
+
+    def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
+        masks = tuple(sorted(flow.masks(), key=repr))
+        self.recorder.count_test(
+            CountTest(node.span, operator, number, None, None, masks, self.reach)
+        )
+
+    def _conditional(self, node: p.Conditional, flow: Flow) -> Value:
+        value = super()._conditional(node, flow)
+        for truth, arm in ((True, node.body), (False, node.orelse)):
+            if isinstance(arm, p.Literal) and arm.value == "cpu":
+                for comparison, decided, whole in _deciders(node.test):
+                    if whole is truth:
+                        self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
+        return value
+
+    def _loop(self, node: p.For | p.While, flow: Flow) -> None:
+        endless = False
+        if isinstance(node, p.For):
+            iterable = self.evaluate(node.iterable, flow)
+            skipped = flow.copy()
+            values = iterable.values if isinstance(iterable, Items) else ()
+            if isinstance(node.target, p.Name):
+                self._bind(node.target.id, any_of(values), flow)
+            else:
+                for name in bound_names(node.target):
+                    self._bind(name, UNKNOWN, flow)
+            if values:
+                skipped.alive = False
+        else:
+            truth = self.truth(node.test, flow)
+            endless = truth is True
+            skipped = flow.copy()
+            skipped.alive = not endless
+            if truth is False:
+                flow.alive = False
+        self._frame.loop_ends.append([])
+        with self._branch():
+            self.block(node.body, flow)
+        for end in self._frame.loop_ends.pop():
+            flow.join(end)
+        flow.join(skipped)
+        with self._branch():
+            self.block(node.orelse, flow)
+
+    def _try(self, node: p.Try, flow: Flow) -> None:
+        partial = flow.copy()
+        with self._branch():
+            for statement in node.body:
+                if not flow.alive:
+                    break
+                self.execute(statement, flow)
+                if flow.alive:
+                    partial.join(flow)
+            self.block(node.orelse, flow)
+            for handler in node.handlers:
+                path = partial.copy()
+                if handler.bound:
+                    self._bind(handler.bound, UNKNOWN, path)
+                if "KeyError" in handler.types:
+                    path.unset |= _variables_in(node.body)
+                self.block(handler.body, path)
+                vanished = not handler.types or _MODULE_VANISHES.intersection(handler.types)
+                flow.join(path, sticky_imports=bool(vanished))
+        if node.finalbody:
+            alive = flow.alive
+            final = flow if alive else partial
+            self.block(node.finalbody, final)
+            if not alive:
+                flow.alive = False
+
+    def _with(self, node: p.With, flow: Flow) -> None:
+        for item, target in node.items:
+            value = self.evaluate(item, flow)
+            if isinstance(target, p.Name):
+                self._bind(target.id, value, flow)
+        self.block(node.body, flow)
+
+    def _match(self, node: p.Match, flow: Flow) -> None:
+        self.evaluate(node.subject, flow)
+        for name in node.captures:
+            self._bind(name, UNKNOWN, flow)
+        joined = flow.copy()
+        joined.alive = not node.exhaustive
+        with self._branch():
+            for case in node.cases:
+                path = flow.copy()
+                self.block(case, path)
+                joined.join(path)
+        flow.become(joined)
+
+    def _function(self, node: p.Function, flow: Flow) -> None:
+        for decorator in node.decorators:
+            if isinstance(decorator, p.Call):
+                self.evaluate(decorator, flow)
+            else:
+                self.call(p.Call(decorator.span, decorator, ()), flow)
+            self._note_skip(decorator)
+        for parameter in node.parameters:
+            if parameter.default is not None:
+                self.default_device(parameter, self.evaluate(parameter.default, flow), flow)
+        static = any(isinstance(d, p.Name) and d.id == "staticmethod" for d in node.decorators)
+        owner = self._owner if self._class_depth and not static else None
+        value = self._register(node, owner)
+        self._bind(node.name, value, flow)
+
+    def _note_skip(self, decorator: p.Expression) -> None:
+        """``@skipIf(device_count() < 2, …)`` skips when its condition holds."""
+        if isinstance(decorator, p.Call) and decorator.arguments:
+            function = decorator.function
+            name = function.name if isinstance(function, p.Attribute) else ""
+            name = function.id if isinstance(function, p.Name) else name
+            skips_if = {"skipif": True, "skipIf": True, "skipUnless": False}.get(name)
+            if skips_if is not None:
+                for comparison, decided, whole in _deciders(decorator.arguments[0].value):
+                    if whole is skips_if:
+                        self.recorder.outcome(comparison.span, decided, Outcome.SKIPS)
+
+    _owner: int = -1
+
+    def _class(self, node: p.Class, flow: Flow) -> None:
+        for expression in (*node.decorators, *node.bases):
+            self.evaluate(expression, flow)
+        key = node.span.start
+        if key not in self._classes:
+            known = self._known_attributes.get(node.span, {})
+            self._classes[key] = _Class(node, dict(known))
+        saved, self._owner = self._owner, key
+        scope = self._next_scope
+        self._next_scope += 1
+        outer = self.scopes
+        self.scopes = (*outer, scope)
+        self._class_depth += 1
+        self.block(node.body, flow)
+        self._class_depth -= 1
+        self.scopes = outer
+        for name, value in flow.frames.pop(scope, {}).items():
+            if isinstance(value, FunctionValue):
+                function = self._functions[value.key]
+                function.scopes = outer
+                value = FunctionValue(value.key, outer)
+                self._classes[key].attributes[name] = value
+            else:
+                self._set_attribute(key, name, value)
+        self._owner = saved
+        self._bind(node.name, ClassValue(key), flow)
+
+    # --- records -------------------------------------------------------------------------
+
+    def record_setting(
+        self, variable: str, value: Value | None, form: Form, key: Span, at: Span, flow: Flow
+    ) -> None:
+        module = not self._running
+        before = tuple(sorted(flow.holds(variable), key=repr))
+        self.recorder.setting(
+            Setting(
+                variable=variable,
+                value=value,
+                form=form,
+                span=self.statement.span,
+                key_span=key,
+                value_span=at,
+                reach=self.reach,
+                function="" if module else self._frame.name,
+                top_level=module and self.statement in self.program.body,
+                peers=1 if _only_writes(self.statement, value) else 0,
+                frozen=flow.frozen,
+                allocated=flow.allocated,
+                imported=flow.imported,
+                imported_here=flow.imported if module else flow.imported_here,
+                before=before,
+                undisturbed=variable in flow.quiet,
+                conditional=self._branches > 0,
+            )
+        )
+
+
+def is_main_guard(test: p.Expression) -> bool:
+    """Whether a test is ``__name__ == "__main__"``, either way round."""
+    if not isinstance(test, p.Comparison) or test.operator != "==":
+        return False
+    sides = (test.left, test.right)
+    named = any(isinstance(side, p.Name) and side.id == "__name__" for side in sides)
+    return named and any(isinstance(s, p.Literal) and s.value == "__main__" for s in sides)
+
+
+def _only_writes(statement: p.Statement, value: Value | None) -> bool:
+    """Whether a statement does nothing but write known values to the environment."""
+    if value is None or constants(value) is None:
+        return False
+    if isinstance(statement, p.Assign):
+        return all(isinstance(t, (p.Subscript, p.Attribute)) for t in statement.targets)
+    return isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Call)
+
+
+def _deciders(test: p.Expression) -> Iterator[tuple[p.Comparison, bool, bool]]:
+    """Comparisons in a test with (their truth, the truth it forces on the whole test)."""
+    if isinstance(test, p.Comparison):
+        yield test, True, True
+        yield test, False, False
+    elif isinstance(test, p.Unary) and test.operator == "not":
+        for comparison, truth, whole in _deciders(test.operand):
+            yield comparison, truth, not whole
+    elif isinstance(test, p.Boolean):
+        for operand in (test.left, test.right):
+            for comparison, truth, whole in _deciders(operand):
+                if whole is (test.operator == "or"):
+                    yield comparison, truth, whole
+
+
+def _outcome(body: p.Block, flow: Flow) -> Outcome | None:
+    """How a branch gives up, if it does."""
+    if not body:
+        return None
+    last = body[-1]
+    if isinstance(last, p.Raise):
+        return Outcome.RAISES
+    for statement in body:
+        if isinstance(statement, p.Assign) and _is_cpu(statement.value):
+            return Outcome.LEAVES_GPU
+        if isinstance(statement, p.Return) and statement.value and _is_cpu(statement.value):
+            return Outcome.LEAVES_GPU
+    if isinstance(last, p.Evaluate) and isinstance(last.value, p.Call) and not flow.alive:
+        function = last.value.function
+        name = function.name if isinstance(function, p.Attribute) else ""
+        return Outcome.SKIPS if name in ("skip", "skipTest") else Outcome.EXITS
+    return None
+
+
+def _is_cpu(node: p.Expression) -> bool:
+    if isinstance(node, p.Call) and node.arguments:
+        node = node.arguments[0].value
+    return isinstance(node, p.Literal) and node.value == "cpu"
+
+
+def _variables_in(body: p.Block) -> frozenset[str]:
+    """Constant keys of the subscripts in a block: what a ``KeyError`` there says is unset."""
+    return frozenset(
+        node.key.value
+        for node in expressions(body)
+        if isinstance(node, p.Subscript)
+        and isinstance(node.key, p.Literal)
+        and isinstance(node.key.value, str)
+    )
+
+
+def _global_names(body: p.Block) -> Iterator[str]:
+    for statement in statements(body):
+        if isinstance(statement, p.Global):
+            yield from statement.names

@@ -1,0 +1,101 @@
+"""What the interpreter must know of frameworks: the part of the rulebook that makes facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceArgument:
+    """Which argument of a call names a device, and how.
+
+    ``kind`` is ``index`` (an integer, or a string such as ``cuda:1``), ``device`` (a string;
+    a bare integer too where the row says so), ``indices`` (a list of index), ``split`` (a share
+    per device), ``map`` (module to device), ``memory`` (device to limit), ``count``, or
+    ``providers`` (ONNX Runtime's list of names with options).
+    """
+
+    kind: str
+    position: int | None = None
+    keyword: str | None = None
+    after: str | None = None
+    """Counts only when the argument before it is this string: ``torch.device("cuda", 1)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A call that selects devices, freezes CUDA or allocates on it."""
+
+    name: str
+    framework: str
+    method: bool = False
+    devices: tuple[DeviceArgument, ...] = ()
+    freezes: str = "never"
+    """``always``, ``never``, or ``on-gpu``: when a device argument is a GPU."""
+    allocates: str = "never"
+    unless: tuple[str, str] | None = None
+    """It does not freeze where this environment variable has this value."""
+    returns: str = ""
+    """``device``, ``device-count`` or empty."""
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """A library that can reach a GPU; importing one of ``modules`` brings it in."""
+
+    name: str
+    modules: tuple[str, ...]
+    uses_pytorch: bool
+    uses_mask: bool
+    """What it does depends on CUDA_VISIBLE_DEVICES at all (NVML does not)."""
+    import_freezes: bool
+    reexports: bool
+    """Its classes and functions may be imported from submodules too."""
+    apis: tuple[Api, ...]
+    checked_against: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All frameworks, indexed for the interpreter."""
+
+    frameworks: tuple[Framework, ...]
+    functions: dict[str, Api] = field(default_factory=dict)
+    methods: dict[str, Api] = field(default_factory=dict)
+    modules: dict[str, Framework] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, frameworks: tuple[Framework, ...]) -> Knowledge:
+        """Index frameworks; the first row of a name wins."""
+        knowledge = cls(frameworks)
+        for framework in frameworks:
+            for module in framework.modules:
+                knowledge.modules[module] = framework
+            for api in framework.apis:
+                table = knowledge.methods if api.method else knowledge.functions
+                table.setdefault(api.name, api)
+        return knowledge
+
+    def framework_of(self, module: str) -> Framework | None:
+        """The framework that importing a dotted module brings in."""
+        while module:
+            if module in self.modules:
+                return self.modules[module]
+            module = module.rpartition(".")[0]
+        return None
+
+    def function(self, symbol: str) -> Api | None:
+        """The row for a dotted name.
+
+        A class or function that a framework re-exports from a submodule is the same one:
+        ``faster_whisper.transcribe.WhisperModel`` finds ``faster_whisper.WhisperModel``.
+        """
+        api = self.functions.get(symbol)
+        if api is None and "." in symbol:
+            root, last = symbol.partition(".")[0], symbol.rpartition(".")[2]
+            framework = self.modules.get(root)
+            if framework is not None and framework.reexports:
+                return self.functions.get(f"{root}.{last}")
+        return api

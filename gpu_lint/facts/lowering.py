@@ -1,0 +1,487 @@
+"""LibCST statements to :mod:`gpu_lint.facts.program`, one statement at a time.
+
+:class:`Lowering` is given the spans of the tree that a statement belongs to; it asks nothing
+of the module around it. Scopes are the nesting of the result: names get their meaning in the
+interpreter, from our own import table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import libcst as cst
+from libcst.helpers import get_full_name_for_node
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.tree import Tree
+from gpu_lint.source import Source, Span
+
+_ExpressionRule: TypeAlias = "Callable[[Lowering, Any], p.Expression]"
+_StatementRule: TypeAlias = "Callable[[Lowering, Any], Iterator[p.Statement]]"
+
+_CONSTANT_NAMES: dict[str, p.Constant] = {"True": True, "False": False, "None": None}
+_OPERATORS = {
+    cst.Equal: "==",
+    cst.NotEqual: "!=",
+    cst.LessThan: "<",
+    cst.LessThanEqual: "<=",
+    cst.GreaterThan: ">",
+    cst.GreaterThanEqual: ">=",
+    cst.In: "in",
+    cst.NotIn: "not in",
+    cst.Is: "is",
+    cst.IsNot: "is not",
+    cst.Add: "+",
+    cst.Subtract: "-",
+    cst.Multiply: "*",
+    cst.FloorDivide: "//",
+    cst.Divide: "/",
+    cst.Modulo: "%",
+    cst.BitOr: "|",
+    cst.And: "and",
+    cst.Or: "or",
+    cst.Not: "not",
+    cst.Minus: "-",
+    cst.Plus: "+",
+    cst.AddAssign: "+",
+    cst.BitOrAssign: "|",
+}
+
+
+def lower(tree: Tree, source: Source) -> p.Program:
+    """Lower a whole parsed file."""
+    lowering = Lowering(tree.spans, source)
+    body = tuple(s for node in tree.module.body for s in lowering.statement(node))
+    return p.Program(body, lowering.comments(tree))
+
+
+class Lowering:
+    """Lowers single statements; ``spans`` are character spans keyed by ``id(node)``."""
+
+    def __init__(self, spans: dict[int, tuple[int, int]], source: Source) -> None:
+        self._spans = spans
+        self._source = source
+
+    def span(self, node: cst.CSTNode) -> Span:
+        start, end = self._spans[id(node)]
+        return Span(self._source.byte_offset(start), self._source.byte_offset(end))
+
+    def comments(self, tree: Tree) -> tuple[p.Comment, ...]:
+        found = []
+        for character, text in tree.comments:
+            start = self._source.byte_offset(character)
+            end = self._source.byte_offset(character + len(text))
+            line_start = self._source.line_starts[self._source.row(start) - 1]
+            own_line = not self._source.data[line_start:start].strip()
+            found.append(p.Comment(Span(start, end), text, own_line))
+        return tuple(found)
+
+    def statement(self, node: cst.CSTNode) -> Iterator[p.Statement]:
+        """The statements a tree stands for: one, or those joined by semicolons on a line."""
+        if isinstance(node, cst.SimpleStatementLine):
+            for small in node.body:
+                yield from self._small(small)
+        else:
+            rule = _STATEMENTS.get(type(node))
+            if rule is not None:
+                yield from rule(self, node)
+
+    def _small(self, node: cst.CSTNode) -> Iterator[p.Statement]:
+        rule = _STATEMENTS.get(type(node))
+        if rule is not None:
+            yield from rule(self, node)
+        else:
+            yield p.Pass(self.span(node))
+
+    def block(self, suite: cst.BaseSuite | cst.Else | cst.Finally | None) -> p.Block:
+        if suite is None:
+            return ()
+        if isinstance(suite, (cst.Else, cst.Finally)):
+            suite = suite.body
+        if isinstance(suite, cst.SimpleStatementSuite):
+            return tuple(s for small in suite.body for s in self._small(small))
+        return tuple(s for node in suite.body for s in self.statement(node))
+
+    # --- expressions ---------------------------------------------------------------------
+
+    def expression(self, node: cst.CSTNode) -> p.Expression:
+        rule = _EXPRESSIONS.get(type(node))
+        if rule is not None:
+            return rule(self, node)
+        return p.Opaque(self.span(node), tuple(self._children(node)))
+
+    def _children(self, node: cst.CSTNode) -> Iterator[p.Expression]:
+        """The expressions right below a node of a kind that has no rule of its own."""
+        for child in node.children:
+            if isinstance(child, cst.BaseExpression):
+                yield self.expression(child)
+            elif not isinstance(child, (cst.BaseParenthesizableWhitespace, cst.Annotation)):
+                yield from self._children(child)
+
+    def _name(self, node: cst.Name) -> p.Expression:
+        if node.value in _CONSTANT_NAMES:
+            return p.Literal(self.span(node), _CONSTANT_NAMES[node.value])
+        return p.Name(self.span(node), node.value)
+
+    def _attribute(self, node: cst.Attribute) -> p.Expression:
+        return p.Attribute(self.span(node), self.expression(node.value), node.attr.value)
+
+    def _call(self, node: cst.Call) -> p.Expression:
+        arguments = tuple(
+            p.Argument(
+                self.expression(argument.value),
+                argument.keyword.value if argument.keyword else None,
+                argument.star,
+            )
+            for argument in node.args
+        )
+        return p.Call(self.span(node), self.expression(node.func), arguments)
+
+    def _number(self, node: cst.Integer | cst.Float) -> p.Expression:
+        return p.Literal(self.span(node), node.evaluated_value)
+
+    def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
+        if isinstance(node, cst.ConcatenatedString):
+            left, right = self.expression(node.left), self.expression(node.right)
+            parts = [*_parts(left), *_parts(right)]
+            texts = [part.value for part in parts if isinstance(part, p.Literal)]
+            if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
+                return p.Literal(self.span(node), "".join(str(text) for text in texts))
+            return p.Template(self.span(node), tuple(parts))
+        value = node.evaluated_value
+        if isinstance(value, bytes):
+            return p.Opaque(self.span(node), ())
+        return p.Literal(self.span(node), value)
+
+    def _formatted(self, node: cst.FormattedString) -> p.Expression:
+        parts: list[p.Expression] = []
+        for part in node.parts:
+            span = self.span(part)
+            if isinstance(part, cst.FormattedStringText):
+                text = part.value.replace("{{", "{").replace("}}", "}")
+                parts.append(p.Literal(span, text) if "\\" not in text else p.Opaque(span, ()))
+            elif isinstance(part, cst.FormattedStringExpression):
+                value = self.expression(part.expression)
+                plain = part.format_spec is None and part.equal is None
+                if plain and part.conversion in (None, "s"):
+                    parts.append(value)
+                else:
+                    parts.append(p.Opaque(span, (value,)))
+        return p.Template(self.span(node), tuple(parts))
+
+    def _sequence(self, node: cst.List | cst.Tuple | cst.Set) -> p.Expression:
+        kind = type(node).__name__.lower()
+        items = tuple(
+            p.Opaque(self.span(element), (self.expression(element.value),))
+            if isinstance(element, cst.StarredElement)
+            else self.expression(element.value)
+            for element in node.elements
+        )
+        return p.Sequence(self.span(node), kind, items)
+
+    def _mapping(self, node: cst.Dict) -> p.Expression:
+        items: list[tuple[p.Expression | None, p.Expression]] = []
+        for element in node.elements:
+            key = self.expression(element.key) if isinstance(element, cst.DictElement) else None
+            items.append((key, self.expression(element.value)))
+        return p.Mapping(self.span(node), tuple(items))
+
+    def _subscript(self, node: cst.Subscript) -> p.Expression:
+        base = self.expression(node.value)
+        if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
+            index = self.expression(node.slice[0].slice.value)
+            return p.Subscript(self.span(node), base, index)
+        children = [base, *(child for s in node.slice for child in self._children(s))]
+        return p.Opaque(self.span(node), tuple(children))
+
+    def _conditional(self, node: cst.IfExp) -> p.Expression:
+        return p.Conditional(
+            self.span(node),
+            self.expression(node.test),
+            self.expression(node.body),
+            self.expression(node.orelse),
+        )
+
+    def _comparison(self, node: cst.Comparison) -> p.Expression:
+        left = self.expression(node.left)
+        result: p.Expression | None = None
+        for target in node.comparisons:
+            right = self.expression(target.comparator)
+            operator = _OPERATORS.get(type(target.operator), "?")
+            link = p.Comparison(self.span(node), left, operator, right)
+            result = p.Boolean(self.span(node), "and", result, link) if result else link
+            left = right
+        assert result is not None
+        return result
+
+    def _boolean(self, node: cst.BooleanOperation) -> p.Expression:
+        operator = _OPERATORS[type(node.operator)]
+        left, right = self.expression(node.left), self.expression(node.right)
+        return p.Boolean(self.span(node), operator, left, right)
+
+    def _unary(self, node: cst.UnaryOperation) -> p.Expression:
+        operator = _OPERATORS.get(type(node.operator), "?")
+        operand = self.expression(node.expression)
+        if operator == "-" and isinstance(operand, p.Literal):
+            if isinstance(operand.value, (int, float)):
+                return p.Literal(self.span(node), -operand.value)
+        return p.Unary(self.span(node), operator, operand)
+
+    def _binary(self, node: cst.BinaryOperation) -> p.Expression:
+        operator = _OPERATORS.get(type(node.operator), "?")
+        left, right = self.expression(node.left), self.expression(node.right)
+        return p.Binary(self.span(node), left, operator, right)
+
+    def _lambda(self, node: cst.Lambda) -> p.Expression:
+        body = self.expression(node.body)
+        return p.Lambda(self.span(node), self._parameters(node.params), body)
+
+    def _walrus(self, node: cst.NamedExpr) -> p.Expression:
+        value = self.expression(node.value)
+        if isinstance(node.target, cst.Name):
+            return p.Walrus(self.span(node), node.target.value, value)
+        return p.Opaque(self.span(node), (value,))
+
+    def _comprehension(self, node: cst.BaseComp) -> p.Expression:
+        if isinstance(node, cst.DictComp):
+            elements = (self.expression(node.key), self.expression(node.value))
+        else:
+            assert isinstance(node, cst.BaseSimpleComp)
+            elements = (self.expression(node.elt),)  # type: ignore[assignment]
+        generators: list[p.Generator] = []
+        part: cst.CompFor | None = node.for_in
+        while part is not None:
+            conditions = tuple(self.expression(condition.test) for condition in part.ifs)
+            target, iterable = self.expression(part.target), self.expression(part.iter)
+            generators.append(p.Generator(target, iterable, conditions))
+            part = part.inner_for_in
+        return p.Comprehension(self.span(node), tuple(generators), elements)
+
+    def _parameters(self, node: cst.Parameters) -> tuple[p.Parameter, ...]:
+        def one(param: cst.Param, star: str = "", keyword_only: bool = False) -> p.Parameter:
+            default = self.expression(param.default) if param.default else None
+            return p.Parameter(param.name.value, default, star, keyword_only)
+
+        result = [one(param) for param in (*node.posonly_params, *node.params)]
+        if isinstance(node.star_arg, cst.Param):
+            result.append(one(node.star_arg, "*"))
+        result += [one(param, keyword_only=True) for param in node.kwonly_params]
+        if node.star_kwarg is not None:
+            result.append(one(node.star_kwarg, "**"))
+        return tuple(result)
+
+    # --- statements ----------------------------------------------------------------------
+
+    def _evaluate(self, node: cst.Expr) -> Iterator[p.Statement]:
+        yield p.Evaluate(self.span(node), self.expression(node.value))
+
+    def _assign(self, node: cst.Assign) -> Iterator[p.Statement]:
+        targets = tuple(self.expression(target.target) for target in node.targets)
+        yield p.Assign(self.span(node), targets, self.expression(node.value))
+
+    def _annotated(self, node: cst.AnnAssign) -> Iterator[p.Statement]:
+        if node.value is None:
+            yield p.Pass(self.span(node))
+        else:
+            target = self.expression(node.target)
+            yield p.Assign(self.span(node), (target,), self.expression(node.value))
+
+    def _augmented(self, node: cst.AugAssign) -> Iterator[p.Statement]:
+        operator = _OPERATORS.get(type(node.operator), "?")
+        target = self.expression(node.target)
+        yield p.Assign(self.span(node), (target,), self.expression(node.value), operator)
+
+    def _delete(self, node: cst.Del) -> Iterator[p.Statement]:
+        target = node.target
+        targets = (
+            [element.value for element in target.elements]
+            if isinstance(target, cst.Tuple)
+            else [target]
+        )
+        yield p.Delete(self.span(node), tuple(map(self.expression, targets)))
+
+    def _import(self, node: cst.Import) -> Iterator[p.Statement]:
+        names = []
+        for alias in node.names:
+            module = get_full_name_for_node(alias.name) or ""
+            bound = module.partition(".")[0]
+            if alias.asname and isinstance(alias.asname.name, cst.Name):
+                names.append(p.ImportedName(module, "", alias.asname.name.value))
+            else:
+                names.append(p.ImportedName(module, "", bound))
+        yield p.Import(self.span(node), tuple(names))
+
+    def _import_from(self, node: cst.ImportFrom) -> Iterator[p.Statement]:
+        module = (get_full_name_for_node(node.module) or "") if node.module else ""
+        level = len(node.relative)
+        if isinstance(node.names, cst.ImportStar):
+            names = [p.ImportedName(module, "*", "*", level)]
+        else:
+            names = []
+            for alias in node.names:
+                name = get_full_name_for_node(alias.name) or ""
+                asname = alias.asname.name if alias.asname else None
+                bound = asname.value if isinstance(asname, cst.Name) else name
+                names.append(p.ImportedName(module, name, bound, level))
+        yield p.Import(self.span(node), tuple(names))
+
+    def _return(self, node: cst.Return) -> Iterator[p.Statement]:
+        value = self.expression(node.value) if node.value else None
+        yield p.Return(self.span(node), value)
+
+    def _raise(self, node: cst.Raise) -> Iterator[p.Statement]:
+        values = tuple(self.expression(value) for value in (node.exc,) if value)
+        yield p.Raise(self.span(node), values)
+
+    def _jump(self, node: cst.Break | cst.Continue) -> Iterator[p.Statement]:
+        yield p.Jump(self.span(node), type(node).__name__.lower())
+
+    def _assert(self, node: cst.Assert) -> Iterator[p.Statement]:
+        yield p.Assert(self.span(node), self.expression(node.test))
+
+    def _global(self, node: cst.Global | cst.Nonlocal) -> Iterator[p.Statement]:
+        yield p.Global(self.span(node), tuple(item.name.value for item in node.names))
+
+    def _if(self, node: cst.If) -> Iterator[p.Statement]:
+        orelse: p.Block
+        if isinstance(node.orelse, cst.If):
+            orelse = tuple(self._if(node.orelse))
+        else:
+            orelse = self.block(node.orelse)
+        test = self.expression(node.test)
+        yield p.If(self.span(node), test, self.block(node.body), orelse)
+
+    def _for(self, node: cst.For) -> Iterator[p.Statement]:
+        target, iterable = self.expression(node.target), self.expression(node.iter)
+        body, orelse = self.block(node.body), self.block(node.orelse)
+        yield p.For(self.span(node), target, iterable, body, orelse)
+
+    def _while(self, node: cst.While) -> Iterator[p.Statement]:
+        test = self.expression(node.test)
+        yield p.While(self.span(node), test, self.block(node.body), self.block(node.orelse))
+
+    def _try(self, node: cst.Try | cst.TryStar) -> Iterator[p.Statement]:
+        handlers = []
+        for handler in node.handlers:
+            caught = handler.type
+            elements = caught.elements if isinstance(caught, cst.Tuple) else ()
+            nodes = [element.value for element in elements] if elements else [caught]
+            types = tuple(get_full_name_for_node(t) or "?" for t in nodes if t is not None)
+            bound = handler.name.name if handler.name else None
+            name = bound.value if isinstance(bound, cst.Name) else None
+            handlers.append(p.Handler(types, name, self.block(handler.body)))
+        yield p.Try(
+            self.span(node),
+            self.block(node.body),
+            tuple(handlers),
+            self.block(node.orelse),
+            self.block(node.finalbody),
+        )
+
+    def _with(self, node: cst.With) -> Iterator[p.Statement]:
+        items = tuple(
+            (
+                self.expression(item.item),
+                self.expression(item.asname.name) if item.asname else None,
+            )
+            for item in node.items
+        )
+        yield p.With(self.span(node), items, self.block(node.body))
+
+    def _match(self, node: cst.Match) -> Iterator[p.Statement]:
+        captures: list[str] = []
+        for case in node.cases:
+            captures += _captured_names(case.pattern)
+        last = node.cases[-1]
+        exhaustive = isinstance(last.pattern, cst.MatchAs) and last.pattern.pattern is None
+        yield p.Match(
+            self.span(node),
+            self.expression(node.subject),
+            tuple(self.block(case.body) for case in node.cases),
+            tuple(captures),
+            exhaustive and last.guard is None,
+        )
+
+    def _function(self, node: cst.FunctionDef) -> Iterator[p.Statement]:
+        yield p.Function(
+            self.span(node),
+            node.name.value,
+            self._parameters(node.params),
+            tuple(self.expression(decorator.decorator) for decorator in node.decorators),
+            self.block(node.body),
+            node.asynchronous is not None,
+        )
+
+    def _class(self, node: cst.ClassDef) -> Iterator[p.Statement]:
+        yield p.Class(
+            self.span(node),
+            node.name.value,
+            tuple(self.expression(base.value) for base in (*node.bases, *node.keywords)),
+            tuple(self.expression(decorator.decorator) for decorator in node.decorators),
+            self.block(node.body),
+        )
+
+
+def _parts(expression: p.Expression) -> tuple[p.Expression, ...]:
+    return expression.parts if isinstance(expression, p.Template) else (expression,)
+
+
+def _captured_names(pattern: cst.CSTNode) -> Iterator[str]:
+    if isinstance(pattern, (cst.MatchAs, cst.MatchStar)) and pattern.name is not None:
+        yield pattern.name.value
+    for child in pattern.children:
+        yield from _captured_names(child)
+
+
+_EXPRESSIONS: dict[type[cst.CSTNode], _ExpressionRule] = {
+    cst.Name: Lowering._name,
+    cst.Attribute: Lowering._attribute,
+    cst.Call: Lowering._call,
+    cst.Integer: Lowering._number,
+    cst.Float: Lowering._number,
+    cst.SimpleString: Lowering._string,
+    cst.ConcatenatedString: Lowering._string,
+    cst.FormattedString: Lowering._formatted,
+    cst.List: Lowering._sequence,
+    cst.Tuple: Lowering._sequence,
+    cst.Set: Lowering._sequence,
+    cst.Dict: Lowering._mapping,
+    cst.Subscript: Lowering._subscript,
+    cst.IfExp: Lowering._conditional,
+    cst.Comparison: Lowering._comparison,
+    cst.BooleanOperation: Lowering._boolean,
+    cst.UnaryOperation: Lowering._unary,
+    cst.BinaryOperation: Lowering._binary,
+    cst.Lambda: Lowering._lambda,
+    cst.NamedExpr: Lowering._walrus,
+    cst.ListComp: Lowering._comprehension,
+    cst.SetComp: Lowering._comprehension,
+    cst.GeneratorExp: Lowering._comprehension,
+    cst.DictComp: Lowering._comprehension,
+}
+_STATEMENTS: dict[type[cst.CSTNode], _StatementRule] = {
+    cst.Expr: Lowering._evaluate,
+    cst.Assign: Lowering._assign,
+    cst.AnnAssign: Lowering._annotated,
+    cst.AugAssign: Lowering._augmented,
+    cst.Del: Lowering._delete,
+    cst.Import: Lowering._import,
+    cst.ImportFrom: Lowering._import_from,
+    cst.Return: Lowering._return,
+    cst.Raise: Lowering._raise,
+    cst.Break: Lowering._jump,
+    cst.Continue: Lowering._jump,
+    cst.Assert: Lowering._assert,
+    cst.Global: Lowering._global,
+    cst.Nonlocal: Lowering._global,
+    cst.If: Lowering._if,
+    cst.For: Lowering._for,
+    cst.While: Lowering._while,
+    cst.Try: Lowering._try,
+    cst.TryStar: Lowering._try,
+    cst.With: Lowering._with,
+    cst.Match: Lowering._match,
+    cst.FunctionDef: Lowering._function,
+    cst.ClassDef: Lowering._class,
+}

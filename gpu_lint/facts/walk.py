@@ -1,0 +1,94 @@
+"""Going through a program's statements and expressions, in source order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from gpu_lint.facts import program as p
+
+
+def statements(body: p.Block) -> Iterator[p.Statement]:
+    """Every statement, nested ones included."""
+    for statement in body:
+        yield statement
+        for inner in blocks(statement):
+            yield from statements(inner)
+
+
+def blocks(statement: p.Statement) -> Iterator[p.Block]:
+    """The suites of a compound statement, in order."""
+    match statement:
+        case p.If() | p.For() | p.While():
+            yield statement.body
+            yield statement.orelse
+        case p.Try():
+            yield statement.body
+            for handler in statement.handlers:
+                yield handler.body
+            yield statement.orelse
+            yield statement.finalbody
+        case p.Match():
+            yield from statement.cases
+        case p.With() | p.Function() | p.Class():
+            yield statement.body
+
+
+def expressions(body: p.Block) -> Iterator[p.Expression]:
+    """Every expression in a block, nested statements and subexpressions included."""
+    for statement in statements(body):
+        for node in own_expressions(statement):
+            yield from subexpressions(node)
+
+
+def own_expressions(statement: p.Statement) -> Iterator[p.Expression]:
+    """The expressions that belong to a statement itself, not to its suites."""
+    for name in _fields_of(type(statement)):
+        yield from _find(getattr(statement, name))
+
+
+def subexpressions(node: p.Expression) -> Iterator[p.Expression]:
+    """An expression and everything below it."""
+    yield node
+    for name in _fields_of(type(node)):
+        for child in _find(getattr(node, name)):
+            yield from subexpressions(child)
+
+
+def mentioned_names(body: p.Block) -> frozenset[str]:
+    """Every name and attribute name that a block mentions."""
+    return frozenset(
+        node.id if isinstance(node, p.Name) else node.name
+        for node in expressions(body)
+        if isinstance(node, (p.Name, p.Attribute))
+    )
+
+
+def _fields_of(cls: type[Any]) -> tuple[str, ...]:
+    found = _FIELDS.get(cls)
+    if found is None:
+        found = _FIELDS[cls] = _compute_fields(cls)
+    return found
+
+
+def _compute_fields(cls: type[Any]) -> tuple[str, ...]:
+    skipped = {"span", "body", "orelse", "finalbody", "handlers", "cases"}
+    if cls in (p.Conditional, p.Lambda):
+        skipped = {"span"}
+    return tuple(f.name for f in fields(cls) if f.name not in skipped)
+
+
+def _find(value: Any) -> Iterator[p.Expression]:
+    """Expressions in a field, looking through tuples and the small records between."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _find(item)
+    elif isinstance(value, (p.Argument, p.Parameter, p.Generator)):
+        for name in _fields_of(type(value)):
+            yield from _find(getattr(value, name))
+    elif is_dataclass(value) and hasattr(value, "span"):
+        yield value  # type: ignore[misc]
+
+
+_FIELDS: dict[type[Any], tuple[str, ...]] = {}

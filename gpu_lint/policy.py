@@ -1,0 +1,381 @@
+"""What a project decided: the ``[tool.gpu-lint]`` table, checked key by key.
+
+:data:`KEYS` is the one description of the table. Validation, the JSON schema, ``gpu-lint
+config`` and the documentation are made from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpu_lint import allocator
+from gpu_lint.errors import ConfigError
+from gpu_lint.masks import DEVICE_ORDERS, read_mask
+
+HEADER_VARIABLES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF")
+WHERE = ("all", "gpu-files", "entry-points", "never")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """Which GPU is demanded. ``visible_devices`` is a mask; its indices are physical."""
+
+    visible_devices: str
+    device_order: str | None = None
+    name: str | None = None
+    alloc_conf: str | None = None
+    min_memory_gib: float | None = None
+    forbidden: tuple[str, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of the mask, in order: logical index n is the n-th of them."""
+        return read_mask(self.visible_devices).devices
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Where the header must stand, and which template a fix writes."""
+
+    required_in: str | tuple[str, ...] = "entry-points"
+    template: str = "builtin"
+    alloc_conf_in: str = "torch-files"
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Where a validator must run, and by which names one is known."""
+
+    required_in: str | tuple[str, ...] = "entry-points"
+    function: str = "validate_gpu"
+    functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy in force for one file."""
+
+    gpu: Gpu
+    header: Header = field(default_factory=Header)
+    validation: Validation = field(default_factory=Validation)
+    header_template: str | None = None
+    """The text of the project's own header template, if it has one."""
+
+    def value(self, variable: str) -> str | None:
+        """What the policy wants a header variable to hold; None where it wants nothing."""
+        return {
+            "CUDA_DEVICE_ORDER": self.gpu.device_order,
+            "CUDA_VISIBLE_DEVICES": self.gpu.visible_devices,
+            "PYTORCH_CUDA_ALLOC_CONF": self.gpu.alloc_conf,
+        }[variable]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the table: its dotted name, what it accepts, and what it means."""
+
+    name: str
+    kind: str
+    doc: str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+
+
+KEYS: tuple[Key, ...] = (
+    Key("include", "strings", "Files to check, as gitignore patterns.", ["*.py", "*.pyw"]),
+    Key("exclude", "strings", "Files and directories to leave out, as gitignore patterns.", []),
+    Key("entry-points", "strings", "Globs of further files that are entry points.", []),
+    Key("select", "codes", "Rules to run: codes, prefixes such as GPU1, or ALL.", []),
+    Key("extend-select", "codes", "Rules to run besides the default ones.", []),
+    Key("ignore", "codes", "Rules not to run.", []),
+    Key("per-file-ignores", "ignores", "Globs of files with the rules not to run there.", {}),
+    Key(
+        "fail-on",
+        "choice",
+        "The least severity that makes the exit status 1.",
+        "warning",
+        ("error", "warning"),
+    ),
+    Key("gpu.visible-devices", "mask", "CUDA_VISIBLE_DEVICES: a physical index, a list, or UUIDs."),
+    Key("gpu.device-order", "choice", "CUDA_DEVICE_ORDER.", None, DEVICE_ORDERS),
+    Key("gpu.name", "string", "What the name of device 0 must contain."),
+    Key("gpu.alloc-conf", "alloc-conf", "PYTORCH_CUDA_ALLOC_CONF."),
+    Key("gpu.min-memory-gib", "number", "The least memory of device 0, in GiB."),
+    Key("gpu.forbidden", "strings", "Names of GPUs that must not be used.", []),
+    Key("header.required-in", "where", "Where the header must stand.", "entry-points"),
+    Key(
+        "header.template",
+        "string",
+        "`builtin`, or a path to the project's own template.",
+        "builtin",
+    ),
+    Key(
+        "header.alloc-conf-in",
+        "choice",
+        "Which of those files need the allocator setting too.",
+        "torch-files",
+        ("torch-files", "required-files"),
+    ),
+    Key("validation.required-in", "where", "Where a validator must run.", "entry-points"),
+    Key(
+        "validation.function",
+        "identifier",
+        "The name of the validator that a fix writes.",
+        "validate_gpu",
+    ),
+    Key("validation.functions", "strings", "Globs of further names that count as validators.", []),
+)
+_BY_NAME = {key.name: key for key in KEYS}
+_OVERRIDABLE = ("gpu", "header", "validation")
+TABLES = ("gpu", "header", "validation")
+
+
+class Problem(ConfigError):
+    """A key that cannot be obeyed; the caller adds file and line."""
+
+    def __init__(self, keys: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def check_table(table: Mapping[str, Any], known_code: Callable[[str], bool]) -> dict[str, Any]:
+    """Flatten a configuration table to dotted keys, checking names, types and values.
+
+    Raises :class:`Problem` for the first key that is wrong. ``overrides`` stays a list of
+    flat tables with their ``paths``.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        if name == "overrides":
+            flat["overrides"] = _overrides(value, known_code)
+        elif name in TABLES:
+            if not isinstance(value, dict):
+                raise Problem((name,), f"must be a table, not {_kind(value)}")
+            for inner, item in value.items():
+                flat[f"{name}.{inner}"] = _check(f"{name}.{inner}", item, known_code)
+        else:
+            flat[name] = _check(name, value, known_code)
+    return flat
+
+
+def check_whole(flat: Mapping[str, Any]) -> None:
+    """Check what only holds between keys. Raises :class:`Problem`."""
+    mask = flat.get("gpu.visible-devices")
+    if mask is not None:
+        numbered = any(device.isdigit() for device in read_mask(mask).devices)
+        if numbered and flat.get("gpu.device-order") is None:
+            raise Problem(
+                ("gpu", "visible-devices"),
+                f"the index {mask!r} means nothing without gpu.device-order; "
+                'add device-order = "PCI_BUS_ID"',
+            )
+    elif any(flat.get(f"gpu.{key}") for key in ("name", "device-order", "forbidden")):
+        raise Problem(("gpu",), "lacks visible-devices, without which no GPU is chosen")
+    name = flat.get("gpu.name")
+    for forbidden in flat.get("gpu.forbidden") or ():
+        if name and (forbidden in name or name in forbidden):
+            raise Problem(("gpu", "forbidden"), f"{forbidden!r} is also what gpu.name demands")
+
+
+def policy_of(flat: Mapping[str, Any]) -> Policy | None:
+    """The policy that checked keys amount to; None where no GPU is demanded."""
+
+    def get(name: str) -> Any:
+        value = flat.get(name, _BY_NAME[name].default)
+        return tuple(value) if isinstance(value, list) else value
+
+    if flat.get("gpu.visible-devices") is None:
+        return None
+    return Policy(
+        Gpu(
+            visible_devices=get("gpu.visible-devices"),
+            device_order=get("gpu.device-order"),
+            name=get("gpu.name"),
+            alloc_conf=get("gpu.alloc-conf"),
+            min_memory_gib=get("gpu.min-memory-gib"),
+            forbidden=get("gpu.forbidden"),
+        ),
+        Header(get("header.required-in"), get("header.template"), get("header.alloc-conf-in")),
+        Validation(
+            get("validation.required-in"),
+            get("validation.function"),
+            get("validation.functions"),
+        ),
+    )
+
+
+def _overrides(value: Any, known_code: Callable[[str], bool]) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Problem(("overrides",), "must be an array of tables: [[overrides]]")
+    result = []
+    for entry in value:
+        paths = entry.get("paths")
+        if not _is_strings(paths) or not paths:
+            raise Problem(("overrides",), "each needs paths, a list of globs")
+        unknown = [name for name in entry if name not in ("paths", *_OVERRIDABLE)]
+        if unknown:
+            accepted = ", ".join(("paths", *_OVERRIDABLE))
+            raise Problem(("overrides", unknown[0]), f"unknown key; accepted: {accepted}")
+        flat = check_table({k: v for k, v in entry.items() if k != "paths"}, known_code)
+        result.append({"paths": list(paths), **flat})
+    return result
+
+
+def _check(name: str, value: Any, known_code: Callable[[str], bool]) -> Any:
+    keys = tuple(name.split("."))
+    key = _BY_NAME.get(name)
+    if key is None:
+        raise Problem(keys, _unknown(name))
+    if key.kind == "mask":
+        return _mask(keys, value)
+    if key.kind in ("string", "identifier", "alloc-conf") and not isinstance(value, str):
+        raise Problem(keys, f"must be a string, not {_kind(value)}")
+    if key.kind == "string" and not value:
+        raise Problem(keys, "must not be empty; leave the key out instead")
+    if key.kind == "identifier" and not value.isidentifier():
+        raise Problem(keys, f"{value!r} is not a Python function name")
+    if key.kind == "alloc-conf" and (fault := allocator.fault(value)):
+        raise Problem(keys, f"{fault}; accepted keys: {', '.join(allocator.KEYS)}")
+    if key.kind == "number" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise Problem(keys, f"must be a number of GiB, not {_kind(value)}")
+    if key.kind == "number" and not 0 < value < 100_000:
+        raise Problem(keys, f"{value} GiB is no amount of memory; accepted: a number above 0")
+    if key.kind == "choice" and value not in key.choices:
+        raise Problem(keys, f"{value!r} is not accepted; accepted: {_choices(key.choices, value)}")
+    if key.kind in ("strings", "codes") and not _is_strings(value):
+        raise Problem(keys, f"must be a list of strings, not {_kind(value)}")
+    if key.kind == "where" and value not in WHERE and not (_is_strings(value) and value):
+        accepted = _choices((*WHERE, "a list of globs"), value)
+        raise Problem(keys, f"{value!r} is not accepted; accepted: {accepted}")
+    if key.kind == "ignores":
+        if not isinstance(value, dict) or not all(map(_is_strings, value.values())):
+            raise Problem(keys, "must be a table of globs to lists of rule codes")
+        for codes in value.values():
+            _check_codes(keys, codes, known_code)
+    if key.kind == "codes":
+        _check_codes(keys, value, known_code)
+    return value
+
+
+def _check_codes(
+    keys: tuple[str, ...], codes: list[str], known_code: Callable[[str], bool]
+) -> None:
+    for code in codes:
+        if not known_code(code):
+            raise Problem(keys, f"there is no rule {code!r}; `gpu-lint rule` lists them")
+
+
+def _mask(keys: tuple[str, ...], value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, list)):
+        raise Problem(keys, f"must be an index, a list or a UUID, not {_kind(value)}")
+    if isinstance(value, list):
+        if not all(isinstance(v, (str, int)) and not isinstance(v, bool) for v in value):
+            raise Problem(keys, "must list indices or UUIDs only")
+        value = ",".join(str(item) for item in value)
+    text = str(value).strip()
+    reading = read_mask(text)
+    if reading.fault:
+        raise Problem(keys, f'{reading.fault}; accepted: "1", "0,1" or "GPU-<uuid>"')
+    if not reading.devices:
+        raise Problem(keys, f'{text!r} shows no GPU; accepted: "1", "0,1" or "GPU-<uuid>"')
+    return ",".join(reading.devices)
+
+
+def _unknown(name: str) -> str:
+    table, _, last = name.rpartition(".")
+    siblings = {key.name.rpartition(".")[2] for key in KEYS if key.name.rpartition(".")[0] == table}
+    if not table:
+        siblings |= {*TABLES, "overrides"}
+    close = difflib.get_close_matches(last, siblings, n=1)
+    elsewhere = [key.name for key in KEYS if key.name.rpartition(".")[2] == last]
+    if close:
+        return f"unknown key; did you mean {close[0]!r}?"
+    if elsewhere:
+        return f"unknown key here; did you mean {elsewhere[0]!r}?"
+    return f"unknown key; accepted: {', '.join(sorted(siblings))}"
+
+
+def _choices(choices: tuple[str, ...], value: Any) -> str:
+    listed = ", ".join(choices)
+    close = difflib.get_close_matches(str(value).upper(), [c.upper() for c in choices], n=1)
+    return f"{listed} (did you mean {_restore(close[0], choices)!r}?)" if close else listed
+
+
+def _restore(upper: str, choices: tuple[str, ...]) -> str:
+    return next(choice for choice in choices if choice.upper() == upper)
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _kind(value: Any) -> str:
+    names = {str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
+    return names.get(type(value), "a table" if isinstance(value, dict) else "a list")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of the table, for editors."""
+    root: dict[str, Any] = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gpu-lint configuration",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {},
+    }
+    for table, keys in _grouped():
+        if table:
+            root["properties"][table] = {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {key.name.rpartition(".")[2]: _schema_of(key) for key in keys},
+            }
+        else:
+            root["properties"].update({key.name: _schema_of(key) for key in keys})
+    root["properties"]["overrides"] = {
+        "type": "array",
+        "description": "Other files, other policies; the last match wins.",
+        "items": {
+            "type": "object",
+            "required": ["paths"],
+            "additionalProperties": False,
+            "properties": {
+                "paths": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                **{name: root["properties"][name] for name in _OVERRIDABLE},
+            },
+        },
+    }
+    return root
+
+
+def _grouped() -> Iterator[tuple[str, list[Key]]]:
+    for table in ("", *TABLES):
+        yield table, [key for key in KEYS if key.name.rpartition(".")[0] == table]
+
+
+def _schema_of(key: Key) -> dict[str, Any]:
+    strings = {"type": "array", "items": {"type": "string"}}
+    shapes: dict[str, dict[str, Any]] = {
+        "strings": strings,
+        "codes": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^(ALL|GPU[0-9]*|[a-z-]+)$"},
+        },
+        "ignores": {"type": "object", "additionalProperties": strings},
+        "choice": {"enum": list(key.choices)},
+        "number": {"type": "number", "exclusiveMinimum": 0},
+        "mask": {
+            "oneOf": [
+                {"type": ["string", "integer"]},
+                {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
+            ]
+        },
+        "where": {"oneOf": [{"enum": list(WHERE)}, {**strings, "minItems": 1}]},
+    }
+    schema = {"description": key.doc, **shapes.get(key.kind, {"type": "string"})}
+    if key.default is not None:
+        schema["default"] = key.default
+    return schema

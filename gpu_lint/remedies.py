@@ -1,0 +1,88 @@
+"""What would mend a finding, as data: checks name a remedy, the codemod turns it into edits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gpu_lint.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class WriteHeader:
+    """Write the policy's header and gather the module's own settings into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveSettings:
+    """Move statements, unchanged, before the first import that is not of the standard library."""
+
+    statements: tuple[Span, ...]
+    indices: tuple[tuple[Span, int], ...] = ()
+    """Selectors whose index must change with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceLiteral:
+    """Put another literal of the same kind in the place of one."""
+
+    span: Span
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber:
+    """Put another index into the literal of a selector."""
+
+    span: Span
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssignPlainly:
+    """Replace a weak form of writing by a plain assignment."""
+
+    span: Span
+    variable: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class InsertValidator:
+    """Write the validator and call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallValidator:
+    """Call a validator that is there."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteValidator:
+    """Add the controls that a validator lacks."""
+
+    name: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteBlock:
+    """Write a managed block anew."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteComment:
+    """Remove a suppression comment, or the codes in it that suppress nothing."""
+
+    span: Span
+    replacement: str
+
+
+Remedy: TypeAlias = (
+    "WriteHeader | MoveSettings | ReplaceLiteral | Renumber | AssignPlainly | InsertValidator"
+    " | CallValidator | CompleteValidator | RewriteBlock | DeleteComment"
+)

@@ -1,0 +1,54 @@
+"""Reports: one module per output format, each a function from results to text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TypeAlias
+
+from gpu_lint.engine import FileFindings
+from gpu_lint.rulebook import Rulebook
+
+FORMATS = ("full", "concise", "json", "github", "gitlab", "sarif")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What a report may need besides the results."""
+
+    rulebook: Rulebook
+    base: Path
+    """The directory that paths are shown relative to."""
+    color: bool = False
+
+
+Renderer: TypeAlias = "Callable[[list[FileFindings], ReportOptions], str]"
+
+
+def render(name: str, results: list[FileFindings], options: ReportOptions) -> str:
+    """The report in a format of :data:`FORMATS`; only that format's module is imported."""
+    module = import_module(f"gpu_lint.reports.{name}")
+    renderer: Renderer = module.render
+    return renderer(results, options)
+
+
+def shown_path(path: Path, base: Path) -> str:
+    """A path relative to a directory where it lies below it, with forward slashes."""
+    try:
+        return path.absolute().relative_to(base.absolute()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def printable(text: str) -> str:
+    """Text that cannot command a terminal: control characters are written as escapes."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else _escape(character)
+        for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")

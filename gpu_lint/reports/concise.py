@@ -1,0 +1,21 @@
+"""One line per finding: ``path:row:column: CODE message``."""
+
+from __future__ import annotations
+
+from gpu_lint.engine import FileFindings
+from gpu_lint.reports import ReportOptions, printable, shown_path
+
+
+def render(results: list[FileFindings], options: ReportOptions) -> str:
+    lines = []
+    for result in results:
+        path = printable(shown_path(result.path, options.base))
+        for finding in result.findings:
+            place = result.source.location(finding.span.start)
+            mark = ""
+            if finding.fix is not None:
+                mark = "[*] " if finding.fix.applicability else "[unsafe fix] "
+            lines.append(
+                f"{path}:{place.row}:{place.column}: {finding.code} {mark}{finding.message}\n"
+            )
+    return "".join(lines)

@@ -1,0 +1,35 @@
+"""GitHub Actions annotations."""
+
+from __future__ import annotations
+
+from gpu_lint.engine import FileFindings
+from gpu_lint.reports import ReportOptions, shown_path
+
+
+def render(results: list[FileFindings], options: ReportOptions) -> str:
+    lines = []
+    for result in results:
+        path = shown_path(result.path, options.base)
+        for finding in result.findings:
+            start = result.source.location(finding.span.start)
+            end = result.source.location(finding.span.end)
+            properties = {
+                "title": f"gpu-lint ({finding.code})",
+                "file": path,
+                "line": str(start.row),
+                "col": str(start.column),
+                "endLine": str(end.row),
+                "endColumn": str(end.column),
+            }
+            listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+            text = f"{path}:{start.row}:{start.column}: {finding.code} {finding.message}"
+            lines.append(f"::{finding.severity.value} {listed}::{_data(text)}\n")
+    return "".join(lines)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,55 @@
+"""JSON with ruff's field names, plus ``name`` and ``severity``.
+
+Rows and columns count from 1, columns in characters.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gpu_lint.engine import FileFindings
+from gpu_lint.findings import Finding, Fix
+from gpu_lint.reports import ReportOptions
+from gpu_lint.source import Source
+
+
+def render(results: list[FileFindings], options: ReportOptions) -> str:
+    entries = [_entry(result.source, finding) for result in results for finding in result.findings]
+    return json.dumps(entries, indent=2) + "\n"
+
+
+def _entry(source: Source, finding: Finding) -> dict[str, Any]:
+    return {
+        "cell": None,
+        "code": finding.code,
+        "name": finding.name,
+        "severity": finding.severity.value,
+        "message": finding.message,
+        "filename": str(source.path.absolute()),
+        "location": _place(source, finding.span.start),
+        "end_location": _place(source, finding.span.end),
+        "fix": _fix(source, finding.fix) if finding.fix else None,
+        "noqa_row": source.row(finding.span.start),
+        "url": finding.url,
+    }
+
+
+def _fix(source: Source, fix: Fix) -> dict[str, Any]:
+    return {
+        "applicability": fix.applicability.name.lower(),
+        "message": fix.message,
+        "edits": [
+            {
+                "content": edit.content,
+                "location": _place(source, edit.span.start),
+                "end_location": _place(source, edit.span.end),
+            }
+            for edit in fix.edits
+        ],
+    }
+
+
+def _place(source: Source, offset: int) -> dict[str, int]:
+    place = source.location(offset)
+    return {"row": place.row, "column": place.column}

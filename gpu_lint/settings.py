@@ -1,0 +1,241 @@
+"""Which configuration is in force for which file, and where each key of it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pathspec import GitIgnoreSpec
+
+from gpu_lint.errors import ConfigError
+from gpu_lint.policy import KEYS, TABLES, Policy, Problem, check_table, check_whole, policy_of
+from gpu_lint.rulebook import Rule, Rulebook, Severity
+from gpu_lint.templates import read_template
+from gpu_lint.toml import line_of, parse_value, read_toml
+
+FILE_NAME = "gpu-lint.toml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration that governs a part of the tree, rooted at ``root``."""
+
+    rulebook: Rulebook
+    root: Path
+    flat: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each key came from: ``FILE:LINE``, ``--config`` or an option's name."""
+    scripts: tuple[str, ...] = ()
+    """Globs of the files behind ``[project.scripts]``."""
+
+    def get(self, name: str) -> Any:
+        """The value of a dotted key, or its default."""
+        default = next(key.default for key in KEYS if key.name == name)
+        return self.flat.get(name, default)
+
+    def with_options(self, options: Mapping[str, Any], origin: str) -> Settings:
+        """These settings with some keys replaced. Raises :class:`ConfigError`."""
+        if not options:
+            return self
+        flat, origins = dict(self.flat), dict(self.origins)
+        for name, value in options.items():
+            flat[name] = value
+            origins[name] = origin
+        _validate_whole(flat, origin)
+        return Settings(self.rulebook, self.root, flat, origins, self.scripts)
+
+    def relative(self, path: Path) -> str:
+        """A path as globs see it: from the root, with forward slashes."""
+        try:
+            return path.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            return path.as_posix().lstrip("/")
+
+    def relative_link(self, path: Path) -> str:
+        """The same for a path whose last part may be a link, which is not followed."""
+        return (Path(self.relative(path.parent)) / path.name).as_posix()
+
+    def policy_for(self, path: Path) -> Policy | None:
+        """The policy in force for a file: the table, with every matching override applied."""
+        policy = policy_of(self.flat_for(path)[0])
+        if policy is None or policy.header.template == "builtin":
+            return policy
+        text = read_template(Path(policy.header.template), self.root)
+        return replace(policy, header_template=text)
+
+    def flat_for(self, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+        """The dotted keys in force for a file, and where each came from."""
+        flat = {k: v for k, v in self.flat.items() if k != "overrides"}
+        origins = dict(self.origins)
+        relative = self.relative(path)
+        for override in self.flat.get("overrides", ()):
+            if matches(override["paths"], relative):
+                keys = [key for key in override if key != "paths"]
+                flat.update({key: override[key] for key in keys})
+                where = (
+                    f"{self.origins.get('overrides', '')} (overrides for {override['paths'][0]})"
+                )
+                origins.update(dict.fromkeys(keys, where))
+        return flat, origins
+
+    @cached_property
+    def _selected(self) -> frozenset[str]:
+        book = self.rulebook
+        if self.get("select"):
+            chosen = _codes(book, self.get("select"))
+        else:
+            chosen = {c for c, rule in book.rules.items() if rule.severity is not Severity.OFF}
+        return frozenset(
+            (chosen | _codes(book, self.get("extend-select"))) - _codes(book, self.get("ignore"))
+        )
+
+    def rules_for(self, path: Path) -> dict[str, Rule]:
+        """The rules to run on a file."""
+        relative = self.relative(path)
+        ignored: set[str] = set()
+        for glob, codes in self.get("per-file-ignores").items():
+            if matches([glob], relative):
+                ignored |= _codes(self.rulebook, codes)
+        return {c: self.rulebook.rules[c] for c in sorted(self._selected - ignored)}
+
+    def is_entry_point(self, path: Path) -> bool:
+        """Whether the configuration or ``[project.scripts]`` makes a file an entry point."""
+        return matches([*self.get("entry-points"), *self.scripts], self.relative(path))
+
+
+def matches(globs: list[str], relative: str) -> bool:
+    """Whether a path matches one of several gitignore-style globs."""
+    return bool(globs) and GitIgnoreSpec.from_lines(
+        glob.replace("\\", "/") for glob in globs
+    ).match_file(relative)
+
+
+def _codes(book: Rulebook, selectors: list[str]) -> set[str]:
+    return {code for selector in selectors for code in book.matching(selector)}
+
+
+class SettingsFinder:
+    """Finds the settings of each file: the nearest configuration above it, read once."""
+
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        *,
+        config_file: Path | None = None,
+        config_keys: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        isolated: bool = False,
+    ) -> None:
+        self.rulebook = rulebook
+        self._fixed = config_file
+        self._keys = dict(config_keys or {})
+        self._options = dict(options or {})
+        self._isolated = isolated
+        self._by_directory: dict[Path, Settings] = {}
+
+    def for_file(self, path: Path) -> Settings:
+        """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""
+        return self.for_directory(path.parent)
+
+    def for_directory(self, directory: Path) -> Settings:
+        """The settings for the files right in a directory."""
+        directory = Path(directory).absolute()
+        if directory not in self._by_directory:
+            self._by_directory[directory] = self._find(directory)
+        return self._by_directory[directory]
+
+    def _find(self, directory: Path) -> Settings:
+        if self._isolated:
+            return self._finish(Settings(self.rulebook, Path.cwd()))
+        if self._fixed is not None:
+            return self._finish(load_settings(self._fixed, self.rulebook, root=Path.cwd()))
+        for name in (FILE_NAME, "pyproject.toml"):
+            candidate = directory / name
+            if candidate.is_file():
+                settings = load_settings(candidate, self.rulebook)
+                if name == FILE_NAME or settings.origins:
+                    return self._finish(settings)
+        if directory.parent != directory:
+            return self.for_directory(directory.parent)
+        return self._finish(Settings(self.rulebook, Path.cwd()))
+
+    def _finish(self, settings: Settings) -> Settings:
+        settings = settings.with_options(self._keys, "--config")
+        return settings.with_options(self._options, "command line")
+
+
+def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> Settings:
+    """Read a ``gpu-lint.toml`` or a ``pyproject.toml``.
+
+    Raises :class:`ConfigError` naming file, line (where it can be told), key and what is
+    accepted.
+    """
+    table, text = read_toml(path)
+    prefix: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+    if path.name == "pyproject.toml" or "gpu-lint" in table.get("tool", {}):
+        scripts = _script_globs(table)
+        prefix = ("tool", "gpu-lint")
+        table = table.get("tool", {}).get("gpu-lint", {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: tool.gpu-lint: must be a table")
+    try:
+        flat = check_table(table, lambda code: bool(rulebook.matching(code)))
+        check_whole(flat)
+        for override in flat.get("overrides", ()):
+            check_whole({**flat, **override})
+    except Problem as problem:
+        raise _located(path, text, prefix, problem) from problem
+    root = root or path.absolute().parent
+    origins = {}
+    for name in flat:
+        line = line_of(text, (*prefix, *name.split(".")))
+        origins[name] = f"{path}:{line}" if line else str(path)
+    if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
+        scripts = _script_globs(read_toml(pyproject)[0])
+    return Settings(rulebook, root, flat, origins, scripts)
+
+
+def _located(path: Path, text: str, prefix: tuple[str, ...], problem: Problem) -> ConfigError:
+    line = line_of(text, (*prefix, *problem.keys))
+    place = f"{path}:{line}" if line else str(path)
+    return ConfigError(f"{place}: {'.'.join(problem.keys)}: {problem}")
+
+
+def parse_config_option(text: str, rulebook: Rulebook) -> dict[str, Any]:
+    """The dotted keys of one ``--config KEY=VALUE``. Raises :class:`ConfigError`."""
+    name, _, raw = text.partition("=")
+    keys = name.strip().removeprefix("tool.gpu-lint.").split(".")
+    value = parse_value(raw.strip())
+    table: dict[str, Any] = {keys[-1]: value}
+    if len(keys) == 2 and keys[0] in TABLES:
+        table = {keys[0]: table}
+    elif len(keys) != 1:
+        raise ConfigError(f"--config {text}: there is no key {name.strip()!r}")
+    try:
+        return check_table(table, lambda code: bool(rulebook.matching(code)))
+    except Problem as problem:
+        raise ConfigError(f"--config {text}: {problem}") from problem
+
+
+def _validate_whole(flat: Mapping[str, Any], origin: str) -> None:
+    try:
+        check_whole(flat)
+    except Problem as problem:
+        raise ConfigError(f"{origin}: {'.'.join(problem.keys)}: {problem}") from problem
+
+
+def _script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
+    """Globs of the modules that ``[project.scripts]`` and ``gui-scripts`` start."""
+    project = pyproject.get("project", {})
+    globs: list[str] = []
+    for table in ("scripts", "gui-scripts"):
+        entries = project.get(table, {}) if isinstance(project, dict) else {}
+        for target in entries.values() if isinstance(entries, dict) else ():
+            module = str(target).partition(":")[0].strip().replace(".", "/")
+            if module:
+                globs += [f"/{module}.py", f"/src/{module}.py", f"/{module}/__init__.py"]
+    return tuple(globs)

@@ -1,0 +1,153 @@
+"""Bytes to text and back without loss: encoding cookie, BOM, newlines, positions.
+
+A :class:`Span` is the one notion of place in this program: half-open byte offsets into the
+file as it was read. Rows and columns exist only in reports and are made here on demand.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from gpu_lint.errors import SourceError
+
+_NEWLINE = re.compile(rb"\r\n|\r|\n")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Half-open range of byte offsets ``[start, end)`` into the file as read."""
+
+    start: int
+    end: int
+
+    def __contains__(self, other: Span) -> bool:
+        return self.start <= other.start and other.end <= self.end
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether the two ranges share a byte, or one is an insertion inside the other."""
+        if self.start == self.end or other.start == other.end:
+            return self.start < other.end and other.start < self.end
+        return max(self.start, other.start) < min(self.end, other.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place for people: ``row`` and ``column`` count from 1, the column in characters."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file's content: ``data`` exactly as read, ``text`` decoded without its BOM."""
+
+    path: Path
+    data: bytes
+    text: str
+    encoding: str
+    bom: int = field(default=0)
+    """Length of the byte order mark in bytes: 0 or 3."""
+
+    @cached_property
+    def line_starts(self) -> tuple[int, ...]:
+        """Byte offset of the first byte of every line; a BOM belongs to no line."""
+        return (self.bom, *(match.end() for match in _NEWLINE.finditer(self.data)))
+
+    @cached_property
+    def newline(self) -> str:
+        """The line ending the file uses most; ``\\n`` for a file of one line."""
+        found = [match.group() for match in _NEWLINE.finditer(self.data)]
+        return max(set(found), key=found.count).decode("ascii") if found else "\n"
+
+    @cached_property
+    def _wide(self) -> tuple[list[int], list[int]]:
+        """Indices of characters that take several bytes, and the surplus bytes up to each."""
+        indices: list[int] = []
+        surplus = [0]
+        if not self.text.isascii():
+            for match in re.finditer(r"[^\x00-\x7f]", self.text):
+                indices.append(match.start())
+                width = len(match.group().encode(self.encoding, "surrogatepass"))
+                surplus.append(surplus[-1] + width - 1)
+        return indices, surplus
+
+    def byte_offset(self, character: int) -> int:
+        """Byte offset in ``data`` of the character at this index of ``text``."""
+        indices, surplus = self._wide
+        return self.bom + character + surplus[bisect_left(indices, character)]
+
+    def slice(self, span: Span) -> str:
+        """The text of a span."""
+        return self.data[span.start : span.end].decode(self.encoding)
+
+    def row(self, offset: int) -> int:
+        """Line number, from 1, of a byte offset."""
+        return max(1, bisect_right(self.line_starts, offset))
+
+    def line_span(self, row: int) -> Span:
+        """The bytes of a line (from 1), its newline included."""
+        starts = self.line_starts
+        return Span(starts[row - 1], starts[row] if row < len(starts) else len(self.data))
+
+    def line(self, row: int) -> str:
+        """The text of a line (from 1), without its newline."""
+        return self.slice(self.line_span(row)).rstrip("\r\n")
+
+    def location(self, offset: int) -> Location:
+        """Row and column (characters, both from 1) of a byte offset."""
+        row = self.row(offset)
+        before = self.data[self.line_starts[row - 1] : offset]
+        return Location(row, len(before.decode(self.encoding, "replace")) + 1)
+
+    def utf16_column(self, offset: int) -> int:
+        """Column from 1 in UTF-16 code units, as SARIF and editors count."""
+        start = self.line_starts[self.row(offset) - 1]
+        before = self.data[start:offset].decode(self.encoding, "replace")
+        return len(before.encode("utf-16-le")) // 2 + 1
+
+
+def read_source(path: Path) -> Source:
+    """Read and decode a file.
+
+    Raises :class:`SourceError`, in words for the user, when it cannot be read or decoded.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}") from error
+    return decode_source(path, data)
+
+
+def decode_source(path: Path, data: bytes) -> Source:
+    """Decode bytes as Python does: BOM, then PEP 263 cookie, then UTF-8.
+
+    Raises :class:`SourceError` when Python itself could not read the file either.
+    """
+    if b"\0" in data:
+        raise SourceError("is not Python source: it contains null bytes (a binary file?)")
+    bom = len(_BOM) if data.startswith(_BOM) else 0
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError as error:
+        raise SourceError(f"cannot be decoded: {error.msg}; correct its coding line") from error
+    encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+    body = data[bom:]
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"is not {encoding.upper()}: byte 0x{data[bom + error.start]:02x} at offset "
+            f"{bom + error.start}; convert it, or declare its encoding on the first line"
+        ) from error
+    source = Source(path, data, text, encoding, bom)
+    if source.byte_offset(len(text)) != len(data) or text.encode(encoding) != body:
+        raise SourceError(f"uses the encoding {encoding}, in which bytes have no fixed place")
+    return source

@@ -1,0 +1,155 @@
+"""The header and validator templates, filled in from a policy.
+
+A header template is plain Python with ``$name`` placeholders, each of which becomes a Python
+literal; a line whose placeholder the policy gives no value is left out. Validator templates
+have a section per control (``#: name``), so that a validator can be completed piece by piece.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from pathlib import Path
+from string import Template
+
+from gpu_lint.errors import ConfigError
+from gpu_lint.policy import HEADER_VARIABLES, Policy
+from gpu_lint.rulebook import Rulebook
+
+PLACEHOLDERS = (
+    "environ",
+    "device_order",
+    "visible_devices",
+    "alloc_conf",
+    "name",
+    "min_memory_gib",
+)
+_SECTION = re.compile(r"^#: (\w+)\n", re.MULTILINE)
+_LAYOUT = frozenset(
+    {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+)
+
+
+def python_string(text: str) -> str:
+    """A string literal in double quotes, as formatters write it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if text.isprintable() else repr(text)
+
+
+def _values(policy: Policy) -> dict[str, str | None]:
+    gpu = policy.gpu
+    memory = gpu.min_memory_gib
+    if memory is not None:
+        memory = int(memory) if memory == int(memory) else memory
+    device = gpu.devices[0]
+    numbered = device.isdigit()
+    return {
+        "device_order": python_string(gpu.device_order) if gpu.device_order else None,
+        "visible_devices": python_string(gpu.visible_devices),
+        "alloc_conf": python_string(gpu.alloc_conf) if gpu.alloc_conf else None,
+        "name": python_string(gpu.name) if gpu.name else None,
+        "min_memory_gib": None if memory is None else str(memory),
+        "function": policy.validation.function,
+        "handle": device if numbered else python_string(device),
+        "handle_by": f"nvmlDeviceGetHandleBy{'Index' if numbered else 'UUID'}",
+    }
+
+
+def render_header(
+    policy: Policy, rulebook: Rulebook, alloc: bool, environ: str = "os.environ"
+) -> str:
+    """The lines of a header, without markers; ``alloc`` asks for the allocator setting too."""
+    text = policy.header_template or rulebook.template("header.py.txt")
+    values: dict[str, str | None] = {**_values(policy), "environ": environ}
+    if not alloc:
+        values["alloc_conf"] = None
+    lines = []
+    for line in text.splitlines():
+        used = [match for match in re.findall(r"\$\{?([a-z_]+)", line) if match in values]
+        if all(values[name] is not None for name in used):
+            lines.append(Template(line).safe_substitute({k: v or "" for k, v in values.items()}))
+    return "\n".join(lines).strip("\n")
+
+
+def render_validator(policy: Policy, rulebook: Rulebook, uses_pytorch: bool) -> str:
+    """The whole validator function."""
+    sections = _sections(rulebook, uses_pytorch)
+    wanted = ["head", *controls(policy)]
+    return "".join(_fill(sections[name], policy) for name in wanted).rstrip("\n")
+
+
+def render_controls(
+    policy: Policy, rulebook: Rulebook, uses_pytorch: bool, missing: tuple[str, ...]
+) -> str:
+    """The lines that check some controls, indented by four, imports of their own included."""
+    sections = _sections(rulebook, uses_pytorch)
+    on_device = {"availability", "name", "memory"}.intersection(missing)
+    names = [c for c in controls(policy) if c in missing]
+    if on_device and not uses_pytorch and "availability" not in names:
+        names.insert(0, "availability")
+    body = "".join(_fill(sections[name], policy) for name in names)
+    return body.rstrip("\n")
+
+
+def controls(policy: Policy) -> tuple[str, ...]:
+    """The controls that a policy asks a validator for, in the order they are checked."""
+    values = _values(policy)
+    return tuple(
+        control
+        for control, value in (
+            ("CUDA_DEVICE_ORDER", values["device_order"]),
+            ("CUDA_VISIBLE_DEVICES", values["visible_devices"]),
+            ("availability", ""),
+            ("name", values["name"]),
+            ("memory", values["min_memory_gib"]),
+        )
+        if value is not None
+    )
+
+
+def _sections(rulebook: Rulebook, uses_pytorch: bool) -> dict[str, str]:
+    name = "validator-torch.py.txt" if uses_pytorch else "validator-nvml.py.txt"
+    parts = _SECTION.split(rulebook.template(name))
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def _fill(section: str, policy: Policy) -> str:
+    return Template(section).substitute({k: v or "" for k, v in _values(policy).items()})
+
+
+def same_block(text: str, wanted: str, environ_names: tuple[str, ...] = ()) -> bool:
+    """Whether two blocks say the same, comments and layout aside."""
+    for name in environ_names:
+        text = text.replace(f"{name}[", "os.environ[")
+    found = _tokens(text)
+    return found is not None and found == _tokens(wanted)
+
+
+def _tokens(text: str) -> list[str] | None:
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return None
+    return [token.string for token in tokens if token.type not in _LAYOUT]
+
+
+def read_template(path: Path, root: Path) -> str:
+    """A project's own header template. Raises :class:`ConfigError`."""
+    if root.resolve() not in (root / path).resolve().parents:
+        raise ConfigError(f"header.template: {path} lies outside the project ({root})")
+    try:
+        text = (root / path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"header.template: {path} cannot be read: {error}") from error
+    unknown = set(re.findall(r"\$\{?([A-Za-z_]\w*)", text)) - set(PLACEHOLDERS)
+    if unknown:
+        accepted = ", ".join(f"${name}" for name in PLACEHOLDERS)
+        raise ConfigError(
+            f"header.template: {path}: unknown placeholder ${sorted(unknown)[0]}; "
+            f"accepted: {accepted}"
+        )
+    for variable in HEADER_VARIABLES[:2]:
+        if variable not in text:
+            raise ConfigError(f"header.template: {path} does not set {variable}")
+    return text

@@ -1,0 +1,71 @@
+"""Helpers that the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_lint.engine import Engine, FileFindings, FixedFile
+from gpu_lint.policy import check_table
+from gpu_lint.rulebook import load_rulebook
+from gpu_lint.settings import SettingsFinder
+from gpu_lint.source import decode_source
+
+ROOT = Path(__file__).resolve().parent.parent
+VOICE_POLICY: dict[str, Any] = {
+    "gpu": {
+        "visible-devices": "1",
+        "device-order": "PCI_BUS_ID",
+        "name": "RTX 3090",
+        "alloc-conf": "max_split_size_mb:1024",
+        "min-memory-gib": 20,
+        "forbidden": ["RTX 5060 Ti"],
+    },
+    "header": {"required-in": "all"},
+    "validation": {
+        "required-in": "never",
+        "function": "validate_rtx3090_mandatory",
+        "functions": ["validate_rtx3090_*"],
+    },
+}
+
+
+def engine_for(policy: dict[str, Any] | None = None, **options: Any) -> Engine:
+    """An engine with a policy (none by default) that reads no configuration file."""
+    book = load_rulebook()
+    keys = check_table(policy or {}, lambda code: bool(book.matching(code)))
+    return Engine(SettingsFinder(book, config_keys=keys, options=options, isolated=True))
+
+
+def check_text(text: str | bytes, policy: dict[str, Any] | None = None, **o: Any) -> FileFindings:
+    data = text.encode() if isinstance(text, str) else text
+    return engine_for(policy, **o).check_source(decode_source(Path("x.py"), data))
+
+
+def fix_text(
+    text: str | bytes, policy: dict[str, Any] | None = None, *, unsafe: bool = False
+) -> FixedFile:
+    data = text.encode() if isinstance(text, str) else text
+    return engine_for(policy).fix_source(decode_source(Path("x.py"), data), unsafe=unsafe)
+
+
+def codes(result: FileFindings) -> list[tuple[str, int]]:
+    """(code, line) of every finding."""
+    return [(f.code, result.source.row(f.span.start)) for f in result.findings]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[[dict[str, str | bytes]], Path]:
+    """Writes files below a temporary directory and returns it."""
+
+    def write(files: dict[str, str | bytes]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return tmp_path
+
+    return write

@@ -59,15 +59,29 @@ def write_header(source: Source, facts: FileFacts, context: Context) -> list[Edi
         content = source.newline.join(text)
         edits = [] if source.slice(block.span) == content else [Edit(block.span, content)]
         return [*edits, *import_edits, *removal_edits(removal.rows, lines)]
-    adds_section = any(edit.content == NEW_SECTION for edit in import_edits)
-    if adds_section:
+    return place_lines(text, anchor, facts, lines, removal.rows, import_edits)
+
+
+def place_lines(
+    text: list[str],
+    anchor: int,
+    facts: FileFacts,
+    lines: Lines,
+    removed: set[int],
+    import_edits: list[Edit],
+) -> list[Edit]:
+    """Edits that put lines before the anchor, ``import os`` where it belongs, and take the
+    removed rows away."""
+    if any(edit.content == NEW_SECTION for edit in import_edits):
         text = ["import os", "", *text]
-    region, swallowed = insertion(text, anchor, facts, lines, removal.rows)
-    return [
-        *(edit for edit in import_edits if edit.content != NEW_SECTION),
-        region,
-        *removal_edits(removal.rows - swallowed, lines),
-    ]
+    region, swallowed = insertion(text, anchor, facts, lines, removed)
+    edits = []
+    for edit in import_edits:
+        if edit.content != NEW_SECTION and edit.span.start == region.span.start:
+            region = Edit(region.span, edit.content + region.content)
+        elif edit.content != NEW_SECTION:
+            edits.append(edit)
+    return [*edits, region, *removal_edits(removed - swallowed, lines)]
 
 
 NEW_SECTION = "\0"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gpu_lint.codemod.header import environ_expression, insertion, removal_edits
-from gpu_lint.codemod.header import NEW_SECTION, Removal
+from gpu_lint.codemod.header import Removal, environ_expression, place_lines
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.model import FileFacts
@@ -76,14 +75,7 @@ def move_settings(source: Source, facts: FileFacts, remedy: MoveSettings) -> lis
         return None
     if not bound and needs != {"os.environ"}:
         return None
-    if any(edit.content == NEW_SECTION for edit in import_edits):
-        text = ["import os", "", *text]
-    region, swallowed = insertion(text, anchor, facts, lines, used | removal.rows)
-    edits = [
-        *(edit for edit in import_edits if edit.content != NEW_SECTION),
-        region,
-        *removal_edits((used | removal.rows) - swallowed, lines),
-    ]
+    edits = place_lines(text, anchor, facts, lines, used | removal.rows, import_edits)
     for span, index in remedy.indices:
         changed = renumber(source, Renumber(span, index))
         if changed is None:

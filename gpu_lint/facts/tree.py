@@ -19,7 +19,7 @@ from gpu_lint.errors import SourceError
 from gpu_lint.source import Source
 
 
-_BLANKS = re.compile(r"(?:[ \t\f]|\\\r?\n)*")
+_BLANKS = re.compile(r"(?:\s|\\\r?\n)*")
 
 
 class _Misaligned(Exception):

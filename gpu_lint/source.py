@@ -17,6 +17,7 @@ from pathlib import Path
 from gpu_lint.errors import SourceError
 
 _NEWLINE = re.compile(rb"\r\n|\r|\n")
+_COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -137,7 +138,9 @@ def decode_source(path: Path, data: bytes) -> Source:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
     except SyntaxError as error:
-        raise SourceError(f"cannot be decoded: {error.msg}; correct its coding line") from error
+        if _COOKIE.search(b"".join(data.splitlines()[:2])):
+            raise SourceError(f"cannot be decoded: {error.msg}; correct its coding line") from error
+        encoding = "utf-8"
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
     body = data[bom:]
     try:

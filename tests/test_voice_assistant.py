@@ -76,7 +76,11 @@ def test_every_file_but_the_one_with_all_three_variables_lacks_something(
         ("test_validation_decouverte.py", "GPU107", "os.environ['CUDA_VISIBLE_DEVICES'] = '1'"),
         ("test_validation_decouverte.py", "GPU201", 'device = torch.device("cuda:1")'),
         ("test_cuda.py", "GPU108", "os.environ['CUDA_VISIBLE_DEVICES'] = '1'"),
-        ("TTS/tts_handler_piper_fixed.py", "GPU108", "os.environ['CUDA_DEVICE_ORDER'] = 'PCI_BUS_ID'"),
+        (
+            "TTS/tts_handler_piper_fixed.py",
+            "GPU108",
+            "os.environ['CUDA_DEVICE_ORDER'] = 'PCI_BUS_ID'",
+        ),
         ("test_correction_validation_1.py", "GPU102", "os.environ['CUDA_VISIBLE_DEVICES'] = '0'"),
         ("LLM/llm_manager_enhanced.py", "GPU101", "from llama_cpp import Llama"),
         ("test_espeak_french.py", "GPU301", 'if __name__ == "__main__":'),
@@ -169,7 +173,9 @@ def test_another_policy_moves_every_file_and_the_old_one_then_objects(
         policy = policy.replace("validate_rtx3090_mandatory", function)
         (copy / "gpu-lint.toml").write_text(policy, "utf-8")
         fixed = run(copy, fix=True).fixed
-        assert {f.before.path.relative_to(copy).as_posix() for f in fixed if f.changed} == set(NAMES)
+        assert {f.before.path.relative_to(copy).as_posix() for f in fixed if f.changed} == set(
+            NAMES
+        )
         assert not any(file.changed for file in run(copy, fix=True).fixed)
         for path in copy.rglob("*.py"):
             compile(path.read_text("utf-8"), str(path), "exec")

@@ -88,8 +88,8 @@ def check_settings(context: Context) -> Iterator[Found]:
 def misspelt(name: str) -> str | None:
     """The header variable that a name was certainly meant to be, if it is not one itself."""
     known = (*HEADER_VARIABLES, *_ALIASES)
-    if name in known or name in _OTHER_VARIABLES:
-        return None
+    if name in known or name in _OTHER_VARIABLES or name.startswith("_"):
+        return None  # a leading underscore is a name of the project's own
     folded = name.strip().upper().replace("-", "_").replace(" ", "_")
     if folded in known:
         return _ALIASES.get(folded, folded)

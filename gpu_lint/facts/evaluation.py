@@ -51,6 +51,10 @@ class Evaluator(ABC):
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
         """Note that a comparison of the device count with a number was made."""
 
+    @abstractmethod
+    def note_arm(self, test: p.Expression, truth: bool, arm: p.Expression) -> None:
+        """Note what a conditional expression yields when its test comes out so."""
+
     def evaluate(self, node: p.Expression, flow: Flow) -> Value:
         """The value of an expression; calls in it take effect on ``flow``."""
         return _RULES[type(node)](self, node, flow)
@@ -132,12 +136,14 @@ class Evaluator(ABC):
         other = flow.copy()
         needs = flow.needs
         results = []
+        self.note_arm(node.test, True, node.body)
+        self.note_arm(node.test, False, node.orelse)
         if truth is not False:
             self.refine(node.test, True, flow)
-            results.append(self.evaluate(node.body, flow))
+            results.append(adapted(self.evaluate(node.body, flow), flow))
         if truth is not True:
             self.refine(node.test, False, other)
-            results.append(self.evaluate(node.orelse, other))
+            results.append(adapted(self.evaluate(node.orelse, other), other))
         if truth is None:
             flow.join(other)
         elif truth is False:
@@ -277,6 +283,11 @@ class Evaluator(ABC):
             for single in alternatives(value)
             if isinstance(single, EnvironmentValue)
         )
+
+
+def adapted(value: Value, flow: Flow) -> Value:
+    """A value chosen because several devices were counted fits them: it is not judged."""
+    return UNKNOWN if flow.needs > 1 else value
 
 
 def bound_names(target: p.Expression) -> tuple[str, ...]:

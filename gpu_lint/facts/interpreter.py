@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Arguments, Effects
-from gpu_lint.facts.evaluation import bound_names
+from gpu_lint.facts.evaluation import adapted, bound_names
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.model import CountTest, Form, Mark, Outcome, Reach, Setting
@@ -207,16 +207,16 @@ class Interpreter(Effects):
             if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
                 self._note_call(callee.name.rpartition(".")[2], node)
             return self.symbol_call(callee.name, node, args, flow)
-        if isinstance(callee, FunctionValue):
+        if isinstance(callee, FunctionValue) and callee.key in self._functions:
             function = self._functions[callee.key]
             if isinstance(function.node, p.Function):
                 self._note_call(function.node.name, node)
             return self._enter(callee, args, flow)
-        if isinstance(callee, ClassValue):
+        if isinstance(callee, ClassValue) and callee.key in self._classes:
             instance = Instance(callee.key)
             self.generic_device(node, self._classes[callee.key].node.name, args, flow)
             found = self._classes[callee.key].attributes.get("__init__")
-            if isinstance(found, FunctionValue):
+            if isinstance(found, FunctionValue) and found.key in self._functions:
                 self._enter(FunctionValue(found.key, found.scopes, instance), args, flow)
             else:
                 flow.quiet = frozenset()
@@ -394,12 +394,12 @@ class Interpreter(Effects):
     def _assign_to(self, target: p.Expression, value: Value, at: Span, flow: Flow) -> None:
         match target:
             case p.Name():
-                self._bind(target.id, value, flow)
+                self._bind(target.id, adapted(value, flow), flow)
             case p.Attribute():
                 for base in alternatives(self.evaluate(target.base, flow)):
                     if isinstance(base, (Instance, ClassValue)):
                         cls = base.cls if isinstance(base, Instance) else base.key
-                        self._set_attribute(cls, target.name, value)
+                        self._set_attribute(cls, target.name, adapted(value, flow))
             case p.Subscript():
                 if self._is_environ(target.base, flow):
                     for variable in self._keys(target.key, flow):
@@ -501,14 +501,11 @@ class Interpreter(Effects):
             CountTest(node.span, operator, number, None, None, masks, self.reach)
         )
 
-    def _conditional(self, node: p.Conditional, flow: Flow) -> Value:
-        value = super()._conditional(node, flow)
-        for truth, arm in ((True, node.body), (False, node.orelse)):
-            if isinstance(arm, p.Literal) and arm.value == "cpu":
-                for comparison, decided, whole in _deciders(node.test):
-                    if whole is truth:
-                        self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
-        return value
+    def note_arm(self, test: p.Expression, truth: bool, arm: p.Expression) -> None:
+        if _is_cpu(arm):
+            for comparison, decided, whole in _deciders(test):
+                if whole is truth:
+                    self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
 
     def _loop(self, node: p.For | p.While, flow: Flow) -> None:
         endless = False

@@ -52,11 +52,12 @@ class SpanRecorder(CodegenState):
         if not self.text.startswith(value, self.position):
             blanks = _BLANKS.match(self.text, self.position)
             assert blanks is not None
-            if blanks.end() == len(self.text) and value.strip() == "":
-                return  # the newline that a last line lacks
-            if not self.text.startswith(value, blanks.end()):
+            found = self.text.find(value, self.position, blanks.end() + len(value))
+            if found < 0 and value.strip() == "":
+                return
+            if found < 0:
                 raise _Misaligned
-            self.position = blanks.end()
+            self.position = found
         self.position += len(value)
 
     def add_indent_tokens(self) -> None:

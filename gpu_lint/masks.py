@@ -59,7 +59,7 @@ def _cut(text: str, word: str, devices: list[str]) -> MaskReading:
         shown = ",".join([*devices, seen])
         return MaskReading(
             (*devices, seen),
-            f"CUDA stops reading {word!r} at {word[prefix.end() :]!r} and shows only device {shown}",
+            f"CUDA stops in {word!r} at {word[prefix.end() :]!r} and shows only device {shown}",
         )
     if devices:
         shown = ",".join(devices)

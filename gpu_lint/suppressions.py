@@ -1,4 +1,4 @@
-"""Comments that silence findings: ``# gpu-lint: ignore[CODE]``, ``ignore-file``, ``# noqa: CODE``."""
+"""Comments that silence findings: ``# gpu-lint: ignore[CODE]`` and its kin."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _without(suppression: Suppression, unused: list[str], source: Source) -> tup
     span = suppression.span
     text = source.slice(span)
     if suppression.style == "noqa":
-        kept = [code for code in (*suppression.others, *kept)]
+        kept = [*suppression.others, *kept]
         if kept:
             return span, f"# noqa: {', '.join(kept)}"
     elif kept:

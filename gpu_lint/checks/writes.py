@@ -23,7 +23,6 @@ from gpu_lint.remedies import (
     AssignPlainly,
     MoveSettings,
     Remedy,
-    Renumber,
     ReplaceLiteral,
     WriteHeader,
 )
@@ -104,9 +103,9 @@ def _few_changes(one: str, other: str) -> bool:
     words, others = one.split("_"), other.split("_")
     if len(words) != len(others):
         return one.replace("_", "") == other.replace("_", "")
-    return all(_distance(a, b) <= (2 if len(b) > 4 else 1) for a, b in zip(words, others)) and (
-        sum(a != b for a, b in zip(words, others)) <= 2
-    )
+    changes = [_distance(a, b) for a, b in zip(words, others, strict=True)]
+    near = all(n <= (2 if len(b) > 4 else 1) for n, b in zip(changes, others, strict=True))
+    return near and sum(n > 0 for n in changes) <= 2
 
 
 def _distance(one: str, other: str) -> int:
@@ -204,7 +203,7 @@ def _wanted_or(variable: str, context: Context, otherwise: str | None) -> str | 
 def _replacement(setting: Setting, context: Context, value: str | None) -> Remedy | None:
     if gathered(setting, context):
         return WriteHeader()
-    if value is None or setting.peers == 0 and not _is_literal(setting):
+    if value is None or (setting.peers == 0 and not _is_literal(setting)):
         return None
     return ReplaceLiteral(setting.value_span, value)
 
@@ -285,7 +284,7 @@ def redundant(setting: Setting) -> bool:
 
 
 def _putenv(setting: Setting, context: Context) -> Found:
-    message = f"os.putenv() does not reach CUDA in this process; assign to os.environ[{setting.variable!r}]"
+    message = "os.putenv() does not reach CUDA in this process; assign to os.environ instead"
     note = "measured: cuda-facts section 2 (torch counts 2 devices, then fails to initialise)"
     known = constants(setting.value) if setting.value is not None else None
     remedy: Remedy | None = None
@@ -305,7 +304,8 @@ def _after_freeze(setting: Setting, deadline: Mark, alloc: bool, context: Contex
         )
         note = "measured: cuda-facts section 5 (torch 2.11, Linux)"
     else:
-        message = f"`{cause}` on line {line} has already fixed the visible devices; this line has no effect"
+        message = f"`{cause}` on line {line} has already fixed the visible devices"
+        message += "; this line has no effect"
         note = _EVIDENCE_ORDER
         if setting.variable == MASK and cause.startswith("torch."):
             message += ", though torch.cuda.device_count() may report it as if it had"
@@ -318,7 +318,8 @@ def _after_freeze(setting: Setting, deadline: Mark, alloc: bool, context: Contex
 def _after_import(setting: Setting, imported: Mark, context: Context) -> Found:
     assert imported.trigger is not None
     cause, line = imported.trigger.text, context.row(imported.trigger.span.start)
-    message = f"{setting.variable} is set after `{cause}` (line {line}): it works only as long as no import touches CUDA"
+    message = f"{setting.variable} is set after `{cause}` (line {line})"
+    message += ": it works only as long as no import touches CUDA"
     note = "measured: cuda-facts section 1; pytorch#80876 broke it in torch 1.12"
     return Found("GPU108", setting.span, message, note, _move(setting, context))
 
@@ -394,7 +395,7 @@ def check_conflicts(context: Context) -> Iterator[Found]:
             continue
         if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:
             continue
-        old = {written for written in setting.before}
+        old = set(setting.before)
         new = constants(setting.value) if setting.value is not None else ()
         if len(old) != 1 or new is None or len(new) > 1:
             continue

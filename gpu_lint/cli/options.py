@@ -94,7 +94,7 @@ def lint_options(command: _F) -> _F:
                 "--config",
                 multiple=True,
                 metavar="KEY=VALUE|FILE",
-                help="Set a key of the configuration, or name the file to use instead of any other.",
+                help="Set a key of the configuration, or name the one file to use.",
             ),
             click.option("--isolated", is_flag=True, help="Read no configuration file."),
             click.option("--select", multiple=True, metavar="CODES", help="Rules to run."),

@@ -194,7 +194,7 @@ def insertion(
     span = Span(lines.start(top + 1), lines.start(bottom))
     content = source.newline * above + source.newline.join(text) + source.newline * (below + 1)
     if bottom > lines.last:
-        ended = source.data.endswith((b"\n", b"\r"))
+        ended = not source.data or source.data.endswith((b"\n", b"\r"))
         if not ended:
             content = content[: -len(source.newline)]
             if span.start == len(source.data) and top >= 1:

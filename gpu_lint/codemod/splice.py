@@ -72,7 +72,7 @@ def prove(
     except SourceError as error:
         return f"the result could not be checked: {error}"
     edits = sorted({edit for fix in fixes for edit in fix.edits}, key=lambda e: e.span)
-    remaining = {span for span in after.statements}
+    remaining = set(after.statements)
     for span in before.statements:
         if any(_touches(edit.span, span) for edit in edits):
             continue

@@ -80,6 +80,7 @@ class Interpreter(Effects):
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.imported_end: Flow | None = None
         self.attributes_changed = False
+        self._known_attributes: dict[Span, dict[str, Value]] = {}
         self._functions: dict[int, _Function] = {}
         self._classes: dict[int, _Class] = {}
         self._frame = _Frame("")
@@ -108,8 +109,6 @@ class Interpreter(Effects):
         self._known_attributes = {
             found.node.span: found.attributes for found in other._classes.values()
         }
-
-    _known_attributes: dict[Span, dict[str, Value]] = {}
 
     # --- functions and classes -----------------------------------------------------------
 

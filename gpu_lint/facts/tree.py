@@ -18,7 +18,6 @@ from libcst._nodes.internal import CodegenState
 from gpu_lint.errors import SourceError
 from gpu_lint.source import Source
 
-
 _BLANKS = re.compile(r"(?:\s|\\\r?\n)*")
 
 

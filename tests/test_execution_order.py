@@ -205,6 +205,10 @@ FAULTS = {
         'os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "max_split_size_mb:64"',
         [("GPU107", 4)],
     ),
+    "a child that uses no GPU is no reason": (
+        "import torch\nMASK\nos.system('rm -r ' + 'x')",
+        [("GPU108", 3)],
+    ),
     "importlib imports as well": (
         "import importlib\nimportlib.import_module('torch')\nMASK",
         [("GPU108", 4)],

@@ -215,6 +215,13 @@ def test_a_dynamic_mask_is_not_overwritten_without_asking() -> None:
     assert "GPU102" in dict(codes(fixed.after))
 
 
+def test_a_statement_is_not_moved_above_the_names_it_needs() -> None:
+    text = "import torch\nimport os\n\nCARD = '2'\nos.environ['CUDA_VISIBLE_DEVICES'] = CARD\n"
+    fixed = fix_text(text, None)
+    assert fixed.after.source.text == text
+    assert codes(fixed.after) == [("GPU108", 5)]
+
+
 def test_one_line_main_guard_is_opened_for_the_call() -> None:
     text = "import torch\n\n\ndef main(): pass\n\n\nif __name__ == '__main__': main()\n"
     fixed = fix_text(text, ALL).after.source.text

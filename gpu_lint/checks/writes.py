@@ -334,6 +334,8 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         return None
     if setting.form in (Form.SETDEFAULT, Form.IF_UNSET):
         return None
+    known = {expression.partition(".")[0] for expression, _ in context.facts.layout.environ}
+    known |= {"str", "int"}
     late = {
         other.span
         for other in context.facts.settings
@@ -342,8 +344,9 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         and other.variable in (*HEADER_VARIABLES, *_ALIASES)
         and other.imported.certainty is Certainty.ALWAYS
         and other.form in (Form.ASSIGN, Form.UPDATE)
+        and other.names <= known
     }
-    return MoveSettings(tuple(sorted(late)))
+    return MoveSettings(tuple(sorted(late))) if setting.span in late else None
 
 
 def _with_selectors(

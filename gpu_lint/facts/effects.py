@@ -53,6 +53,10 @@ _HARMLESS_BUILTINS = frozenset(
 )
 _CHILD_STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
 _CHILD_CALLS = ("os.system", "os.exec", "os.spawn", "os.popen", "os.fork", "torch.multiprocessing.")
+_LAUNCHERS = (
+    "python", "torchrun", "accelerate", "deepspeed", "bash", "sh", "env", "nohup", "mpirun",
+    "mpiexec", "srun", "ray", "conda", "uv", "poetry", "cuda_", "start", "cmd", "powershell",
+)  # fmt: skip
 _ENVIRON = "os.environ"
 
 
@@ -306,7 +310,7 @@ class Effects(Evaluator):
             return self.apply_api(api, node, args, flow)
         root = name.partition(".")[0]
         starts_child = root in _CHILD_STARTERS or name.startswith(_CHILD_CALLS)
-        if starts_child:
+        if starts_child and may_use_gpu(node):
             self.recorder.children.add(node.span)
         if starts_child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
@@ -360,6 +364,32 @@ class Effects(Evaluator):
             flow.quiet = frozenset()
             self.generic_device(node, name, args, flow)
         return UNKNOWN
+
+
+def may_use_gpu(node: p.Call) -> bool:
+    """Whether a call that starts a process may start one that uses a GPU.
+
+    A command whose first word is known and is no interpreter or launcher (``rm``, ``ffmpeg``,
+    ``git`` …) does not.
+    """
+    word = _leading_text(node.arguments[0].value).split() if node.arguments else []
+    if not word:
+        return True
+    program = word[0].rpartition("/")[2].lower()
+    return program.startswith(_LAUNCHERS) or program.endswith((".py", ".sh", "="))
+
+
+def _leading_text(node: p.Expression) -> str:
+    """The known text with which a command begins."""
+    if isinstance(node, p.Literal):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, p.Binary):
+        return _leading_text(node.left)
+    if isinstance(node, p.Template) and node.parts:
+        return _leading_text(node.parts[0])
+    if isinstance(node, p.Sequence) and node.items:
+        return _leading_text(node.items[0])
+    return ""
 
 
 def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Selection:

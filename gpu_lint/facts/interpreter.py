@@ -34,7 +34,7 @@ from gpu_lint.facts.values import (
     any_of,
     constants,
 )
-from gpu_lint.facts.walk import expressions, mentioned_names, statements
+from gpu_lint.facts.walk import expressions, mentioned_names, plain_names, statements
 from gpu_lint.source import Span
 
 _MODULE = 0
@@ -663,6 +663,7 @@ class Interpreter(Effects):
                 before=before,
                 undisturbed=variable in flow.quiet,
                 conditional=self._branches > 0,
+                names=plain_names((self.statement,)),
             )
         )
 

@@ -103,6 +103,8 @@ class Setting:
     undisturbed: bool
     """Nothing that could use the previous value ran since it was written."""
     conditional: bool
+    names: frozenset[str]
+    """Every plain name that the statement mentions."""
     imports_framework_later: bool = False
     """The enclosing function itself imports a framework after the write."""
 

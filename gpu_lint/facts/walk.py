@@ -65,6 +65,11 @@ def mentioned_names(body: p.Block) -> frozenset[str]:
     )
 
 
+def plain_names(body: p.Block) -> frozenset[str]:
+    """Every plain name that a block mentions."""
+    return frozenset(node.id for node in expressions(body) if isinstance(node, p.Name))
+
+
 def _fields_of(cls: type[Any]) -> tuple[str, ...]:
     found = _FIELDS.get(cls)
     if found is None:

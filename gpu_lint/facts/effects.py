@@ -53,9 +53,14 @@ _HARMLESS_BUILTINS = frozenset(
 )
 _CHILD_STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
 _CHILD_CALLS = ("os.system", "os.exec", "os.spawn", "os.popen", "os.fork", "torch.multiprocessing.")
-_LAUNCHERS = (
-    "python", "torchrun", "accelerate", "deepspeed", "bash", "sh", "env", "nohup", "mpirun",
-    "mpiexec", "srun", "ray", "conda", "uv", "poetry", "cuda_", "start", "cmd", "powershell",
+_NO_GPU_PROGRAMS = frozenset(
+    {
+        "apt", "apt-get", "cat", "chmod", "chown", "clear", "cls", "cp", "curl", "date", "del",
+        "df", "dir", "du", "echo", "espeak", "espeak-ng", "ffprobe", "find", "free", "git", "grep",
+        "gunzip", "gzip", "hostname", "kill", "killall", "ln", "ls", "md5sum", "mkdir", "mv",
+        "nvidia-smi", "pip", "pip3", "pkill", "ps", "pwd", "rm", "rmdir", "rsync", "scp", "sox",
+        "tar", "touch", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
+    }
 )  # fmt: skip
 _ENVIRON = "os.environ"
 
@@ -369,14 +374,12 @@ class Effects(Evaluator):
 def may_use_gpu(node: p.Call) -> bool:
     """Whether a call that starts a process may start one that uses a GPU.
 
-    A command whose first word is known and is no interpreter or launcher (``rm``, ``ffmpeg``,
-    ``git`` …) does not.
+    A command that begins with the name of a well-known tool (``rm``, ``git`` …) does not.
     """
     word = _leading_text(node.arguments[0].value).split() if node.arguments else []
     if not word:
         return True
-    program = word[0].rpartition("/")[2].lower()
-    return program.startswith(_LAUNCHERS) or program.endswith((".py", ".sh", "="))
+    return word[0].rpartition("/")[2].lower() not in _NO_GPU_PROGRAMS
 
 
 def _leading_text(node: p.Expression) -> str:

@@ -196,7 +196,7 @@ class Engine:
         at = read.source.byte_offset(min(read.fault.character, len(read.source.text)))
         rule = rules["GPU001"]
         message = f"{read.fault}; the file was not checked"
-        return [Finding(rule.code, rule.name, rule.severity, message, Span(at, at), url=rule.url)]
+        return [Finding(rule.code, rule.name, rule.severity, message, Span(at, at))]
 
     def _finding(self, found: Found, source: Source, facts: FileFacts, context: Context) -> Finding:
         rule = self.rulebook.rules[found.code]
@@ -208,7 +208,6 @@ class Engine:
             span=found.span,
             note=found.note,
             fix=fix_for(found, source, facts, context),
-            url=rule.url,
         )
 
     # --- fixing --------------------------------------------------------------------------

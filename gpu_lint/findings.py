@@ -45,4 +45,3 @@ class Finding:
     note: str = ""
     """Why, in one line: the evidence."""
     fix: Fix | None = None
-    url: str = ""

@@ -56,11 +56,6 @@ class Rule:
     check: str
     examples: tuple[Example, ...]
 
-    @property
-    def url(self) -> str:
-        """The page of a rule: its section in the rule family's file."""
-        return f"https://gpu-lint.readthedocs.io/rules/{self.name}"
-
 
 @dataclass(frozen=True)
 class Rulebook:

@@ -234,6 +234,7 @@ class Effects(Evaluator):
     def apply_api(self, api: Api, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """Select devices, freeze and allocate as the row of a known call says."""
         gpu = Certainty.NEVER if api.devices else Certainty.ALWAYS
+        called = f"{'.' if api.method else ''}{api.name}()"
         given = False
         for argument in api.devices:
             found = args.find(argument.position, argument.keyword)
@@ -246,10 +247,10 @@ class Effects(Evaluator):
             selection = select(argument, expression, value)
             gpu = max(gpu, selection.gpu)
             if selection.indices or selection.count:
-                self.recorder.selector(api.name, selection, expression.span, flow, self.reach)
+                self.recorder.selector(called, selection, expression.span, flow, self.reach)
         if not given and not args.exact:
             gpu = Certainty.MAYBE
-        trigger = Trigger(f"{'.' if api.method else ''}{api.name}()", node.span)
+        trigger = Trigger(called, node.span)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):

@@ -115,31 +115,34 @@ class Interpreter(Effects):
     def _run_uncalled(self, end: Flow) -> None:
         """Run what nothing called, first those that no other such function mentions."""
         self.reach = Reach.UNCALLED
-        while waiting := [k for k, found in self._functions.items() if not found.executed]:
-            mentioned = Counter(name for key in waiting for name in self._names_in(key))
-            roots = [
-                key for key in waiting if mentioned[self._name_of(key)] <= self._own_mentions(key)
-            ]
-            key = (roots or waiting)[0]
+        mentioned: Counter[str] = Counter()
+        counted: dict[int, frozenset[str]] = {}
+        while True:
+            for key, function in self._functions.items():
+                if not function.executed and key not in counted:
+                    body = function.node.body if isinstance(function.node, p.Function) else ()
+                    counted[key] = mentioned_names(body)
+                    mentioned.update(counted[key])
+                elif function.executed and key in counted:
+                    mentioned.subtract(counted.pop(key))
+            if not counted:
+                return
+            roots = (k for k, names in counted.items() if self._is_root(k, names, mentioned))
+            key = next(roots, next(iter(counted)))
             function = self._functions[key]
             flow = end.copy()
             flow.alive = True
             flow.imported_here = Mark()
             receiver = Instance(function.owner) if function.owner is not None else None
-            value = FunctionValue(key, function.scopes, receiver)
             self._branches = 0
-            self._enter(value, None, flow)
+            self._enter(FunctionValue(key, function.scopes, receiver), None, flow)
+            function.executed = True
 
-    def _name_of(self, key: int) -> str:
+    def _is_root(self, key: int, names: frozenset[str], mentioned: Counter[str]) -> bool:
+        """Whether no waiting function but itself mentions a function's name."""
         node = self._functions[key].node
-        return node.name if isinstance(node, p.Function) else "<lambda>"
-
-    def _names_in(self, key: int) -> frozenset[str]:
-        node = self._functions[key].node
-        return mentioned_names(node.body if isinstance(node, p.Function) else ())
-
-    def _own_mentions(self, key: int) -> int:
-        return int(self._name_of(key) in self._names_in(key))
+        name = node.name if isinstance(node, p.Function) else "<lambda>"
+        return mentioned[name] <= (name in names)
 
     def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
         return self._register(node, None)

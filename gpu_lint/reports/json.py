@@ -1,5 +1,7 @@
 """JSON with ruff's field names, plus ``name`` and ``severity``.
 
+``url`` is null: a rule's page is what ``gpu-lint rule CODE`` prints.
+
 Rows and columns count from 1, columns in characters.
 """
 
@@ -31,7 +33,7 @@ def _entry(source: Source, finding: Finding) -> dict[str, Any]:
         "end_location": _place(source, finding.span.end),
         "fix": _fix(source, finding.fix) if finding.fix else None,
         "noqa_row": source.row(finding.span.start),
-        "url": finding.url,
+        "url": None,
     }
 
 

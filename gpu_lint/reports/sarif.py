@@ -58,7 +58,6 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "shortDescription": {"text": rule.summary},
         "fullDescription": {"text": rule.what},
         "help": {"text": f"{rule.what}\n\n{rule.why}"},
-        "helpUri": rule.url,
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
     }
 

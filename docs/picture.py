@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def main() -> None:
         env={**os.environ, "FORCE_COLOR": "1", "PYTHONPATH": str(ROOT)},
         check=False,
     )
-    console = Console(record=True, width=140, file=open(os.devnull, "w", encoding="utf-8"))
+    console = Console(record=True, width=140, file=io.StringIO())
     console.print(Text("$ gpu-lint " + " ".join(ARGUMENTS), style="bold"))
     console.print(Text.from_ansi(done.stdout.rstrip() + "\n\n" + done.stderr.rstrip()))
     console.save_svg(str(ROOT / "docs" / "check.svg"), title="gpu-lint")

@@ -1,8 +1,9 @@
 """The grammar of PYTORCH_CUDA_ALLOC_CONF.
 
-Behaviour measured: ``rules/evidence/cuda-facts.md``, section 5 (torch 2.11): a key or value
-that it does not know kills the interpreter. The keys are those that torch 2.13 reads
-(``c10/core/AllocatorConfig.h``, ``c10/cuda/CUDAAllocatorConfig.h`` and ``libc10.so`` of its wheel).
+Behaviour measured: ``rules/evidence/cuda-facts.md``, sections 5 and 9 (torch 2.11): a key or
+value that it does not know ends the program. The keys are those that torch 2.11 accepts or
+torch 2.13 reads (``c10/core/AllocatorConfig.h``, ``c10/cuda/CUDAAllocatorConfig.h`` and
+``libc10.so`` of its wheel): what some version knows is no finding.
 """
 
 from __future__ import annotations
@@ -51,15 +52,17 @@ def fault(text: str) -> str:
     """What PyTorch rejects in a value; empty when it accepts all of it."""
     for key, value in _entries(text):
         if value is None:
-            return f"{key!r} lacks its ':value' (SIGABRT at the first allocation)"
+            return f"{key!r} lacks its ':value' (the program dies)"
         if key not in KEYS:
             close = difflib.get_close_matches(key.lower(), KEYS, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            return f"PyTorch does not know the key {key!r} (the interpreter dies){hint}"
+            return f"PyTorch does not know the key {key!r} (the program dies){hint}"
         if key in _BOOLEANS and value not in ("True", "False"):
-            return f"{key} must be True or False, not {value!r} (the interpreter dies)"
-        if key == "max_split_size_mb" and not (value.isdigit() and int(value) > _LEAST_SPLIT_MB):
-            return f"max_split_size_mb must be a number above {_LEAST_SPLIT_MB}, not {value!r}"
+            return f"{key} must be True or False, not {value!r} (the program dies)"
+        if key == "max_split_size_mb" and not (value.isdigit() and int(value) >= _LEAST_SPLIT_MB):
+            return (
+                f"max_split_size_mb must be a number of at least {_LEAST_SPLIT_MB}, not {value!r}"
+            )
         if key == "garbage_collection_threshold" and not _is_fraction(value):
             return f"garbage_collection_threshold must lie between 0 and 1, not {value!r}"
     return ""

@@ -27,7 +27,7 @@ def run(*command: str) -> None:
 
 
 def main() -> None:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - it may be run with any Python
         sys.exit("gpu-lint needs Python 3.10 or newer; run this with one, such as python3.12")
     if not (ENVIRONMENT / "pyvenv.cfg").exists():
         venv.create(ENVIRONMENT, with_pip=True, symlinks=os.name != "nt")

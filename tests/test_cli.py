@@ -282,6 +282,22 @@ def test_very_long_line_is_cut_in_the_report(project: Project) -> None:
     assert len(done.stdout) < 2_000
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["x = " + "(" * 5000 + ")" * 5000, "x = " + "1+" * 50_000 + "1", "x = " + "-" * 9000 + "1",
+     "x = " + "f(" * 150 + ")" * 150, "x = a" + ".b" * 1900, "if x:\n" * 1, "x = " + "1+" * 1500 + "1"],
+    ids=["brackets", "sum", "signs", "calls", "attributes", "unfinished", "recursion"],
+)  # fmt: skip
+def test_source_that_would_break_the_parser_is_one_line_or_a_finding(
+    project: Project, text: str
+) -> None:
+    done = run("check", cwd=project({"a.py": text + "\n", "b.py": LATE}))
+    assert done.returncode in (1, 2)
+    assert b"b.py:5:1" in done.stdout
+    assert b"Traceback" not in done.stderr
+    assert len([x for x in done.stderr.splitlines() if x.startswith(b"gpu-lint: a.py")]) <= 1
+
+
 def test_escapes_in_names_and_source_do_not_reach_the_terminal(project: Project) -> None:
     name = "a\x1b[31m.py" if os.name != "nt" else "a.py"
     text = 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "\x1b]0;pwned\x07"\n'

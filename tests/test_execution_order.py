@@ -129,6 +129,11 @@ NOOP = {
         else:
             MASK
         """,
+    "whisper on the CPU touches no GPU": """
+        MASK
+        import whisper
+        m = whisper.load_model("base", "cpu")
+        """,
     "no GPU on purpose": 'os.environ["CUDA_VISIBLE_DEVICES"] = "-1"\nimport torch',
     "a key that may be another variable": """
         import sys
@@ -208,6 +213,10 @@ FAULTS = {
     "a child that uses no GPU is no reason": (
         "import torch\nMASK\nos.system('rm -r ' + 'x')",
         [("GPU108", 3)],
+    ),
+    "whisper looks for a GPU where it is given no device": (
+        "import whisper\nm = whisper.load_model('base')\nMASK",
+        [("GPU107", 4)],
     ),
     "importlib imports as well": (
         "import importlib\nimportlib.import_module('torch')\nMASK",

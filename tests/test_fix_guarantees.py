@@ -270,6 +270,10 @@ def test_projects_own_template_is_used_and_checked(project: Project) -> None:
 
 STABLE = {
     "sorted imports and a guard": '"""Doc."""\n\nimport json\nimport sys\n\nimport numpy as np\nimport torch\n\n\ndef main():\n    print(json, sys, np, torch)\n\n\nif __name__ == "__main__":\n    main()\n',
+    "a guard and nothing else": 'if __name__ == "__main__":\n    print(1)\n',
+    "a function first": 'def f():\n    pass\n\n\nif __name__ == "__main__":\n    f()\n',
+    "a decorated function below a comment": "# Licence\n\n\n# why\n@staticmethod\ndef f():\n    pass\n",
+    "docstring and class": '"""Doc."""\n\n\nclass A:\n    pass\n',
     "only third party": "import torch\n\nprint(torch)\n",
     "comment above import": "# Licence\n\n# framework\nimport torch\n\nprint(torch)\n",
     "class after imports": "import os\n\nimport torch\n\n\nclass A:\n    x = torch, os\n",

@@ -8,7 +8,7 @@ from gpu_lint.checks.context import Context
 from gpu_lint.checks.writes import gathered
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.layout import header_anchor, is_stdlib
-from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END
+from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END, VALIDATOR_MARK
 from gpu_lint.facts.model import FileFacts, ManagedBlock, ModuleImport, Setting
 from gpu_lint.findings import Edit
 from gpu_lint.source import Source, Span
@@ -32,20 +32,20 @@ def write_header(source: Source, facts: FileFacts, context: Context) -> list[Edi
     if policy is None:
         return None
     lines = Lines(source, facts.comments)
-    block = next((b for b in facts.blocks if b.kind == HEADER), None)
+    blocks = [block for block in facts.blocks if block.kind == HEADER]
     anchor = header_anchor(facts.layout)
-    in_place = block is not None and block.span.end <= anchor
+    block = next((found for found in blocks if found.span.end <= anchor), None)
     removal = Removal()
     for setting in facts.settings:
-        inside = block is not None and setting.span in block.span
+        inside = any(setting.span in found.span for found in blocks)
         if not inside and gathered(setting, context):
             if not lines.is_alone(setting.span):
                 return None
             take_away(setting, lines, removal)
-    if block is not None:
-        keep_block_comments(block, source, removal)
-        if not in_place:
-            removal.rows |= set(lines.rows(block.span))
+    for found in blocks:
+        keep_block_comments(found, source, removal)
+        if found is not block:
+            removal.rows |= set(lines.rows(found.span))
     environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
     if environ is None:
         return None
@@ -55,7 +55,7 @@ def write_header(source: Source, facts: FileFacts, context: Context) -> list[Edi
         for line in render_header(policy, context.rulebook, alloc, environ).splitlines()
     ]
     text = [*removal.above, HEADER_BEGIN, *body, HEADER_END]
-    if block is not None and in_place:
+    if block is not None:
         content = source.newline.join(text)
         edits = [] if source.slice(block.span) == content else [Edit(block.span, content)]
         return [*edits, *import_edits, *removal_edits(removal.rows, lines)]
@@ -178,7 +178,7 @@ def insertion(
     statements = facts.layout.statements
     if any(statement.start == anchor for statement in statements):
         row = source.row(anchor)
-        if statements[0].start != anchor:
+        if statements[0].start != anchor or _is_marked(row, lines):
             row = lines.attached_above(row)
     else:
         row = lines.last + 1
@@ -190,7 +190,8 @@ def insertion(
     above = 0
     if top >= 1:
         above = lines.blanks_below(top) if lines.is_comment(top) else 1
-    below = 0 if bottom > lines.last else max(1, lines.blanks_above(bottom))
+    least = 2 if _defines(bottom, lines) else 1
+    below = 0 if bottom > lines.last else max(least, lines.blanks_above(bottom))
     span = Span(lines.start(top + 1), lines.start(bottom))
     content = source.newline * above + source.newline.join(text) + source.newline * (below + 1)
     if bottom > lines.last:
@@ -200,6 +201,19 @@ def insertion(
             if span.start == len(source.data) and top >= 1:
                 content = source.newline + content
     return Edit(span, content), set(range(top + 1, bottom))
+
+
+def _is_marked(row: int, lines: Lines) -> bool:
+    """Whether the row above is our marker, which belongs to the function below it."""
+    return row > 1 and lines.source.line(row - 1).strip() == VALIDATOR_MARK
+
+
+def _defines(row: int, lines: Lines) -> bool:
+    """Whether a definition starts here, below its comments: formatters want two blank rows."""
+    while lines.is_comment(row):
+        row += 1
+    text = lines.source.line(row) if row <= lines.last else ""
+    return text.startswith(("def ", "async def ", "class ", "@"))
 
 
 def removal_edits(rows: set[int], lines: Lines) -> list[Edit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpu_lint.facts.markers import HEADER_END
 from gpu_lint.facts.program import Comment
 from gpu_lint.source import Source, Span
 
@@ -52,8 +53,11 @@ class Lines:
         return [c for c in self._comments if self.source.row(c.span.start) in rows]
 
     def attached_above(self, row: int) -> int:
-        """The first row of the comment lines right above a row; the row itself without any."""
-        while self.is_comment(row - 1):
+        """The first row of the comment lines right above a row; the row itself without any.
+
+        The end of a managed header belongs to what is above it.
+        """
+        while self.is_comment(row - 1) and self.source.line(row - 1).strip() != HEADER_END:
             row -= 1
         return row
 

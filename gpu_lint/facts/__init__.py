@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from gpu_lint.errors import SourceError
 from gpu_lint.facts import program as p
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import layout_of, statement_spans
+from gpu_lint.facts.limits import check_limits
 from gpu_lint.facts.lowering import lower
 from gpu_lint.facts.markers import managed_blocks
 from gpu_lint.facts.model import Certainty, FileFacts, Setting
@@ -31,7 +33,14 @@ def read_facts(source: Source, knowledge: Knowledge) -> FileFacts:
     Raises :class:`SyntaxFault` for a syntax error and
     :class:`gpu_lint.errors.SourceError` for a file that cannot be checked.
     """
-    program = lower(parse(source), source)
+    check_limits(source.text)
+    try:
+        return _facts_of(lower(parse(source), source), source, knowledge)
+    except RecursionError as error:
+        raise SourceError("cannot be checked: an expression in it is nested too deeply") from error
+
+
+def _facts_of(program: p.Program, source: Source, knowledge: Knowledge) -> FileFacts:
     named = frozenset(
         framework.name
         for statement in statements(program.body)

@@ -254,7 +254,8 @@ class Effects(Evaluator):
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):
-            certainty = Certainty.ALWAYS if how == "always" else gpu
+            always = how == "always" or (how == "unless-cpu" and not given and args.exact)
+            certainty = Certainty.ALWAYS if always else gpu
             if how == "never" or certainty is Certainty.NEVER:
                 continue
             if effect == "freeze":

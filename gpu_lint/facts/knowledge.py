@@ -31,7 +31,8 @@ class Api:
     method: bool = False
     devices: tuple[DeviceArgument, ...] = ()
     freezes: str = "never"
-    """``always``, ``never``, or ``on-gpu``: when a device argument is a GPU."""
+    """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), or ``unless-cpu``
+    (then, and also when no device is given)."""
     allocates: str = "never"
     unless: tuple[str, str] | None = None
     """It does not freeze where this environment variable has this value."""

@@ -110,14 +110,10 @@ def parse(source: Source) -> Tree:
         module = cst.parse_module(source.text)
     except cst.ParserSyntaxError as error:
         raise SyntaxFault(error.message, _character(source.text, error)) from error
-    except RecursionError as error:
-        raise SourceError("is nested too deeply to be checked") from error
     recorder = SpanRecorder(module, source.text)
     try:
         for part in (*module.header, *module.body, *module.footer):
             part._codegen(recorder)
-    except RecursionError as error:
-        raise SourceError("is nested too deeply to be checked") from error
     except _Misaligned as error:
         raise SourceError("is not reproduced exactly by the parser; please report this file") from (
             error

@@ -1,0 +1,60 @@
+"""Source that would break the parser, recognised before it is parsed.
+
+LibCST's native parser ends the whole process on deep nesting and on very long chains of
+operators, so such files must never reach it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gpu_lint.errors import SourceError
+
+DEEPEST_BRACKETS = 200
+LONGEST_CHAIN = 2_000
+"""Operators between two commas, brackets or line ends outside brackets."""
+
+_TOKEN = re.compile(
+    r"""
+    (?P<string>(?:[rRbBuUfFtT]{0,2})(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"
+        |'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
+    |(?P<comment>\#[^\r\n]*)
+    |(?P<open>[(\[{])
+    |(?P<close>[)\]}])
+    |(?P<operator>[-+*/%@&|^<>=.~]+|\b(?:and|or|not|if|in|is|await|lambda)\b)
+    |(?P<end>[,;:]|\\?\r?\n)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def check_limits(text: str) -> None:
+    """Raises :class:`SourceError` for source that is nested or chained too far to be parsed."""
+    if text.count("(") + text.count("[") + text.count("{") < DEEPEST_BRACKETS and (
+        len(text) < 2 * LONGEST_CHAIN
+    ):
+        return
+    depth = 0
+    chains = [0]
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup
+        if kind == "open":
+            depth += 1
+            chains.append(0)
+            if depth > DEEPEST_BRACKETS:
+                raise _too_complex(text, match.start(), f"more than {DEEPEST_BRACKETS} brackets")
+        elif kind == "close" and depth:
+            depth -= 1
+            chains.pop()
+        elif kind == "operator":
+            chains[-1] += len(match.group()) if not match.group().isalpha() else 1
+            if chains[-1] > LONGEST_CHAIN:
+                raise _too_complex(text, match.start(), f"more than {LONGEST_CHAIN} operators")
+        elif kind == "end" and (match.group() in ",;:" or not depth):
+            if not match.group().startswith("\\"):
+                chains[-1] = 0
+
+
+def _too_complex(text: str, character: int, what: str) -> SourceError:
+    row = text.count("\n", 0, character) + 1
+    return SourceError(f"cannot be checked: line {row} nests or chains {what} in one expression")

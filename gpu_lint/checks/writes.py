@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpu_lint import allocator
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.names import ALIASES, misspelt
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Setting
 from gpu_lint.facts.values import Known, constants
 from gpu_lint.findings import Applicability
@@ -31,17 +31,6 @@ from gpu_lint.source import Span
 
 MASK = "CUDA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
-_ALIASES = {"PYTORCH_ALLOC_CONF": "PYTORCH_CUDA_ALLOC_CONF"}
-_OTHER_VARIABLES = frozenset(
-    {
-        "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
-        "GPU_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR", "ASCEND_RT_VISIBLE_DEVICES",
-        "ASCEND_VISIBLE_DEVICES", "MUSA_VISIBLE_DEVICES", "TPU_VISIBLE_DEVICES",
-        "TPU_VISIBLE_CHIPS", "XPU_VISIBLE_DEVICES", "MLU_VISIBLE_DEVICES",
-        "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_NPU_ALLOC_CONF", "PYTORCH_MUSA_ALLOC_CONF",
-        "PYTORCH_NO_CUDA_MEMORY_CACHING", "HABANA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS",
-    }
-)  # fmt: skip
 _WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
 _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 (Linux)"
 _EVIDENCE_ORDER = "measured: cuda-facts section 1 (Linux, torch 2.11; Windows is unmeasured)"
@@ -61,7 +50,7 @@ def judge(context: Context) -> list[Judgement]:
     """The verdicts on all writes of a file."""
     result = []
     for setting in context.facts.settings:
-        variable = _ALIASES.get(setting.variable, setting.variable)
+        variable = ALIASES.get(setting.variable, setting.variable)
         meant = misspelt(setting.variable)
         if meant is not None and setting.value is not None:
             message = f"{setting.variable!r} is not {meant}, so CUDA never sees it"
@@ -82,44 +71,6 @@ def check_settings(context: Context) -> Iterator[Found]:
             yield judgement.value
         if judgement.place is not None:
             yield judgement.place
-
-
-def misspelt(name: str) -> str | None:
-    """The header variable that a name was certainly meant to be, if it is not one itself."""
-    known = (*HEADER_VARIABLES, *_ALIASES)
-    if name in known or name in _OTHER_VARIABLES or name.startswith("_"):
-        return None  # a leading underscore is a name of the project's own
-    folded = name.strip().upper().replace("-", "_").replace(" ", "_")
-    if folded in known:
-        return _ALIASES.get(folded, folded)
-    if folded in _OTHER_VARIABLES or len(folded) < 12:
-        return None
-    close = difflib.get_close_matches(folded, known, n=1, cutoff=0.9)
-    return close[0] if close and _few_changes(folded, close[0]) else None
-
-
-def _few_changes(one: str, other: str) -> bool:
-    """Whether the words of two names differ by two letters at most in each word."""
-    words, others = one.split("_"), other.split("_")
-    if len(words) != len(others):
-        return one.replace("_", "") == other.replace("_", "")
-    changes = [_distance(a, b) for a, b in zip(words, others, strict=True)]
-    near = all(n <= (2 if len(b) > 4 else 1) for n, b in zip(changes, others, strict=True))
-    return near and sum(n > 0 for n in changes) <= 2
-
-
-def _distance(one: str, other: str) -> int:
-    """Letters to insert, delete or replace; a swap of neighbours counts one."""
-    rows = [list(range(len(other) + 1))]
-    for i, a in enumerate(one, start=1):
-        row = [i]
-        for j, b in enumerate(other, start=1):
-            best = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
-            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
-                best = min(best, rows[-2][j - 2] + 1)
-            row.append(best)
-        rows.append(row)
-    return rows[-1][-1]
 
 
 # --- the value ---------------------------------------------------------------------------
@@ -230,8 +181,8 @@ def gathered(setting: Setting, context: Context) -> bool:
         return False
     peers = [other for other in context.facts.settings if other.span == setting.span]
     return all(
-        _ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES
-        and context.wanted(_ALIASES.get(peer.variable, peer.variable)) is not None
+        ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES
+        and context.wanted(ALIASES.get(peer.variable, peer.variable)) is not None
         for peer in peers
     )
 
@@ -261,7 +212,7 @@ def _judge_place(setting: Setting, context: Context) -> Found | None:
         )
         return Found("GPU109", setting.span, message, _EVIDENCE_ORDER)
     if setting.form in (Form.SETDEFAULT, Form.IF_UNSET) and context.wanted(
-        _ALIASES.get(setting.variable, setting.variable)
+        ALIASES.get(setting.variable, setting.variable)
     ):
         message = f"{setting.variable} is written {setting.form.value}: the parent process wins"
         if setting.form is Form.SETDEFAULT:
@@ -341,7 +292,7 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         for other in context.facts.settings
         if other.top_level
         and other.peers > 0
-        and other.variable in (*HEADER_VARIABLES, *_ALIASES)
+        and other.variable in (*HEADER_VARIABLES, *ALIASES)
         and other.imported.certainty is Certainty.ALWAYS
         and other.form in (Form.ASSIGN, Form.UPDATE)
         and other.names <= known
@@ -394,7 +345,7 @@ def _in_idle_function(setting: Setting, context: Context) -> bool:
 def check_conflicts(context: Context) -> Iterator[Found]:
     """GPU111: a value that is replaced or removed before anything can have used it."""
     for setting in context.facts.settings:
-        if setting.variable not in (*HEADER_VARIABLES, *_ALIASES) or setting.conditional:
+        if setting.variable not in (*HEADER_VARIABLES, *ALIASES) or setting.conditional:
             continue
         if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:
             continue
@@ -406,7 +357,7 @@ def check_conflicts(context: Context) -> Iterator[Found]:
         held = constants(written.value) if written.value is not None else None
         if written.weak or written.span is None or not held or len(held) != 1:
             continue
-        variable = _ALIASES.get(setting.variable, setting.variable)
+        variable = ALIASES.get(setting.variable, setting.variable)
         before = str(held[0].value)
         if new and _same(variable, before, str(new[0].value)):
             continue

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.effects import Arguments, Effects
+from gpu_lint.facts.calls import MODULE, Calls, Class
 from gpu_lint.facts.evaluation import adapted, bound_names
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.model import CountTest, Form, Mark, Outcome, Reach, Setting
+from gpu_lint.facts.outcomes import deciders, is_cpu, is_main_guard, outcome_of
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -26,9 +26,7 @@ from gpu_lint.facts.values import (
     Instance,
     Items,
     Known,
-    Returned,
     Symbol,
-    Unknown,
     Value,
     alternatives,
     any_of,
@@ -37,65 +35,24 @@ from gpu_lint.facts.values import (
 from gpu_lint.facts.walk import expressions, mentioned_names, plain_names, statements
 from gpu_lint.source import Span
 
-_MODULE = 0
-_DEEPEST_CALL = 12
-_MOST_STATEMENTS = 60_000
-"""Statements run per file before calls are no longer followed: bounds time, not correctness."""
 _MODULE_VANISHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
-@dataclass(eq=False)
-class _Function:
-    node: p.Function | p.Lambda
-    scopes: tuple[int, ...]
-    owner: int | None
-    executed: bool = False
-
-
-@dataclass(eq=False)
-class _Class:
-    node: p.Class
-    attributes: dict[str, Value] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class _Frame:
-    """A running function: where its returns and its loops' early ends go."""
-
-    name: str
-    returns: list[Flow] = field(default_factory=list)
-    results: list[Value] = field(default_factory=list)
-    loop_ends: list[list[Flow]] = field(default_factory=list)
-
-
-class Interpreter(Effects):
+class Interpreter(Calls):
     """One run over one program; :attr:`recorder` holds what it came across."""
 
     def __init__(self, program: p.Program, knowledge: Knowledge, recorder: Recorder) -> None:
+        super().__init__(knowledge, recorder)
         self.program = program
-        self.knowledge = knowledge
-        self.recorder = recorder
-        self.scopes = (_MODULE,)
-        self.reach = Reach.MODULE
-        self.statement: p.Statement = p.Pass(Span(0, 0))
         self.imported_end: Flow | None = None
-        self.attributes_changed = False
-        self._known_attributes: dict[Span, dict[str, Value]] = {}
-        self._functions: dict[int, _Function] = {}
-        self._classes: dict[int, _Class] = {}
-        self._frame = _Frame("")
-        self._running: list[int] = []
-        self._class_depth = 0
-        self._branches = 0
-        self._next_scope = 1
-        self._budget = _MOST_STATEMENTS
         self._globals: dict[int, frozenset[str]] = {}
         self._shared = frozenset(_global_names(program.body))
+        self._owner = -1
 
     def run(self) -> Flow:
         """Run the module, then what nothing called; the state that importing leaves."""
         flow = Flow()
-        flow.frames[_MODULE] = {}
+        flow.frames[MODULE] = {}
         self.block(self.program.body, flow)
         end = self.imported_end or flow
         if not self.recorder.first_use:
@@ -109,8 +66,6 @@ class Interpreter(Effects):
         self._known_attributes = {
             found.node.span: found.attributes for found in other._classes.values()
         }
-
-    # --- functions and classes -----------------------------------------------------------
 
     def _run_uncalled(self, end: Flow) -> None:
         """Run what nothing called, first those that no other such function mentions."""
@@ -143,167 +98,6 @@ class Interpreter(Effects):
         node = self._functions[key].node
         name = node.name if isinstance(node, p.Function) else "<lambda>"
         return mentioned[name] <= (name in names)
-
-    def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
-        return self._register(node, None)
-
-    def _register(self, node: p.Function | p.Lambda, owner: int | None) -> FunctionValue:
-        key = node.span.start
-        if key not in self._functions:
-            self._functions[key] = _Function(node, self.scopes, owner)
-        return FunctionValue(key, self.scopes)
-
-    def attribute_of(self, base: Value, name: str, node: p.Attribute, flow: Flow) -> Value:
-        assert isinstance(base, (Instance, ClassValue))
-        key = base.cls if isinstance(base, Instance) else base.key
-        found = self._classes[key].attributes.get(name) if key in self._classes else None
-        if found is None:
-            return UNKNOWN
-        receiver = base if isinstance(base, Instance) else None
-        bound = [
-            FunctionValue(single.key, single.scopes, receiver)
-            if isinstance(single, FunctionValue)
-            else single
-            for single in alternatives(found)
-        ]
-        if all(isinstance(single, FunctionValue) for single in bound):
-            return any_of(bound)
-        return any_of((*bound, UNKNOWN))
-
-    def _set_attribute(self, cls: int, name: str, value: Value) -> None:
-        known = self._classes.get(cls)
-        if known is not None:
-            old = known.attributes.get(name)
-            new = value if old is None else any_of((old, value))
-            if new != old:
-                known.attributes[name] = new
-                self.attributes_changed = True
-
-    def call(self, node: p.Call, flow: Flow) -> Value:
-        callee: Value
-        receiver: Value = UNKNOWN
-        if isinstance(node.function, p.Attribute):
-            receiver = self.evaluate(node.function.base, flow)
-            callee = self._attribute(node.function, flow)
-        elif isinstance(node.function, p.Name):
-            found = self.lookup(node.function.id, flow)
-            if found is None:
-                args = self.arguments(node, flow)
-                return self.builtin_call(node.function.id, node, args, flow)
-            callee = found
-        else:
-            callee = self.evaluate(node.function, flow)
-        if isinstance(callee, Symbol) and callee.name == "os.environ.update":
-            self._update(node, flow)
-            return UNKNOWN
-        args = self.arguments(node, flow)
-        results = [
-            self._call_one(single, receiver, node, args, flow) for single in alternatives(callee)
-        ]
-        return any_of(results)
-
-    def _call_one(
-        self, callee: Value, receiver: Value, node: p.Call, args: Arguments, flow: Flow
-    ) -> Value:
-        if isinstance(callee, Symbol):
-            if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
-                self._note_call(callee.name.rpartition(".")[2], node)
-            return self.symbol_call(callee.name, node, args, flow)
-        if isinstance(callee, FunctionValue) and callee.key in self._functions:
-            function = self._functions[callee.key]
-            if isinstance(function.node, p.Function):
-                self._note_call(function.node.name, node)
-            return self._enter(callee, args, flow)
-        if isinstance(callee, ClassValue) and callee.key in self._classes:
-            instance = Instance(callee.key)
-            self.generic_device(node, self._classes[callee.key].node.name, args, flow)
-            found = self._classes[callee.key].attributes.get("__init__")
-            if isinstance(found, FunctionValue) and found.key in self._functions:
-                self._enter(FunctionValue(found.key, found.scopes, instance), args, flow)
-            else:
-                flow.quiet = frozenset()
-            return instance
-        if isinstance(callee, (Unknown, Returned)) and isinstance(node.function, p.Attribute):
-            return self.method_call(receiver, node, args, flow)
-        if isinstance(node.function, p.Name) and not isinstance(callee, Known):
-            self.generic_device(node, node.function.id, args, flow)
-        flow.quiet = frozenset()
-        return UNKNOWN
-
-    def _note_call(self, name: str, node: p.Call) -> None:
-        ignored = isinstance(self.statement, p.Evaluate) and self.statement.value == node
-        self.recorder.call(name, node.span, self.reach, ignored)
-
-    def _enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow) -> Value:
-        """Follow a call into its body; without ``args``, as an unknown caller would call it."""
-        function = self._functions[callee.key]
-        too_deep = len(self._running) >= _DEEPEST_CALL or self._budget <= 0
-        if callee.key in self._running or (too_deep and args is not None):
-            flow.quiet = frozenset()
-            return UNKNOWN
-        function.executed = True
-        scope = self._next_scope
-        self._next_scope += 1
-        name = function.node.name if isinstance(function.node, p.Function) else "lambda"
-        saved = (self.scopes, self._frame, self.statement, self.reach, self._class_depth)
-        here = flow.imported_here
-        self.scopes = (*callee.scopes, scope)
-        self._bind_parameters(function.node, callee, args, scope, flow)
-        if args is not None:
-            self.reach = min(self.reach, Reach.CALLED)
-        self._frame, self._class_depth = _Frame(name), 0
-        self._running.append(callee.key)
-        if args is not None:
-            flow.imported_here = Mark()
-        if isinstance(function.node, p.Lambda):
-            result = self.evaluate(function.node.body, flow)
-        else:
-            self.block(function.node.body, flow)
-            for returned in self._frame.returns:
-                flow.join(returned)
-            result = any_of(self._frame.results) if self._frame.results else UNKNOWN
-        self._running.pop()
-        self.scopes, self._frame, self.statement, self.reach, self._class_depth = saved
-        flow.imported_here = (
-            here if here.certainty >= flow.imported_here.certainty else (flow.imported_here)
-        )
-        flow.frames.pop(scope, None)
-        return result
-
-    def _bind_parameters(
-        self,
-        node: p.Function | p.Lambda,
-        callee: FunctionValue,
-        args: Arguments | None,
-        scope: int,
-        flow: Flow,
-    ) -> None:
-        position = 0
-        parameters = list(node.parameters)
-        if callee.receiver is not None and parameters:
-            flow.bind(scope, parameters.pop(0).name, callee.receiver)
-        for parameter in parameters:
-            value: Value = UNKNOWN
-            if not parameter.star:
-                default = self._default(parameter, flow)
-                found = None
-                if args is not None:
-                    index = None if parameter.keyword_only else position
-                    found = args.find(index, parameter.name)
-                if found is not None:
-                    value = found[1]
-                elif args is None or not args.exact:
-                    value = any_of((default, UNKNOWN))
-                else:
-                    value = default
-                position += not parameter.keyword_only
-            flow.bind(scope, parameter.name, value)
-
-    def _default(self, parameter: p.Parameter, flow: Flow) -> Value:
-        """A parameter's default; only constants and names are looked at again here."""
-        if isinstance(parameter.default, (p.Literal, p.Name, p.Attribute, p.Template)):
-            return self.evaluate(parameter.default, flow.copy())
-        return UNKNOWN
 
     # --- statements ----------------------------------------------------------------------
 
@@ -348,7 +142,7 @@ class Interpreter(Effects):
                 flow.alive = False
             case p.Assert():
                 self.evaluate(node.test, flow)
-                for test, truth, whole in _deciders(node.test):
+                for test, truth, whole in deciders(node.test):
                     if not whole:
                         self.recorder.outcome(test.span, truth, Outcome.RAISES)
                 self.refine(node.test, True, flow)
@@ -376,8 +170,8 @@ class Interpreter(Effects):
     def _bind(self, name: str, value: Value, flow: Flow) -> None:
         scope = self.scopes[-1]
         if name in self._globals.get(scope, ()):
-            scope = _MODULE
-        if scope == _MODULE and name in self._shared:
+            scope = MODULE
+        if scope == MODULE and name in self._shared:
             value = any_of((value, UNKNOWN))
         flow.bind(scope, name, value)
 
@@ -491,9 +285,9 @@ class Interpreter(Effects):
         flow.join(other)
 
     def _note_outcome(self, test: p.Expression, truth: bool, body: p.Block, flow: Flow) -> None:
-        outcome = _outcome(body, flow)
+        outcome = outcome_of(body, flow.alive)
         if outcome is not None:
-            for comparison, decided, whole in _deciders(test):
+            for comparison, decided, whole in deciders(test):
                 if whole is truth:
                     self.recorder.outcome(comparison.span, decided, outcome)
 
@@ -504,8 +298,8 @@ class Interpreter(Effects):
         )
 
     def note_arm(self, test: p.Expression, truth: bool, arm: p.Expression) -> None:
-        if _is_cpu(arm):
-            for comparison, decided, whole in _deciders(test):
+        if is_cpu(arm):
+            for comparison, decided, whole in deciders(test):
                 if whole is truth:
                     self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
 
@@ -607,11 +401,9 @@ class Interpreter(Effects):
             name = function.id if isinstance(function, p.Name) else name
             skips_if = {"skipif": True, "skipIf": True, "skipUnless": False}.get(name)
             if skips_if is not None:
-                for comparison, decided, whole in _deciders(decorator.arguments[0].value):
+                for comparison, decided, whole in deciders(decorator.arguments[0].value):
                     if whole is skips_if:
                         self.recorder.outcome(comparison.span, decided, Outcome.SKIPS)
-
-    _owner: int = -1
 
     def _class(self, node: p.Class, flow: Flow) -> None:
         for expression in (*node.decorators, *node.bases):
@@ -619,7 +411,7 @@ class Interpreter(Effects):
         key = node.span.start
         if key not in self._classes:
             known = self._known_attributes.get(node.span, {})
-            self._classes[key] = _Class(node, dict(known))
+            self._classes[key] = Class(node, dict(known))
         saved, self._owner = self._owner, key
         scope = self._next_scope
         self._next_scope += 1
@@ -671,15 +463,6 @@ class Interpreter(Effects):
         )
 
 
-def is_main_guard(test: p.Expression) -> bool:
-    """Whether a test is ``__name__ == "__main__"``, either way round."""
-    if not isinstance(test, p.Comparison) or test.operator != "==":
-        return False
-    sides = (test.left, test.right)
-    named = any(isinstance(side, p.Name) and side.id == "__name__" for side in sides)
-    return named and any(isinstance(s, p.Literal) and s.value == "__main__" for s in sides)
-
-
 def _only_writes(statement: p.Statement, value: Value | None) -> bool:
     """Whether a statement does nothing but write known values to the environment."""
     if value is None or constants(value) is None:
@@ -687,46 +470,6 @@ def _only_writes(statement: p.Statement, value: Value | None) -> bool:
     if isinstance(statement, p.Assign):
         return all(isinstance(t, (p.Subscript, p.Attribute)) for t in statement.targets)
     return isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Call)
-
-
-def _deciders(test: p.Expression) -> Iterator[tuple[p.Comparison, bool, bool]]:
-    """Comparisons in a test with (their truth, the truth it forces on the whole test)."""
-    if isinstance(test, p.Comparison):
-        yield test, True, True
-        yield test, False, False
-    elif isinstance(test, p.Unary) and test.operator == "not":
-        for comparison, truth, whole in _deciders(test.operand):
-            yield comparison, truth, not whole
-    elif isinstance(test, p.Boolean):
-        for operand in (test.left, test.right):
-            for comparison, truth, whole in _deciders(operand):
-                if whole is (test.operator == "or"):
-                    yield comparison, truth, whole
-
-
-def _outcome(body: p.Block, flow: Flow) -> Outcome | None:
-    """How a branch gives up, if it does."""
-    if not body:
-        return None
-    last = body[-1]
-    if isinstance(last, p.Raise):
-        return Outcome.RAISES
-    for statement in body:
-        if isinstance(statement, p.Assign) and _is_cpu(statement.value):
-            return Outcome.LEAVES_GPU
-        if isinstance(statement, p.Return) and statement.value and _is_cpu(statement.value):
-            return Outcome.LEAVES_GPU
-    if isinstance(last, p.Evaluate) and isinstance(last.value, p.Call) and not flow.alive:
-        function = last.value.function
-        name = function.name if isinstance(function, p.Attribute) else ""
-        return Outcome.SKIPS if name in ("skip", "skipTest") else Outcome.EXITS
-    return None
-
-
-def _is_cpu(node: p.Expression) -> bool:
-    if isinstance(node, p.Call) and node.arguments:
-        node = node.arguments[0].value
-    return isinstance(node, p.Literal) and node.value == "cpu"
 
 
 def _variables_in(body: p.Block) -> frozenset[str]:

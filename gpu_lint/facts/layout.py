@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.evaluation import bound_names
-from gpu_lint.facts.interpreter import is_main_guard
 from gpu_lint.facts.model import Guard, Layout, ModuleImport
+from gpu_lint.facts.outcomes import is_main_guard
 from gpu_lint.facts.walk import blocks
 from gpu_lint.source import Span
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from gpu_lint.facts.flow import Flow, join_marks
 from gpu_lint.facts.knowledge import Framework
@@ -19,10 +18,8 @@ from gpu_lint.facts.model import (
     Trigger,
     Written,
 )
+from gpu_lint.facts.selection import Selection
 from gpu_lint.source import Span
-
-if TYPE_CHECKING:
-    from gpu_lint.facts.effects import Selection
 
 
 class Recorder:

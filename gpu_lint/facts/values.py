@@ -162,3 +162,15 @@ def _join_constants(parts: Iterable[Value]) -> Value:
         if any(character.isdigit() for character in piece):
             origins.append(part.origin)
     return Known(text, origins[0] if len(origins) == 1 else None)
+
+
+def convert(name: str, value: Value) -> Value:
+    """What ``int(value)`` or ``str(value)`` gives."""
+    if not isinstance(value, Known) or value.value is None:
+        return UNKNOWN
+    try:
+        if name == "int":
+            return Known(int(value.value), value.origin)
+        return Known(str(value.value), value.origin)
+    except (ValueError, OverflowError):
+        return UNKNOWN

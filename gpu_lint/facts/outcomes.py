@@ -1,0 +1,58 @@
+"""What a test decides, and how a branch gives up: questions about a program's text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.model import Outcome
+
+
+def is_main_guard(test: p.Expression) -> bool:
+    """Whether a test is ``__name__ == "__main__"``, either way round."""
+    if not isinstance(test, p.Comparison) or test.operator != "==":
+        return False
+    sides = (test.left, test.right)
+    named = any(isinstance(side, p.Name) and side.id == "__name__" for side in sides)
+    return named and any(isinstance(s, p.Literal) and s.value == "__main__" for s in sides)
+
+
+def deciders(test: p.Expression) -> Iterator[tuple[p.Comparison, bool, bool]]:
+    """Comparisons in a test with (their truth, the truth it forces on the whole test)."""
+    if isinstance(test, p.Comparison):
+        yield test, True, True
+        yield test, False, False
+    elif isinstance(test, p.Unary) and test.operator == "not":
+        for comparison, truth, whole in deciders(test.operand):
+            yield comparison, truth, not whole
+    elif isinstance(test, p.Boolean):
+        for operand in (test.left, test.right):
+            for comparison, truth, whole in deciders(operand):
+                if whole is (test.operator == "or"):
+                    yield comparison, truth, whole
+
+
+def outcome_of(body: p.Block, alive: bool) -> Outcome | None:
+    """How a branch gives up, if it does; ``alive`` says whether its end is reached."""
+    if not body:
+        return None
+    last = body[-1]
+    if isinstance(last, p.Raise):
+        return Outcome.RAISES
+    for statement in body:
+        if isinstance(statement, p.Assign) and is_cpu(statement.value):
+            return Outcome.LEAVES_GPU
+        if isinstance(statement, p.Return) and statement.value and is_cpu(statement.value):
+            return Outcome.LEAVES_GPU
+    if isinstance(last, p.Evaluate) and isinstance(last.value, p.Call) and not alive:
+        function = last.value.function
+        name = function.name if isinstance(function, p.Attribute) else ""
+        return Outcome.SKIPS if name in ("skip", "skipTest") else Outcome.EXITS
+    return None
+
+
+def is_cpu(node: p.Expression) -> bool:
+    """Whether an expression is the device ``cpu``."""
+    if isinstance(node, p.Call) and node.arguments:
+        node = node.arguments[0].value
+    return isinstance(node, p.Literal) and node.value == "cpu"

@@ -99,10 +99,16 @@ class _Walk:
 
     finder: SettingsFinder
     troubles: list[Trouble]
+    _top: Path = field(default_factory=Path)
+    """The repository's root, or outside of one the directory walked: ignore files above it
+    have no say."""
     _ignores: dict[Path, GitIgnoreSpec | None] = field(default_factory=dict)
 
     def below(self, directory: Path) -> Iterator[Path]:
         """Files under a directory, in no particular order."""
+        start = directory.absolute()
+        roots = (path for path in (start, *start.parents) if (path / ".git").exists())
+        self._top = next(roots, start)
         stack = [directory]
         while stack:
             current = stack.pop()
@@ -157,7 +163,7 @@ class _Walk:
                 verdict = spec.check_file(relative).include
                 if verdict is not None:
                     return bool(verdict)
-            if (parent / ".git").exists():
+            if parent == self._top:
                 break
         return False
 

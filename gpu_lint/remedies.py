@@ -39,6 +39,22 @@ class Renumber:
 
 
 @dataclass(frozen=True, slots=True)
+class UseVisible:
+    """List exactly the visible devices in the place of a list display."""
+
+    span: Span
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetAtModuleLevel:
+    """Write a variable before the first import that is not of the standard library, too."""
+
+    variable: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class AssignPlainly:
     """Replace a weak form of writing by a plain assignment."""
 
@@ -83,6 +99,7 @@ class DeleteComment:
 
 
 Remedy: TypeAlias = (
-    "WriteHeader | MoveSettings | ReplaceLiteral | Renumber | AssignPlainly | InsertValidator"
-    " | CallValidator | CompleteValidator | RewriteBlock | DeleteComment"
+    "WriteHeader | MoveSettings | SetAtModuleLevel | ReplaceLiteral | Renumber | UseVisible"
+    " | AssignPlainly | InsertValidator | CallValidator | CompleteValidator | RewriteBlock"
+    " | DeleteComment"
 )

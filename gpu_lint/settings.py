@@ -30,6 +30,8 @@ class Settings:
     """Where each key came from: ``FILE:LINE``, ``--config`` or an option's name."""
     scripts: tuple[str, ...] = ()
     """Globs of the files behind ``[project.scripts]``."""
+    home: Path | None = None
+    """The directory of the configuration file, which templates are looked up from."""
 
     def get(self, name: str) -> Any:
         """The value of a dotted key, or its default."""
@@ -45,7 +47,7 @@ class Settings:
             flat[name] = value
             origins[name] = origin
         _validate_whole(flat, origin)
-        return Settings(self.rulebook, self.root, flat, origins, self.scripts)
+        return replace(self, flat=flat, origins=origins)
 
     def relative(self, path: Path) -> str:
         """A path as globs see it: from the root, with forward slashes."""
@@ -63,8 +65,16 @@ class Settings:
         policy = policy_of(self.flat_for(path)[0])
         if policy is None or policy.header.template == "builtin":
             return policy
-        text = read_template(Path(policy.header.template), self.root)
-        return replace(policy, header_template=text)
+        return replace(policy, header_template=self._template(policy.header.template))
+
+    def _template(self, name: str) -> str:
+        if name not in self._templates:
+            self._templates[name] = read_template(Path(name), self.home or self.root)
+        return self._templates[name]
+
+    @cached_property
+    def _templates(self) -> dict[str, str]:
+        return {}
 
     def flat_for(self, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         """The dotted keys in force for a file, and where each came from."""
@@ -196,7 +206,7 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
         origins[name] = f"{path}:{line}" if line else str(path)
     if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
         scripts = _script_globs(read_toml(pyproject)[0])
-    return Settings(rulebook, root, flat, origins, scripts)
+    return Settings(rulebook, root, flat, origins, scripts, path.absolute().parent)
 
 
 def _located(path: Path, text: str, prefix: tuple[str, ...], problem: Problem) -> ConfigError:

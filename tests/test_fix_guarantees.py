@@ -222,6 +222,27 @@ def test_a_statement_is_not_moved_above_the_names_it_needs() -> None:
     assert codes(fixed.after) == [("GPU108", 5)]
 
 
+def test_unsafe_fixes_are_made_only_when_asked_for() -> None:
+    mask = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"'
+    idle = f"import os\n\nimport torch\n\n\ndef pick():\n    {mask}\n"
+    assert fix_text(idle).after.source.text == idle
+    assert fix_text(idle, unsafe=True).after.source.text == idle.replace(
+        "import torch", f"{mask}\n\nimport torch"
+    )
+    many = (
+        f"import os\n\n{mask}\n\nimport torch\n\nm = torch.nn.DataParallel(x, device_ids=[0, 1])\n"
+    )
+    assert fix_text(many).after.source.text == many
+    assert fix_text(many, unsafe=True).after.source.text == many.replace("[0, 1]", "[0]")
+
+
+def test_a_misspelt_keyword_is_reported_and_its_value_left_alone() -> None:
+    text = 'import os\n\nos.environ.update(CUDA_VISIBLE_DEVICE="1")\n'
+    fixed = fix_text(text, unsafe=True)
+    assert fixed.after.source.text == text
+    assert codes(fixed.after) == [("GPU114", 3)]
+
+
 def test_one_line_main_guard_is_opened_for_the_call() -> None:
     text = "import torch\n\n\ndef main(): pass\n\n\nif __name__ == '__main__': main()\n"
     fixed = fix_text(text, ALL).after.source.text

@@ -117,6 +117,13 @@ def test_gitignore_exclude_and_explicit_paths(project: Project) -> None:
     assert discover(named, finder, force_exclude=True).files == [root / "b.gen.py"]
 
 
+def test_ignore_files_above_the_project_have_no_say(project: Project) -> None:
+    root = project({".gitignore": "*.py\n", "repo/.git/HEAD": "", "repo/sub/a.py": "x = 1\n"})
+    assert set(check(root / "repo" / "sub")) == {"a.py"}
+    (root / "repo" / ".gitignore").write_text("sub/\n", "utf-8")
+    assert check(root / "repo") == {}
+
+
 def test_per_file_ignores(project: Project) -> None:
     bad = "import os\nos.environ['CUDA_VISIBLE_DEVICES'] = 1\n"
     config = '[per-file-ignores]\n"tests/*" = ["GPU1"]\n'

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.facts.model import CountTest, Selector, Shape
 from gpu_lint.findings import Applicability
-from gpu_lint.remedies import Remedy, Renumber
+from gpu_lint.remedies import Remedy, Renumber, UseVisible
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
 _TESTS: dict[str, Callable[[int, int], bool]] = {
@@ -37,7 +37,8 @@ def check_selectors(context: Context) -> Iterator[Found]:
             index.number >= len(devices) for index in selector.indices
         ):
             message = f"{selector.api}: {selector.count} devices are asked for, {visible}"
-            yield Found("GPU204", selector.span, message, _INDEX_NOTE)
+            remedy = UseVisible(selector.span, len(devices))
+            yield Found("GPU204", selector.span, message, _INDEX_NOTE, remedy, Applicability.UNSAFE)
 
 
 def _visible(devices: tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ from gpu_lint.remedies import (
     MoveSettings,
     Remedy,
     ReplaceLiteral,
+    SetAtModuleLevel,
     WriteHeader,
 )
 from gpu_lint.rulebook import Severity
@@ -55,7 +56,8 @@ def judge(context: Context) -> list[Judgement]:
         if meant is not None and setting.value is not None:
             message = f"{setting.variable!r} is not {meant}, so CUDA never sees it"
             note = "measured: cuda-facts section 2 (Linux; Windows ignores case only)"
-            remedy = ReplaceLiteral(setting.key_span, meant)
+            spelt_out = setting.key_span != setting.value_span  # not update(NAME=value)
+            remedy = ReplaceLiteral(setting.key_span, meant) if spelt_out else None
             found = Found("GPU114", setting.key_span, message, note, remedy)
             result.append(Judgement(setting, meant, found, None))
         elif variable in HEADER_VARIABLES:
@@ -210,7 +212,11 @@ def _judge_place(setting: Setting, context: Context) -> Found | None:
             f"{setting.variable} is set in {setting.function}(), which nothing is shown to call"
             " before the GPU is used"
         )
-        return Found("GPU109", setting.span, message, _EVIDENCE_ORDER)
+        known = constants(setting.value)
+        text = known[0].value if known and len(known) == 1 else None
+        remedy = SetAtModuleLevel(setting.variable, text) if isinstance(text, str) else None
+        unsafe = Applicability.UNSAFE
+        return Found("GPU109", setting.span, message, _EVIDENCE_ORDER, remedy, unsafe)
     if setting.form in (Form.SETDEFAULT, Form.IF_UNSET) and context.wanted(
         ALIASES.get(setting.variable, setting.variable)
     ):

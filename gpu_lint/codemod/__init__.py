@@ -13,6 +13,8 @@ from gpu_lint.codemod.literals import (
     move_settings,
     renumber,
     replace_literal,
+    set_at_module_level,
+    use_visible,
 )
 from gpu_lint.codemod.validator import (
     call_validator,
@@ -34,6 +36,8 @@ from gpu_lint.remedies import (
     Renumber,
     ReplaceLiteral,
     RewriteBlock,
+    SetAtModuleLevel,
+    UseVisible,
     WriteHeader,
 )
 from gpu_lint.source import Source
@@ -65,6 +69,10 @@ def _edits(remedy: Remedy, source: Source, facts: FileFacts, context: Context) -
             return replace_literal(source, remedy)
         case Renumber():
             return renumber(source, remedy)
+        case UseVisible():
+            return use_visible(source, remedy)
+        case SetAtModuleLevel():
+            return set_at_module_level(source, facts, remedy)
         case AssignPlainly():
             return assign_plainly(source, facts, remedy)
         case InsertValidator():
@@ -89,6 +97,10 @@ def _describe(remedy: Remedy, context: Context) -> str:
             return f"write {value!r}"
         case Renumber(_, index):
             return f"use device {index}"
+        case UseVisible():
+            return "list the visible devices only"
+        case SetAtModuleLevel():
+            return "set it at module level, before the first import"
         case AssignPlainly():
             return "assign to os.environ"
         case InsertValidator():

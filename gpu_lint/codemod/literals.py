@@ -9,7 +9,14 @@ from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.model import FileFacts
 from gpu_lint.findings import Edit
-from gpu_lint.remedies import AssignPlainly, MoveSettings, Renumber, ReplaceLiteral
+from gpu_lint.remedies import (
+    AssignPlainly,
+    MoveSettings,
+    Renumber,
+    ReplaceLiteral,
+    SetAtModuleLevel,
+    UseVisible,
+)
 from gpu_lint.source import Source, Span
 from gpu_lint.templates import python_string
 
@@ -39,6 +46,28 @@ def renumber(source: Source, remedy: Renumber) -> list[Edit] | None:
         return None
     start = remedy.span.start + len(old[: digits[0].start()].encode(source.encoding))
     return [Edit(Span(start, start + len(digits[0].group())), str(remedy.index))]
+
+
+def use_visible(source: Source, remedy: UseVisible) -> list[Edit] | None:
+    """Replace a list such as ``[0, 1]`` by the list of the visible indices."""
+    old = source.slice(remedy.span)
+    if not re.fullmatch(r"\[\s*\d+\s*(?:,\s*\d+\s*)*,?\s*\]", old):
+        return None
+    return [Edit(remedy.span, f"[{', '.join(map(str, range(remedy.count)))}]")]
+
+
+def set_at_module_level(
+    source: Source, facts: FileFacts, remedy: SetAtModuleLevel
+) -> list[Edit] | None:
+    """Write a variable once more where it is in time; the function stays as it is."""
+    anchor = header_anchor(facts.layout)
+    lines = Lines(source, facts.comments)
+    removal = Removal()
+    environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
+    if environ is None:
+        return None
+    text = f"{environ}[{python_string(remedy.variable)}] = {python_string(remedy.value)}"
+    return place_lines([text], anchor, facts, lines, removal.rows, import_edits)
 
 
 def assign_plainly(source: Source, facts: FileFacts, remedy: AssignPlainly) -> list[Edit] | None:

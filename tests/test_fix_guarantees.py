@@ -166,6 +166,10 @@ SHAPES = {
         "import os\n\n\ndef f():\n    import torch\n",
         "import os\n\n" + HEADER + "\n\ndef f():\n    import torch\n",
     ),
+    "a decorated function first": (
+        "@staticmethod\ndef f():\n    pass\n",
+        "import os\n\n" + HEADER + "\n\n@staticmethod\ndef f():\n    pass\n",
+    ),
     "only a docstring": ('"""Doc."""\n', '"""Doc."""\n\nimport os\n\n' + HEADER),
     "empty": ("", "import os\n\n" + HEADER),
     "gathered, comments kept": (

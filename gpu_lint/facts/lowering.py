@@ -403,9 +403,14 @@ class Lowering:
             exhaustive and last.guard is None,
         )
 
+    def _definition_span(self, node: cst.FunctionDef | cst.ClassDef) -> Span:
+        """From the first decorator, which is where the statement starts, to the end."""
+        span = self.span(node)
+        return Span(self.span(node.decorators[0]).start, span.end) if node.decorators else span
+
     def _function(self, node: cst.FunctionDef) -> Iterator[p.Statement]:
         yield p.Function(
-            self.span(node),
+            self._definition_span(node),
             node.name.value,
             self._parameters(node.params),
             tuple(self.expression(decorator.decorator) for decorator in node.decorators),
@@ -415,7 +420,7 @@ class Lowering:
 
     def _class(self, node: cst.ClassDef) -> Iterator[p.Statement]:
         yield p.Class(
-            self.span(node),
+            self._definition_span(node),
             node.name.value,
             tuple(self.expression(base.value) for base in (*node.bases, *node.keywords)),
             tuple(self.expression(decorator.decorator) for decorator in node.decorators),

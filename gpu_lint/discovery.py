@@ -44,14 +44,13 @@ def discover(
     :class:`gpu_lint.errors.ConfigError` for a broken configuration on the way.
     """
     result = Discovered()
-    seen: set[Path] = set()
+    by_target: dict[str, Path] = {}
     for path in paths:
         for found in _expand(path, finder, force_exclude, result.troubles):
-            key = Path(os.path.abspath(found))
-            if key not in seen:
-                seen.add(key)
-                result.files.append(found)
-    result.files.sort(key=lambda path: path.as_posix())
+            target = os.path.realpath(found)  # one file, however many links lead to it
+            if target not in by_target or by_target[target].is_symlink():
+                by_target[target] = found
+    result.files = sorted(by_target.values(), key=lambda path: path.as_posix())
     return result
 
 

@@ -77,6 +77,7 @@ class Engine:
     """Checks and fixes files under the settings that a finder finds for each."""
 
     def __init__(self, finder: SettingsFinder, progress: Callable[[int], None] | None = None):
+        """``progress`` is told of every step done; a file takes two: reading, then the rest."""
         self.finder = finder
         self.rulebook = finder.rulebook
         self._progress = progress or (lambda count: None)
@@ -149,6 +150,7 @@ class Engine:
             raise
         except Exception as error:
             run.troubles.append(Trouble(read.source.path, _internal(error)))
+        self._progress(1)
 
     # --- checking ------------------------------------------------------------------------
 

@@ -275,6 +275,26 @@ def test_directory_loop_and_broken_link(project: Project) -> None:
     one_line(run("check", cwd=root), "gone.py", "broken link")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege on Windows")
+def test_a_file_and_a_link_to_it_are_one_file(project: Project) -> None:
+    root = project({"b.py": LATE})
+    (root / "a.py").symlink_to("b.py")
+    (root / "c.py").symlink_to("b.py")
+    done = run("fix", cwd=root)
+    assert (done.returncode, b"1 file" in done.stderr) == (0, True)
+    assert (root / "a.py").is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
+    before = ROOT / "fixtures" / "superwhisper" / "before"
+    command = f"'{sys.executable}' -m gpu_lint check -q '{before}' | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, cwd=ROOT, check=False)
+    assert done.stdout.count(b"\n") == 1
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr
+
+
 def test_very_long_line_is_cut_in_the_report(project: Project) -> None:
     long = "x = '" + "é" * 300_000 + "'; import os; os.environ['CUDA_VISIBLE_DEVICES'] = 1\n"
     done = run("check", cwd=project({"a.py": long}))

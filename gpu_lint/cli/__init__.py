@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -51,7 +52,8 @@ class _Group(click.Group):
             click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
             status = 2
         except BrokenPipeError:
-            sys.stderr.close()
+            # The reader has gone (`| head`); what is left to flush has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 2
         sys.exit(status if isinstance(status, int) else 0)
 

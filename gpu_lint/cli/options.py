@@ -201,7 +201,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Reading", total=total)
+        task = progress.add_task("Checking", total=2 * total)
         yield lambda count: progress.advance(task, count)
 
 

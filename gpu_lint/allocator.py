@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import re
 
-VARIABLES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 KEYS = (
     "backend",
     "expandable_segments",

@@ -318,6 +318,12 @@ def test_source_that_would_break_the_parser_is_one_line_or_a_finding(
     assert len([x for x in done.stderr.splitlines() if x.startswith(b"gpu-lint: a.py")]) <= 1
 
 
+def test_a_long_text_of_many_literals_is_checked(project: Project) -> None:
+    text = "HELP = (\n" + "    'a line of help'\n" * 2500 + ")\n" + LATE
+    done = run("check", "--output-format", "concise", cwd=project({"a.py": text}))
+    assert done.stdout.startswith(b"a.py:2507:1: GPU107")
+
+
 def test_escapes_in_names_and_source_do_not_reach_the_terminal(project: Project) -> None:
     name = "a\x1b[31m.py" if os.name != "nt" else "a.py"
     text = 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "\x1b]0;pwned\x07"\n'

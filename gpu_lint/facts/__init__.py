@@ -6,6 +6,7 @@ whole way; every step of it is a module of this package.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -27,6 +28,10 @@ from gpu_lint.source import Source, Span
 __all__ = ["FileFacts", "SyntaxFault", "read_facts"]
 
 
+_DEEPEST_RECURSION = 10_000
+"""Python frames: enough for a text of 3,000 lines that is one implicit concatenation."""
+
+
 def read_facts(source: Source, knowledge: Knowledge) -> FileFacts:
     """Read everything that is known of a file.
 
@@ -34,10 +39,14 @@ def read_facts(source: Source, knowledge: Knowledge) -> FileFacts:
     :class:`gpu_lint.errors.SourceError` for a file that cannot be checked.
     """
     check_limits(source.text)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST_RECURSION))
     try:
         return _facts_of(lower(parse(source), source), source, knowledge)
     except RecursionError as error:
         raise SourceError("cannot be checked: an expression in it is nested too deeply") from error
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _facts_of(program: p.Program, source: Source, knowledge: Knowledge) -> FileFacts:
@@ -59,7 +68,6 @@ def _facts_of(program: p.Program, source: Source, knowledge: Knowledge) -> FileF
     return FileFacts(
         comments=program.comments,
         layout=layout_of(program),
-        frameworks=tuple(sorted(recorder.frameworks.values(), key=lambda t: t.span)),
         framework_names=named,
         first_use=recorder.first_use,
         at_first_use=tuple(
@@ -69,7 +77,7 @@ def _facts_of(program: p.Program, source: Source, knowledge: Knowledge) -> FileF
         settings=_with_peers(recorder, program),
         selectors=tuple(sorted(recorder.selectors.values(), key=lambda s: s.span)),
         count_tests=tuple(sorted(recorder.count_tests.values(), key=lambda t: t.span)),
-        functions=tuple(function_facts(program, knowledge)),
+        functions=tuple(function_facts(program)),
         imported_functions=_imported_functions(program, knowledge),
         calls=tuple(sorted(recorder.calls.values(), key=lambda c: c.span)),
         module_freeze=frozen.trigger if frozen.certainty is Certainty.ALWAYS else None,

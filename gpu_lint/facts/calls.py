@@ -168,7 +168,7 @@ class Calls(Effects):
         return UNKNOWN
 
     def _note_call(self, name: str, node: p.Call) -> None:
-        ignored = isinstance(self.statement, p.Evaluate) and self.statement.value == node
+        ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
         self.recorder.call(name, node.span, self.reach, ignored)
 
     def _enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow) -> Value:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.model import FunctionFacts
 from gpu_lint.facts.walk import expressions, statements, subexpressions
 from gpu_lint.source import Span
@@ -16,18 +15,18 @@ _AVAILABILITY = frozenset({"is_available", "nvmlInit", "get_device_properties", 
 _CATCHES_ALL = frozenset({"Exception", "BaseException", "RuntimeError"})
 
 
-def function_facts(program: p.Program, knowledge: Knowledge) -> Iterator[FunctionFacts]:
+def function_facts(program: p.Program) -> Iterator[FunctionFacts]:
     """Facts of every function that a module defines at its own level."""
     for statement in program.body:
         if isinstance(statement, p.Function) and statement.body:
-            yield _facts(statement, knowledge)
+            yield _facts(statement)
 
 
-def _facts(node: p.Function, knowledge: Knowledge) -> FunctionFacts:
+def _facts(node: p.Function) -> FunctionFacts:
     names = _local_values(node.body)
     environment: set[tuple[str, str]] = set()
     strings: set[str] = set()
-    memory = availability = gpu = False
+    memory = availability = False
     for found in expressions(node.body):
         if isinstance(found, p.Comparison):
             for side, other in ((found.left, found.right), (found.right, found.left)):
@@ -41,11 +40,6 @@ def _facts(node: p.Function, knowledge: Knowledge) -> FunctionFacts:
             memory = memory or any(name in _MEMORY for name in _attribute_names(found, names))
         elif isinstance(found, p.Call):
             availability = availability or _last_name(found.function) in _AVAILABILITY
-        if isinstance(found, p.Name):
-            gpu = gpu or found.id in knowledge.modules
-    for statement in statements(node.body):
-        if isinstance(statement, p.Import):
-            gpu = gpu or any(knowledge.framework_of(n.module) for n in statement.names)
     docstring = _docstring(node.body)
     first = node.body[1] if docstring and len(node.body) > 1 else node.body[0]
     return FunctionFacts(
@@ -59,7 +53,6 @@ def _facts(node: p.Function, knowledge: Knowledge) -> FunctionFacts:
         checks_availability=availability,
         fails=_failure(node.body),
         swallows=any(_swallows(s) for s in statements(node.body)),
-        gpu=gpu,
     )
 
 

@@ -415,7 +415,6 @@ class Lowering:
             self._parameters(node.params),
             tuple(self.expression(decorator.decorator) for decorator in node.decorators),
             self.block(node.body),
-            node.asynchronous is not None,
         )
 
     def _class(self, node: cst.ClassDef) -> Iterator[p.Statement]:

@@ -224,8 +224,6 @@ class FunctionFacts:
     """``raises``, ``exits``, ``returns`` (a value) or ``prints``."""
     swallows: bool
     """A ``try`` around its checks catches what they raise and goes on."""
-    gpu: bool
-    """It mentions a framework at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +257,6 @@ class FileFacts:
 
     comments: tuple[Comment, ...]
     layout: Layout
-    frameworks: tuple[Trigger, ...]
-    """Framework imports in execution order."""
     framework_names: frozenset[str]
     first_use: Trigger | None
     """The first import of a framework, or the first freeze."""

@@ -332,7 +332,6 @@ class Function:
     parameters: tuple[Parameter, ...]
     decorators: tuple[Expression, ...]
     body: Block
-    is_async: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ PLACEHOLDERS = (
     "name",
     "min_memory_gib",
 )
+_FULL_UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SECTION = re.compile(r"^#: (\w+)\n", re.MULTILINE)
 _LAYOUT = frozenset(
     {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
@@ -51,6 +52,7 @@ def _values(policy: Policy) -> dict[str, str | None]:
         "name": python_string(gpu.name) if gpu.name else None,
         "min_memory_gib": None if memory is None else str(memory),
         "function": policy.validation.function,
+        "uuid": python_string(device[4:]) if _FULL_UUID.fullmatch(device) else None,
         "handle": device if numbered else python_string(device),
         "handle_by": f"nvmlDeviceGetHandleBy{'Index' if numbered else 'UUID'}",
     }
@@ -76,6 +78,8 @@ def render_validator(policy: Policy, rulebook: Rulebook, uses_pytorch: bool) -> 
     """The whole validator function."""
     sections = _sections(rulebook, uses_pytorch)
     wanted = ["head", *controls(policy)]
+    if "uuid" in sections and _values(policy)["uuid"] is not None:
+        wanted.insert(wanted.index("availability") + 1, "uuid")
     return "".join(_fill(sections[name], policy) for name in wanted).rstrip("\n")
 
 

@@ -263,6 +263,15 @@ def test_validator_without_torch_asks_nvml_by_physical_index_or_uuid() -> None:
     assert f'nvmlDeviceGetHandleByUUID("{uuid}")' in fix_text(text, policy).after.source.text
 
 
+def test_validator_with_torch_compares_the_uuid_where_the_policy_names_one() -> None:
+    text = 'import torch\n\nif __name__ == "__main__":\n    print(torch)\n'
+    uuid = "8d1f4a52-3c0b-4f6e-9a7d-2b5c6e7f8091"
+    for mask, expected in ((f"GPU-{uuid}", True), ("GPU-8d1f4a52", False), ("1", False)):
+        policy = {**ALL, "gpu": {**ALL["gpu"], "visible-devices": mask}}
+        fixed = fix_text(text, policy).after.source.text
+        assert (f'uuid = "{uuid}"' in fixed) is expected
+
+
 def test_projects_own_template_is_used_and_checked(project: Project) -> None:
     template = (
         "# Carte : $name\n"

@@ -238,19 +238,22 @@ class Engine:
                 dropped.append(f"{fixes[0].message}: {why}")
                 continue
             assert spliced is not None
-            current = self._read(spliced)
-            result = FileFindings(spliced, tuple(self._findings(current, mentioned)))
+            current = spliced
+            findings = self._findings(current, mentioned)
+            result = FileFindings(current.source, tuple(findings))
         return FixedFile(before, result, tuple(dropped))
 
-    def _apply(self, read: _Read, fixes: list[Fix]) -> tuple[Source | None, str]:
-        """The source after some fixes, or why they cannot be trusted."""
+    def _apply(self, read: _Read, fixes: list[Fix]) -> tuple[_Read | None, str]:
+        """The file after some fixes, read again, or why they cannot be trusted."""
         assert read.facts is not None
         try:
             spliced = splice(read.source, fixes)
+            after = self._read(spliced.source)
         except SourceError as error:
-            return None, str(error)
-        why = prove(read.facts, read.source, fixes, spliced, self.rulebook.knowledge)
-        return spliced.source, why
+            return None, f"the result {error}"
+        if after.facts is None:
+            return None, f"the result would not parse: {after.fault}"
+        return after, prove(read.facts, read.source, fixes, spliced, after.facts)
 
 
 def _mentioned(reads: Iterable[_Read]) -> frozenset[str]:

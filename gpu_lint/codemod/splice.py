@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gpu_lint.errors import SourceError
-from gpu_lint.facts import FileFacts, SyntaxFault, read_facts
-from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts import FileFacts
 from gpu_lint.findings import Edit, Fix
 from gpu_lint.source import Source, Span, decode_source
 
@@ -58,28 +57,18 @@ def splice(source: Source, fixes: Iterable[Fix]) -> Spliced:
 
 
 def prove(
-    before: FileFacts,
-    source: Source,
-    fixes: Iterable[Fix],
-    spliced: Spliced,
-    knowledge: Knowledge,
+    before: FileFacts, source: Source, fixes: Iterable[Fix], spliced: Spliced, after: FileFacts
 ) -> str:
     """Why a splice must not be trusted; empty when every statement outside it is unchanged."""
-    try:
-        after = read_facts(spliced.source, knowledge)
-    except SyntaxFault as fault:
-        return f"the result would not parse: {fault}"
-    except SourceError as error:
-        return f"the result could not be checked: {error}"
     edits = sorted({edit for fix in fixes for edit in fix.edits}, key=lambda e: e.span)
     remaining = set(after.statements)
     for span in before.statements:
         if any(_touches(edit.span, span) for edit in edits):
             continue
         moved = _moved(span, edits, source)
-        if moved not in remaining:
-            return f"the statement on line {source.row(span.start)} would change"
-        if source.data[span.start : span.end] != spliced.source.data[moved.start : moved.end]:
+        if moved not in remaining or (
+            source.data[span.start : span.end] != spliced.source.data[moved.start : moved.end]
+        ):
             return f"the statement on line {source.row(span.start)} would change"
         remaining.discard(moved)
     for span in remaining:

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from gpu_lint import __version__
+from gpu_lint.reports import FORMATS
 from gpu_lint.rulebook import load_rulebook
 from tests.conftest import ROOT
 
@@ -293,6 +294,20 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
     assert done.stdout.count(b"\n") == 1
     assert b"Traceback" not in done.stderr
     assert b"BrokenPipe" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of arbitrary bytes")
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_can_name_any_file(project: Project, form: str) -> None:
+    root = project({})
+    name = os.fsdecode(b"\xff \xc3\xa9\n%25,::.py")
+    (root / name).write_bytes(LATE.encode())
+    done = run("check", "--output-format", form, cwd=root)
+    assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    if form in ("json", "gitlab", "sarif"):
+        json.loads(done.stdout)
+    if form in ("concise", "github"):
+        assert len(done.stdout.splitlines()) == 1
 
 
 def test_very_long_line_is_cut_in_the_report(project: Project) -> None:

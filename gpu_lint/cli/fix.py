@@ -67,7 +67,9 @@ def _print_diff(fixed: list[FixedFile]) -> None:
     stream = sys.stdout.buffer
     for file in fixed:
         if file.changed:
-            stream.write(diff(file, Path.cwd()).encode(file.after.source.encoding))
+            stream.write(
+                diff(file, Path.cwd()).encode(file.after.source.encoding, "backslashreplace")
+            )
     stream.flush()
 
 

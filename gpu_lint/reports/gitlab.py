@@ -45,4 +45,6 @@ def render(results: list[FileFindings], options: ReportOptions) -> str:
 
 def _fingerprint(path: str, code: str, line: str, count: int) -> str:
     """The same for the same fault when lines above it come and go."""
-    return hashlib.sha256("\0".join((path, code, line, str(count))).encode()).hexdigest()
+    return hashlib.sha256(
+        "\0".join((path, code, line, str(count))).encode(errors="backslashreplace")
+    ).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -89,7 +90,7 @@ def _artifact(source: Source, options: ReportOptions) -> dict[str, str]:
     shown = shown_path(source.path, options.base)
     if Path(shown).is_absolute():
         return {"uri": Path(shown).as_uri()}
-    return {"uri": quote(shown), "uriBaseId": "PROJECTROOT"}
+    return {"uri": quote(os.fsencode(shown)), "uriBaseId": "PROJECTROOT"}
 
 
 def _fix(source: Source, fix: Fix, artifact: dict[str, str]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = str(scripts / "python")
     done = run(python, "-m", "pip", "install", "-q", "--no-deps", str(wheel), cwd=home)
     assert done.returncode == 0, done.stderr
-    site = run(python, "-c", "import site; print(site.getsitepackages()[-1])", cwd=home)
+    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home)
     libraries = {str(Path(entry)) for entry in sys.path if entry.endswith("site-packages")}
     path = Path(site.stdout.strip()) / "libraries.pth"
     path.write_text("\n".join(sorted(libraries)) + "\n", "utf-8")

@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from gpu_lint.checks import CHECKS, Context, Found, is_entry_point
+from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
 from gpu_lint.codemod import fix_for
-from gpu_lint.codemod.splice import choose, prove, splice
+from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.discovery import Trouble
 from gpu_lint.errors import ConfigError, SourceError, WriteError
-from gpu_lint.facts import FileFacts, SyntaxFault, read_facts
+from gpu_lint.facts import FileFacts, Project, Reading, SyntaxFault, read_file
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
@@ -67,9 +69,11 @@ class Run:
 
 @dataclass(frozen=True)
 class _Read:
+    file: str
+    """The absolute path."""
     source: Source
     settings: Settings
-    facts: FileFacts | None
+    reading: Reading | None
     fault: SyntaxFault | None
 
 
@@ -85,39 +89,46 @@ class Engine:
     def check(self, paths: Iterable[Path]) -> Run:
         """Check files."""
         run = Run()
-        reads = list(self._read_all(paths, run))
-        mentioned = _mentioned(reads)
-        for read in reads:
-            for result in self._guarded(read, run, lambda r: self._findings(r, mentioned)):
-                run.files.append(FileFindings(read.source, tuple(result)))
+        view = self._view(self._read_all(paths, run))
+        for read in view.reads.values():
+            for found in self._guarded(read, run, view.findings):
+                run.files.append(FileFindings(read.source, tuple(found)))
         return run
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
         read = self._read(source)
-        return FileFindings(source, tuple(self._findings(read, _mentioned([read]))))
+        return FileFindings(source, tuple(self._view([read]).findings(read)))
 
     def fix(self, paths: Iterable[Path], *, unsafe: bool, write: bool) -> Run:
         """Fix files; with ``write`` off, only say what would change."""
         run = Run()
-        reads = list(self._read_all(paths, run))
-        mentioned = _mentioned(reads)
-        for read in reads:
-            for fixed in self._guarded(read, run, lambda r: self._fix(r, unsafe, mentioned)):
-                if fixed.changed and write:
-                    try:
-                        replace_file(read.source.path, read.source.data, fixed.after.source.data)
-                    except WriteError as error:
-                        run.troubles.append(Trouble(read.source.path, str(error)))
-                        fixed = FixedFile(fixed.before, fixed.before, fixed.dropped)
-                run.fixed.append(fixed)
-                run.files.append(fixed.after)
+        view = self._view(self._read_all(paths, run))
+        for fixed in _Fixing(self, view, unsafe, run).fix():
+            if fixed.changed and write:
+                before, after = fixed.before.source, fixed.after.source
+                try:
+                    replace_file(before.path, before.data, after.data)
+                except WriteError as error:
+                    run.troubles.append(Trouble(before.path, str(error)))
+                    fixed = FixedFile(fixed.before, fixed.before, fixed.dropped)
+            run.fixed.append(fixed)
+            run.files.append(fixed.after)
         return run
 
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""
         read = self._read(source)
-        return self._fix(read, unsafe, _mentioned([read]))
+        run = Run()
+        fixed = _Fixing(self, self._view([read]), unsafe, run).fix()
+        for trouble in run.troubles:
+            raise SourceError(trouble.message)
+        return fixed[0]
+
+    def project(self, paths: Iterable[Path]) -> tuple[Project, list[Trouble]]:
+        """The project that files make up, with what could not be read of it."""
+        run = Run()
+        return self._view(self._read_all(paths, run)).project, run.troubles
 
     # --- reading -------------------------------------------------------------------------
 
@@ -135,11 +146,12 @@ class Engine:
 
     def _read(self, source: Source) -> _Read:
         settings = self.finder.for_file(source.path)
+        file = os.path.abspath(source.path)
         try:
-            facts = read_facts(source, self.rulebook.knowledge)
+            reading = read_file(source, self.rulebook.knowledge)
         except SyntaxFault as fault:
-            return _Read(source, settings, None, _python_fault(source, fault))
-        return _Read(source, settings, facts, None)
+            return _Read(file, source, settings, None, _python_fault(source, fault))
+        return _Read(file, source, settings, reading, None)
 
     def _guarded(self, read: _Read, run: Run, work: Callable[[_Read], _T]) -> Iterator[_T]:
         try:
@@ -152,56 +164,92 @@ class Engine:
             run.troubles.append(Trouble(read.source.path, _internal(error)))
         self._progress(1)
 
-    # --- checking ------------------------------------------------------------------------
+    def _view(self, reads: Iterable[_Read]) -> _View:
+        return _View(self, {read.file: read for read in reads})
 
-    def _findings(self, read: _Read, mentioned: frozenset[str]) -> list[Finding]:
+    def read_beside(self, file: str) -> Reading | None:
+        """The reading of a file that is not checked itself; None where it cannot be read."""
+        try:
+            return read_file(read_source(Path(file)), self.rulebook.knowledge)
+        except (SourceError, SyntaxFault):
+            return None
+
+
+class _View:
+    """The files of a run at one moment, as one project."""
+
+    def __init__(
+        self, engine: Engine, reads: dict[str, _Read], before: Project | None = None
+    ) -> None:
+        self._engine = engine
+        self.reads = reads
+        if before is None:
+            self.project = Project(
+                engine.rulebook.knowledge, self._reading, reads, is_entry_point=self._configured
+            )
+        else:
+            self.project = before
+
+    def _reading(self, file: str) -> Reading | None:
+        read = self.reads.get(file)
+        return read.reading if read is not None else self._engine.read_beside(file)
+
+    def _configured(self, file: str) -> bool:
+        read = self.reads.get(file)
+        return read is not None and read.settings.is_entry_point(read.source.path)
+
+    def with_changes(self, changed: dict[str, _Read]) -> _View:
+        """The same files after some have changed."""
+        view = _View(self._engine, {**self.reads, **changed}, self.project)
+        view.project = self.project.updated(frozenset(changed), view._reading, view._configured)
+        return view
+
+    def affected_by(self, changed: Iterable[str]) -> frozenset[str]:
+        """Files whose findings may differ when others change."""
+        return self.project.affected_by(frozenset(changed))
+
+    def findings(self, read: _Read) -> list[Finding]:
+        """The findings of a file. Raises :class:`SourceError`."""
         source, settings = read.source, read.settings
         rules = settings.rules_for(source.path)
-        if read.facts is None:
-            return self._syntax_finding(read, rules)
-        facts = read.facts
+        if read.reading is None:
+            return _syntax_finding(read, rules)
+        facts = self.project.facts(read.file)
         context = Context(
             facts=facts,
             policy=settings.policy_for(source.path),
-            rulebook=self.rulebook,
+            rulebook=self._engine.rulebook,
             row=source.row,
             entry_point=is_entry_point(facts, settings.is_entry_point(source.path)),
             relevant=lambda globs: matches(list(globs), settings.relative(source.path)),
-            mentioned_elsewhere=mentioned,
+            place=self.place,
+            judges=lambda span: self._judges(read.file, span),
+            companions=lambda: self._companions(read.file),
+            mentioned_elsewhere=self._mentioned,
         )
-        suppressions = read_suppressions(facts.comments, source, self.rulebook)
-        checks = dict.fromkeys(rule.check for rule in rules.values())
-        kept: list[Found] = []
-        for name in checks:
-            if name not in CHECKS:
-                continue
-            for found in CHECKS[name](context):
-                if found.code not in rules:
-                    continue
-                rows = self._rows(found.span, source)
-                if not [s for s in suppressions if s.covers(found.code, rows)]:
-                    kept.append(found)
-        enabled = frozenset(rules)
-        for found in check_suppressions(suppressions, enabled, source):
-            if found.code in rules:
-                kept.append(found)
+        kept = self._unsuppressed(read, rules, context)
         findings = [self._finding(found, source, facts, context) for found in kept]
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
 
-    def _rows(self, span: Span, source: Source) -> set[int]:
-        """The rows on which a suppression counts: where the finding starts and where it ends."""
-        return {source.row(span.start), source.row(max(span.start, span.end - 1))}
-
-    def _syntax_finding(self, read: _Read, rules: dict[str, Rule]) -> list[Finding]:
-        if "GPU001" not in rules or read.fault is None:
-            return []
-        at = read.source.byte_offset(min(read.fault.character, len(read.source.text)))
-        rule = rules["GPU001"]
-        message = f"{read.fault}; the file was not checked"
-        return [Finding(rule.code, rule.name, rule.severity, message, Span(at, at))]
+    def _unsuppressed(self, read: _Read, rules: dict[str, Rule], context: Context) -> list[Found]:
+        assert read.reading is not None
+        rulebook = self._engine.rulebook
+        suppressions = read_suppressions(read.reading.program.comments, read.source, rulebook)
+        kept: list[Found] = []
+        for name in dict.fromkeys(rule.check for rule in rules.values()):
+            for found in CHECKS[name](context) if name in CHECKS else ():
+                if found.code not in rules:
+                    continue
+                rows = _rows(found.span, read.source)
+                if not [s for s in suppressions if s.covers(found.code, rows)]:
+                    kept.append(found)
+        for found in check_suppressions(suppressions, frozenset(rules), read.source):
+            if found.code in rules:
+                kept.append(found)
+        return kept
 
     def _finding(self, found: Found, source: Source, facts: FileFacts, context: Context) -> Finding:
-        rule = self.rulebook.rules[found.code]
+        rule = self._engine.rulebook.rules[found.code]
         return Finding(
             code=rule.code,
             name=rule.name,
@@ -209,60 +257,157 @@ class Engine:
             message=found.message,
             span=found.span,
             note=found.note,
-            fix=fix_for(found, source, facts, context),
+            fix=fix_for(found, source, facts, context, self._source_of),
         )
 
-    # --- fixing --------------------------------------------------------------------------
+    def _source_of(self, file: str) -> Source | None:
+        """The source of a file that may be edited."""
+        return self.reads[file].source if file in self.reads else None
 
-    def _fix(self, read: _Read, unsafe: bool, mentioned: frozenset[str]) -> FixedFile:
-        before = FileFindings(read.source, tuple(self._findings(read, mentioned)))
-        current, result = read, before
-        dropped: list[str] = []
-        refused: set[Fix] = set()
-        for _ in range(_MOST_PASSES):
-            least = Applicability.UNSAFE if unsafe else Applicability.SAFE
-            wanted = [
-                finding.fix
-                for finding in result.findings
-                if finding.fix and finding.fix.applicability >= least
-            ]
-            fixes = choose(fix for fix in wanted if fix not in refused)
-            if not fixes or current.facts is None:
-                break
-            spliced, why = self._apply(current, fixes)
-            if why and len(fixes) > 1:
-                fixes = fixes[:1]
-                spliced, why = self._apply(current, fixes)
-            if why:
-                refused.add(fixes[0])
-                dropped.append(f"{fixes[0].message}: {why}")
-                continue
-            assert spliced is not None
-            current = spliced
-            findings = self._findings(current, mentioned)
-            result = FileFindings(current.source, tuple(findings))
-        return FixedFile(before, result, tuple(dropped))
-
-    def _apply(self, read: _Read, fixes: list[Fix]) -> tuple[_Read | None, str]:
-        """The file after some fixes, read again, or why they cannot be trusted."""
-        assert read.facts is not None
+    def place(self, file: str, span: Span) -> tuple[str, int]:
+        """A file's name as a message says it, and the line (from 1) of a span."""
+        read = self.reads.get(file)
+        shown = os.path.relpath(file) if file.startswith(os.getcwd() + os.sep) else file
+        shown = shown.replace(os.sep, "/")
+        if read is not None:
+            return shown, read.source.row(span.start)
         try:
-            spliced = splice(read.source, fixes)
-            after = self._read(spliced.source)
+            return shown, read_source(Path(file)).row(span.start)
+        except SourceError:
+            return shown, 0
+
+    @property
+    def _mentioned(self) -> frozenset[str]:
+        """Every name that some file of the run mentions."""
+        names: set[str] = set()
+        for read in self.reads.values():
+            if read.reading is not None:
+                names |= read.reading.referenced
+        return frozenset(names)
+
+    def _companions(self, file: str) -> tuple[Companion, ...]:
+        """The other files of the processes that a file belongs to."""
+        together: set[str] = set(self.project.closure(file))
+        for start in self.project.starts_reaching(file):
+            together |= self.project.closure(start)
+        found = []
+        for other in sorted(together - {file}):
+            if self.project.reading(other) is None:
+                continue
+            found.append(Companion(other, self.project.facts(other), partial(self._judges, other)))
+        return tuple(found)
+
+    def _judges(self, file: str, span: Span) -> bool:
+        """Whether a wrong index in a file would be found, and may be changed."""
+        read = self.reads.get(file)
+        if read is None or read.reading is None:
+            return False
+        if "GPU201" not in read.settings.rules_for(read.source.path):
+            return False
+        comments = read.reading.program.comments
+        suppressions = read_suppressions(comments, read.source, self._engine.rulebook)
+        rows = _rows(span, read.source)
+        return not any(s.covers("GPU201", rows) for s in suppressions)
+
+
+class _Fixing:
+    """Applies fixes, pass after pass, to the files of a run; a group of edits goes in whole."""
+
+    def __init__(self, engine: Engine, view: _View, unsafe: bool, run: Run) -> None:
+        self._engine = engine
+        self._view = view
+        self._run = run
+        self._least = Applicability.UNSAFE if unsafe else Applicability.SAFE
+        self._refused: set[Fix] = set()
+        self._dropped: dict[str, list[str]] = {}
+
+    def fix(self) -> list[FixedFile]:
+        """Fix until nothing is left that may be fixed; what became of every file."""
+        before: dict[str, FileFindings] = {}
+        for read in self._view.reads.values():
+            for found in self._engine._guarded(read, self._run, self._view.findings):
+                before[read.file] = FileFindings(read.source, tuple(found))
+        after = dict(before)
+        for _ in range(_MOST_PASSES):
+            changed = self._one_pass(after)
+            if not changed:
+                break
+            self._view = self._view.with_changes(changed)
+            for file in self._view.affected_by(changed) & after.keys():
+                read = self._view.reads[file]
+                after[file] = FileFindings(read.source, tuple(self._view.findings(read)))
+        return [
+            FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
+            for file, found in before.items()
+        ]
+
+    def _one_pass(self, findings: dict[str, FileFindings]) -> dict[str, _Read]:
+        """The files that one pass changes."""
+        wanted = [
+            Change(file, finding.fix)
+            for file, found in findings.items()
+            for finding in found.findings
+            if finding.fix
+            and finding.fix.applicability >= self._least
+            and finding.fix not in self._refused
+            and all(other in findings for other, _ in finding.fix.elsewhere)
+        ]
+        changes = choose(wanted)
+        done: dict[tuple[str, tuple[Change, ...]], _Read | str] = {}
+        while changes:
+            result: dict[str, _Read] = {}
+            for file in {file for change in changes for file in change.files}:
+                here = tuple(change for change in changes if file in change.files)
+                if (file, here) not in done:
+                    done[file, here] = self._apply(file, here)
+                applied = done[file, here]
+                if isinstance(applied, str):
+                    self._give_up(file, here, applied, changes)
+                    break
+                result[file] = applied
+            else:
+                return result
+        return {}
+
+    def _give_up(
+        self, file: str, here: tuple[Change, ...], why: str, changes: list[Change]
+    ) -> None:
+        """Take back what spoils a file: all but the first change there, then that one too."""
+        if len(here) > 1:
+            for change in here[1:]:
+                changes.remove(change)
+            return
+        changes.remove(here[0])
+        self._refused.add(here[0].fix)
+        self._dropped.setdefault(file, []).append(f"{here[0].fix.message}: {why}")
+
+    def _apply(self, file: str, changes: tuple[Change, ...]) -> _Read | str:
+        """A file after some changes, read again, or why they cannot be trusted."""
+        read = self._view.reads[file]
+        assert read.reading is not None
+        edits = {edit for change in changes for edit in change.edits_in(file)}
+        try:
+            spliced = splice(read.source, edits)
+            after = self._engine._read(spliced.source)
         except SourceError as error:
-            return None, f"the result {error}"
-        if after.facts is None:
-            return None, f"the result would not parse: {after.fault}"
-        return after, prove(read.facts, read.source, fixes, spliced, after.facts)
+            return f"the result {error}"
+        if after.reading is None:
+            return f"the result would not parse: {after.fault}"
+        return prove(read.reading, read.source, edits, spliced, after.reading) or after
 
 
-def _mentioned(reads: Iterable[_Read]) -> frozenset[str]:
-    """Every name that some file of the run mentions."""
-    names: set[str] = set()
-    for read in reads:
-        if read.facts is not None:
-            names |= read.facts.referenced
-    return frozenset(names)
+def _rows(span: Span, source: Source) -> set[int]:
+    """The rows on which a suppression counts: where the finding starts and where it ends."""
+    return {source.row(span.start), source.row(max(span.start, span.end - 1))}
+
+
+def _syntax_finding(read: _Read, rules: dict[str, Rule]) -> list[Finding]:
+    if "GPU001" not in rules or read.fault is None:
+        return []
+    at = read.source.byte_offset(min(read.fault.character, len(read.source.text)))
+    rule = rules["GPU001"]
+    message = f"{read.fault}; the file was not checked"
+    return [Finding(rule.code, rule.name, rule.severity, message, Span(at, at))]
 
 
 def _python_fault(source: Source, fault: SyntaxFault) -> SyntaxFault:

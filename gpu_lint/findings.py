@@ -31,6 +31,9 @@ class Fix:
     message: str
     applicability: Applicability
     edits: tuple[Edit, ...]
+    """In the file of the finding."""
+    elsewhere: tuple[tuple[str, tuple[Edit, ...]], ...] = ()
+    """In other files, by their absolute paths."""
 
 
 @dataclass(frozen=True, slots=True)

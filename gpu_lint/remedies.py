@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gpu_lint.facts.values import Place
 from gpu_lint.source import Span
 
 
@@ -20,6 +21,8 @@ class MoveSettings:
     statements: tuple[Span, ...]
     indices: tuple[tuple[Span, int], ...] = ()
     """Selectors whose index must change with them."""
+    elsewhere: tuple[tuple[Place, int], ...] = ()
+    """The same in other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,11 @@ class ReplaceLiteral:
 
 @dataclass(frozen=True, slots=True)
 class Renumber:
-    """Put another index into the literal of a selector."""
+    """Put another index into the literal of a selector: here, or in another file."""
 
-    span: Span
+    span: Span | None
     index: int
+    elsewhere: tuple[tuple[Place, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ class Example:
     bad: str
     good: str
     fixed: str
+    files: dict[str, str]
+    """Other files of the project, by their paths; the example itself is ``run.py``."""
+    fixed_files: dict[str, str]
+    """What a fix makes of those that it changes."""
     lines: tuple[int, ...]
     policy: dict[str, Any]
 
@@ -128,6 +132,8 @@ def _rules(table: dict[str, Any], path: Path) -> Iterator[Rule]:
                 bad=example["bad"],
                 good=example.get("good", ""),
                 fixed=example.get("fixed", ""),
+                files=example.get("files", {}),
+                fixed_files=example.get("fixed-files", {}),
                 lines=tuple(example.get("lines", ())),
                 policy=policies[example["policy"]] if "policy" in example else {},
             )

@@ -52,6 +52,40 @@ def fix_text(
     return engine_for(policy).fix_source(decode_source(Path("x.py"), data), unsafe=unsafe)
 
 
+def check_files(
+    root: Path, files: dict[str, str], policy: dict[str, Any] | None = None, **options: Any
+) -> dict[str, FileFindings]:
+    """The findings of files written below a directory, by their relative paths."""
+    paths = write_files(root, files)
+    run = engine_for(policy, **options).check(paths)
+    assert run.troubles == []
+    return {result.path.relative_to(root).as_posix(): result for result in run.files}
+
+
+def fix_files(
+    root: Path,
+    files: dict[str, str],
+    policy: dict[str, Any] | None = None,
+    *,
+    unsafe: bool = False,
+) -> dict[str, str]:
+    """What fixing makes of files written below a directory."""
+    paths = write_files(root, files)
+    run = engine_for(policy).fix(paths, unsafe=unsafe, write=True)
+    assert run.troubles == []
+    return {path.relative_to(root).as_posix(): path.read_text() for path in paths}
+
+
+def write_files(root: Path, files: dict[str, str]) -> list[Path]:
+    paths = []
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        paths.append(path)
+    return sorted(paths)
+
+
 def codes(result: FileFindings) -> list[tuple[str, int]]:
     """(code, line) of every finding."""
     return [(f.code, result.source.row(f.span.start)) for f in result.findings]

@@ -6,20 +6,36 @@ finding. Checks see neither files nor syntax trees.
 
 from __future__ import annotations
 
-from gpu_lint.checks.context import Check, Context, Found, is_entry_point
-from gpu_lint.checks.devices import check_device_counts, check_selectors
+from gpu_lint.checks.children import check_children
+from gpu_lint.checks.context import Check, Companion, Context, Found, is_entry_point
+from gpu_lint.checks.devices import (
+    check_device_counts,
+    check_followed_masks,
+    check_selectors,
+)
 from gpu_lint.checks.header import check_drift, check_missing
 from gpu_lint.checks.validation import check_validation, check_validators
-from gpu_lint.checks.writes import check_conflicts, check_settings
+from gpu_lint.checks.writes import check_conflicts, check_forced_settings, check_settings
 
-__all__ = ["CHECKS", "ENGINE_CHECKS", "Check", "Context", "Found", "is_entry_point"]
+__all__ = [
+    "CHECKS",
+    "ENGINE_CHECKS",
+    "Check",
+    "Companion",
+    "Context",
+    "Found",
+    "is_entry_point",
+]
 
 CHECKS: dict[str, Check] = {
     "missing-settings": check_missing,
     "settings": check_settings,
     "conflicting-settings": check_conflicts,
     "header-drift": check_drift,
+    "forced-settings": check_forced_settings,
     "selectors": check_selectors,
+    "followed-masks": check_followed_masks,
+    "children": check_children,
     "device-counts": check_device_counts,
     "validation": check_validation,
     "validators": check_validators,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
-from gpu_lint.facts.model import FileFacts, Reach, Written
+from gpu_lint.facts.model import FileFacts, Reach, Setting, Written
 from gpu_lint.facts.values import constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -34,6 +34,16 @@ class Found:
 Check: TypeAlias = "Callable[[Context], Iterator[Found]]"
 
 
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """Another file of the same process."""
+
+    file: str
+    facts: FileFacts
+    judges: Callable[[Span], bool]
+    """Whether a wrong index at a span would be reported, and may be changed by this run."""
+
+
 @dataclass(frozen=True)
 class Context:
     """One file, as checks see it."""
@@ -46,17 +56,27 @@ class Context:
     entry_point: bool
     relevant: Callable[[tuple[str, ...]], bool]
     """Whether the file matches a list of globs."""
+    place: Callable[[str, Span], tuple[str, int]]
+    """How a message names a file and a place in it: its path, the line number (from 1)."""
+    judges: Callable[[Span], bool]
+    """Whether a wrong index at a span of this file would be reported, and may be changed."""
+    companions: Callable[[], tuple[Companion, ...]]
+    """The other files of the processes that the file belongs to."""
     mentioned_elsewhere: frozenset[str] = field(default_factory=frozenset)
     """Names that other files of the run mention."""
 
     @cached_property
     def gpu_file(self) -> bool:
-        """The file imports a framework or selects a device."""
-        return bool(self.facts.framework_names or self.facts.selectors)
+        """The file, or one of the project that it imports, uses a framework; or it selects
+        a device."""
+        return bool(self.facts.reached_frameworks or self.facts.selectors)
 
     @cached_property
     def uses_pytorch(self) -> bool:
-        names = self.facts.framework_names
+        """The file itself imports PyTorch, or something that does."""
+        return self._pytorch_among(self.facts.framework_names)
+
+    def _pytorch_among(self, names: frozenset[str]) -> bool:
         return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in names)
 
     def is_required(self, where: str | tuple[str, ...]) -> bool:
@@ -74,12 +94,19 @@ class Context:
     def header_required(self) -> bool:
         return self.policy is not None and self.is_required(self.policy.header.required_in)
 
+    @cached_property
+    def settings(self) -> tuple[Setting, ...]:
+        """The file's settings: on its own where it must have a header, else as its entry points
+        reach them."""
+        return self.facts.settings if self.header_required else self.facts.reached_settings
+
     def wanted(self, variable: str) -> str | None:
         """The value the header must give a variable in this file; None where it need not."""
         if self.policy is None or not self.header_required:
             return None
-        if variable == "PYTORCH_CUDA_ALLOC_CONF" and not self.uses_pytorch:
-            if self.policy.header.alloc_conf_in != "required-files":
+        if variable == "PYTORCH_CUDA_ALLOC_CONF":
+            reached = self._pytorch_among(self.facts.reached_frameworks)
+            if not reached and self.policy.header.alloc_conf_in != "required-files":
                 return None
         return self.policy.value(variable)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.facts.model import CountTest, Selector, Shape
+from gpu_lint.facts.model import CountTest, Index, Selector, Shape, Written
+from gpu_lint.facts.values import EnvironmentValue, Place, Value, alternatives, input_of
 from gpu_lint.findings import Applicability
 from gpu_lint.remedies import Remedy, Renumber, UseVisible
 
@@ -41,6 +42,27 @@ def check_selectors(context: Context) -> Iterator[Found]:
             yield Found("GPU204", selector.span, message, _INDEX_NOTE, remedy, Applicability.UNSAFE)
 
 
+def check_followed_masks(context: Context) -> Iterator[Found]:
+    """GPU208: one value as the mask, and then as the index behind that mask."""
+    for selector in context.facts.selectors:
+        if not selector.masks or selector.shape is Shape.COUNT:
+            continue
+        for used in selector.inputs:
+            if all(_is_mask(written, used) for written in selector.masks):
+                message = (
+                    f"{selector.api}: the value that is the mask is used as an index behind it; "
+                    "with one visible device the only index is 0"
+                )
+                yield Found("GPU208", selector.span, message, _INDEX_NOTE)
+                break
+
+
+def _is_mask(written: Written, used: Value) -> bool:
+    if written.value is None:
+        return used == EnvironmentValue("CUDA_VISIBLE_DEVICES")
+    return any(input_of(single) == used for single in alternatives(written.value))
+
+
 def _visible(devices: tuple[str, ...]) -> str:
     mask = ",".join(devices)
     if len(devices) == 1:
@@ -54,21 +76,28 @@ def _one(
     for index in selector.indices:
         if index.number < len(devices):
             continue
-        span = index.span or selector.span
-        direct = index.span is not None and index.span in selector.span
+        local = index.file == context.facts.file
+        span = index.span if local and index.span is not None else selector.span
         remedy: Remedy | None = None
         safety = Applicability.UNSAFE
         if index.span is not None and len(devices) == 1:
-            remedy = Renumber(index.span, 0)
+            remedy = _renumber(index, 0, context)
             text = f"cuda:{index.number}"
-            if direct and text not in context.facts.compared:
-                safety = Applicability.SAFE
-            elif index.span.end - index.span.start > 4 and text not in context.facts.compared:
+            direct = local and index.span in selector.span
+            long = index.span.end - index.span.start > 4  # not a bare number
+            if (direct or long) and text not in context.facts.compared:
                 safety = Applicability.SAFE
         elif index.span is not None and str(index.number) in devices:
-            remedy = Renumber(index.span, devices.index(str(index.number)))
+            remedy = _renumber(index, devices.index(str(index.number)), context)
         message = f"{selector.api}: there is no device {index.number}, {visible}"
         yield Found("GPU201", span, message, _INDEX_NOTE, remedy, safety)
+
+
+def _renumber(index: Index, number: int, context: Context) -> Renumber:
+    assert index.span is not None
+    if index.file == context.facts.file:
+        return Renumber(index.span, number)
+    return Renumber(None, number, ((Place(index.file, index.span), number),))
 
 
 def check_device_counts(context: Context) -> Iterator[Found]:

@@ -6,6 +6,8 @@ import difflib
 
 from gpu_lint.policy import HEADER_VARIABLES
 
+MASK = "CUDA_VISIBLE_DEVICES"
+ORDER = "CUDA_DEVICE_ORDER"
 ALIASES = {"PYTORCH_ALLOC_CONF": "PYTORCH_CUDA_ALLOC_CONF"}
 _OTHER_VARIABLES = frozenset(
     {

@@ -44,16 +44,18 @@ def _page(rule: Rule) -> str:
         f"Evidence: {rule.evidence}",
     ]
     for example in rule.examples:
-        lines += ["", f"## Example: {example.title}", "", "```python", example.bad.rstrip(), "```"]
+        lines += ["", f"## Example: {example.title}"]
+        for name, text in example.files.items():
+            lines += _code(text, f"`{name}`:")
+        lines += _code(example.bad, "`run.py`:" if example.files else "")
         if example.fixed:
-            lines += [
-                "",
-                "`gpu-lint fix` makes it:",
-                "",
-                "```python",
-                example.fixed.rstrip(),
-                "```",
-            ]
+            lines += _code(example.fixed, "`gpu-lint fix` makes it:")
+            for name, text in example.fixed_files.items():
+                lines += _code(text, f"and `{name}`:")
         elif example.good:
-            lines += ["", "Use instead:", "", "```python", example.good.rstrip(), "```"]
+            lines += _code(example.good, "Use instead:")
     return "\n".join(lines)
+
+
+def _code(text: str, title: str) -> list[str]:
+    return [*(["", title] if title else []), "", "```python", text.strip("\n"), "```"]

@@ -6,12 +6,15 @@ returns None where it cannot make the change without touching anything else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.codemod.header import write_header
 from gpu_lint.codemod.literals import (
     assign_plainly,
     move_settings,
     renumber,
+    renumbered,
     replace_literal,
     set_at_module_level,
     use_visible,
@@ -45,15 +48,42 @@ from gpu_lint.source import Source
 __all__ = ["fix_for"]
 
 
-def fix_for(found: Found, source: Source, facts: FileFacts, context: Context) -> Fix | None:
-    """The fix of a finding, or None where it has no remedy or none can be made safely."""
+def fix_for(
+    found: Found,
+    source: Source,
+    facts: FileFacts,
+    context: Context,
+    source_of: Callable[[str], Source | None],
+) -> Fix | None:
+    """The fix of a finding, or None where it has no remedy or none can be made safely.
+
+    ``source_of`` gives the source of another file that the fix must change too, or None where
+    that is not to be touched.
+    """
     if found.remedy is None:
         return None
+    elsewhere = _edits_elsewhere(found.remedy, source_of)
     edits = _edits(found.remedy, source, facts, context)
-    if not edits:
+    if elsewhere is None or edits is None or not (edits or elsewhere):
         return None
     message = _describe(found.remedy, context)
-    return Fix(message, found.applicability, tuple(sorted(set(edits))))
+    return Fix(message, found.applicability, tuple(sorted(set(edits))), elsewhere)
+
+
+def _edits_elsewhere(
+    remedy: Remedy, source_of: Callable[[str], Source | None]
+) -> tuple[tuple[str, tuple[Edit, ...]], ...] | None:
+    """The edits in other files, or None where one of them cannot be made."""
+    if not isinstance(remedy, (MoveSettings, Renumber)):
+        return ()
+    by_file: dict[str, set[Edit]] = {}
+    for place, index in remedy.elsewhere:
+        source = source_of(place.file)
+        edits = renumbered(source, place.span, index) if source is not None else None
+        if edits is None:
+            return None
+        by_file.setdefault(place.file, set()).update(edits)
+    return tuple((file, tuple(sorted(edits))) for file, edits in sorted(by_file.items()))
 
 
 def _edits(remedy: Remedy, source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:

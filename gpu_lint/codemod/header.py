@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gpu_lint.checks.context import Context
-from gpu_lint.checks.writes import gathered
+from gpu_lint.checks.values import gathered
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.layout import header_anchor, is_stdlib
 from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END, VALIDATOR_MARK

@@ -39,13 +39,18 @@ def replace_literal(source: Source, remedy: ReplaceLiteral) -> list[Edit] | None
 
 
 def renumber(source: Source, remedy: Renumber) -> list[Edit] | None:
+    """Put another index into the literal that decides a selector, if it stands in this file."""
+    return [] if remedy.span is None else renumbered(source, remedy.span, remedy.index)
+
+
+def renumbered(source: Source, span: Span, index: int) -> list[Edit] | None:
     """Put another index into a literal such as ``1`` or ``"cuda:1"``: only its digits change."""
-    old = source.slice(remedy.span)
+    old = source.slice(span)
     digits = list(re.finditer(r"\d+", old))
     if len(digits) != 1 or re.search(r"\d[xXoObB_.eE]", old):
         return None
-    start = remedy.span.start + len(old[: digits[0].start()].encode(source.encoding))
-    return [Edit(Span(start, start + len(digits[0].group())), str(remedy.index))]
+    start = span.start + len(old[: digits[0].start()].encode(source.encoding))
+    return [Edit(Span(start, start + len(digits[0].group())), str(index))]
 
 
 def use_visible(source: Source, remedy: UseVisible) -> list[Edit] | None:
@@ -106,7 +111,7 @@ def move_settings(source: Source, facts: FileFacts, remedy: MoveSettings) -> lis
         return None
     edits = place_lines(text, anchor, facts, lines, used | removal.rows, import_edits)
     for span, index in remedy.indices:
-        changed = renumber(source, Renumber(span, index))
+        changed = renumbered(source, span, index)
         if changed is None:
             return None
         edits += changed

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gpu_lint.errors import SourceError
-from gpu_lint.facts import FileFacts
+from gpu_lint.facts import Reading
 from gpu_lint.findings import Edit, Fix
 from gpu_lint.source import Source, Span, decode_source
 
@@ -19,27 +19,51 @@ class Spliced:
     inserted: tuple[Span, ...]
 
 
-def choose(fixes: Iterable[Fix]) -> list[Fix]:
-    """Fixes that can be applied together, earlier ones first; equal ones count once."""
-    chosen: list[Fix] = []
-    taken: set[Edit] = set()
-    for fix in fixes:
-        if fix in chosen:
-            continue
-        edits = set(fix.edits)
-        if any(e.span.overlaps(t.span) or e.span == t.span for e in edits for t in taken):
-            continue
-        chosen.append(fix)
-        taken |= edits
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A fix of a finding in a file; its edits, there and elsewhere, are made all or none."""
+
+    file: str
+    fix: Fix
+
+    @property
+    def files(self) -> frozenset[str]:
+        return frozenset((self.file, *(file for file, _ in self.fix.elsewhere)))
+
+    def edits_in(self, file: str) -> tuple[Edit, ...]:
+        """The edits that it makes in a file."""
+        own = self.fix.edits if file == self.file else ()
+        return own + tuple(e for other, es in self.fix.elsewhere if other == file for e in es)
+
+
+def choose(changes: Iterable[Change]) -> list[Change]:
+    """Changes that can be made together, earlier ones first; equal ones count once.
+
+    An edit of one literal that two changes have in common is no conflict.
+    """
+    chosen: list[Change] = []
+    taken: dict[str, set[Edit]] = {}
+    for change in dict.fromkeys(changes):
+        clash = any(
+            (edit.span.overlaps(other.span) or edit.span == other.span)
+            and (edit != other or edit.span.start == edit.span.end)
+            for file in change.files
+            for edit in change.edits_in(file)
+            for other in taken.get(file, ())
+        )
+        if not clash:
+            chosen.append(change)
+            for file in change.files:
+                taken.setdefault(file, set()).update(change.edits_in(file))
     return chosen
 
 
-def splice(source: Source, fixes: Iterable[Fix]) -> Spliced:
-    """Apply fixes that do not overlap.
+def splice(source: Source, edits: Iterable[Edit]) -> Spliced:
+    """Apply edits that do not overlap.
 
     Raises :class:`SourceError` where the file's encoding cannot hold what an edit writes.
     """
-    edits = sorted({edit for fix in fixes for edit in fix.edits}, key=lambda e: e.span)
+    edits = sorted(set(edits), key=lambda edit: edit.span)
     data = bytearray()
     inserted: list[Span] = []
     position = 0
@@ -57,10 +81,10 @@ def splice(source: Source, fixes: Iterable[Fix]) -> Spliced:
 
 
 def prove(
-    before: FileFacts, source: Source, fixes: Iterable[Fix], spliced: Spliced, after: FileFacts
+    before: Reading, source: Source, edits: Iterable[Edit], spliced: Spliced, after: Reading
 ) -> str:
     """Why a splice must not be trusted; empty when every statement outside it is unchanged."""
-    edits = sorted({edit for fix in fixes for edit in fix.edits}, key=lambda e: e.span)
+    edits = sorted(set(edits), key=lambda edit: edit.span)
     remaining = set(after.statements)
     for span in before.statements:
         if any(_touches(edit.span, span) for edit in edits):

@@ -1,22 +1,29 @@
-"""Functions and classes of the file itself: calls are followed into their bodies."""
+"""Functions, classes and modules of the project: calls are followed into their bodies."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Arguments, Effects
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.model import Mark, Reach
+from gpu_lint.facts.model import Mark, Reach, Trigger
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
+    Bound,
     ClassValue,
     FunctionValue,
+    Input,
     Instance,
+    Items,
+    Key,
     Known,
+    ModuleValue,
+    Pairs,
+    Place,
     Returned,
     Symbol,
     Unknown,
@@ -24,91 +31,191 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
 )
+from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
-MODULE = 0
-"""The frame of the module's own names."""
 _DEEPEST_CALL = 12
 _MOST_STATEMENTS = 60_000
-"""Statements run per file before calls are no longer followed: bounds time, not correctness."""
+"""Statements run per program before calls are no longer followed: bounds time only."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Function:
+    """A function or lambda that a run has met; ``scopes`` is where it was defined."""
+
     node: p.Function | p.Lambda
+    file: str
     scopes: tuple[int, ...]
-    owner: int | None
-    executed: bool = False
+    owner: Key | None = None
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Class:
+    """A class that a run has met."""
+
     node: p.Class
+    frame: int
+    """The frame of its own attributes."""
+    bases: tuple[Key, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
+    """What its objects' attributes may be, whenever that is."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Frame:
     """A running function: where its returns and its loops' early ends go."""
 
     name: str
+    owner: Key | None = None
+    receiver: Value | None = None
     returns: list[Flow] = field(default_factory=list)
     results: list[Value] = field(default_factory=list)
-    loop_ends: list[list[Flow]] = field(default_factory=list)
+    breaks: list[list[Flow]] = field(default_factory=list)
+    continues: list[list[Flow]] = field(default_factory=list)
 
 
 class Calls(Effects):
     """Keeps the functions and classes that were met, and enters them where they are called."""
 
-    def __init__(self, knowledge: Knowledge, recorder: Recorder) -> None:
-        self.knowledge = knowledge
-        self.recorder = recorder
-        self.scopes = (MODULE,)
+    def __init__(self, world: World, file: str) -> None:
+        self.world = world
+        self.knowledge = world.knowledge
+        self.file = file
+        self.recorders: dict[str, Recorder] = {file: Recorder()}
+        self.recorder = self.recorders[file]
+        self.steps: tuple[Trigger, ...] = ()
+        self.scopes = (world.frame_of(file),)
         self.reach = Reach.MODULE
         self.statement: p.Statement = p.Pass(Span(0, 0))
+        self.fallible = False
         self.attributes_changed = False
-        self._known_attributes: dict[Span, dict[str, Value]] = {}
-        self._functions: dict[int, Function] = {}
-        self._classes: dict[int, Class] = {}
+        self.functions: dict[Key, Function] = {}
+        self.classes: dict[Key, Class] = {}
+        self.known_attributes: dict[Key, dict[str, Value]] = {}
+        self._executed: set[Key] = set()
         self._frame = Frame("")
-        self._running: list[int] = []
+        self._running: list[Key] = []
+        self._hooks: list[Callable[[Flow], None] | None] = []
         self._class_depth = 0
         self._branches = 0
-        self._next_scope = 1
+        self._owner: Key | None = None
         self._budget = _MOST_STATEMENTS
 
     @abstractmethod
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
 
-    def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
-        return self._register(node, None)
+    def new_frame(self) -> int:
+        return self.world.new_frame()
 
-    def _register(self, node: p.Function | p.Lambda, owner: int | None) -> FunctionValue:
-        key = node.span.start
-        if key not in self._functions:
-            self._functions[key] = Function(node, self.scopes, owner)
+    def framework_named(self, name: str) -> bool:
+        reading = self.world.reading(self.file)
+        return reading is not None and name in reading.framework_names
+
+    # --- definitions ---------------------------------------------------------------------
+
+    def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
+        return self.register(node, None)
+
+    def register(self, node: p.Function | p.Lambda, owner: Key | None) -> FunctionValue:
+        """Remember a function, so that a call of it can be followed."""
+        key = (self.file, node.span.start)
+        self.functions[key] = Function(node, self.file, self.scopes, owner)
         return FunctionValue(key, self.scopes)
 
-    def attribute_of(self, base: Value, name: str, node: p.Attribute, flow: Flow) -> Value:
-        assert isinstance(base, (Instance, ClassValue))
-        key = base.cls if isinstance(base, Instance) else base.key
-        found = self._classes[key].attributes.get(name) if key in self._classes else None
-        if found is None:
-            return UNKNOWN
-        receiver = base if isinstance(base, Instance) else None
-        bound = [
-            FunctionValue(single.key, single.scopes, receiver)
-            if isinstance(single, FunctionValue)
-            else single
-            for single in alternatives(found)
-        ]
-        if all(isinstance(single, FunctionValue) for single in bound):
-            return any_of(bound)
-        return any_of((*bound, UNKNOWN))
+    def function(self, key: Key) -> Function | None:
+        """A function of this run, or of a module that was run before it."""
+        return self.functions.get(key) or self.world.functions.get(key)
 
-    def _set_attribute(self, cls: int, name: str, value: Value) -> None:
-        known = self._classes.get(cls)
+    def class_of(self, key: Key) -> Class | None:
+        """A class of this run, or this run's own copy of one that was met before it."""
+        found = self.classes.get(key)
+        if found is None and (known := self.world.classes.get(key)) is not None:
+            found = replace(known, attributes=dict(known.attributes))
+            self.classes[key] = found
+        return found
+
+    def lineage(self, key: Key) -> Iterator[Class]:
+        """A class and the classes of the project that it inherits from, nearest first."""
+        seen: set[Key] = set()
+        waiting = [key]
+        while waiting:
+            current = waiting.pop(0)
+            cls = self.class_of(current) if current not in seen else None
+            seen.add(current)
+            if cls is not None:
+                yield cls
+                waiting += cls.bases
+
+    # --- attributes ----------------------------------------------------------------------
+
+    def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
+        if isinstance(base, ModuleValue):
+            return self.member(base.file, name, flow) or UNKNOWN
+        assert isinstance(base, (Instance, ClassValue))
+        if isinstance(base, Instance) and base.frame is not None:
+            found = flow.frames.get(base.frame, {}).get(name)
+            if found is not None:
+                return found
+        key = base.cls if isinstance(base, Instance) else base.key
+        built = isinstance(base, ClassValue) or base.frame is not None
+        for cls in self.lineage(key):
+            held = flow.frames.get(cls.frame, {}).get(name) if built else None
+            exact = held is not None
+            found = held or cls.attributes.get(name)
+            if found is not None:
+                bound = [self._bound(single, base, flow) for single in alternatives(found)]
+                callable_ = all(isinstance(single, FunctionValue) for single in bound)
+                return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
+        return UNKNOWN
+
+    def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
+        """A class's attribute as an object sees it: methods bound, properties read."""
+        function = self.function(value.key) if isinstance(value, FunctionValue) else None
+        if function is None or not isinstance(value, FunctionValue):
+            return value
+        decorators = _decorator_names(function.node)
+        if "staticmethod" in decorators or function.owner is None:
+            return value
+        if "classmethod" in decorators:
+            key = base.cls if isinstance(base, Instance) else None
+            base = ClassValue(key) if key is not None else base
+            return FunctionValue(value.key, value.scopes, base)
+        if not isinstance(base, Instance):
+            return value
+        method = FunctionValue(value.key, value.scopes, base)
+        if decorators & {"property", "cached_property"}:
+            return self.enter(method, Arguments(), flow, function.node.span)
+        return method
+
+    def member(self, file: str, name: str, flow: Flow) -> Value | None:
+        """A module's name: what it bound, or a submodule that has been imported."""
+        found = flow.frames.get(self.world.frame_of(file), {}).get(name)
+        if found is None:
+            submodule = self.world.submodule(file, name)
+            if submodule is not None and (submodule in flow.touched):
+                return ModuleValue(submodule)
+        return found
+
+    def set_attribute(self, base: Value, name: str, value: Value, flow: Flow) -> None:
+        """What an assignment to an attribute does."""
+        if isinstance(base, Instance):
+            if base.frame is not None:
+                flow.bind(base.frame, name, value)
+            self.note_attribute(base.cls, name, value)
+        elif isinstance(base, ClassValue):
+            cls = self.class_of(base.key)
+            if cls is not None:
+                flow.bind(cls.frame, name, value)
+                self.note_attribute(base.key, name, value)
+        elif isinstance(base, ModuleValue):
+            flow.bind(self.world.frame_of(base.file), name, value)
+        else:
+            self.set_part(base, f".{name}", value, flow)
+
+    def note_attribute(self, key: Key, name: str, value: Value) -> None:
+        """Remember one of the values that an attribute may have, whenever that is."""
+        known = self.class_of(key)
         if known is not None:
             old = known.attributes.get(name)
             new = value if old is None else any_of((old, value))
@@ -116,27 +223,47 @@ class Calls(Effects):
                 known.attributes[name] = new
                 self.attributes_changed = True
 
+    # --- calls ---------------------------------------------------------------------------
+
     def call(self, node: p.Call, flow: Flow) -> Value:
         callee: Value
         receiver: Value = UNKNOWN
         if isinstance(node.function, p.Attribute):
             receiver = self.evaluate(node.function.base, flow)
-            callee = self._attribute(node.function, flow)
+            callee = self.attribute(receiver, node.function.name, flow)
         elif isinstance(node.function, p.Name):
             found = self.lookup(node.function.id, flow)
+            if found is None and node.function.id == "super":
+                return self._super()
             if found is None:
                 args = self.arguments(node, flow)
                 return self.builtin_call(node.function.id, node, args, flow)
             callee = found
         else:
             callee = self.evaluate(node.function, flow)
-        if isinstance(callee, Symbol) and callee.name == "os.environ.update":
+        if callee == Symbol("os.environ.update"):
             self._update(node, flow)
             return UNKNOWN
         args = self.arguments(node, flow)
-        results = [
-            self._call_one(single, receiver, node, args, flow) for single in alternatives(callee)
-        ]
+        return self._each(callee, receiver, node, args, flow)
+
+    def call_value(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        return self._each(callee, UNKNOWN, node, args, flow)
+
+    def _each(
+        self, callee: Value, receiver: Value, node: p.Call, args: Arguments, flow: Flow
+    ) -> Value:
+        """Call whatever the callee may be, each on a path of its own."""
+        several = list(alternatives(callee))
+        if len(several) == 1:
+            return self._call_one(callee, receiver, node, args, flow)
+        before = flow.copy()
+        results: list[Value] = []
+        flow.alive = False
+        for single in several:
+            path = before.copy()
+            results.append(self._call_one(single, receiver, node, args, path))
+            flow.join(path)
         return any_of(results)
 
     def _call_one(
@@ -146,98 +273,291 @@ class Calls(Effects):
             if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
                 self._note_call(callee.name.rpartition(".")[2], node)
             return self.symbol_call(callee.name, node, args, flow)
-        if isinstance(callee, FunctionValue) and callee.key in self._functions:
-            function = self._functions[callee.key]
+        if isinstance(callee, FunctionValue) and (function := self.function(callee.key)):
             if isinstance(function.node, p.Function):
                 self._note_call(function.node.name, node)
-            return self._enter(callee, args, flow)
-        if isinstance(callee, ClassValue) and callee.key in self._classes:
-            instance = Instance(callee.key)
-            self.generic_device(node, self._classes[callee.key].node.name, args, flow)
-            found = self._classes[callee.key].attributes.get("__init__")
-            if isinstance(found, FunctionValue) and found.key in self._functions:
-                self._enter(FunctionValue(found.key, found.scopes, instance), args, flow)
-            else:
-                flow.quiet = frozenset()
-            return instance
-        if isinstance(callee, (Unknown, Returned)) and isinstance(node.function, p.Attribute):
+                if function.file != self.file:
+                    self.generic_device(node, function.node.name, args, flow)
+            return self.enter(callee, args, flow, node.span)
+        if isinstance(callee, ClassValue) and (cls := self.class_of(callee.key)):
+            return self._construct(callee, cls, node, args, flow)
+        if isinstance(callee, Bound) and isinstance(callee.arguments, Arguments):
+            first = callee.arguments
+            merged = Arguments(
+                first.positional + args.positional,
+                {**first.keywords, **args.keywords},
+                first.exact and args.exact,
+            )
+            return self._each(callee.callee, UNKNOWN, node, merged, flow)
+        if isinstance(callee, Instance):
+            method = self.attribute_of(callee, "__call__", flow)
+            if isinstance(method, FunctionValue):
+                return self._call_one(method, callee, node, args, flow)
+        if isinstance(callee, (Unknown, Returned, Input)) and isinstance(
+            node.function, p.Attribute
+        ):
             return self.method_call(receiver, node, args, flow)
         if isinstance(node.function, p.Name) and not isinstance(callee, Known):
             self.generic_device(node, node.function.id, args, flow)
         flow.quiet = frozenset()
+        self.fallible = True
+        return UNKNOWN
+
+    def _construct(
+        self, callee: ClassValue, cls: Class, node: p.Call, args: Arguments, flow: Flow
+    ) -> Value:
+        """Build an object of a class of the project."""
+        instance = Instance(callee.key, self.new_frame())
+        self.generic_device(node, cls.node.name, args, flow)
+        constructor = self.attribute_of(instance, "__init__", flow)
+        if isinstance(constructor, FunctionValue):
+            self.enter(constructor, args, flow, node.span)
+            return instance
+        flow.quiet = frozenset()
+        for position, name in enumerate(self._fields(callee.key)):
+            found = args.find(position, name)
+            if found is not None:
+                self.set_attribute(instance, name, found[1], flow)
+            elif not args.exact:
+                self.set_attribute(instance, name, UNKNOWN, flow)
+        method = self.attribute_of(instance, "__post_init__", flow)
+        if isinstance(method, FunctionValue):
+            self.enter(method, Arguments(), flow, node.span)
+        return instance
+
+    def _fields(self, key: Key) -> list[str]:
+        """The fields of a dataclass or named tuple, in order, inherited ones first."""
+        names: dict[str, None] = {}
+        for cls in reversed(list(self.lineage(key))):
+            for statement in cls.node.body:
+                target: p.Expression | None = None
+                if isinstance(statement, p.Declare):
+                    target = statement.target
+                elif isinstance(statement, p.Assign) and statement.annotated:
+                    target = statement.targets[0]
+                if isinstance(target, p.Name):
+                    names[target.id] = None
+        return list(names)
+
+    def _super(self) -> Value:
+        """What ``super()`` is in the running method."""
+        receiver, owner = self._frame.receiver, self._frame.owner
+        cls = self.class_of(owner) if owner is not None else None
+        if isinstance(receiver, Instance) and cls is not None and cls.bases:
+            return Instance(cls.bases[0], receiver.frame)
         return UNKNOWN
 
     def _note_call(self, name: str, node: p.Call) -> None:
         ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
         self.recorder.call(name, node.span, self.reach, ignored)
 
-    def _enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow) -> Value:
+    def enter(
+        self,
+        callee: FunctionValue,
+        args: Arguments | None,
+        flow: Flow,
+        at: Span,
+        *,
+        resumed: bool = False,
+    ) -> Value:
         """Follow a call into its body; without ``args``, as an unknown caller would call it."""
-        function = self._functions[callee.key]
+        function = self.function(callee.key)
         too_deep = len(self._running) >= _DEEPEST_CALL or self._budget <= 0
-        if callee.key in self._running or (too_deep and args is not None):
+        if function is None or callee.key in self._running or (too_deep and args is not None):
             flow.quiet = frozenset()
+            self.fallible = True
             return UNKNOWN
-        function.executed = True
-        scope = self._next_scope
-        self._next_scope += 1
-        name = function.node.name if isinstance(function.node, p.Function) else "lambda"
-        saved = (self.scopes, self._frame, self.statement, self.reach, self._class_depth)
-        here = flow.imported_here
+        node = function.node
+        if isinstance(node, p.Function) and node.generator and args is not None and not resumed:
+            return Bound("generator", callee, args)
+        self._executed.add(callee.key)
+        name = node.name if isinstance(node, p.Function) else "lambda"
+        saved, here = self._activation(), flow.imported_here
+        scope = self.new_frame()
+        self._bind_parameters(function, callee, args, scope, flow)
+        if function.file != self.file:
+            self.steps += (Trigger(f"{name}()", at, self.file, self.steps),)
+            self._move_to(function.file)
         self.scopes = (*callee.scopes, scope)
-        self._bind_parameters(function.node, callee, args, scope, flow)
-        if args is not None:
-            self.reach = min(self.reach, Reach.CALLED)
-        self._frame, self._class_depth = Frame(name), 0
+        self._frame = Frame(name, function.owner, callee.receiver)
+        self._class_depth = 0
         self._running.append(callee.key)
         if args is not None:
+            self.reach = min(self.reach, Reach.CALLED)
             flow.imported_here = Mark()
-        if isinstance(function.node, p.Lambda):
-            result = self.evaluate(function.node.body, flow)
+        if isinstance(node, p.Lambda):
+            result = self.evaluate(node.body, flow)
         else:
-            self.block(function.node.body, flow)
+            self.block(node.body, flow)
+            results = [*self._frame.results, Known(None)] if flow.alive else self._frame.results
             for returned in self._frame.returns:
                 flow.join(returned)
-            result = any_of(self._frame.results) if self._frame.results else UNKNOWN
+            result = any_of(results)
         self._running.pop()
-        self.scopes, self._frame, self.statement, self.reach, self._class_depth = saved
-        flow.imported_here = (
-            here if here.certainty >= flow.imported_here.certainty else (flow.imported_here)
-        )
-        flow.frames.pop(scope, None)
+        self._restore(saved)
+        if here.certainty >= flow.imported_here.certainty:
+            flow.imported_here = here
+        if isinstance(node, p.Lambda) or not node.nests:
+            flow.frames.pop(scope, None)
         return result
+
+    def _activation(self) -> tuple[object, ...]:
+        """Everything that says where execution is, to return there."""
+        return (
+            self.file,
+            self.recorder,
+            self.steps,
+            self.scopes,
+            self._frame,
+            self.statement,
+            self.reach,
+            self._class_depth,
+            self._owner,
+            self._running,
+            self._branches,
+        )
+
+    def _restore(self, saved: tuple[object, ...]) -> None:
+        (
+            self.file,
+            self.recorder,
+            self.steps,
+            self.scopes,
+            self._frame,
+            self.statement,
+            self.reach,
+            self._class_depth,
+            self._owner,
+            self._running,
+            self._branches,
+        ) = saved  # type: ignore[assignment]
+
+    def _move_to(self, file: str) -> None:
+        self.file = file
+        self.recorder = self.recorders.setdefault(file, Recorder())
+
+    def resume(self, generator: Bound, flow: Flow) -> None:
+        self.resume_with(generator, flow, None)
+
+    def resume_with(
+        self, generator: Bound, flow: Flow, hook: Callable[[Flow], None] | None
+    ) -> None:
+        """Run a generator to its end; ``hook`` is what happens where it first hands over."""
+        callee, args = generator.callee, generator.arguments
+        if isinstance(callee, FunctionValue) and isinstance(args, Arguments):
+            self._hooks.append(hook)
+            self.enter(callee, args, flow, self.statement.span, resumed=True)
+            self._hooks.pop()
+
+    def yielded(self, node: p.Yield, flow: Flow) -> None:
+        hook = self._hooks[-1] if self._hooks else None
+        if hook is not None:
+            self._hooks[-1] = None
+            hook(flow)
+
+    # --- parameters ----------------------------------------------------------------------
 
     def _bind_parameters(
         self,
-        node: p.Function | p.Lambda,
+        function: Function,
         callee: FunctionValue,
         args: Arguments | None,
         scope: int,
         flow: Flow,
     ) -> None:
-        position = 0
-        parameters = list(node.parameters)
-        if callee.receiver is not None and parameters:
+        parameters = list(function.node.parameters)
+        if callee.receiver is not None and parameters and not parameters[0].star:
             flow.bind(scope, parameters.pop(0).name, callee.receiver)
+        position = 0
+        named: set[str] = set()
         for parameter in parameters:
-            value: Value = UNKNOWN
-            if not parameter.star:
-                default = self._default(parameter, flow)
-                found = None
-                if args is not None:
-                    index = None if parameter.keyword_only else position
-                    found = args.find(index, parameter.name)
-                if found is not None:
-                    value = found[1]
-                elif args is None or not args.exact:
-                    value = any_of((default, UNKNOWN))
-                else:
-                    value = default
+            if parameter.star:
+                value = self._rest(parameter, args, position, named)
+            else:
+                index = None if parameter.keyword_only else position
+                value = self._parameter(function, parameter, args, index, scope, flow)
                 position += not parameter.keyword_only
+                named.add(parameter.name)
             flow.bind(scope, parameter.name, value)
 
-    def _default(self, parameter: p.Parameter, flow: Flow) -> Value:
-        """A parameter's default; only constants and names are looked at again here."""
-        if isinstance(parameter.default, (p.Literal, p.Name, p.Attribute, p.Template)):
-            return self.evaluate(parameter.default, flow.copy())
-        return UNKNOWN
+    def _parameter(
+        self,
+        function: Function,
+        parameter: p.Parameter,
+        args: Arguments | None,
+        index: int | None,
+        scope: int,
+        flow: Flow,
+    ) -> Value:
+        found = args.find(index, parameter.name) if args is not None else None
+        if found is not None:
+            return found[1]
+        default = self._default(function, parameter, flow)
+        if args is not None and args.exact:
+            return UNKNOWN if default is None else default
+        unknown = Input(f"{parameter.name}@{scope}")
+        option = _option_default(function.node, parameter.name)
+        known = [value for value in (default, option) if value is not None]
+        return any_of((*known, unknown))
+
+    def _rest(
+        self, parameter: p.Parameter, args: Arguments | None, position: int, named: set[str]
+    ) -> Value:
+        """What ``*args`` or ``**kwargs`` takes up."""
+        if args is None or not args.exact:
+            return UNKNOWN
+        if parameter.star == "*":
+            return Items("tuple", tuple(value for _, value in args.positional[position:]))
+        left = [(Known(k), v[1]) for k, v in args.keywords.items() if k not in named]
+        return Pairs(tuple(left))
+
+    def _default(self, function: Function, parameter: p.Parameter, flow: Flow) -> Value | None:
+        """A parameter's default; only what has no effects is looked at again here."""
+        if isinstance(parameter.default, (p.Literal, p.Name, p.Attribute, p.Template, p.Unary)):
+            saved = self.file, self.scopes
+            self.file, self.scopes = function.file, function.scopes
+            value = self.evaluate(parameter.default, flow.copy())
+            self.file, self.scopes = saved
+            return value
+        if isinstance(parameter.default, p.Call):
+            return _wrapped_default(parameter.default, function.file)
+        return None if parameter.default is None else UNKNOWN
+
+
+def _decorator_names(node: p.Function | p.Lambda) -> frozenset[str]:
+    names = []
+    for decorator in node.decorators if isinstance(node, p.Function) else ():
+        if isinstance(decorator, p.Name):
+            names.append(decorator.id)
+        elif isinstance(decorator, p.Attribute):
+            names.append(decorator.name)
+    return frozenset(names)
+
+
+def _wrapped_default(node: p.Call, file: str) -> Value:
+    """The default in ``typer.Option(1)`` and ``Field(default=1)``; it may be overridden."""
+    for argument in node.arguments[:1]:
+        if isinstance(argument.value, p.Literal) and argument.keyword in (None, "default"):
+            return Known(argument.value.value, Place(file, argument.value.span))
+    return UNKNOWN
+
+
+def _option_default(node: p.Function | p.Lambda, parameter: str) -> Value | None:
+    """The default that a ``@click.option`` gives a parameter."""
+    for decorator in node.decorators if isinstance(node, p.Function) else ():
+        if not isinstance(decorator, p.Call) or not isinstance(decorator.function, p.Attribute):
+            continue
+        if decorator.function.name not in ("option", "argument"):
+            continue
+        names = [
+            argument.value.value.lstrip("-").partition("/")[0].replace("-", "_")
+            for argument in decorator.arguments
+            if argument.keyword is None
+            and isinstance(argument.value, p.Literal)
+            and isinstance(argument.value.value, str)
+        ]
+        if parameter in names:
+            for argument in decorator.arguments:
+                if argument.keyword == "default" and isinstance(argument.value, p.Literal):
+                    return Known(argument.value.value)
+    return None

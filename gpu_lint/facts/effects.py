@@ -6,14 +6,17 @@ import re
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from string import Formatter
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.evaluation import Evaluator
+from gpu_lint.facts.children import command_of, may_use_gpu, starts_child
+from gpu_lint.facts.evaluation import MOST_ITEMS, Evaluator
 from gpu_lint.facts.flow import Flow, advance
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Knowledge
 from gpu_lint.facts.model import (
     INHERITED,
     Certainty,
+    Child,
     Form,
     Reach,
     Trigger,
@@ -23,8 +26,11 @@ from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.selection import select
 from gpu_lint.facts.values import (
     UNKNOWN,
+    Bound,
     DeviceCount,
     EnvironmentValue,
+    FunctionValue,
+    Input,
     Items,
     Known,
     Pairs,
@@ -35,12 +41,15 @@ from gpu_lint.facts.values import (
     any_of,
     concatenate,
     convert,
+    merged,
     text_of,
 )
 from gpu_lint.source import Span
 
 _DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
 _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
+_PARSERS = frozenset({"argparse.ArgumentParser"})
+_RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
 _SKIPS = frozenset({"pytest.skip", "pytest.exit", "pytest.xfail"})
@@ -48,18 +57,11 @@ _HARMLESS_BUILTINS = frozenset(
     {"print", "len", "str", "int", "float", "repr", "isinstance", "getattr", "hasattr", "type"}
     | {"range", "list", "dict", "tuple", "set", "sorted", "min", "max", "sum", "format", "bool"}
 )
-_CHILD_STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
-_CHILD_CALLS = ("os.system", "os.exec", "os.spawn", "os.popen", "os.fork", "torch.multiprocessing.")
-_NO_GPU_PROGRAMS = frozenset(
-    {
-        "apt", "apt-get", "cat", "chmod", "chown", "clear", "cls", "cp", "curl", "date", "del",
-        "df", "dir", "du", "echo", "espeak", "espeak-ng", "ffprobe", "find", "free", "git", "grep",
-        "gunzip", "gzip", "hostname", "kill", "killall", "ln", "ls", "md5sum", "mkdir", "mv",
-        "nvidia-smi", "pip", "pip3", "pkill", "ps", "pwd", "rm", "rmdir", "rsync", "scp", "sox",
-        "tar", "touch", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
-    }
-)  # fmt: skip
 _ENVIRON = "os.environ"
+FORK = Known("fork")
+"""How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
+_PROCESS = -2
+"""The frame of what is known of the process as a whole."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,42 @@ class Effects(Evaluator):
     recorder: Recorder
     reach: Reach
     statement: p.Statement
+    steps: tuple[Trigger, ...]
+    """How execution got from the first file to this one."""
 
     @abstractmethod
     def record_setting(
         self, variable: str, value: Value | None, form: Form, key: Span, at: Span, flow: Flow
     ) -> None:
         """Note a write to an environment variable, as it is found."""
+
+    @abstractmethod
+    def note_use(self, trigger: Trigger, flow: Flow) -> None:
+        """Note a contact with a framework, before it takes effect on the flow."""
+
+    @abstractmethod
+    def framework_named(self, name: str) -> bool:
+        """Whether an import anywhere in the file mentions a framework."""
+
+    @abstractmethod
+    def import_by_name(self, name: str, span: Span, flow: Flow) -> Value:
+        """``import_module(name)``: the module."""
+
+    @abstractmethod
+    def new_frame(self) -> int:
+        """A frame that nothing uses yet."""
+
+    @abstractmethod
+    def call_value(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        """Call a value with arguments that are evaluated already."""
+
+    @abstractmethod
+    def uses_gpu(self, function: FunctionValue, flow: Flow) -> bool:
+        """Whether a function, called now in a new process, surely touches a GPU."""
+
+    @abstractmethod
+    def end_path(self, raised: str, flow: Flow) -> None:
+        """End a path by an exception of a known name: to its handler, or out of the program."""
 
     def arguments(self, node: p.Call, flow: Flow) -> Arguments:
         """Evaluate the arguments of a call, in order."""
@@ -108,10 +140,12 @@ class Effects(Evaluator):
                     for key, item in value.entries:
                         if (name := text_of(key)) is not None:
                             result.keywords[name] = (argument.value, item)
+                exact = exact and isinstance(value, Pairs) and not value.open
+            elif argument.star:
+                if isinstance(value, Items) and value.kind not in ("many", "set") and exact:
+                    result.positional.extend((argument.value, item) for item in value.values)
                 else:
                     exact = False
-            elif argument.star:
-                exact = False
             elif argument.keyword is not None:
                 result.keywords[argument.keyword] = (argument.value, value)
             elif exact:
@@ -139,11 +173,11 @@ class Effects(Evaluator):
         statement = self.statement.span
         if form is Form.SETDEFAULT:
             kept = frozenset(written for written in held if written.value is not None)
-            weak = Written(value, statement, weak=True)
+            weak = Written(value, statement, True, self.file)
             flow.variables[variable] = kept | {weak} if INHERITED in held else kept
         elif form is not Form.PUTENV:
             weak_form = form is Form.IF_UNSET
-            new = INHERITED if value is None else Written(value, statement, weak_form)
+            new = INHERITED if value is None else Written(value, statement, weak_form, self.file)
             flow.variables[variable] = frozenset({new})
         flow.unset -= {variable}
         flow.quiet |= {variable}
@@ -175,6 +209,8 @@ class Effects(Evaluator):
             return value[1] if value is not None and name == "setdefault" else UNKNOWN
         if name == "update":
             self._update(node, flow)
+        elif name == "copy":
+            return Pairs((), open=True)
         elif name == "clear":
             flow.variables = {variable: frozenset({INHERITED}) for variable in flow.variables}
         return UNKNOWN
@@ -208,10 +244,12 @@ class Effects(Evaluator):
     def import_module(self, module: str, span: Span, flow: Flow) -> None:
         """Bring a framework in, if the module belongs to one."""
         framework = self.knowledge.framework_of(module)
+        self.fallible = True
         if framework is None or not framework.uses_mask:
             return
-        trigger = Trigger(f"import {module}", span)
-        self.recorder.framework(trigger, framework, flow, self.reach)
+        trigger = Trigger(f"import {module}", span, self.file, self.steps, True)
+        self.recorder.frameworks.setdefault(span, trigger)
+        self.note_use(trigger, flow)
         flow.imported = advance(flow.imported, trigger, Certainty.ALWAYS)
         flow.imported_here = advance(flow.imported_here, trigger, Certainty.ALWAYS)
         if framework.import_freezes:
@@ -232,11 +270,11 @@ class Effects(Evaluator):
             expression, value = found
             selection = select(argument, expression, value)
             gpu = max(gpu, selection.gpu)
-            if selection.indices or selection.count:
+            if selection.indices or selection.count or selection.inputs:
                 self.recorder.selector(called, selection, expression.span, flow, self.reach)
         if not given and not args.exact:
             gpu = Certainty.MAYBE
-        trigger = Trigger(called, node.span)
+        trigger = Trigger(called, node.span, self.file, self.steps)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):
@@ -245,7 +283,7 @@ class Effects(Evaluator):
             if how == "never" or certainty is Certainty.NEVER:
                 continue
             if effect == "freeze":
-                self.recorder.freeze(trigger, flow, self.reach)
+                self.note_use(trigger, flow)
                 flow.freeze(trigger, certainty)
             else:
                 flow.allocated = advance(flow.allocated, trigger, certainty)
@@ -287,28 +325,68 @@ class Effects(Evaluator):
         module, _, last = name.rpartition(".")
         if module == _ENVIRON or name in ("os.getenv", "os.putenv", "os.unsetenv"):
             return self._environment_call(last, node, args, flow)
-        if name in _EXITS:
-            flow.alive = False
-            return UNKNOWN
-        if name in _SKIPS or last == "skipTest":
-            flow.alive = False
+        if name in _EXITS or name in _SKIPS or last == "skipTest":
+            self.end_path("SystemExit", flow)
             return UNKNOWN
         if name == "importlib.import_module" and (text := text_of(args.value(0) or UNKNOWN)):
-            self.import_module(text, node.span, flow)
-            return Symbol(text)
+            return self.import_by_name(text, node.span, flow)
+        if name in ("functools.partial", "functools.partialmethod") and args.positional:
+            rest = Arguments(args.positional[1:], args.keywords, args.exact)
+            return Bound("partial", args.positional[0][1], rest)
+        if name == "atexit.register" and args.positional:
+            callee = args.positional[0][1]
+            rest = Arguments(args.positional[1:], args.keywords, args.exact)
+            flow.at_exit += (Bound("partial", callee, (node, rest)),)
+            return callee
+        if name in _RUNNERS and args.positional:
+            return args.positional[0][1]  # a coroutine's body ran where it was called
+        if name.endswith("multiprocessing.set_start_method"):
+            flow.bind(_PROCESS, "start method", args.value(0, "method") or UNKNOWN)
+            return UNKNOWN
+        if name in _PARSERS:
+            return Returned(name, self.new_frame())
+        if name in ("typer.Option", "typer.Argument", "click.option"):
+            default = args.value(0, "default")
+            return UNKNOWN if default is None else any_of((default, UNKNOWN))
         api = self.knowledge.function(name)
         if api is None and name.count(".") >= 2:
             api = self._method(last, args, flow)
         if api is not None:
             return self.apply_api(api, node, args, flow)
         root = name.partition(".")[0]
-        starts_child = root in _CHILD_STARTERS or name.startswith(_CHILD_CALLS)
-        if starts_child and may_use_gpu(node):
-            self.recorder.children.add(node.span)
-        if starts_child or root not in sys.stdlib_module_names:
+        child = starts_child(name)
+        if child and may_use_gpu(node):
+            self._note_child(name, node, args, flow)
+        if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
+        self.fallible = True
         self.generic_device(node, name, args, flow)
-        return Returned(name)
+        return Returned(name, self.new_frame())
+
+    def _note_child(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
+        """Note a call that may start a process."""
+        found = args.find(0, "args")
+        environment = args.value(99, "env")
+        expression, value = found if found is not None else (None, None)
+        command = command_of(expression, value, environment)
+        target = args.value(99, "target")
+        forks = name == "os.fork" or (
+            name in ("multiprocessing.Process", "multiprocessing.context.Process")
+            and text_of(flow.frames.get(_PROCESS, {}).get("start method") or FORK) == "fork"
+            and isinstance(target, FunctionValue)
+            and self.uses_gpu(target, flow)
+        )
+        masks = tuple(sorted(flow.masks(), key=repr))
+        self.recorder.children[node.span] = Child(
+            node.span,
+            forks,
+            command.mask,
+            command.mask_span,
+            command.processes,
+            masks,
+            flow.frozen,
+            self.reach,
+        )
 
     def method_call(self, receiver: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of a method of an object that is not of this file."""
@@ -318,11 +396,38 @@ class Effects(Evaluator):
         if api is not None:
             return self.apply_api(api, node, args, flow)
         if (text := text_of(receiver)) is not None:
-            return _string_method(text, receiver, name, args)
+            return self._string_method(text, receiver, name, args, flow)
+        if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
+            return _dict_method(receiver, name, args)
+        if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
+            return self._parser_method(receiver, name, args, flow)
         flow.quiet = frozenset()
+        self.fallible = True
         self.generic_device(node, name, args, flow)
         if name == "skipTest":
-            flow.alive = False
+            self.end_path("SkipTest", flow)
+        if name in ("parse_args", "get_args"):
+            return Returned(name, self.new_frame())
+        return UNKNOWN
+
+    def _parser_method(self, parser: Returned, name: str, args: Arguments, flow: Flow) -> Value:
+        """``argparse``: a parser's frame holds its options, and becomes that of the result."""
+        if name in ("add_argument_group", "add_mutually_exclusive_group", "add_subparsers"):
+            return parser
+        if name == "add_parser":
+            return parser
+        if name == "parse_args":
+            return Returned("args", parser.frame)
+        if name == "parse_known_args":
+            return Items("tuple", (Returned("args", parser.frame), UNKNOWN))
+        if name == "add_argument" and parser.frame is not None:
+            option = option_name(args)
+            default = args.value(99, "default")
+            if args.value(99, "action") in (Known("store_true"), Known("store_false")):
+                default = UNKNOWN
+            if option and default is not None and default != Known(None):
+                held = Input(f"args@{parser.frame}.{option}")
+                flow.bind(parser.frame, f".{option}", any_of((default, held)))
         return UNKNOWN
 
     def _method(self, name: str, args: Arguments, flow: Flow) -> Api | None:
@@ -330,7 +435,7 @@ class Effects(Evaluator):
         api = self.knowledge.methods.get(name)
         if api is None:
             return None
-        if api.framework in self.recorder.frameworks_named:
+        if self.framework_named(api.framework):
             return api
         values = [args.find(d.position, d.keyword) for d in api.devices]
         texts = [text_of(single) for f in values if f for single in alternatives(f[1])]
@@ -341,46 +446,156 @@ class Effects(Evaluator):
     def builtin_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of a name that the file does not bind."""
         if name in _EXIT_BUILTINS:
-            flow.alive = False
+            self.end_path("SystemExit", flow)
             return UNKNOWN
         first = args.value(0)
         if name == "__import__" and (text := text_of(first or UNKNOWN)):
-            self.import_module(text, node.span, flow)
-            return Symbol(text)
-        if name == "dict" and not args.positional and args.exact:
-            return Pairs(tuple((Known(key), item[1]) for key, item in args.keywords.items()))
-        if first is not None and name in ("str", "int"):
-            return any_of(convert(name, single) for single in alternatives(first))
-        if first is not None and name in ("list", "tuple") and isinstance(first, Items):
-            return Items(name, first.values)
+            return self.import_by_name(text, node.span, flow)
+        if name == "dict" and args.exact and len(args.positional) < 2:
+            entries = tuple((Known(key), item[1]) for key, item in args.keywords.items())
+            if first is None:
+                return Pairs(entries)
+            if first == Symbol(_ENVIRON):
+                return Pairs(entries, open=True)
+            return merged(first, Pairs(entries)) if isinstance(first, Pairs) else UNKNOWN
+        if name == "range" and args.exact and args.positional and not args.keywords:
+            return _range([value for _, value in args.positional])
+        if first is not None:
+            return self._builtin_of(name, first, args, node, flow)
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
+            self.fallible = True
             self.generic_device(node, name, args, flow)
         return UNKNOWN
 
+    def _builtin_of(
+        self, name: str, first: Value, args: Arguments, node: p.Call, flow: Flow
+    ) -> Value:
+        """A builtin that is given something."""
+        if name in ("str", "int"):
+            self.fallible |= name == "int" and not isinstance(first, Known)
+            return any_of(convert(name, single) for single in alternatives(first))
+        if name in ("list", "tuple", "set", "sorted", "next", "any", "all", "sum", "enumerate"):
+            items = self.iterate(first, flow)
+            if name in ("list", "tuple") and items is not None:
+                kind = first.kind if isinstance(first, Items) and first.kind == "many" else name
+                return Items(kind, items)
+            if name == "enumerate" and items is not None and not args.value(1, "start"):
+                pairs = (Items("tuple", (Known(n), item)) for n, item in enumerate(items))
+                return Items("list", tuple(pairs))
+            return UNKNOWN
+        if name == "len":
+            known = isinstance(first, Items) and first.kind not in ("many", "set")
+            return Known(len(first.values)) if known and isinstance(first, Items) else UNKNOWN
+        if name == "getattr" and (attribute := text_of(args.value(1) or UNKNOWN)):
+            found = self.attribute(first, attribute, flow)
+            default = args.value(2)
+            return found if default is None else any_of((found, default))
+        if name == "map" and len(args.positional) == 2:
+            items = self.iterate(args.positional[1][1], flow)
+            one = Arguments([(args.positional[1][0], any_of(items or ()))])
+            if first == Symbol("str") or items is None or len(items) > MOST_ITEMS:
+                self.call_value(first, node, one, flow)
+                return UNKNOWN
+            expression = args.positional[1][0]
+            results = tuple(
+                self.call_value(first, node, Arguments([(expression, item)]), flow)
+                for item in items
+            )
+            return Items("list", results)
+        if name not in _HARMLESS_BUILTINS:
+            flow.quiet = frozenset()
+            self.fallible = True
+            self.generic_device(node, name, args, flow)
+        return UNKNOWN
 
-def may_use_gpu(node: p.Call) -> bool:
-    """Whether a call that starts a process may start one that uses a GPU.
+    def _string_method(
+        self, text: str, receiver: Value, name: str, args: Arguments, flow: Flow
+    ) -> Value:
+        first = args.value(0)
+        if name == "join" and first is not None:
+            items = self.iterate(first, flow)
+            if items is None or (isinstance(first, Items) and first.kind in ("many", "set")):
+                return UNKNOWN
+            parts: list[Value] = []
+            for item in items:
+                parts += [receiver, item] if parts else [item]
+            return concatenate(parts)
+        if name == "format" and args.exact:
+            return _format(text, args)
+        if name in ("strip", "lower", "upper") and not args.positional:
+            origin = receiver.origin if isinstance(receiver, Known) else None
+            return Known(str(getattr(text, name)()), origin)
+        if name == "split" and args.exact and not args.keywords:
+            separator = text_of(args.value(0) or UNKNOWN) if args.positional else None
+            if len(args.positional) < 2 and (separator or not args.positional):
+                return Items("list", tuple(Known(part) for part in text.split(separator)))
+        if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
+            return Known(bool(getattr(text, name)(part)))
+        return UNKNOWN
 
-    A command that begins with the name of a well-known tool (``rm``, ``git`` …) does not.
-    """
-    word = _leading_text(node.arguments[0].value).split() if node.arguments else []
-    if not word:
-        return True
-    return word[0].rpartition("/")[2].lower() not in _NO_GPU_PROGRAMS
+
+def option_name(args: Arguments) -> str:
+    """The attribute that an option of ``argparse`` or ``click`` is stored under."""
+    if (dest := text_of(args.value(99, "dest") or UNKNOWN)) is not None:
+        return dest
+    names = [text_of(value) or "" for _, value in args.positional]
+    plain = [name for name in names if name and not name.startswith("-")]
+    long = [name for name in names if name.startswith("--")]
+    found = (plain or long or names or [""])[0]
+    return found.lstrip("-").partition("/")[0].replace("-", "_")
 
 
-def _leading_text(node: p.Expression) -> str:
-    """The known text with which a command begins."""
-    if isinstance(node, p.Literal):
-        return node.value if isinstance(node.value, str) else ""
-    if isinstance(node, p.Binary):
-        return _leading_text(node.left)
-    if isinstance(node, p.Template) and node.parts:
-        return _leading_text(node.parts[0])
-    if isinstance(node, p.Sequence) and node.items:
-        return _leading_text(node.items[0])
-    return ""
+def _range(values: list[Value]) -> Value:
+    numbers = [value.value for value in values if isinstance(value, Known)]
+    whole = [number for number in numbers if type(number) is int]
+    if len(whole) != len(values) or not 1 <= len(whole) <= 3 or (len(whole) == 3 and not whole[2]):
+        return UNKNOWN
+    found = range(*whole)
+    if len(found) > MOST_ITEMS:
+        return Items("many", (UNKNOWN,))
+    return Items("list", tuple(Known(number) for number in found))
+
+
+def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
+    if name == "get":
+        key = args.value(0)
+        if isinstance(key, Known):
+            found = receiver.get(key.value)
+            if found is not None or receiver.open:
+                return found or UNKNOWN
+            return args.value(1) or Known(None)
+        return UNKNOWN
+    if name == "copy" or receiver.open:
+        return receiver if name == "copy" else UNKNOWN
+    if name == "items":
+        return Items("list", tuple(Items("tuple", pair) for pair in receiver.entries))
+    return Items("list", tuple(pair[name == "values"] for pair in receiver.entries))
+
+
+def _format(template: str, args: Arguments) -> Value:
+    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``."""
+    parts: list[Value] = []
+    position = 0
+    try:
+        fields = list(Formatter().parse(template))
+    except ValueError:
+        return UNKNOWN
+    for literal, name, specification, conversion in fields:
+        parts.append(Known(literal))
+        if name is None:
+            continue
+        if specification or conversion:
+            return UNKNOWN
+        if name.isdigit() or not name:
+            found = args.find(int(name) if name else position, None)
+            position += not name
+        else:
+            found = args.find(None, name)
+        if found is None:
+            return UNKNOWN
+        parts.append(found[1])
+    return concatenate(parts)
 
 
 def _result_of(api: Api, args: Arguments) -> Value:
@@ -394,24 +609,3 @@ def _result_of(api: Api, args: Arguments) -> Value:
             return concatenate((Known("cuda:"), first))
         return UNKNOWN if first is None else first
     return Returned(api.name)
-
-
-def _string_method(text: str, receiver: Value, name: str, args: Arguments) -> Value:
-    first = args.value(0)
-    if name == "join" and isinstance(first, Items):
-        parts: list[Value] = []
-        for item in first.values:
-            parts += [receiver, item] if parts else [item]
-        return concatenate(parts)
-    if name == "format" and args.exact and not args.keywords:
-        pieces = text.split("{}")
-        values = [value for _, value in args.positional]
-        if len(pieces) == len(values) + 1 and not any("{" in piece for piece in pieces):
-            merged: list[Value] = [Known(pieces[0])]
-            for value, piece in zip(values, pieces[1:], strict=True):
-                merged += [value, Known(piece)]
-            return concatenate(merged)
-    if name in ("strip", "lower", "upper") and not args.positional:
-        origin = receiver.origin if isinstance(receiver, Known) else None
-        return Known(str(getattr(text, name)()), origin)
-    return UNKNOWN

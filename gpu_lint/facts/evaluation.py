@@ -10,38 +10,61 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.values import (
     UNKNOWN,
+    Bound,
     ClassValue,
     DeviceCount,
     EnvironmentValue,
     FunctionValue,
+    Input,
     Instance,
     Items,
     Known,
+    ModuleValue,
     Pairs,
+    Place,
+    Returned,
     Symbol,
+    Text,
     Value,
     alternatives,
     any_of,
     concatenate,
+    merged,
     text_of,
 )
 
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
+_INPUTS = -1
+"""The frame of what was assigned to a part of an :class:`Input`."""
+MOST_ITEMS = 8
+"""Longest list, range or loop that is followed item by item."""
 
 
 class Evaluator(ABC):
     """Evaluates expressions along a :class:`Flow`; what calls do is for the subclass."""
 
+    file: str
+    """The file that is being run."""
     scopes: tuple[int, ...]
     """Frames that names are looked up in, outermost (the module) first."""
+    fallible: bool
+    """Something was run that may raise, for all that is known."""
 
     @abstractmethod
     def call(self, node: p.Call, flow: Flow) -> Value:
         """Evaluate the arguments, apply the call's effects, return its result."""
 
     @abstractmethod
-    def attribute_of(self, base: Value, name: str, node: p.Attribute, flow: Flow) -> Value:
-        """The attribute of an object or class of this file."""
+    def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
+        """The attribute of an object, class or module of the project."""
+
+    @abstractmethod
+    def resume(self, generator: Bound, flow: Flow) -> None:
+        """Run a generator that waits, once and to its end."""
+
+    @abstractmethod
+    def yielded(self, node: p.Yield, flow: Flow) -> None:
+        """What happens where a generator hands over."""
 
     @abstractmethod
     def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
@@ -68,23 +91,45 @@ class Evaluator(ABC):
         return None
 
     def _literal(self, node: p.Literal, flow: Flow) -> Value:
-        return Known(node.value, node.span)
+        return Known(node.value, Place(self.file, node.span))
 
     def _name(self, node: p.Name, flow: Flow) -> Value:
         value = self.lookup(node.id, flow)
         return UNKNOWN if value is None else value
 
     def _attribute(self, node: p.Attribute, flow: Flow) -> Value:
-        base = self.evaluate(node.base, flow)
+        return self.attribute(self.evaluate(node.base, flow), node.name, flow)
+
+    def attribute(self, base: Value, name: str, flow: Flow) -> Value:
+        """The attribute of a value."""
         results: list[Value] = []
         for single in alternatives(base):
             if isinstance(single, Symbol):
-                results.append(Symbol(f"{single.name}.{node.name}"))
-            elif isinstance(single, (Instance, ClassValue)):
-                results.append(self.attribute_of(single, node.name, node, flow))
+                results.append(Symbol(f"{single.name}.{name}"))
+            elif isinstance(single, (Instance, ClassValue, ModuleValue)):
+                results.append(self.attribute_of(single, name, flow))
+            elif isinstance(single, Known) and name == "value":
+                results.append(single)  # of an enum's member
             elif not (isinstance(single, Known) and single.value is None):
-                results.append(UNKNOWN)
+                results.append(self._part(single, f".{name}", flow))
         return any_of(results)
+
+    def _part(self, base: Value, part: str, flow: Flow) -> Value:
+        """The attribute or item of something that only the run will tell."""
+        if isinstance(base, Returned) and base.frame is not None:
+            found = flow.frames.get(base.frame, {}).get(part)
+            return found or Input(f"{base.symbol}@{base.frame}{part}")
+        if isinstance(base, Input):
+            name = f"{base.name}{part}"
+            return flow.frames.get(_INPUTS, {}).get(name) or Input(name)
+        return UNKNOWN
+
+    def set_part(self, base: Value, part: str, value: Value, flow: Flow) -> None:
+        """Remember what is assigned to such an attribute or item."""
+        if isinstance(base, Returned) and base.frame is not None:
+            flow.bind(base.frame, part, value)
+        elif isinstance(base, Input):
+            flow.bind(_INPUTS, f"{base.name}{part}", value)
 
     def _call(self, node: p.Call, flow: Flow) -> Value:
         return self.call(node, flow)
@@ -99,30 +144,45 @@ class Evaluator(ABC):
 
     def _mapping(self, node: p.Mapping, flow: Flow) -> Value:
         entries: list[tuple[Value, Value]] = []
-        complete = True
+        is_open = False
         for key, item in node.items:
             if key is None:
                 inner = self.evaluate(item, flow)
                 if isinstance(inner, Pairs):
                     entries += inner.entries
-                else:
-                    complete = False
+                is_open |= not isinstance(inner, Pairs) or inner.open
             else:
                 entries.append((self.evaluate(key, flow), self.evaluate(item, flow)))
-        return Pairs(tuple(entries)) if complete else UNKNOWN
+        return Pairs(tuple(entries), is_open)
 
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
         key = self.evaluate(node.key, flow)
+        return any_of(
+            self.item(one, single, flow)
+            for one in alternatives(base)
+            for single in alternatives(key)
+        )
+
+    def item(self, base: Value, key: Value, flow: Flow) -> Value:
+        """``base[key]``."""
         constant = key.value if isinstance(key, Known) else None
-        if isinstance(base, Symbol) and base.name == "os.environ":
-            return self.environment(constant, flow) if isinstance(constant, str) else UNKNOWN
+        if isinstance(base, Symbol) and base.name == "os.environ" and isinstance(constant, str):
+            if any(written.value is None for written in flow.holds(constant)):
+                self.fallible = True
+            return self.environment(constant, flow)
+        if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(key, Known):
+            self.fallible = True
+            return Input(f"sys.argv[{constant}]")
         if isinstance(base, Pairs) and isinstance(key, Known):
-            return base.get(constant) or UNKNOWN
-        if isinstance(base, Items) and base.kind != "set" and isinstance(constant, int):
-            if -len(base.values) <= constant < len(base.values):
+            found = base.get(constant)
+            if found is not None:
+                return found
+        if isinstance(base, Items) and base.kind not in ("set", "many"):
+            if isinstance(constant, int) and -len(base.values) <= constant < len(base.values):
                 return base.values[constant]
-        return UNKNOWN
+        self.fallible = True
+        return self._part(base, f"[{constant!r}]", flow) if isinstance(key, Known) else UNKNOWN
 
     def environment(self, variable: str, flow: Flow) -> Value:
         """What reading an environment variable gives."""
@@ -163,10 +223,13 @@ class Evaluator(ABC):
         elif isinstance(right, Symbol) and right.name == "os.environ":
             return _membership(node.operator, text_of(left), flow)
         elif isinstance(left, Known) and isinstance(right, Known):
-            if node.operator in ("==", "is"):
-                return Known(left.value == right.value)
-            if node.operator in ("!=", "is not"):
-                return Known(left.value != right.value)
+            return _compare(left.value, node.operator, right.value)
+        elif node.operator in ("is", "is not", "==", "!="):
+            for one, other in ((left, right), (right, left)):
+                if isinstance(one, Known) and one.value is None and isinstance(other, _SOMETHING):
+                    return Known(node.operator in ("is not", "!="))
+        elif isinstance(right, (Items, Pairs)) and isinstance(left, Known):
+            return _contains(node.operator, left, right)
         return UNKNOWN
 
     def _boolean(self, node: p.Boolean, flow: Flow) -> Value:
@@ -198,8 +261,18 @@ class Evaluator(ABC):
                 return Items(left.kind, left.values + right.values)
             if text_of(left) is not None and text_of(right) is not None:
                 return concatenate((left, right))
+            if all(isinstance(side, Text) or text_of(side) is not None for side in (left, right)):
+                return concatenate((left, right))
         if isinstance(left, Known) and isinstance(right, Known):
             return _arithmetic(left, node.operator, right)
+        if node.operator == "|" and isinstance(right, Pairs):
+            if left == Symbol("os.environ"):
+                return Pairs(right.entries, open=True)
+            if isinstance(left, Pairs):
+                return merged(left, right)
+        if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):
+            if isinstance(right.value, int) and 0 <= right.value * len(left.values) <= MOST_ITEMS:
+                return Items(left.kind, left.values * right.value)
         if node.operator == "%" and (template := text_of(left)) is not None:
             values = right.values if isinstance(right, Items) else (right,)
             return substitute(template, values)
@@ -214,20 +287,75 @@ class Evaluator(ABC):
         return value
 
     def _comprehension(self, node: p.Comprehension, flow: Flow) -> Value:
-        inner = flow.copy()
-        saved = {}
-        for generator in node.generators:
-            self.evaluate(generator.iterable, inner)
-            for name in bound_names(generator.target):
-                saved[name] = self.lookup(name, inner)
-                inner.bind(self.scopes[-1], name, UNKNOWN)
-            for condition in generator.conditions:
-                self.evaluate(condition, inner)
-        for element in node.elements:
-            self.evaluate(element, inner)
+        frame = self.scopes[-1]
+        targets = [n for generator in node.generators for n in bound_names(generator.target)]
+        saved = {name: flow.frames.get(frame, {}).get(name) for name in targets}
+        first = node.generators[0]
+        single = len(node.generators) == 1 and not first.conditions
+        items = self.iterate(self.evaluate(first.iterable, flow), flow)
+        results: list[Value] = []
+        if single and items is not None and len(items) <= MOST_ITEMS:
+            for item in items:
+                self.assign_names(first.target, item, flow)
+                results += [self.evaluate(element, flow) for element in node.elements]
+        else:
+            inner = flow.copy()
+            self._run_generators(node, items, inner)
+            flow.join(inner)
+            items = None
         for name, value in saved.items():
-            inner.bind(self.scopes[-1], name, UNKNOWN if value is None else value)
-        flow.join(inner)
+            flow.bind(frame, name, UNKNOWN if value is None else value)
+        if items is None:
+            return UNKNOWN
+        if node.kind == "dict":
+            return Pairs(tuple(zip(results[::2], results[1::2], strict=True)))
+        return Items("set" if node.kind == "set" else "list", tuple(results))
+
+    def _run_generators(
+        self, node: p.Comprehension, items: tuple[Value, ...] | None, flow: Flow
+    ) -> None:
+        """Run a comprehension's parts once, for whatever items there are."""
+        for number, generator in enumerate(node.generators):
+            if number:
+                items = self.iterate(self.evaluate(generator.iterable, flow), flow)
+            self.assign_names(generator.target, any_of(items or ()), flow)
+            for condition in generator.conditions:
+                self.evaluate(condition, flow)
+        for element in node.elements:
+            self.evaluate(element, flow)
+
+    def assign_names(self, target: p.Expression, value: Value, flow: Flow) -> None:
+        """Bind the plain names of a target to the parts of a value."""
+        if isinstance(target, p.Name):
+            flow.bind(self.scopes[-1], target.id, value)
+            return
+        parts: tuple[Value, ...] = ()
+        if isinstance(value, Items) and isinstance(target, p.Sequence):
+            parts = value.values if len(value.values) == len(target.items) else ()
+        if isinstance(target, p.Sequence):
+            for number, item in enumerate(target.items):
+                self.assign_names(item, parts[number] if parts else UNKNOWN, flow)
+        else:
+            for name in bound_names(target):
+                flow.bind(self.scopes[-1], name, UNKNOWN)
+
+    def iterate(self, value: Value, flow: Flow) -> tuple[Value, ...] | None:
+        """The items that iterating yields, or None; a generator that waits runs now."""
+        if isinstance(value, Items):
+            return value.values
+        if isinstance(value, Pairs) and not value.open:
+            return tuple(key for key, _ in value.entries)
+        if isinstance(value, Bound) and value.kind == "generator":
+            self.resume(value, flow)
+        else:
+            self.fallible = True
+        return None
+
+    def _yield(self, node: p.Yield, flow: Flow) -> Value:
+        value = self.evaluate(node.value, flow) if node.value is not None else UNKNOWN
+        if isinstance(value, Bound):
+            self.iterate(value, flow)
+        self.yielded(node, flow)
         return UNKNOWN
 
     def _opaque(self, node: p.Opaque, flow: Flow) -> Value:
@@ -330,14 +458,57 @@ def _arithmetic(left: Known, operator: str, right: Known) -> Value:
     return UNKNOWN
 
 
+_SOMETHING = (Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound)
+"""Values that are not None."""
+
+
 def _truth_of(value: Value) -> bool | None:
     if isinstance(value, Known):
         return bool(value.value)
-    if value == Symbol("typing.TYPE_CHECKING"):
+    if isinstance(value, Symbol) and value.name in _TYPE_CHECKING:
         return False
-    if isinstance(value, (FunctionValue, ClassValue)):
+    if isinstance(value, (FunctionValue, ClassValue, ModuleValue)):
         return True
+    if isinstance(value, Items):
+        return bool(value.values)
+    if isinstance(value, Pairs) and (value.entries or not value.open):
+        return bool(value.entries)
     return None
+
+
+def _compare(one: p.Constant, operator: str, other: p.Constant) -> Value:
+    if operator in ("==", "is"):
+        return Known(one == other)
+    if operator in ("!=", "is not"):
+        return Known(one != other)
+    if isinstance(one, str) and isinstance(other, str) and operator in ("in", "not in"):
+        return Known((one in other) == (operator == "in"))
+    compare = _ORDERINGS.get(operator)
+    numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))
+    if compare is not None and (numbers or (isinstance(one, str) and isinstance(other, str))):
+        return Known(compare(one, other))
+    return UNKNOWN
+
+
+def _contains(operator: str, left: Known, right: Items | Pairs) -> Value:
+    held = right.values if isinstance(right, Items) else tuple(key for key, _ in right.entries)
+    if operator not in ("in", "not in") or (isinstance(right, Items) and right.kind == "many"):
+        return UNKNOWN
+    if any(isinstance(item, Known) and item.value == left.value for item in held):
+        return Known(operator == "in")
+    complete = isinstance(right, Items) or not right.open
+    if complete and all(isinstance(item, Known) for item in held):
+        return Known(operator == "not in")
+    return UNKNOWN
+
+
+_TYPE_CHECKING = frozenset({"typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING"})
+_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda one, other: one < other,
+    "<=": lambda one, other: one <= other,
+    ">": lambda one, other: one > other,
+    ">=": lambda one, other: one >= other,
+}
 
 
 def _membership(operator: str, variable: str | None, flow: Flow) -> Value:
@@ -376,5 +547,6 @@ _RULES: dict[type[Any], _Rule] = {
     p.Lambda: Evaluator._lambda,
     p.Walrus: Evaluator._walrus,
     p.Comprehension: Evaluator._comprehension,
+    p.Yield: Evaluator._yield,
     p.Opaque: Evaluator._opaque,
 }

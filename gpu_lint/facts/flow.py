@@ -20,12 +20,15 @@ class Flow:
         "_owned",
         "alive",
         "allocated",
+        "at_exit",
         "frames",
         "frozen",
         "imported",
         "imported_here",
+        "loaded",
         "needs",
         "quiet",
+        "touched",
         "unset",
         "variables",
         "visible",
@@ -46,6 +49,12 @@ class Flow:
         """Variables that a test on the way found not to be set."""
         self.needs = 0
         self.frames: dict[int, dict[str, Value]] = {}
+        self.loaded: frozenset[str] = frozenset()
+        """Files of the project that have surely been imported."""
+        self.touched: frozenset[str] = frozenset()
+        """Those that have been imported on some path."""
+        self.at_exit: tuple[Value, ...] = ()
+        """What ``atexit`` will call, in the order of registration."""
         self._owned: set[int] = set()
 
     def copy(self) -> Flow:
@@ -89,6 +98,32 @@ class Flow:
             self.visible = self.masks()
             self.frozen = advance(self.frozen, trigger, certainty)
 
+    def follow(self, other: Flow, via: tuple[Trigger, ...]) -> None:
+        """Go on as a path would that did, from here, what ``other`` did from the very start.
+
+        ``via`` are the steps that lead there; they are put before the other's own.
+        """
+        self.imported = _after(self.imported, other.imported, via)
+        self.imported_here = _after(self.imported_here, other.imported, via)
+        self.allocated = _after(self.allocated, other.allocated, via)
+        if self.frozen.certainty is not Certainty.ALWAYS and other.frozen.certainty:
+            before = self.masks()
+            inherited = self.holds(MASK) if INHERITED in other.visible else frozenset()
+            self.visible = (other.visible - _UNTOUCHED) | inherited
+            if self.frozen.certainty is Certainty.MAYBE:
+                self.visible |= before
+            self.frozen = _after(self.frozen, other.frozen, via)
+        for variable, held in other.variables.items():
+            kept = self.holds(variable) if INHERITED in held else frozenset()
+            self.variables[variable] = (held - _UNTOUCHED) | kept
+        self.quiet = frozenset()
+        self.unset -= frozenset(other.variables)
+        for frame, names in other.frames.items():
+            self.frames.setdefault(frame, names)
+        self.loaded |= other.loaded
+        self.touched |= other.touched
+        self.at_exit += other.at_exit
+
     def join(self, other: Flow, *, sticky_imports: bool = False) -> None:
         """Let this flow stand for both. With ``sticky_imports`` an import on either counts."""
         if not other.alive:
@@ -111,6 +146,10 @@ class Flow:
         self.quiet &= other.quiet
         self.unset &= other.unset
         self.needs = min(self.needs, other.needs)
+        self.loaded &= other.loaded
+        self.touched |= other.touched
+        if other.at_exit != self.at_exit:
+            self.at_exit = tuple(dict.fromkeys((*self.at_exit, *other.at_exit)))
         for frame in self.frames.keys() | other.frames.keys():
             mine, theirs = self.frames.get(frame, {}), other.frames.get(frame, {})
             if mine is not theirs:
@@ -128,6 +167,12 @@ def join_marks(one: Mark, other: Mark) -> Mark:
     if one.certainty is other.certainty:
         return one if one.trigger is not None else other
     return Mark(Certainty.MAYBE, one.trigger or other.trigger)
+
+
+def _after(mark: Mark, later: Mark, via: tuple[Trigger, ...]) -> Mark:
+    if later.trigger is None:
+        return mark
+    return advance(mark, later.trigger.behind(via), later.certainty)
 
 
 def _join_names(mine: dict[str, Value], theirs: dict[str, Value]) -> dict[str, Value]:

@@ -1,101 +1,177 @@
 """Runs a program on abstract values, in the order in which Python would run it.
 
-Module-level code runs first, with the functions it calls followed into their bodies and the
-main guard taken. Then every function that nothing called runs on its own, from the state that
-importing the module leaves behind: whoever calls it does so later.
+Module-level code runs first, with the functions it calls followed into their bodies, the
+modules of the project that it imports run where it imports them, and the main guard taken if
+the file is the program. Then every function that nothing called runs on its own, from the
+state that importing leaves behind: whoever calls it does so later.
 """
 
 from __future__ import annotations
 
+import builtins
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calls import MODULE, Calls, Class
-from gpu_lint.facts.evaluation import adapted, bound_names
+from gpu_lint.facts.calls import Calls, Class, Frame
+from gpu_lint.facts.effects import Arguments
+from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.model import CountTest, Form, Mark, Outcome, Reach, Setting
+from gpu_lint.facts.imports import Located
+from gpu_lint.facts.model import (
+    Certainty,
+    CountTest,
+    Form,
+    Mark,
+    Outcome,
+    Reach,
+    Reading,
+    Setting,
+    Trigger,
+)
 from gpu_lint.facts.outcomes import deciders, is_cpu, is_main_guard, outcome_of
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
+    Bound,
     ClassValue,
     FunctionValue,
     Instance,
     Items,
+    Key,
     Known,
+    ModuleValue,
+    Pairs,
+    Returned,
     Symbol,
     Value,
     alternatives,
     any_of,
     constants,
 )
-from gpu_lint.facts.walk import expressions, mentioned_names, plain_names, statements
+from gpu_lint.facts.walk import expressions, plain_names, statements
+from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
-_MODULE_VANISHES = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
+_MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
+_MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
+
+
+@dataclass(eq=False)
+class _Attempt:
+    """A ``try`` that is running: what was raised inside it, by the handler that will have it."""
+
+    node: p.Try
+    caught: list[list[Flow]]
+    leaving: list[tuple[str, Flow]] = field(default_factory=list)
+    """What no handler takes; it goes on behind ``finally``."""
+
+    def handler_of(self, raised: str) -> int | None:
+        """The handler that an exception goes to."""
+        for number, handler in enumerate(self.node.handlers):
+            if not handler.types or any(_catches(name, raised) for name in handler.types):
+                return number
+        return None
 
 
 class Interpreter(Calls):
-    """One run over one program; :attr:`recorder` holds what it came across."""
+    """One run of one file as the program; :attr:`recorders` hold what each file did in it."""
 
-    def __init__(self, program: p.Program, knowledge: Knowledge, recorder: Recorder) -> None:
-        super().__init__(knowledge, recorder)
-        self.program = program
+    def __init__(
+        self, world: World, file: str, reading: Reading, *, follow_imports: bool = False
+    ) -> None:
+        """``follow_imports`` runs the project's modules in place, not by their summaries."""
+        super().__init__(world, file)
+        self.follow_imports = follow_imports
+        self.start = file
+        self.reading = reading
         self.imported_end: Flow | None = None
+        self._is_program = True
         self._globals: dict[int, frozenset[str]] = {}
-        self._shared = frozenset(_global_names(program.body))
-        self._owner = -1
+        self._shared: dict[str, frozenset[str]] = {}
+        self._tops: dict[str, frozenset[Span]] = {}
+        self._attempts: list[_Attempt] = []
+        self._exits: list[Flow] = []
 
     def run(self) -> Flow:
-        """Run the module, then what nothing called; the state that importing leaves."""
+        """Run the file as the program, then what nothing called; the state at its end.
+
+        :attr:`imported_end` is the state that importing the file leaves.
+        """
+        flow = self._run_body()
+        self.imported_end = self.imported_end or flow.copy()
+        for left in self._exits:
+            flow.join(left)
+        self._run_at_exit(flow)
+        recorder = self.recorders[self.start]
+        if recorder.first_use is None:
+            recorder.at_first_use = dict(flow.variables or self.imported_end.variables)
+        self._run_uncalled(self.imported_end)
+        return flow
+
+    def run_as_module(self) -> Flow:
+        """Run the file as an import does, and nothing else; the state that this leaves."""
+        self._is_program = False
+        return self._run_body()
+
+    def _run_body(self) -> Flow:
         flow = Flow()
-        flow.frames[MODULE] = {}
-        self.block(self.program.body, flow)
-        end = self.imported_end or flow
-        if not self.recorder.first_use:
-            self.recorder.at_first_use = dict(flow.variables or end.variables)
-        self.imported_end = end
-        self._run_uncalled(end)
-        return end
+        flow.frames[self.scopes[0]] = {}
+        flow.loaded = flow.touched = frozenset({self.start})
+        self._exits = []
+        self.block(self.reading.program.body, flow)
+        return flow
+
+    def _run_at_exit(self, flow: Flow) -> None:
+        """What ``atexit`` calls, last registered first."""
+        waiting, flow.at_exit = flow.at_exit, ()
+        for bound in reversed(waiting):
+            if flow.alive and isinstance(bound, Bound) and isinstance(bound.arguments, tuple):
+                node, args = bound.arguments
+                self.call_value(bound.callee, node, args, flow)
 
     def adopt_attributes(self, other: Interpreter) -> None:
-        """Start from the attributes that an earlier run over the same program found."""
-        self._known_attributes = {
-            found.node.span: found.attributes for found in other._classes.values()
-        }
+        """Start from the attributes that an earlier run of the same program found."""
+        self.known_attributes = {key: found.attributes for key, found in other.classes.items()}
 
     def _run_uncalled(self, end: Flow) -> None:
         """Run what nothing called, first those that no other such function mentions."""
         self.reach = Reach.UNCALLED
         mentioned: Counter[str] = Counter()
-        counted: dict[int, frozenset[str]] = {}
+        counted: dict[Key, frozenset[str]] = {}
         while True:
-            for key, function in self._functions.items():
-                if not function.executed and key not in counted:
-                    body = function.node.body if isinstance(function.node, p.Function) else ()
-                    counted[key] = mentioned_names(body)
+            for key, function in self.functions.items():
+                if key not in self._executed and key not in counted:
+                    counted[key] = self.world.names_in(key, function.node)
                     mentioned.update(counted[key])
-                elif function.executed and key in counted:
+                elif key in self._executed and key in counted:
                     mentioned.subtract(counted.pop(key))
             if not counted:
                 return
             roots = (k for k, names in counted.items() if self._is_root(k, names, mentioned))
-            key = next(roots, next(iter(counted)))
-            function = self._functions[key]
-            flow = end.copy()
-            flow.alive = True
-            flow.imported_here = Mark()
-            receiver = Instance(function.owner) if function.owner is not None else None
-            self._branches = 0
-            self._enter(FunctionValue(key, function.scopes, receiver), None, flow)
-            function.executed = True
+            self._run_alone(next(roots, next(iter(counted))), end)
 
-    def _is_root(self, key: int, names: frozenset[str], mentioned: Counter[str]) -> bool:
+    def _run_alone(self, key: Key, end: Flow) -> None:
+        function = self.functions[key]
+        flow = end.copy()
+        flow.alive = True
+        flow.imported_here = Mark()
+        receiver = Instance(function.owner) if function.owner is not None else None
+        self._branches = 0
+        saved = self._activation()
+        self._move_to(function.file)
+        self.steps = ()
+        value = FunctionValue(key, function.scopes, receiver)
+        self.enter(value, None, flow, function.node.span)
+        self._executed.add(key)
+        self._restore(saved)
+
+    def _is_root(self, key: Key, names: frozenset[str], mentioned: Counter[str]) -> bool:
         """Whether no waiting function but itself mentions a function's name."""
-        node = self._functions[key].node
+        node = self.functions[key].node
         name = node.name if isinstance(node, p.Function) else "<lambda>"
         return mentioned[name] <= (name in names)
 
@@ -129,61 +205,81 @@ class Interpreter(Calls):
                 self._import(node, flow)
             case p.Return():
                 value = self.evaluate(node.value, flow) if node.value else Known(None)
-                self._frame.results.append(value)
-                self._frame.returns.append(flow.copy())
-                flow.alive = False
+                if flow.alive:
+                    self._frame.results.append(value)
+                    self._frame.returns.append(flow.copy())
+                    flow.alive = False
             case p.Raise():
                 for raised in node.values:
                     self.evaluate(raised, flow)
-                flow.alive = False
+                self.end_path(_raised_name(node), flow)
             case p.Jump():
-                if self._frame.loop_ends:
-                    self._frame.loop_ends[-1].append(flow.copy())
+                ends = self._frame.breaks if node.kind == "break" else self._frame.continues
+                if ends:
+                    ends[-1].append(flow.copy())
                 flow.alive = False
             case p.Assert():
-                self.evaluate(node.test, flow)
-                for test, truth, whole in deciders(node.test):
-                    if not whole:
-                        self.recorder.outcome(test.span, truth, Outcome.RAISES)
-                self.refine(node.test, True, flow)
+                self._assert(node, flow)
             case p.Global():
                 scope = self.scopes[-1]
                 self._globals[scope] = self._globals.get(scope, frozenset()) | set(node.names)
             case p.If():
                 self._if(node, flow)
-            case p.For() | p.While():
-                self._loop(node, flow)
+            case p.For():
+                self._for(node, flow)
+            case p.While():
+                self._while(node, flow)
             case p.Try():
                 self._try(node, flow)
             case p.With():
-                self._with(node, flow)
+                self._with(node, 0, flow)
             case p.Match():
                 self._match(node, flow)
             case p.Function():
                 self._function(node, flow)
             case p.Class():
                 self._class(node, flow)
-            case p.Pass():
+            case p.Pass() | p.Declare():
                 pass
         self.statement = outer
+
+    def lookup(self, name: str, flow: Flow) -> Value | None:
+        value = super().lookup(name, flow)
+        if value is not None and self.reach is Reach.UNCALLED and name in self._shared_names():
+            if flow.frames.get(self.scopes[0], {}).get(name) is value:
+                return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
+        return value
+
+    def _shared_names(self) -> frozenset[str]:
+        """Names of the file's module that functions of it change."""
+        if self.file not in self._shared:
+            reading = self.world.reading(self.file)
+            body = reading.program.body if reading is not None else ()
+            self._shared[self.file] = frozenset(_global_names(body))
+        return self._shared[self.file]
 
     def _bind(self, name: str, value: Value, flow: Flow) -> None:
         scope = self.scopes[-1]
         if name in self._globals.get(scope, ()):
-            scope = MODULE
-        if scope == MODULE and name in self._shared:
-            value = any_of((value, UNKNOWN))
+            scope = self._scope_of(name, flow)
         flow.bind(scope, name, value)
+
+    def _scope_of(self, name: str, flow: Flow) -> int:
+        """The frame that a ``global`` or ``nonlocal`` name lives in."""
+        for frame in reversed(self.scopes[1:-1]):
+            if name in flow.frames.get(frame, {}):
+                return frame
+        return self.scopes[0]
 
     def _assign(self, node: p.Assign, flow: Flow) -> None:
         target = node.targets[0]
         if node.operator == "|" and self._is_environ(target, flow):
             self.update_from(node.value, flow)
             return
-        value = self.evaluate(node.value, flow)
         if node.operator:
-            old = self.evaluate(target, flow)
-            value = any_of((UNKNOWN,)) if not isinstance(old, Items) else UNKNOWN
+            value = self.evaluate(p.Binary(node.span, target, node.operator, node.value), flow)
+        else:
+            value = self.evaluate(node.value, flow)
         for target in node.targets:
             self._assign_to(target, value, node.value.span, flow)
 
@@ -193,16 +289,9 @@ class Interpreter(Calls):
                 self._bind(target.id, adapted(value, flow), flow)
             case p.Attribute():
                 for base in alternatives(self.evaluate(target.base, flow)):
-                    if isinstance(base, (Instance, ClassValue)):
-                        cls = base.cls if isinstance(base, Instance) else base.key
-                        self._set_attribute(cls, target.name, adapted(value, flow))
+                    self.set_attribute(base, target.name, adapted(value, flow), flow)
             case p.Subscript():
-                if self._is_environ(target.base, flow):
-                    for variable in self._keys(target.key, flow):
-                        self.write(variable, value, Form.ASSIGN, target.key.span, at, flow)
-                else:
-                    self.evaluate(target.base, flow)
-                    self._spoil(target.base, flow)
+                self._assign_item(target, value, at, flow)
             case p.Sequence():
                 items: tuple[Value, ...] = ()
                 if isinstance(value, Items) and len(value.values) == len(target.items):
@@ -210,8 +299,32 @@ class Interpreter(Calls):
                 for number, item in enumerate(target.items):
                     self._assign_to(item, items[number] if items else UNKNOWN, at, flow)
             case _:
-                for name in bound_names(target):
-                    self._bind(name, UNKNOWN, flow)
+                self.assign_names(target, UNKNOWN, flow)
+
+    def _assign_item(self, target: p.Subscript, value: Value, at: Span, flow: Flow) -> None:
+        if self._is_environ(target.base, flow):
+            for variable in self._keys(target.key, flow):
+                self.write(variable, value, Form.ASSIGN, target.key.span, at, flow)
+            return
+        base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
+        if isinstance(base, Pairs) and isinstance(key, Known):
+            kept = tuple(e for e in base.entries if e[0] != key)
+            self._replace(target.base, Pairs((*kept, (key, value)), base.open), flow)
+        elif isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
+            values = list(base.values)
+            if -len(values) <= key.value < len(values):
+                values[key.value] = value
+                self._replace(target.base, Items(base.kind, tuple(values)), flow)
+        elif isinstance(key, Known) and not isinstance(base, (Pairs, Items)):
+            self.set_part(base, f"[{key.value!r}]", value, flow)
+        else:
+            self._replace(target.base, UNKNOWN, flow)
+
+    def _replace(self, container: p.Expression, value: Value, flow: Flow) -> None:
+        """A container that is changed in place is another value from now on."""
+        if isinstance(container, (p.Name, p.Attribute)):
+            if not isinstance(container, p.Name) or self.lookup(container.id, flow) is not None:
+                self._assign_to(container, value, container.span, flow)
 
     def _keys(self, key: p.Expression, flow: Flow) -> list[str]:
         """The variable that a subscript names: known only if every alternative is."""
@@ -219,11 +332,6 @@ class Interpreter(Calls):
         if known is None or any(not isinstance(k.value, str) for k in known):
             return []
         return [str(k.value) for k in known]
-
-    def _spoil(self, base: p.Expression, flow: Flow) -> None:
-        """A container that is changed in place is no longer known."""
-        if isinstance(base, p.Name) and self.lookup(base.id, flow) is not None:
-            self._bind(base.id, UNKNOWN, flow)
 
     def _is_environ(self, node: p.Expression, flow: Flow) -> bool:
         if not isinstance(node, (p.Name, p.Attribute)):
@@ -239,33 +347,155 @@ class Interpreter(Calls):
                     span = target.key.span
                     self.write(variable, None, Form.REMOVE, span, span, flow)
 
+    def _assert(self, node: p.Assert, flow: Flow) -> None:
+        truth = self.truth(node.test, flow)
+        for test, decided, whole in deciders(node.test):
+            if not whole:
+                self.recorder.outcome(test.span, decided, Outcome.RAISES)
+        if truth is False:
+            self.end_path("AssertionError", flow)
+            return
+        if truth is None:
+            self.fallible = True
+        self.refine(node.test, True, flow)
+
+    # --- imports -------------------------------------------------------------------------
+
     def _import(self, node: p.Import, flow: Flow) -> None:
         for name in node.names:
-            if name.level:
+            located = self.world.locate(self.file, name.module, name.level)
+            if located:
+                self._import_ours(name, located, node.span, flow)
+            elif name.level:
                 relative = "." * name.level + name.module
                 if name.name not in ("", "*"):
                     self._bind(name.bound, Symbol(f"{relative}.{name.name}"), flow)
-                continue
-            self.import_module(name.module, node.span, flow)
-            if name.name == "":
-                root = name.module.partition(".")[0]
-                whole = name.bound != root
-                self._bind(name.bound, Symbol(name.module if whole else root), flow)
-            elif name.name != "*":
-                dotted = f"{name.module}.{name.name}"
-                if dotted in self.knowledge.modules:
-                    self.import_module(dotted, node.span, flow)
-                self._bind(name.bound, Symbol(dotted), flow)
-            elif name.module == "os":
-                self._bind("environ", Symbol("os.environ"), flow)
+            else:
+                self._import_foreign(name, node.span, flow)
+
+    def _import_foreign(self, name: p.ImportedName, span: Span, flow: Flow) -> None:
+        self.import_module(name.module, span, flow)
+        if name.name == "":
+            root = name.module.partition(".")[0]
+            whole = name.bound != root
+            self._bind(name.bound, Symbol(name.module if whole else root), flow)
+        elif name.name != "*":
+            dotted = f"{name.module}.{name.name}"
+            if dotted in self.knowledge.modules:
+                self.import_module(dotted, span, flow)
+            self._bind(name.bound, Symbol(dotted), flow)
+        elif name.module == "os":
+            self._bind("environ", Symbol("os.environ"), flow)
+
+    def _import_ours(
+        self, name: p.ImportedName, located: tuple[Located, ...], span: Span, flow: Flow
+    ) -> None:
+        for part in located:
+            self._load(part, span, flow)
+        if not flow.alive:
+            return
+        module = located[-1].file
+        if name.name == "":
+            whole = name.bound != name.module.partition(".")[0]
+            self._bind(name.bound, ModuleValue(module if whole else located[0].file), flow)
+        elif name.name == "*":
+            for bound, value in dict(flow.frames.get(self.world.frame_of(module), {})).items():
+                if not bound.startswith("_"):
+                    self._bind(bound, value, flow)
+        else:
+            found = self.member(module, name.name, flow)
+            submodule = self.world.submodule(module, name.name) if found is None else None
+            if submodule is not None:
+                dotted = f"{name.module}.{name.name}" if name.module else name.name
+                self._load(Located(dotted, submodule, not submodule.endswith(".py")), span, flow)
+                found = ModuleValue(submodule)
+            symbol = Symbol(f"{'.' * name.level}{name.module}.{name.name}")
+            self._bind(name.bound, found or symbol, flow)
+
+    def import_by_name(self, name: str, span: Span, flow: Flow) -> Value:
+        located = self.world.locate(self.file, name, 0) if not name.startswith(".") else ()
+        if not located:
+            self.import_module(name, span, flow)
+            return Symbol(name)
+        for part in located:
+            self._load(part, span, flow)
+        return ModuleValue(located[-1].file)
+
+    def _load(self, module: Located, span: Span, flow: Flow) -> None:
+        """Run a module of the project, unless that has been done on every path to here."""
+        if module.file in flow.loaded or not flow.alive:
+            return
+        if module.is_namespace:
+            flow.loaded |= {module.file}
+            flow.touched |= {module.file}
+            return
+        if module.file in flow.touched:
+            other = flow.copy()
+            self._load_now(module, span, other)
+            flow.loaded |= {module.file}
+            flow.join(other)
+            flow.loaded |= {module.file}
+        else:
+            self._load_now(module, span, flow)
+
+    def _load_now(self, module: Located, span: Span, flow: Flow) -> None:
+        step = Trigger(f"import {module.name}", span, self.file, self.steps, True)
+        flow.loaded |= {module.file}
+        flow.touched |= {module.file}
+        follow = self.follow_imports and self._budget > 0
+        reading = self.world.reading(module.file)
+        if reading is None:
+            return
+        if not follow:
+            summary = self.world.summary(module.file)
+            if summary is not None:
+                use = summary.imported.trigger or summary.frozen.trigger
+                if use is not None:
+                    self.note_use(use.behind((*self.steps, step)), flow)
+                flow.follow(summary, (*self.steps, step))
+                flow.alive = summary.alive
+            return
+        saved = self._activation()
+        self.steps = (*self.steps, step)
+        self._move_to(module.file)
+        frame = self.world.frame_of(module.file)
+        flow.frames.setdefault(frame, {})
+        self.scopes = (frame,)
+        self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None
+        self._branches = 0
+        if self.reach is not Reach.UNCALLED:
+            self.reach = Reach.MODULE
+        self.block(reading.program.body, flow)
+        self._restore(saved)
+
+    def uses_gpu(self, function: FunctionValue, flow: Flow) -> bool:
+        trial = flow.copy()
+        trial.frozen = trial.allocated = Mark()
+        saved, recorders, executed = self._activation(), self.recorders, self._executed
+        self.recorders, self._executed = {self.start: Recorder()}, set(executed)
+        self._move_to(self.file)
+        self.enter(function, None, trial, self.statement.span)
+        self._restore(saved)
+        self.recorders, self._executed = recorders, executed
+        return trial.frozen.certainty is Certainty.ALWAYS
+
+    def note_use(self, trigger: Trigger, flow: Flow) -> None:
+        self.recorders[self.start].use(trigger, flow, self.reach)
+
+    # --- branches ------------------------------------------------------------------------
 
     def _if(self, node: p.If, flow: Flow) -> None:
-        if self._running == [] and self._class_depth == 0 and is_main_guard(node.test):
-            if self.imported_end is None:
-                self.imported_end = flow.copy()
-            self.block(node.body, flow)
+        if not self._running and self._class_depth == 0 and is_main_guard(node.test):
+            if self._is_program and self.file == self.start:
+                if self.imported_end is None:
+                    self.imported_end = flow.copy()
+                self.block(node.body, flow)
+            else:
+                self.block(node.orelse, flow)
             return
         truth = self.truth(node.test, flow)
+        if not flow.alive:
+            return
         other = flow.copy()
         needs = flow.needs
         with self._branch():
@@ -303,67 +533,173 @@ class Interpreter(Calls):
                 if whole is truth:
                     self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
 
-    def _loop(self, node: p.For | p.While, flow: Flow) -> None:
-        endless = False
-        if isinstance(node, p.For):
-            iterable = self.evaluate(node.iterable, flow)
+    # --- loops ---------------------------------------------------------------------------
+
+    def _for(self, node: p.For, flow: Flow) -> None:
+        items = self.iterate(self.evaluate(node.iterable, flow), flow)
+        broken: list[Flow] = []
+        if items is None or len(items) > MOST_ITEMS:
             skipped = flow.copy()
-            values = iterable.values if isinstance(iterable, Items) else ()
-            if isinstance(node.target, p.Name):
-                self._bind(node.target.id, any_of(values), flow)
-            else:
-                for name in bound_names(node.target):
-                    self._bind(name, UNKNOWN, flow)
-            if values:
-                skipped.alive = False
+            self.assign_names(node.target, any_of(items or ()), flow)
+            broken += self._pass(node.body, flow)
+            if not items:
+                flow.join(skipped)
         else:
+            for item in items:
+                if flow.alive:
+                    self.assign_names(node.target, item, flow)
+                    broken += self._pass(node.body, flow)
+        self._after_loop(node.orelse, broken, flow)
+
+    def _while(self, node: p.While, flow: Flow) -> None:
+        broken: list[Flow] = []
+        forever = isinstance(node.test, p.Literal) and bool(node.test.value)
+        for _ in range(1 if forever else MOST_ITEMS):
             truth = self.truth(node.test, flow)
-            endless = truth is True
+            if truth is False or not flow.alive:
+                break
             skipped = flow.copy()
-            skipped.alive = not endless
-            if truth is False:
-                flow.alive = False
-        self._frame.loop_ends.append([])
+            self.refine(node.test, True, flow)
+            broken += self._pass(node.body, flow)
+            if truth is None:
+                flow.join(skipped)
+                break
+        if forever:
+            flow.alive = False
+        self._after_loop(node.orelse, broken, flow)
+
+    def _pass(self, body: p.Block, flow: Flow) -> list[Flow]:
+        """One pass through a loop's body; the paths that leave the loop in it."""
+        self._frame.breaks.append([])
+        self._frame.continues.append([])
         with self._branch():
-            self.block(node.body, flow)
-        for end in self._frame.loop_ends.pop():
+            self.block(body, flow)
+        for end in self._frame.continues.pop():
             flow.join(end)
-        flow.join(skipped)
+        return self._frame.breaks.pop()
+
+    def _after_loop(self, orelse: p.Block, broken: list[Flow], flow: Flow) -> None:
         with self._branch():
-            self.block(node.orelse, flow)
+            self.block(orelse, flow)
+        for end in broken:
+            flow.join(end)
+
+    # --- exceptions ----------------------------------------------------------------------
+
+    def end_path(self, raised: str, flow: Flow) -> None:
+        left = flow.copy()
+        flow.alive = False
+        for attempt in reversed(self._attempts):
+            number = attempt.handler_of(raised)
+            if number is not None:
+                attempt.caught[number].append(left)
+                return
+            if attempt.node.finalbody:
+                attempt.leaving.append((raised, left))
+                return
+        self._exits.append(left)
 
     def _try(self, node: p.Try, flow: Flow) -> None:
-        partial = flow.copy()
+        before, outer = flow.copy(), self.fallible
+        failed: Flow = flow.copy()
+        failed.alive = False
+        attempt = _Attempt(node, [[] for _ in node.handlers])
+        self._attempts.append(attempt)
         with self._branch():
             for statement in node.body:
                 if not flow.alive:
                     break
+                start, self.fallible = flow.copy(), False
                 self.execute(statement, flow)
-                if flow.alive:
-                    partial.join(flow)
+                if self.fallible:
+                    failed.join(start)
+                    failed.join(flow)
+            self._attempts.pop()
+            self.fallible = outer or (failed.alive and not _catches_all(node))
+            self._attempts.append(_Attempt(p.Try(node.span, (), (), (), node.finalbody), []))
             self.block(node.orelse, flow)
-            for handler in node.handlers:
-                path = partial.copy()
-                if handler.bound:
-                    self._bind(handler.bound, UNKNOWN, path)
-                if "KeyError" in handler.types:
-                    path.unset |= _variables_in(node.body)
-                self.block(handler.body, path)
-                vanished = not handler.types or _MODULE_VANISHES.intersection(handler.types)
-                flow.join(path, sticky_imports=bool(vanished))
+            for number, handler in enumerate(node.handlers):
+                self._handle(handler, attempt.caught[number], failed, flow, node)
+            leaving = attempt.leaving + self._attempts.pop().leaving
         if node.finalbody:
-            alive = flow.alive
-            final = flow if alive else partial
-            self.block(node.finalbody, final)
-            if not alive:
-                flow.alive = False
+            self._finally(node, flow, failed if failed.alive else before, leaving)
 
-    def _with(self, node: p.With, flow: Flow) -> None:
-        for item, target in node.items:
-            value = self.evaluate(item, flow)
-            if isinstance(target, p.Name):
-                self._bind(target.id, value, flow)
-        self.block(node.body, flow)
+    def _handle(
+        self, handler: p.Handler, caught: list[Flow], failed: Flow, flow: Flow, node: p.Try
+    ) -> None:
+        path = failed.copy()
+        for raised in caught:
+            path.join(raised)
+        if not path.alive:
+            return
+        if handler.bound:
+            self._bind(handler.bound, UNKNOWN, path)
+        if "KeyError" in handler.types:
+            path.unset |= _variables_in(node.body)
+        self.block(handler.body, path)
+        missing = bool(handler.types) and _MODULE_MISSING.issuperset(handler.types)
+        vanished = not handler.types or bool(_MODULE_VANISHES.intersection(handler.types))
+        if missing and not caught and flow.alive and path.alive:
+            # Without the framework nothing on this path can have reached a GPU.
+            for name in ("frozen", "allocated"):
+                setattr(path, name, max(getattr(path, name), getattr(flow, name), key=_certainty))
+            path.visible |= flow.visible
+        flow.join(path, sticky_imports=vanished)
+
+    def _finally(
+        self, node: p.Try, flow: Flow, failed: Flow, leaving: list[tuple[str, Flow]]
+    ) -> None:
+        for raised, left in leaving:
+            self.block(node.finalbody, left)
+            if left.alive:
+                self.end_path(raised, left)
+        if flow.alive:
+            self.block(node.finalbody, flow)
+        elif not leaving:
+            self.block(node.finalbody, failed.copy())
+
+    # --- the other compound statements ---------------------------------------------------
+
+    def _with(self, node: p.With, number: int, flow: Flow) -> None:
+        """Enter a statement's context managers from one on, then run its body."""
+        if number == len(node.items):
+            self.block(node.body, flow)
+            return
+        item, target = node.items[number]
+        value = self.evaluate(item, flow)
+        if isinstance(value, Bound) and value.kind == "generator":
+            here = self._activation()
+
+            def run_body(inner: Flow) -> None:
+                there = self._activation()
+                self._restore(here)
+                if target is not None:
+                    self.assign_names(target, UNKNOWN, inner)
+                self._with(node, number + 1, inner)
+                self._restore(there)
+
+            self.resume_with(value, flow, run_body)
+            return
+        if isinstance(value, Returned) and value.symbol == "contextlib.suppress":
+            rest = p.With(node.span, node.items[number + 1 :], node.body)
+            types = tuple(_dotted(a.value) for a in item.arguments) if _is_call(item) else ()
+            handler = p.Handler(types or ("Exception",), None, ())
+            self._try(p.Try(node.span, (rest,), (handler,), (), ()), flow)
+            return
+        left: Value | None = None
+        if isinstance(value, Instance):
+            entered = self.attribute_of(value, "__enter__", flow)
+            left = self.attribute_of(value, "__exit__", flow)
+            if isinstance(entered, FunctionValue):
+                value = self.enter(entered, Arguments(), flow, item.span)
+        if isinstance(target, p.Name):
+            self._bind(target.id, value, flow)
+        elif target is not None:
+            self.assign_names(target, value, flow)
+        self._with(node, number + 1, flow)
+        if isinstance(left, FunctionValue) and flow.alive:
+            nothing: list[tuple[p.Expression, Value]] = [(item, Known(None))] * 3
+            self.enter(left, Arguments(nothing), flow, item.span)
 
     def _match(self, node: p.Match, flow: Flow) -> None:
         self.evaluate(node.subject, flow)
@@ -379,18 +715,21 @@ class Interpreter(Calls):
         flow.become(joined)
 
     def _function(self, node: p.Function, flow: Flow) -> None:
+        decorators = [(d, self.evaluate(d, flow)) for d in node.decorators]
         for decorator in node.decorators:
-            if isinstance(decorator, p.Call):
-                self.evaluate(decorator, flow)
-            else:
-                self.call(p.Call(decorator.span, decorator, ()), flow)
             self._note_skip(decorator)
         for parameter in node.parameters:
             if parameter.default is not None:
                 self.default_device(parameter, self.evaluate(parameter.default, flow), flow)
-        static = any(isinstance(d, p.Name) and d.id == "staticmethod" for d in node.decorators)
-        owner = self._owner if self._class_depth and not static else None
-        value = self._register(node, owner)
+        owner = self._owner if self._class_depth else None
+        value: Value = self.register(node, owner)
+        for decorator, callee in reversed(decorators):
+            call = p.Call(decorator.span, decorator, ())
+            if isinstance(callee, (FunctionValue, ClassValue, Symbol, Bound)):
+                args = Arguments([(decorator, value)])
+                result = self.call_value(callee, call, args, flow)
+                if isinstance(result, (FunctionValue, Instance, Bound)):
+                    value = result
         self._bind(node.name, value, flow)
 
     def _note_skip(self, decorator: p.Expression) -> None:
@@ -406,30 +745,32 @@ class Interpreter(Calls):
                         self.recorder.outcome(comparison.span, decided, Outcome.SKIPS)
 
     def _class(self, node: p.Class, flow: Flow) -> None:
-        for expression in (*node.decorators, *node.bases):
+        for expression in node.decorators:
             self.evaluate(expression, flow)
-        key = node.span.start
-        if key not in self._classes:
-            known = self._known_attributes.get(node.span, {})
-            self._classes[key] = Class(node, dict(known))
+        bases = [self.evaluate(expression, flow) for expression in node.bases]
+        key = (self.file, node.span.start)
+        keys = tuple(base.key for base in bases if isinstance(base, ClassValue))
+        scope = self.new_frame()
+        known = self.classes.get(key)
+        if known is None:
+            known = Class(node, scope, keys, dict(self.known_attributes.get(key, {})))
+            self.classes[key] = known
+        known.frame = scope
+        flow.frames[scope] = {}
         saved, self._owner = self._owner, key
-        scope = self._next_scope
-        self._next_scope += 1
-        outer = self.scopes
-        self.scopes = (*outer, scope)
+        outer, self.scopes = self.scopes, (*self.scopes, scope)
         self._class_depth += 1
         self.block(node.body, flow)
         self._class_depth -= 1
-        self.scopes = outer
-        for name, value in flow.frames.pop(scope, {}).items():
-            if isinstance(value, FunctionValue):
-                function = self._functions[value.key]
-                function.scopes = outer
-                value = FunctionValue(value.key, outer)
-                self._classes[key].attributes[name] = value
+        self.scopes, self._owner = outer, saved
+        for name, value in dict(flow.frames.get(scope, {})).items():
+            if isinstance(value, FunctionValue) and value.key in self.functions:
+                self.functions[value.key].scopes = outer
+                value = FunctionValue(value.key, outer, value.receiver)
+                flow.bind(scope, name, value)
+                known.attributes[name] = value
             else:
-                self._set_attribute(key, name, value)
-        self._owner = saved
+                self.note_attribute(key, name, value)
         self._bind(node.name, ClassValue(key), flow)
 
     # --- records -------------------------------------------------------------------------
@@ -438,6 +779,10 @@ class Interpreter(Calls):
         self, variable: str, value: Value | None, form: Form, key: Span, at: Span, flow: Flow
     ) -> None:
         module = not self._running
+        if self.file not in self._tops:
+            reading = self.world.reading(self.file)
+            spans = reading.layout.statements if reading is not None else ()
+            self._tops[self.file] = frozenset(spans)
         before = tuple(sorted(flow.holds(variable), key=repr))
         self.recorder.setting(
             Setting(
@@ -449,7 +794,7 @@ class Interpreter(Calls):
                 value_span=at,
                 reach=self.reach,
                 function="" if module else self._frame.name,
-                top_level=module and self.statement in self.program.body,
+                top_level=module and self.statement.span in self._tops[self.file],
                 peers=1 if _only_writes(self.statement, value) else 0,
                 frozen=flow.frozen,
                 allocated=flow.allocated,
@@ -487,3 +832,43 @@ def _global_names(body: p.Block) -> Iterator[str]:
     for statement in statements(body):
         if isinstance(statement, p.Global):
             yield from statement.names
+
+
+def _raised_name(node: p.Raise) -> str:
+    """The name of what is raised; empty if it cannot be told."""
+    raised = node.values[0] if node.values else None
+    if isinstance(raised, p.Call):
+        raised = raised.function
+    return _dotted(raised).rpartition(".")[2] if raised is not None else ""
+
+
+def _dotted(node: p.Expression) -> str:
+    if isinstance(node, p.Name):
+        return node.id
+    return node.name if isinstance(node, p.Attribute) else ""
+
+
+def _is_call(node: p.Expression) -> TypeGuard[p.Call]:
+    return isinstance(node, p.Call)
+
+
+def _catches(handler: str, raised: str) -> bool:
+    """Whether ``except handler`` takes an exception of a name; an unknown one it does."""
+    name = handler.rpartition(".")[2]
+    if raised in ("", name):
+        return True
+    one, other = getattr(builtins, name, None), getattr(builtins, raised, None)
+    if isinstance(one, type) and isinstance(other, type):
+        return issubclass(other, one)
+    return name in ("Exception", "BaseException")
+
+
+def _catches_all(node: p.Try) -> bool:
+    return any(
+        not handler.types or {"Exception", "BaseException"}.intersection(handler.types)
+        for handler in node.handlers
+    )
+
+
+def _certainty(mark: Mark) -> Certainty:
+    return mark.certainty

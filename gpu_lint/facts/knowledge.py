@@ -58,6 +58,10 @@ class Framework:
     evidence: str
 
 
+_DECIDING = ("VISIBLE_DEVICE", "visible_device", "CUDA_DEVICE", "ALLOC_CONF")
+"""Parts of their names, so that a misspelt one is seen too."""
+
+
 @dataclass(frozen=True)
 class Knowledge:
     """All frameworks, indexed for the interpreter."""
@@ -66,6 +70,8 @@ class Knowledge:
     functions: dict[str, Api] = field(default_factory=dict)
     methods: dict[str, Api] = field(default_factory=dict)
     modules: dict[str, Framework] = field(default_factory=dict)
+    variables: tuple[str, ...] = ()
+    """Environment variables that decide what CUDA sees, or what a row's calls do."""
 
     @classmethod
     def of(cls, frameworks: tuple[Framework, ...]) -> Knowledge:
@@ -77,6 +83,8 @@ class Knowledge:
             for api in framework.apis:
                 table = knowledge.methods if api.method else knowledge.functions
                 table.setdefault(api.name, api)
+        found = {api.unless[0] for f in frameworks for api in f.apis if api.unless is not None}
+        object.__setattr__(knowledge, "variables", (*_DECIDING, *sorted(found)))
         return knowledge
 
     def framework_of(self, module: str) -> Framework | None:

@@ -62,6 +62,8 @@ class Lowering:
     def __init__(self, spans: dict[int, tuple[int, int]], source: Source) -> None:
         self._spans = spans
         self._source = source
+        self._yields = False
+        self._nests = False
 
     def span(self, node: cst.CSTNode) -> Span:
         start, end = self._spans[id(node)]
@@ -235,6 +237,7 @@ class Lowering:
 
     def _lambda(self, node: cst.Lambda) -> p.Expression:
         body = self.expression(node.body)
+        self._nests = True
         return p.Lambda(self.span(node), self._parameters(node.params), body)
 
     def _walrus(self, node: cst.NamedExpr) -> p.Expression:
@@ -256,7 +259,13 @@ class Lowering:
             target, iterable = self.expression(part.target), self.expression(part.iter)
             generators.append(p.Generator(target, iterable, conditions))
             part = part.inner_for_in
-        return p.Comprehension(self.span(node), tuple(generators), elements)
+        kind = _COMPREHENSIONS[type(node)]
+        return p.Comprehension(self.span(node), tuple(generators), elements, kind)
+
+    def _yield(self, node: cst.Yield) -> p.Expression:
+        self._yields = True
+        value = node.value.item if isinstance(node.value, cst.From) else node.value
+        return p.Yield(self.span(node), self.expression(value) if value is not None else None)
 
     def _parameters(self, node: cst.Parameters) -> tuple[p.Parameter, ...]:
         def one(param: cst.Param, star: str = "", keyword_only: bool = False) -> p.Parameter:
@@ -281,11 +290,12 @@ class Lowering:
         yield p.Assign(self.span(node), targets, self.expression(node.value))
 
     def _annotated(self, node: cst.AnnAssign) -> Iterator[p.Statement]:
+        target = self.expression(node.target)
         if node.value is None:
-            yield p.Pass(self.span(node))
+            yield p.Declare(self.span(node), target)
         else:
-            target = self.expression(node.target)
-            yield p.Assign(self.span(node), (target,), self.expression(node.value))
+            value = self.expression(node.value)
+            yield p.Assign(self.span(node), (target,), value, annotated=True)
 
     def _augmented(self, node: cst.AugAssign) -> Iterator[p.Statement]:
         operator = _OPERATORS.get(type(node.operator), "?")
@@ -409,15 +419,17 @@ class Lowering:
         return Span(self.span(node.decorators[0]).start, span.end) if node.decorators else span
 
     def _function(self, node: cst.FunctionDef) -> Iterator[p.Statement]:
-        yield p.Function(
-            self._definition_span(node),
-            node.name.value,
-            self._parameters(node.params),
-            tuple(self.expression(decorator.decorator) for decorator in node.decorators),
-            self.block(node.body),
-        )
+        parameters = self._parameters(node.params)
+        decorators = tuple(self.expression(decorator.decorator) for decorator in node.decorators)
+        outer, self._yields, self._nests = self._yields, False, False
+        body = self.block(node.body)
+        found = self._yields, self._nests
+        self._yields, self._nests = outer, True
+        span = self._definition_span(node)
+        yield p.Function(span, node.name.value, parameters, decorators, body, *found)
 
     def _class(self, node: cst.ClassDef) -> Iterator[p.Statement]:
+        self._nests = True
         yield p.Class(
             self._definition_span(node),
             node.name.value,
@@ -463,6 +475,13 @@ _EXPRESSIONS: dict[type[cst.CSTNode], _ExpressionRule] = {
     cst.SetComp: Lowering._comprehension,
     cst.GeneratorExp: Lowering._comprehension,
     cst.DictComp: Lowering._comprehension,
+    cst.Yield: Lowering._yield,
+}
+_COMPREHENSIONS: dict[type[cst.CSTNode], str] = {
+    cst.ListComp: "list",
+    cst.SetComp: "set",
+    cst.DictComp: "dict",
+    cst.GeneratorExp: "generator",
 }
 _STATEMENTS: dict[type[cst.CSTNode], _StatementRule] = {
     cst.Expr: Lowering._evaluate,

@@ -6,11 +6,11 @@ that they can be cached and sent to other processes; checks see nothing else of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 
-from gpu_lint.facts.program import Comment
-from gpu_lint.facts.values import Value
+from gpu_lint.facts.program import Comment, Program
+from gpu_lint.facts.values import Value, constants
 from gpu_lint.source import Span
 
 
@@ -35,10 +35,28 @@ class Reach(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What froze CUDA, allocated memory or brought a framework in: its words and place."""
+    """What froze CUDA, allocated memory or brought a framework in: its words and place.
+
+    A step on the way there, an import or a call that enters another file, is told the same
+    way.
+    """
 
     text: str
     span: Span
+    file: str = ""
+    via: tuple[Trigger, ...] = ()
+    """The steps from the program's first file to this one."""
+    is_import: bool = False
+
+    def behind(self, steps: tuple[Trigger, ...]) -> Trigger:
+        """The same, reached by way of some steps more."""
+        return replace(self, via=steps + self.via) if steps else self
+
+    def seen_from(self, file: str) -> Trigger | None:
+        """This, or the last step towards it that stands in a file; None if none does."""
+        if self.file == file:
+            return self
+        return next((step for step in reversed(self.via) if step.file == file), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +87,7 @@ class Written:
     span: Span | None = None
     weak: bool = False
     """Whether the parent process's value would win, or the value never reaches CUDA."""
+    file: str = ""
 
 
 INHERITED = Written(None)
@@ -108,6 +127,18 @@ class Setting:
     imports_framework_later: bool = False
     """The enclosing function itself imports a framework after the write."""
 
+    @property
+    def harmless(self) -> bool:
+        """Whether the variable surely holds that value already."""
+        known = constants(self.value) if self.value is not None else None
+        if not known or len(known) != 1 or not self.before:
+            return False
+        for written in self.before:
+            held = None if written.value is None or written.weak else constants(written.value)
+            if not held or any(constant.value != known[0].value for constant in held):
+                return False
+        return True
+
 
 class Shape(Enum):
     """What a device argument holds."""
@@ -123,6 +154,8 @@ class Index:
 
     number: int
     span: Span | None
+    file: str = ""
+    """The file of that literal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +176,8 @@ class Selector:
     """A guard on the way (``device_count() > 1``) lets it run only with so many devices."""
     complete: bool
     """Whether every device asked for is known."""
+    inputs: tuple[Value, ...] = ()
+    """Unknown but identified values that are used as an index."""
 
 
 class Outcome(Enum):
@@ -152,6 +187,25 @@ class Outcome(Enum):
     EXITS = "exits"
     SKIPS = "skips"
     LEAVES_GPU = "falls back to the CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A call that may start another process, and the mask that this gives it."""
+
+    span: Span
+    forks: bool
+    """It goes on from this process's state, CUDA's included."""
+    mask: Value | None = None
+    """What the call itself sets CUDA_VISIBLE_DEVICES to; None where the child inherits it."""
+    mask_span: Span | None = None
+    """The literal that says so."""
+    processes: int = 0
+    """How many processes with a GPU of their own it starts, where it says so."""
+    masks: tuple[Written, ...] = ()
+    """The masks in effect in this process."""
+    frozen: Mark = Mark()
+    reach: Reach = Reach.MODULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,32 +306,88 @@ class ManagedBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class FileFacts:
-    """Everything that is known of one file."""
+class Reading:
+    """What one file says by itself, whoever runs it: what is cached, and crosses processes."""
 
-    comments: tuple[Comment, ...]
+    program: Program
     layout: Layout
     framework_names: frozenset[str]
-    first_use: Trigger | None
-    """The first import of a framework, or the first freeze."""
-    at_first_use: tuple[tuple[str, tuple[Written, ...]], ...]
-    """What the header variables may hold then (or at the end, if there is no such moment)."""
-    settings: tuple[Setting, ...]
-    selectors: tuple[Selector, ...]
-    count_tests: tuple[CountTest, ...]
+    """Frameworks that an import anywhere in the file mentions."""
     functions: tuple[FunctionFacts, ...]
     imported_functions: frozenset[str]
-    calls: tuple[LocalCall, ...]
-    module_freeze: Trigger | None
     referenced: frozenset[str]
     """Names that are mentioned, and functions that others call: decorated ones and methods."""
     blocks: tuple[ManagedBlock, ...]
     compared: frozenset[str]
     """String constants that the file compares with something."""
-    children: tuple[Span, ...]
-    """Calls that may start another process, which inherits the environment."""
     statements: tuple[Span, ...]
     """Every simple statement and compound header, for the proof of a fix."""
+    decides: bool
+    """It mentions an environment variable that decides about GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Everything that is known of one file: what it says, and what happens when it runs."""
+
+    reading: Reading
+    file: str
+    first_use: Trigger | None
+    """The first import of a framework, or the first freeze, when the file is the program."""
+    at_first_use: tuple[tuple[str, tuple[Written, ...]], ...]
+    """What the header variables may hold then (or at the end, if there is no such moment)."""
+    settings: tuple[Setting, ...]
+    """As they are reached when the file is the program."""
+    reached_settings: tuple[Setting, ...]
+    """As they are reached from the entry points that run the file, itself included."""
+    selectors: tuple[Selector, ...]
+    count_tests: tuple[CountTest, ...]
+    calls: tuple[LocalCall, ...]
+    module_freeze: Trigger | None
+    children: tuple[Child, ...]
+    """Calls that may start another process, which inherits the environment."""
+    reached_frameworks: frozenset[str] = frozenset()
+    """Frameworks that an import anywhere in the file, or in what it imports, mentions."""
+    entry_points: tuple[str, ...] = ()
+    """Other files that, run as a program, may run this one."""
+    importers: tuple[str, ...] = ()
+    """Files that import this one."""
+
+    @property
+    def comments(self) -> tuple[Comment, ...]:
+        return self.reading.program.comments
+
+    @property
+    def layout(self) -> Layout:
+        return self.reading.layout
+
+    @property
+    def framework_names(self) -> frozenset[str]:
+        return self.reading.framework_names
+
+    @property
+    def functions(self) -> tuple[FunctionFacts, ...]:
+        return self.reading.functions
+
+    @property
+    def imported_functions(self) -> frozenset[str]:
+        return self.reading.imported_functions
+
+    @property
+    def referenced(self) -> frozenset[str]:
+        return self.reading.referenced
+
+    @property
+    def blocks(self) -> tuple[ManagedBlock, ...]:
+        return self.reading.blocks
+
+    @property
+    def compared(self) -> frozenset[str]:
+        return self.reading.compared
+
+    @property
+    def statements(self) -> tuple[Span, ...]:
+        return self.reading.statements
 
     def holds(self, variable: str) -> tuple[Written, ...]:
         """What a header variable may hold at the first use of a framework."""

@@ -155,9 +155,20 @@ class Generator:
 
 @dataclass(frozen=True, slots=True)
 class Comprehension:
+    """``kind`` is ``list``, ``set``, ``dict`` or ``generator`` (which runs when iterated)."""
+
     span: Span
     generators: tuple[Generator, ...]
     elements: tuple[Expression, ...]
+    kind: str = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """``yield value``, or ``yield from value``: the function is a generator."""
+
+    span: Span
+    value: Expression | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +182,7 @@ class Opaque:
 Expression: TypeAlias = (
     "Literal | Name | Attribute | Call | Template | Sequence | Mapping | Subscript"
     " | Conditional | Comparison | Boolean | Unary | Binary | Lambda | Walrus"
-    " | Comprehension | Opaque"
+    " | Comprehension | Yield | Opaque"
 )
 
 
@@ -202,6 +213,15 @@ class Assign:
     targets: tuple[Expression, ...]
     value: Expression
     operator: str = ""
+    annotated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Declare:
+    """An annotation without a value: ``index: int``."""
+
+    span: Span
+    target: Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +352,10 @@ class Function:
     parameters: tuple[Parameter, ...]
     decorators: tuple[Expression, ...]
     body: Block
+    generator: bool = False
+    """A call of it runs nothing; iterating over what it returns does."""
+    nests: bool = False
+    """It defines functions of its own, which may outlive a call of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +368,7 @@ class Class:
 
 
 Statement: TypeAlias = (
-    "Evaluate | Assign | Delete | Import | Return | Raise | Jump | Assert | Global | Pass"
+    "Evaluate | Assign | Declare | Delete | Import | Return | Raise | Jump | Assert | Global | Pass"
     " | If | For | While | Try | With | Match | Function | Class"
 )
 Block: TypeAlias = "tuple[Statement, ...]"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gpu_lint.facts.flow import Flow, join_marks
-from gpu_lint.facts.knowledge import Framework
 from gpu_lint.facts.model import (
     INHERITED,
     Certainty,
+    Child,
     CountTest,
     LocalCall,
     Outcome,
@@ -23,29 +23,20 @@ from gpu_lint.source import Span
 
 
 class Recorder:
-    """Facts by place; the same place reached again is merged, not repeated."""
+    """One file's facts by place; the same place reached again is merged, not repeated."""
 
-    def __init__(self, frameworks_named: frozenset[str]) -> None:
-        self.frameworks_named = frameworks_named
-        """Names of the frameworks that an import anywhere in the file mentions."""
+    def __init__(self) -> None:
         self.frameworks: dict[Span, Trigger] = {}
         self.settings: dict[tuple[Span, Span], Setting] = {}
         self.selectors: dict[tuple[Span, str], Selector] = {}
         self.count_tests: dict[Span, CountTest] = {}
         self.calls: dict[Span, LocalCall] = {}
-        self.children: set[Span] = set()
+        self.children: dict[Span, Child] = {}
         self.first_use: Trigger | None = None
         self.at_first_use: dict[str, frozenset[Written]] = {}
 
-    def framework(self, trigger: Trigger, framework: Framework, flow: Flow, reach: Reach) -> None:
-        self.frameworks.setdefault(trigger.span, trigger)
-        self._use(trigger, flow, reach)
-
-    def freeze(self, trigger: Trigger, flow: Flow, reach: Reach) -> None:
-        self._use(trigger, flow, reach)
-
-    def _use(self, trigger: Trigger, flow: Flow, reach: Reach) -> None:
-        """The first contact with a GPU on this path fixes what the header was worth."""
+    def use(self, trigger: Trigger, flow: Flow, reach: Reach) -> None:
+        """The first contact with a GPU on a path fixes what the header was worth."""
         used = Certainty.ALWAYS in (flow.imported.certainty, flow.frozen.certainty)
         if used or reach is Reach.UNCALLED:
             return
@@ -89,6 +80,7 @@ class Recorder:
             masks,
             flow.needs,
             selection.complete,
+            selection.inputs,
         )
         old = self.selectors.get((span, api))
         if old is not None:
@@ -100,6 +92,7 @@ class Recorder:
                 masks=_union(old.masks, new.masks),
                 needs=min(old.needs, new.needs),
                 complete=old.complete and new.complete,
+                inputs=tuple(dict.fromkeys((*old.inputs, *new.inputs))),
             )
         self.selectors[span, api] = new
 

@@ -12,13 +12,15 @@ from gpu_lint.facts.values import (
     Items,
     Known,
     Pairs,
+    Text,
     Value,
     alternatives,
     any_of,
     constants,
     convert,
+    input_of,
+    text_of,
 )
-from gpu_lint.source import Span
 
 _INDEXED_DEVICE = re.compile(r"(?:cuda|gpu):(\d+)", re.IGNORECASE)
 _NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
@@ -33,6 +35,8 @@ class Selection:
     count: int
     gpu: Certainty
     complete: bool
+    inputs: tuple[Value, ...] = ()
+    """Values that only the run will tell, used as an index."""
 
 
 def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Selection:
@@ -69,29 +73,34 @@ def _combine(parts: list[Selection], shape: Shape) -> Selection:
     indices = tuple(index for part in parts for index in part.indices)
     gpu = max((part.gpu for part in parts), default=Certainty.NEVER)
     complete = all(part.complete for part in parts)
-    return Selection(shape, indices, len({index.number for index in indices}), gpu, complete)
+    inputs = tuple(value for part in parts for value in part.inputs)
+    count = len({index.number for index in indices})
+    return Selection(shape, indices, count, gpu, complete, inputs)
 
 
 def _select_one(node: p.Expression, value: Value) -> Selection:
     """One device; of several alternatives each known one counts."""
     indices: list[Index] = []
+    inputs: list[Value] = []
     gpus: list[bool | None] = []
     for single in alternatives(value):
         constant = single.value if isinstance(single, Known) else ...
         if isinstance(constant, str):
             match = _INDEXED_DEVICE.fullmatch(constant.strip())
             if match:
-                indices.append(Index(int(match.group(1)), _origin(single)))
+                indices.append(_index(int(match.group(1)), single))
             word = constant.partition(":")[0].lower()
             gpus.append(False if word in _NOT_A_GPU else True if word in ("cuda", "gpu") else None)
         elif type(constant) is int:
             if constant >= 0:
-                indices.append(Index(constant, _origin(single)))
+                indices.append(_index(constant, single))
             gpus.append(constant >= 0)
         elif constant is None:
             gpus.append(True)
         else:
-            gpus.append(None)
+            found = _indexing_input(single)
+            inputs += [found] if found is not None else []
+            gpus.append(True if isinstance(single, Text) and found is not None else None)
     if all(gpu is True for gpu in gpus):
         certainty = Certainty.ALWAYS
     elif all(gpu is False for gpu in gpus):
@@ -99,11 +108,21 @@ def _select_one(node: p.Expression, value: Value) -> Selection:
     else:
         certainty = Certainty.MAYBE
     count = len({index.number for index in indices})
-    return Selection(Shape.ONE, tuple(indices), count, certainty, None not in gpus)
+    complete = None not in gpus and not inputs
+    return Selection(Shape.ONE, tuple(indices), count, certainty, complete, tuple(inputs))
 
 
-def _origin(value: Value) -> Span | None:
-    return value.origin if isinstance(value, Known) else None
+def _index(number: int, value: Value) -> Index:
+    origin = value.origin if isinstance(value, Known) else None
+    return Index(number, origin.span, origin.file) if origin else Index(number, None)
+
+
+def _indexing_input(value: Value) -> Value | None:
+    """The unknown but identified value that is the index: ``n``, or ``f"cuda:{n}"``."""
+    if isinstance(value, Text) and len(value.parts) == 2:
+        prefix, number = value.parts
+        return input_of(number) if text_of(prefix) in ("cuda:", "gpu:", "/gpu:", "GPU:") else None
+    return input_of(value)
 
 
 def _provider_devices(value: Value) -> list[Value]:

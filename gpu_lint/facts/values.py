@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TypeAlias
 
 from gpu_lint.facts.program import Constant
 from gpu_lint.source import Span
+
+Key: TypeAlias = "tuple[str, int]"
+"""A definition: its file, and the byte offset at which it starts there."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A span in a file."""
+
+    file: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +28,25 @@ class Known:
     """A constant; ``origin`` is the literal that decides it, where exactly one does."""
 
     value: Constant
-    origin: Span | None = None
+    origin: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A value that only the run will tell, but surely the same wherever it has this name.
+
+    ``args.gpu`` of a parsed command line, a parameter of a function that nothing is shown to
+    call, an item of a configuration. ``str`` and ``int`` of it keep its name.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string with parts that are not known: ``f"cuda:{args.gpu}"``."""
+
+    parts: tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +59,14 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A dict whose entries are all listed."""
+    """A dict whose entries are all listed, or, if ``open``, some of them."""
 
     entries: tuple[tuple[Value, Value], ...]
+    open: bool = False
 
     def get(self, key: Constant) -> Value | None:
-        """The value stored under a constant key."""
-        for known, value in self.entries:
+        """The value stored last under a constant key."""
+        for known, value in reversed(self.entries):
             if isinstance(known, Known) and known.value == key:
                 return value
         return None
@@ -44,37 +74,55 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """Something imported, by its dotted name: ``torch.cuda.set_device``."""
+    """Something imported from outside the project, by its dotted name: ``torch.cuda.init``."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionValue:
-    """A function or lambda of this file; ``scopes`` are the frames it can see."""
+class ModuleValue:
+    """A module or namespace package of the project, by its file or directory."""
 
-    key: int
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionValue:
+    """A function or lambda of the project; ``scopes`` are the frames it can see."""
+
+    key: Key
     scopes: tuple[int, ...] = field(compare=False)
     receiver: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClassValue:
-    key: int
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """An object of a class of this file."""
+    """An object of a class of the project; ``frame`` holds its attributes, if it was built."""
 
-    cls: int
+    cls: Key
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What a call of an imported function gave."""
+    """What a call of something imported gave; ``frame`` tells one result from another."""
 
     symbol: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A call that is still to come: a ``partial``, or a ``generator`` that waits."""
+
+    kind: str
+    callee: Value
+    arguments: object = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +150,8 @@ class Unknown:
 
 
 Value: TypeAlias = (
-    "Known | Items | Pairs | Symbol | FunctionValue | ClassValue | Instance | Returned"
-    " | DeviceCount | EnvironmentValue | AnyOf | Unknown"
+    "Known | Input | Text | Items | Pairs | Symbol | ModuleValue | FunctionValue | ClassValue"
+    " | Instance | Returned | Bound | DeviceCount | EnvironmentValue | AnyOf | Unknown"
 )
 
 UNKNOWN = Unknown()
@@ -134,7 +182,7 @@ def constants(value: Value) -> tuple[Known, ...] | None:
     known = [single for single in found if isinstance(single, Known)]
     if len(known) != len(found):
         return None
-    return tuple(sorted(known, key=lambda k: (repr(k.value), k.origin or Span(0, 0))))
+    return tuple(sorted(known, key=lambda k: (repr(k.value), k.origin or Place("", Span(0, 0)))))
 
 
 def text_of(value: Value) -> str | None:
@@ -142,35 +190,67 @@ def text_of(value: Value) -> str | None:
     return value.value if isinstance(value, Known) and isinstance(value.value, str) else None
 
 
+def input_of(value: Value) -> Value | None:
+    """The unknown but identified value that a value is, or is the text of."""
+    if isinstance(value, Text) and len(value.parts) == 1:
+        value = value.parts[0]
+    return value if isinstance(value, (Input, EnvironmentValue)) else None
+
+
 def concatenate(parts: Iterable[Value]) -> Value:
     """The strings that several parts make, one per combination of their alternatives."""
     choices = [tuple(alternatives(part)) for part in parts]
     if math.prod(map(len, choices)) > _MOST_ALTERNATIVES:
         return UNKNOWN
-    return any_of(_join_constants(combination) for combination in product(*choices))
+    return any_of(_join_parts(combination) for combination in product(*choices))
 
 
-def _join_constants(parts: Iterable[Value]) -> Value:
-    """The string made of constants; its origin is the one part that holds digits."""
-    text = ""
-    origins: list[Span | None] = []
+def _join_parts(parts: Iterable[Value]) -> Value:
+    """The string made of parts; its origin is the one part that holds digits."""
+    joined: list[Value] = []
     for part in parts:
-        if not isinstance(part, Known) or isinstance(part.value, float):
-            return UNKNOWN
-        piece = str(part.value)
-        text += piece
-        if any(character.isdigit() for character in piece):
-            origins.append(part.origin)
-    return Known(text, origins[0] if len(origins) == 1 else None)
+        for piece in part.parts if isinstance(part, Text) else (part,):
+            if isinstance(piece, (Input, EnvironmentValue)):
+                joined.append(piece)
+            elif not isinstance(piece, Known) or isinstance(piece.value, float):
+                return UNKNOWN
+            elif joined and isinstance(joined[-1], Known):
+                joined[-1] = _join_constants(joined[-1], piece)
+            else:
+                joined.append(Known(str(piece.value), _digits_origin(piece)))
+    if all(isinstance(piece, Known) for piece in joined):
+        return joined[0] if joined else Known("")
+    return Text(tuple(joined))
+
+
+def _join_constants(one: Known, other: Known) -> Known:
+    with_digits = [part for part in (one, other) if _has_digits(part)]
+    origin = _digits_origin(with_digits[0]) if len(with_digits) == 1 else None
+    return Known(f"{one.value}{other.value}", origin)
+
+
+def _has_digits(part: Known) -> bool:
+    return any(character.isdigit() for character in str(part.value))
+
+
+def _digits_origin(part: Known) -> Place | None:
+    return part.origin if _has_digits(part) else None
+
+
+def merged(one: Pairs, other: Pairs) -> Pairs:
+    """``{**one, **other}``."""
+    return Pairs(one.entries + other.entries, one.open or other.open)
 
 
 def convert(name: str, value: Value) -> Value:
     """What ``int(value)`` or ``str(value)`` gives."""
+    if isinstance(value, (Input, EnvironmentValue)) or (name == "str" and isinstance(value, Text)):
+        return value
     if not isinstance(value, Known) or value.value is None:
         return UNKNOWN
     try:
         if name == "int":
-            return Known(int(value.value), value.origin)
-        return Known(str(value.value), value.origin)
+            return replace(value, value=int(value.value))
+        return replace(value, value=str(value.value))
     except (ValueError, OverflowError):
         return UNKNOWN

@@ -38,8 +38,9 @@ def _entry(source: Source, finding: Finding) -> dict[str, Any]:
 
 
 def _fix(source: Source, fix: Fix) -> dict[str, Any]:
+    part = "display"  # the rest of it is in other files: an editor must not apply this alone
     return {
-        "applicability": fix.applicability.name.lower(),
+        "applicability": part if fix.elsewhere else fix.applicability.name.lower(),
         "message": fix.message,
         "edits": [
             {

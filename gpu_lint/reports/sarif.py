@@ -81,7 +81,7 @@ def _result(
             }
         ],
     }
-    if finding.fix is not None:
+    if finding.fix is not None and not finding.fix.elsewhere:
         result["fixes"] = [_fix(source, finding.fix, artifact)]
     return result
 

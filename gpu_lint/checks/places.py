@@ -1,0 +1,266 @@
+"""Judges where a write to a header variable stands: whether CUDA still listens there."""
+
+from __future__ import annotations
+
+from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.names import ALIASES, MASK
+from gpu_lint.checks.values import gathered
+from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
+from gpu_lint.facts.values import Place, constants
+from gpu_lint.findings import Applicability
+from gpu_lint.masks import read_mask
+from gpu_lint.policy import HEADER_VARIABLES
+from gpu_lint.remedies import (
+    AssignPlainly,
+    MoveSettings,
+    Remedy,
+    SetAtModuleLevel,
+    WriteHeader,
+)
+from gpu_lint.rulebook import Severity
+from gpu_lint.source import Span
+
+_EVIDENCE_ORDER = "measured: cuda-facts section 1 (Linux, torch 2.11; Windows is unmeasured)"
+_EVIDENCE_LUCK = "measured: cuda-facts section 1; pytorch#80876 broke it in torch 1.12"
+_EVIDENCE_ALLOC = "measured: cuda-facts section 5 (torch 2.11, Linux)"
+
+
+def judge_place(setting: Setting, context: Context) -> Found | None:
+    """The verdict on the place or form of a write: the first of 107, 115, 116, 108, 109, 110."""
+    if setting.value is None or setting.harmless:
+        return None
+    if setting.form is Form.PUTENV:
+        return _putenv(setting, context)
+    children = context.facts.children
+    if context.policy is None and any(c.span.start > setting.span.start for c in children):
+        return None
+    alloc = setting.variable.endswith("ALLOC_CONF")
+    deadline = setting.allocated if alloc else setting.frozen
+    if deadline.trigger is not None:
+        return _late(setting, deadline, deadline.trigger, alloc, context)
+    imported = setting.imported if setting.reach > Reach.UNCALLED else setting.imported_here
+    luck = imported.certainty is Certainty.ALWAYS and (context.policy is not None or not alloc)
+    if luck and imported.trigger is not None:
+        return _lucky(setting, imported.trigger, context)
+    if _in_idle_function(setting, context):
+        return _idle(setting, context)
+    if setting.form in (Form.SETDEFAULT, Form.IF_UNSET) and context.wanted(
+        ALIASES.get(setting.variable, setting.variable)
+    ):
+        message = f"{setting.variable} is written {setting.form.value}: the parent process wins"
+        if setting.form is Form.SETDEFAULT:
+            message = f"{setting.variable} is written with setdefault(): the parent process wins"
+        note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
+        return Found("GPU110", setting.span, message, note, _move(setting, context))
+    return None
+
+
+def _putenv(setting: Setting, context: Context) -> Found:
+    message = "os.putenv() does not reach CUDA in this process; assign to os.environ instead"
+    note = "measured: cuda-facts section 2 (torch counts 2 devices, then fails to initialise)"
+    known = constants(setting.value) if setting.value is not None else None
+    remedy: Remedy | None = None
+    if gathered(setting, context):
+        remedy = WriteHeader()
+    elif setting.peers == 1 and known and len(known) == 1 and isinstance(known[0].value, str):
+        remedy = AssignPlainly(setting.span, setting.variable, known[0].value)
+    return Found("GPU110", setting.span, message, note, remedy)
+
+
+# --- after the deadline, or after an import that may move it ---------------------------------
+
+
+def _late(
+    setting: Setting, deadline: Mark, trigger: Trigger, alloc: bool, context: Context
+) -> Found:
+    """GPU107, 115 or 116: the deadline has passed, surely or on some path."""
+    surely = deadline.certainty is Certainty.ALWAYS
+    step = trigger.seen_from(context.facts.file)
+    code = "GPU107" if step is not None else "GPU116"
+    if step is not None and step.is_import and step is not trigger:
+        code = "GPU115"
+    cause = _cause(trigger, step, context)
+    done = "allocated GPU memory" if alloc else "fixed the visible devices"
+    message = f"{cause} has already {done}; this line has no effect"
+    if not surely:
+        message = f"{cause} may already have {done} on the way here; then this line has no effect"
+    elif setting.variable == MASK and trigger.text.startswith("torch."):
+        message += ", though torch.cuda.device_count() may report it as if it had"
+    if code == "GPU116":
+        message = f"every entry point comes here too late: {message}"
+    remedy, safety, left = _move_with_selectors(setting, alloc, step, context)
+    note = _EVIDENCE_ALLOC if alloc else _EVIDENCE_ORDER
+    severity = None if surely and code != "GPU116" else Severity.WARNING
+    return Found(code, setting.span, message, _with_left(note, left), remedy, safety, severity)
+
+
+def _lucky(setting: Setting, trigger: Trigger, context: Context) -> Found:
+    """GPU108, 115 or 116: still in time, but only because no import has touched CUDA."""
+    step = trigger.seen_from(context.facts.file)
+    cause = _cause(trigger, step, context)
+    message = f"{setting.variable} is set after {cause}"
+    message += ": it works only as long as no import touches CUDA"
+    if step is None:
+        message = f"every entry point imports a framework first: {message}"
+        return Found("GPU116", setting.span, message, _EVIDENCE_LUCK)
+    through = step.is_import and step is not trigger
+    code, severity = ("GPU115", Severity.WARNING) if through else ("GPU108", None)
+    remedy = _move(setting, context)
+    return Found(code, setting.span, message, _EVIDENCE_LUCK, remedy, severity=severity)
+
+
+def _cause(trigger: Trigger, step: Trigger | None, context: Context) -> str:
+    """What did it and where, with the chain of files that leads there."""
+    if step is trigger:
+        return f"`{trigger.text}` on line {context.row(trigger.span.start)}"
+    name, line = context.place(trigger.file, trigger.span)
+    if step is None and not trigger.via:
+        return f"`{trigger.text}` ({name}:{line})"
+    steps = trigger.via if step is None else trigger.via[trigger.via.index(step) :]
+    files = [context.place(s.file, s.span)[0] for s in steps]
+    what = trigger.text.removeprefix("import ")
+    chain = " → ".join([*dict.fromkeys([*files, name]), what])
+    if step is None:
+        return f"`{trigger.text}` ({chain})"
+    return f"`{step.text}` on line {context.row(step.span.start)} ({chain}, {name}:{line})"
+
+
+def _move(setting: Setting, context: Context) -> Remedy | None:
+    """Header under a policy; else the module-level statements that write header variables."""
+    if gathered(setting, context):
+        return WriteHeader()
+    if context.header_required and setting.reach > Reach.UNCALLED:
+        return WriteHeader()
+    if context.policy is not None or not setting.top_level or setting.peers == 0:
+        return None
+    if setting.form in (Form.SETDEFAULT, Form.IF_UNSET):
+        return None
+    known = {expression.partition(".")[0] for expression, _ in context.facts.layout.environ}
+    known |= {"str", "int"}
+    late = {
+        other.span
+        for other in context.settings
+        if other.top_level
+        and other.peers > 0
+        and other.variable in (*HEADER_VARIABLES, *ALIASES)
+        and Certainty.ALWAYS in (other.imported.certainty, other.frozen.certainty)
+        and other.form in (Form.ASSIGN, Form.UPDATE)
+        and other.names <= known
+    }
+    return MoveSettings(tuple(sorted(late))) if setting.span in late else None
+
+
+# --- what must change together ---------------------------------------------------------------
+
+
+def _move_with_selectors(
+    setting: Setting, alloc: bool, step: Trigger | None, context: Context
+) -> tuple[Remedy | None, Applicability, list[str]]:
+    """How to bring a late write forward, with every index that works only while it is late.
+
+    The last of the three lists the selectors that could not be judged.
+    """
+    remedy = _move(setting, context) if step is not None else None
+    if remedy is None or alloc or setting.variable != MASK:
+        return remedy, Applicability.SAFE, []
+    group = _group(setting, context)
+    if isinstance(remedy, MoveSettings):
+        moved = MoveSettings(remedy.statements, tuple(group.here), tuple(group.elsewhere))
+        safe = group.decided and not group.left
+        return moved, Applicability.SAFE if safe else Applicability.UNSAFE, group.left
+    return remedy, Applicability.SAFE, group.left
+
+
+class _Group:
+    """The selectors that change with a mask."""
+
+    def __init__(self) -> None:
+        self.decided = False
+        """The mask is a known list of devices."""
+        self.here: list[tuple[Span, int]] = []
+        self.elsewhere: list[tuple[Place, int]] = []
+        self.left: list[str] = []
+        """Those that cannot be changed with it, each as ``file:line``."""
+
+
+def _group(setting: Setting, context: Context) -> _Group:
+    group = _Group()
+    known = constants(setting.value) if setting.value is not None else None
+    text = known[0].value if known and len(known) == 1 else None
+    devices = read_mask(text).devices if isinstance(text, str) else ()
+    group.decided = bool(devices)
+    files = [(context.facts.file, context.facts.selectors, context.judges)]
+    files += [(c.file, c.facts.selectors, c.judges) for c in context.companions()]
+    for file, selectors, judges in files:
+        for selector in selectors:
+            if selector.needs > max(len(devices), 1):
+                continue
+            if not _join(group, selector, devices, file, context, judges(selector.span)):
+                name, line = context.place(file, selector.span)
+                group.left.append(f"{name}:{line}")
+    group.here = list(dict.fromkeys(group.here))
+    group.elsewhere = list(dict.fromkeys(group.elsewhere))
+    group.left = list(dict.fromkeys(group.left))
+    return group
+
+
+def _join(
+    group: _Group,
+    selector: Selector,
+    devices: tuple[str, ...],
+    file: str,
+    context: Context,
+    judged: bool,
+) -> bool:
+    """Take a selector into the group; whether it needs no change, or gets the right one."""
+    fits = selector.complete
+    for index in selector.indices:
+        if index.number < len(devices):
+            continue
+        if len(devices) != 1 or index.span is None or str(index.number) != devices[0]:
+            fits = False
+        elif not judged:
+            fits = False
+        elif index.file == context.facts.file:
+            group.here.append((index.span, 0))
+            fits = fits and (file != context.facts.file or index.span in selector.span)
+        else:
+            group.elsewhere.append((Place(index.file, index.span), 0))
+            fits = fits and (index.file != file or index.span in selector.span)
+    return fits
+
+
+def _with_left(note: str, left: list[str]) -> str:
+    if not left:
+        return note
+    some = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+    return f"{note}; device selectors that a fix does not judge: {some}"
+
+
+# --- in a function that nothing calls ----------------------------------------------------------
+
+
+def _idle(setting: Setting, context: Context) -> Found:
+    message = (
+        f"{setting.variable} is set in {setting.function}(), which nothing is shown to call"
+        " before the GPU is used"
+    )
+    known = constants(setting.value) if setting.value is not None else None
+    text = known[0].value if known and len(known) == 1 else None
+    remedy = SetAtModuleLevel(setting.variable, text) if isinstance(text, str) else None
+    unsafe = Applicability.UNSAFE
+    return Found("GPU109", setting.span, message, _EVIDENCE_ORDER, remedy, unsafe)
+
+
+def _in_idle_function(setting: Setting, context: Context) -> bool:
+    name = setting.function
+    return (
+        setting.reach is Reach.UNCALLED
+        and setting.imported.certainty is Certainty.ALWAYS
+        and not setting.imports_framework_later
+        and not context.header_required
+        and name not in context.facts.referenced
+        and name not in context.mentioned_elsewhere
+        and name != "main"
+        and not name.startswith(("test", "setUp", "setup_", "pytest_"))
+    )

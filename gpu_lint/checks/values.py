@@ -1,0 +1,135 @@
+"""Judges what a write puts into a header variable."""
+
+from __future__ import annotations
+
+from gpu_lint import allocator
+from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.names import ALIASES, MASK, ORDER
+from gpu_lint.facts.model import Setting
+from gpu_lint.facts.values import Known, Place, constants
+from gpu_lint.findings import Applicability
+from gpu_lint.masks import (
+    certain_correction,
+    certain_order,
+    order_fault,
+    read_mask,
+    same_mask,
+)
+from gpu_lint.policy import HEADER_VARIABLES
+from gpu_lint.remedies import Remedy, ReplaceLiteral, WriteHeader
+from gpu_lint.rulebook import Severity
+
+_WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
+_EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 (Linux)"
+
+
+def judge_value(setting: Setting, variable: str, context: Context) -> Found | None:
+    if setting.value is None:
+        return None
+    known = constants(setting.value)
+    at = setting.value_span
+    for constant in known or ():
+        if not isinstance(constant.value, str):
+            return _not_a_string(setting, variable, constant, context)
+        text = constant.value
+        fault, by_accident = _fault(variable, text)
+        if fault:
+            meant = _wanted_or(variable, context, _correction(variable, text))
+            return Found(
+                "GPU112",
+                at,
+                f"{setting.variable} = {text!r}: {fault}",
+                _EVIDENCE_VALUES,
+                _replacement(setting, context, meant),
+                _value_safety(setting, known, context),
+                Severity.WARNING if by_accident else None,
+            )
+    wanted = context.policy.value(variable) if context.policy else None
+    if wanted is None:
+        return None
+    if known is None:
+        message = f"{setting.variable} is not known to be {wanted!r}, as the policy demands"
+        return Found(_WRONG[variable], at, message)
+    for constant in known:
+        if not same_setting(variable, str(constant.value), wanted):
+            message = f"{setting.variable} is {constant.value!r}, the policy demands {wanted!r}"
+            return Found(
+                _WRONG[variable],
+                at,
+                message,
+                "",
+                _replacement(setting, context, wanted),
+                _value_safety(setting, known, context),
+            )
+    return None
+
+
+def _not_a_string(setting: Setting, variable: str, constant: Known, context: Context) -> Found:
+    kind = "None" if constant.value is None else type(constant.value).__name__
+    message = f"{setting.variable} must be a string: writing {constant.value!r} raises TypeError"
+    note = f"measured: cuda-facts section 2 (str expected, not {kind})"
+    meant = str(constant.value) if type(constant.value) is int else None
+    meant = _wanted_or(variable, context, meant)
+    remedy = _replacement(setting, context, meant)
+    return Found("GPU112", setting.value_span, message, note, remedy)
+
+
+def _fault(variable: str, text: str) -> tuple[str, bool]:
+    if variable == MASK:
+        reading = read_mask(text)
+        return reading.fault, reading.by_accident
+    return (order_fault(text) if variable == ORDER else allocator.fault(text)), False
+
+
+def _correction(variable: str, text: str) -> str | None:
+    if variable == MASK:
+        return certain_correction(text)
+    return certain_order(text) if variable == ORDER else allocator.correction(text)
+
+
+def same_setting(variable: str, one: str, other: str) -> bool:
+    if variable == MASK:
+        return same_mask(one, other)
+    return one == other if variable == ORDER else allocator.same(one, other)
+
+
+def _wanted_or(variable: str, context: Context, otherwise: str | None) -> str | None:
+    wanted = context.policy.value(variable) if context.policy else None
+    return wanted or otherwise
+
+
+def _replacement(setting: Setting, context: Context, value: str | None) -> Remedy | None:
+    if gathered(setting, context):
+        return WriteHeader()
+    if value is None or (setting.peers == 0 and not _is_literal(setting, context)):
+        return None
+    return ReplaceLiteral(setting.value_span, value)
+
+
+def _is_literal(setting: Setting, context: Context) -> bool:
+    origin = setting.value.origin if isinstance(setting.value, Known) else None
+    return origin == Place(context.facts.file, setting.value_span)
+
+
+def _value_safety(
+    setting: Setting, known: tuple[Known, ...] | None, context: Context
+) -> Applicability:
+    single = known is not None and len(known) == 1
+    if gathered(setting, context) or (single and _is_literal(setting, context)):
+        return Applicability.SAFE
+    return Applicability.UNSAFE
+
+
+def gathered(setting: Setting, context: Context) -> bool:
+    """Whether writing the header takes a statement away from where it stands.
+
+    It does so with module-level statements that only write header variables.
+    """
+    if not context.header_required or not setting.top_level or setting.peers == 0:
+        return False
+    peers = [other for other in context.settings if other.span == setting.span]
+    return all(
+        ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES
+        and context.wanted(ALIASES.get(peer.variable, peer.variable)) is not None
+        for peer in peers
+    )

@@ -1,0 +1,142 @@
+"""Calls that start another process, and what they tell it of the GPU."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.values import (
+    Items,
+    Known,
+    Pairs,
+    Symbol,
+    Value,
+    alternatives,
+    concatenate,
+    text_of,
+)
+from gpu_lint.source import Span
+
+_STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
+_CALLS = ("os.system", "os.exec", "os.spawn", "os.popen", "os.fork", "torch.multiprocessing.")
+_MASK = "CUDA_VISIBLE_DEVICES"
+_IN_COMMAND = re.compile(r"(?:^|[\s;&|(])CUDA_VISIBLE_DEVICES=(['\"]?)([^\s;&|'\"]*)\1")
+_NO_GPU_PROGRAMS = frozenset(
+    {
+        "apt", "apt-get", "cat", "chmod", "chown", "clear", "cls", "cp", "curl", "date", "del",
+        "df", "dir", "du", "echo", "espeak", "espeak-ng", "ffprobe", "find", "free", "git", "grep",
+        "gunzip", "gzip", "hostname", "kill", "killall", "ln", "ls", "md5sum", "mkdir", "mv",
+        "nvidia-smi", "pip", "pip3", "pkill", "ps", "pwd", "rm", "rmdir", "rsync", "scp", "sox",
+        "tar", "touch", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
+    }
+)  # fmt: skip
+_PYTHON = re.compile(r"(?:.*[/\\])?(?:python|torchrun|accelerate|deepspeed)[\d.]*(?:\.exe)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a call that starts a process says of the child's GPU."""
+
+    mask: Value | None = None
+    """What it sets the mask to: ``Known(None)`` where it leaves it out of the environment."""
+    mask_span: Span | None = None
+    """The literal that says so, if one does."""
+    processes: int = 0
+    """How many processes it starts that each use a GPU of their own, where it says so."""
+
+
+def starts_child(name: str) -> bool:
+    """Whether a call by a dotted name may start another process."""
+    return name.partition(".")[0] in _STARTERS or name.startswith(_CALLS)
+
+
+def may_use_gpu(node: p.Call) -> bool:
+    """Whether the process may use a GPU.
+
+    A command that begins with the name of a well-known tool (``rm``, ``git`` …) does not.
+    """
+    word = _leading_text(node.arguments[0].value).split() if node.arguments else []
+    if not word:
+        return True
+    return word[0].rpartition("/")[2].lower() not in _NO_GPU_PROGRAMS
+
+
+def command_of(
+    expression: p.Expression | None, value: Value | None, environment: Value | None
+) -> Command:
+    """What the command and the ``env`` of a call say."""
+    words = _words(value)
+    mask, span = _mask_in_command(expression, value, words)
+    if mask is None and isinstance(environment, Pairs):
+        mask = environment.get(_MASK)
+        if mask is None and not environment.open and words and _PYTHON.fullmatch(words[0]):
+            mask = Known(None)
+        origin = mask.origin if isinstance(mask, Known) else None
+        span = origin.span if origin is not None else None
+    return Command(mask, span, _processes(words))
+
+
+def _mask_in_command(
+    expression: p.Expression | None, value: Value | None, words: list[str]
+) -> tuple[Value | None, Span | None]:
+    if value is not None and (text := text_of(value)) is not None:
+        match = _IN_COMMAND.search(text)
+        if match:
+            return Known(match.group(2)), None
+    for number, word in enumerate(words):
+        if word.startswith(f"{_MASK}="):
+            return Known(word.partition("=")[2]), None
+        if "accelerate" in words[0] and word.replace("_", "-").startswith("--gpu-ids"):
+            found = word.partition("=")[2] or (words[number + 1 : number + 2] or [""])[0]
+            return (Known(found), None) if found and found != "all" else (None, None)
+    return None, None
+
+
+def _processes(words: list[str]) -> int:
+    """``--nproc-per-node`` of torchrun, ``--num-processes`` of accelerate, as a number."""
+    launcher = " ".join(words[:3])
+    if "torchrun" not in launcher and "torch.distributed" not in launcher:
+        if "accelerate" not in launcher:
+            return 0
+    for number, word in enumerate(words):
+        option, equals, after = word.replace("_", "-").partition("=")
+        if option in ("--nproc-per-node", "--num-processes"):
+            text = after if equals else (words[number + 1 : number + 2] or [""])[0]
+            return int(text) if text.isdigit() else 0
+    return 0
+
+
+def _words(value: Value | None) -> list[str]:
+    """The words of a command as far as they are known; an unknown one is empty."""
+    if isinstance(value, Items):
+        return [_word(item) for item in value.values]
+    text = text_of(value) if value is not None else None
+    if text is None:
+        return []
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _word(value: Value) -> str:
+    if value == Symbol("sys.executable"):
+        return "python"
+    whole = concatenate([value]) if not isinstance(value, (Items, Pairs)) else value
+    texts = [text_of(single) for single in alternatives(whole)]
+    return texts[0] or "" if len(texts) == 1 else ""
+
+
+def _leading_text(node: p.Expression) -> str:
+    """The known text with which a command begins."""
+    if isinstance(node, p.Literal):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, p.Binary):
+        return _leading_text(node.left)
+    if isinstance(node, p.Template) and node.parts:
+        return _leading_text(node.parts[0])
+    if isinstance(node, p.Sequence) and node.items:
+        return _leading_text(node.items[0])
+    return ""

@@ -1,0 +1,154 @@
+"""Which file of the project an import runs.
+
+An import is looked up as Python would for whoever starts the program in the usual way: in the
+directory above the importer's own package, beside a script, in the project's root, in its
+``src``, and in the directories between. Names of the standard library and of known frameworks
+are never the project's, except for a plain module right beside a script.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpu_lint.facts.knowledge import Knowledge
+
+_ROOT_MARKS = frozenset({".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg", "gpu-lint.toml"})
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """One module that an import runs: a file, or a directory that is a namespace package."""
+
+    name: str
+    """Its dotted name as the import says it."""
+    file: str
+    is_namespace: bool = False
+
+
+def entries_on_disk(directory: str) -> frozenset[str]:
+    """The names in a directory; a directory's own name ends in a slash. Empty if unreadable."""
+    try:
+        with os.scandir(directory) as found:
+            return frozenset(entry.name + "/" * entry.is_dir() for entry in found)
+    except OSError:
+        return frozenset()
+
+
+class Imports:
+    """Looks imports up; every directory is read once."""
+
+    def __init__(
+        self, knowledge: Knowledge, entries: Callable[[str], frozenset[str]] = entries_on_disk
+    ) -> None:
+        self._knowledge = knowledge
+        self._read_entries = entries
+        self._entries: dict[str, frozenset[str]] = {}
+        self._roots: dict[str, tuple[str, ...]] = {}
+        self._found: dict[tuple[str, str, int], tuple[Located, ...]] = {}
+
+    def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
+        """The project's files that an import runs, outermost package first; empty if none."""
+        key = (os.path.dirname(importer), module, level)
+        if key not in self._found:
+            self._found[key] = self._locate(key[0], module, level)
+        return self._found[key]
+
+    def submodule(self, file: str, name: str) -> str | None:
+        """The file of a submodule of a package, given the package's own file or directory."""
+        directory = os.path.dirname(file) if file.endswith(".py") else file
+        if file.endswith(".py") and os.path.basename(file) != "__init__.py":
+            return None
+        found = self._child(directory, name, name)
+        return found.file if found is not None else None
+
+    def _locate(self, directory: str, module: str, level: int) -> tuple[Located, ...]:
+        if level:
+            base = directory
+            for _ in range(level - 1):
+                base = os.path.dirname(base)
+            if not module:
+                own = self._own(base)
+                return (own,) if own is not None else ()
+            return self._descend(base, module)
+        root = module.partition(".")[0]
+        if not root or root in sys.stdlib_module_names:
+            return ()
+        if self._knowledge.framework_of(root) is not None:
+            names = self._names(directory)
+            beside = f"{root}.py" in names and "__init__.py" not in names
+            return self._descend(directory, module) if beside else ()
+        for place in self._places(directory):
+            found = self._descend(place, module)
+            if found:
+                return found
+        return ()
+
+    def _own(self, directory: str) -> Located | None:
+        if "__init__.py" in self._names(directory):
+            return Located(".", os.path.join(directory, "__init__.py"))
+        return Located(".", directory, True)
+
+    def _descend(self, directory: str, module: str) -> tuple[Located, ...]:
+        """Follow a dotted name down from a directory, as far as it leads."""
+        found: list[Located] = []
+        dotted = ""
+        for part in module.split("."):
+            dotted = f"{dotted}.{part}" if dotted else part
+            child = self._child(directory, part, dotted)
+            if child is None:
+                return ()
+            found.append(child)
+            directory = os.path.join(directory, part)
+        if all(one.is_namespace for one in found) and not self._holds_python(found[-1].file):
+            return ()
+        return tuple(found)
+
+    def _child(self, directory: str, part: str, dotted: str) -> Located | None:
+        names = self._names(directory)
+        path = os.path.join(directory, part)
+        if f"{part}/" in names and "__init__.py" in self._names(path):
+            return Located(dotted, os.path.join(path, "__init__.py"))
+        if f"{part}.py" in names:
+            return Located(dotted, f"{path}.py")
+        if f"{part}/" in names:
+            return Located(dotted, path, True)
+        return None
+
+    def _holds_python(self, directory: str) -> bool:
+        return any(name.endswith((".py", "/")) for name in self._names(directory))
+
+    def _places(self, directory: str) -> tuple[str, ...]:
+        """The directories that an absolute import of a file in a directory may start from."""
+        if directory not in self._roots:
+            package = directory
+            while "__init__.py" in self._names(package) and os.path.dirname(package) != package:
+                package = os.path.dirname(package)
+            places = [package]
+            above = package
+            root = self._project_root(package)
+            while above != root and os.path.dirname(above) != above:
+                above = os.path.dirname(above)
+                places.append(above)
+            places += [os.path.join(root, "src"), directory]
+            self._roots[directory] = tuple(dict.fromkeys(places))
+        return self._roots[directory]
+
+    def _project_root(self, directory: str) -> str:
+        """The nearest directory above that looks like a project's root, or the directory."""
+        current = directory
+        while True:
+            names = self._names(current)
+            if _ROOT_MARKS & names or ".git/" in names or ".hg/" in names:
+                return current
+            parent = os.path.dirname(current)
+            if parent == current:
+                return directory
+            current = parent
+
+    def _names(self, directory: str) -> frozenset[str]:
+        if directory not in self._entries:
+            self._entries[directory] = self._read_entries(directory)
+        return self._entries[directory]

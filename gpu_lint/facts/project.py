@@ -1,0 +1,421 @@
+"""The project: what its files do to their GPU when they import and call one another.
+
+It is made of readings alone, which come from one file each. A file that may be started runs
+as the program, with the project's modules run where it imports them. A module that sets no
+variable that matters is run once, alone; what importing it does elsewhere follows from that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property
+from itertools import count
+
+from gpu_lint.errors import SourceError
+from gpu_lint.facts import program as p
+from gpu_lint.facts.calls import Class, Function
+from gpu_lint.facts.flow import Flow, join_marks
+from gpu_lint.facts.imports import Imports, Located
+from gpu_lint.facts.interpreter import Interpreter
+from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.model import (
+    Certainty,
+    CountTest,
+    FileFacts,
+    Mark,
+    Reach,
+    Reading,
+    Selector,
+    Setting,
+    Trigger,
+    Written,
+)
+from gpu_lint.facts.reading import DEEPEST_RECURSION
+from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.values import Key, any_of
+from gpu_lint.facts.walk import expressions, mentioned_names, statements
+from gpu_lint.source import Span
+
+_DEEPEST_IMPORT = 60
+_MOST_REPEATED = 500
+"""Modules of an import cycle that are run again for each way into it; beyond, once is enough."""
+
+
+class Project:
+    """Files that run one another; :meth:`facts` tells what is known of each."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        read: Callable[[str], Reading | None],
+        files: Iterable[str],
+        *,
+        imports: Imports | None = None,
+        is_entry_point: Callable[[str], bool] = lambda file: False,
+    ) -> None:
+        """``read`` gives the reading of any file, by its absolute path, or None; ``files``
+        are those that are known to belong together; ``is_entry_point`` knows those that the
+        configuration names."""
+        self.knowledge = knowledge
+        self.functions: dict[Key, Function] = {}
+        self.classes: dict[Key, Class] = {}
+        self.files = tuple(files)
+        self.imports = imports or Imports(knowledge)
+        self._read = read
+        self._configured = is_entry_point
+        self._readings: dict[str, Reading | None] = {}
+        self._edges: dict[str, tuple[str, ...]] = {}
+        self._closures: dict[str, frozenset[str]] = {}
+        self._decides: dict[str, bool] = {}
+        self._frames = count()
+        self._module_frames: dict[str, int] = {}
+        self._summaries: dict[str, Flow] = {}
+        self._in_progress: list[str] = []
+        self._lowest = sys.maxsize
+        self._repeated = 0
+        self._runs: dict[str, Interpreter] = {}
+        self._names: dict[Key, tuple[p.Function | p.Lambda, frozenset[str]]] = {}
+
+    def updated(
+        self,
+        changed: frozenset[str],
+        read: Callable[[str], Reading | None],
+        is_entry_point: Callable[[str], bool],
+    ) -> Project:
+        """The project after some files have changed; what does not touch them is kept."""
+        other = Project(
+            self.knowledge, read, self.files, imports=self.imports, is_entry_point=is_entry_point
+        )
+        other.functions, other.classes = self.functions, self.classes
+        other._names = self._names
+        other._frames, other._module_frames = self._frames, self._module_frames
+        other._readings = {f: r for f, r in self._readings.items() if f not in changed}
+        other._edges = {f: e for f, e in self._edges.items() if f not in changed}
+        for file in self._summaries.keys() | self._runs.keys():
+            if changed.isdisjoint(self.closure(file)):
+                if file in self._summaries:
+                    other._summaries[file] = self._summaries[file]
+                if file in self._runs:
+                    other._runs[file] = self._runs[file]
+        return other
+
+    def affected_by(self, changed: frozenset[str]) -> frozenset[str]:
+        """The files whose facts may differ when others change."""
+        found = {file for file in self.files if not changed.isdisjoint(self.closure(file))}
+        for start in self.starts:
+            if start in found:
+                found |= self.closure(start)
+        return frozenset(found)
+
+    # --- the world of a run --------------------------------------------------------------
+
+    def reading(self, file: str) -> Reading | None:
+        if file not in self._readings:
+            self._readings[file] = self._read(file)
+        return self._readings[file]
+
+    def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
+        return self.imports.locate(importer, module, level)
+
+    def submodule(self, file: str, name: str) -> str | None:
+        return self.imports.submodule(file, name)
+
+    def names_in(self, key: Key, node: p.Function | p.Lambda) -> frozenset[str]:
+        known = self._names.get(key)
+        if known is None or known[0] is not node:
+            body = node.body if isinstance(node, p.Function) else ()
+            known = self._names[key] = (node, mentioned_names(body))
+        return known[1]
+
+    def frame_of(self, file: str) -> int:
+        if file not in self._module_frames:
+            self._module_frames[file] = next(self._frames)
+        return self._module_frames[file]
+
+    def new_frame(self) -> int:
+        return next(self._frames)
+
+    def decides(self, file: str) -> bool:
+        if file not in self._decides:
+            self._decides[file] = any(
+                reading is not None and reading.decides
+                for reading in map(self.reading, self.closure(file))
+            )
+        return self._decides[file]
+
+    def summary(self, file: str) -> Flow | None:
+        if file in self._summaries:
+            return self._summaries[file]
+        depth = len(self._in_progress)
+        reading = self.reading(file)
+        if reading is None:
+            return None
+        if file in self._in_progress or depth >= _DEEPEST_IMPORT:
+            met = self._in_progress.index(file) if file in self._in_progress else depth - 1
+            self._lowest = min(self._lowest, met)
+            return None
+        self._in_progress.append(file)
+        run = Interpreter(self, file, reading)
+        flow = run.run_as_module()
+        self._in_progress.pop()
+        self.functions.update(run.functions)
+        self.classes.update(run.classes)
+        whole = self._lowest >= depth
+        if whole:
+            self._lowest = sys.maxsize
+        self._repeated += not whole
+        if whole or self._repeated > _MOST_REPEATED:
+            self._summaries[file] = flow
+        return flow
+
+    # --- the import graph ----------------------------------------------------------------
+
+    def edges(self, file: str) -> tuple[str, ...]:
+        """The project's files that a file's own imports run, wherever in it they stand."""
+        if file not in self._edges:
+            reading = self.reading(file)
+            found: dict[str, None] = {}
+            for module, level, name in _imported(reading) if reading is not None else ():
+                located = self.locate(file, module, level)
+                for part in located:
+                    if not part.is_namespace:
+                        found[part.file] = None
+                if located and name:
+                    submodule = self.submodule(located[-1].file, name)
+                    if submodule is not None and submodule.endswith(".py"):
+                        found[submodule] = None
+            found.pop(file, None)
+            self._edges[file] = tuple(found)
+        return self._edges[file]
+
+    def closure(self, file: str) -> frozenset[str]:
+        """A file and everything of the project that it may import, directly or not."""
+        if file not in self._closures:
+            seen = {file}
+            waiting = [file]
+            while waiting:
+                for other in self.edges(waiting.pop()):
+                    if other not in seen:
+                        seen.add(other)
+                        waiting.append(other)
+            self._closures[file] = frozenset(seen)
+        return self._closures[file]
+
+    @cached_property
+    def importers(self) -> dict[str, tuple[str, ...]]:
+        """The files that import each file."""
+        found: dict[str, list[str]] = {}
+        for file in self.files:
+            for other in self.edges(file):
+                found.setdefault(other, []).append(file)
+        return {file: tuple(sorted(others)) for file, others in found.items()}
+
+    @cached_property
+    def starts(self) -> tuple[str, ...]:
+        """The files that are started as programs, as far as can be told."""
+        return tuple(file for file in self.files if self.is_start(file))
+
+    def is_start(self, file: str) -> bool:
+        """Whether a file is started: by its guard, by name, or because it does something
+        with a GPU at module level and nothing imports it."""
+        reading = self.reading(file)
+        if reading is None:
+            return False
+        if self._configured(file) or reading.layout.guard is not None:
+            return True
+        name = os.path.basename(file)
+        if file in self.importers or name.startswith(("test_", "conftest", "__init__")):
+            return False
+        return bool(reading.framework_names) or reading.decides or bool(self.edges(file))
+
+    # --- facts ---------------------------------------------------------------------------
+
+    def facts(self, file: str) -> FileFacts:
+        """Everything that is known of a file.
+
+        Raises :class:`gpu_lint.errors.SourceError` for one that cannot be followed.
+        """
+        reading = self.reading(file)
+        if reading is None:
+            raise SourceError("cannot be read")
+        run = self.run(file)
+        own = run.recorders[file]
+        arrivals = [(start, self.run(start)) for start in self.starts_reaching(file)]
+        there = [found for _, other in arrivals if (found := other.recorders.get(file))]
+        is_start = self.is_start(file) or not there
+        end = run.imported_end or Flow()
+        below = (self.reading(other) for other in self.closure(file))
+        return FileFacts(
+            reading=reading,
+            file=file,
+            first_use=own.first_use,
+            at_first_use=tuple(
+                (variable, tuple(sorted(held, key=repr)))
+                for variable, held in sorted(own.at_first_use.items())
+            ),
+            settings=_with_peers(list(own.settings.values()), own, reading.program),
+            reached_settings=_with_peers(_reached(own, there, is_start), own, reading.program),
+            selectors=_selectors(own, there, is_start),
+            count_tests=_count_tests(own, there, is_start),
+            calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
+            module_freeze=_own_freeze(end.frozen, file),
+            children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
+            reached_frameworks=frozenset(
+                name for other in below if other for name in other.framework_names
+            ),
+            entry_points=tuple(start for start, _ in arrivals),
+            importers=self.importers.get(file, ()),
+        )
+
+    def starts_reaching(self, file: str) -> list[str]:
+        """The other files that, started as programs, may run a file."""
+        return [s for s in self.starts if s != file and file in self.closure(s)]
+
+    def run(self, file: str) -> Interpreter:
+        """The run of a file as the program."""
+        if file not in self._runs:
+            reading = self.reading(file)
+            assert reading is not None
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(max(limit, DEEPEST_RECURSION))
+            try:
+                run = self._start(file, reading)
+                first = run.run()
+                del first
+                if run.attributes_changed:
+                    again = self._start(file, reading)
+                    again.adopt_attributes(run)
+                    again.run()
+                    run = again
+            except RecursionError as error:
+                message = "cannot be checked: what it calls is nested too deeply"
+                raise SourceError(message) from error
+            finally:
+                sys.setrecursionlimit(limit)
+            self._runs[file] = run
+        return self._runs[file]
+
+    def _start(self, file: str, reading: Reading) -> Interpreter:
+        follow = self.is_start(file) and self.decides(file)
+        return Interpreter(self, file, reading, follow_imports=follow)
+
+
+def _imported(reading: Reading) -> Iterable[tuple[str, int, str]]:
+    """(module, dots, name) of every import in a file, those by a literal name included."""
+    for statement in statements(reading.program.body):
+        if isinstance(statement, p.Import):
+            for name in statement.names:
+                yield name.module, name.level, name.name
+    for node in expressions(reading.program.body):
+        if isinstance(node, p.Call) and node.arguments:
+            function, first = node.function, node.arguments[0].value
+            called = function.name if isinstance(function, p.Attribute) else ""
+            called = function.id if isinstance(function, p.Name) else called
+            literal = isinstance(first, p.Literal) and isinstance(first.value, str)
+            if called in ("import_module", "__import__") and literal:
+                assert isinstance(first, p.Literal)
+                yield str(first.value), 0, ""
+
+
+def _own_freeze(mark: Mark, file: str) -> Trigger | None:
+    """What froze CUDA, if the file's own module-level code surely did."""
+    trigger = mark.trigger
+    if mark.certainty is not Certainty.ALWAYS or trigger is None:
+        return None
+    step = trigger.seen_from(file)
+    return trigger if step is not None and (step is trigger or not step.is_import) else None
+
+
+def _reached(own: Recorder, there: list[Recorder], is_start: bool) -> list[Setting]:
+    """The settings of a file, as they are reached from its entry points."""
+    result = []
+    for key, setting in own.settings.items():
+        arrivals = [found for other in there if (found := other.settings.get(key))]
+        arrivals = [found for found in arrivals if found.reach is not Reach.UNCALLED]
+        ways = [setting, *arrivals] if is_start and setting.reach else arrivals or [setting]
+        if len(ways) == 1 and ways[0] is setting:
+            result.append(setting)
+            continue
+        first = ways[0]
+        result.append(
+            replace(
+                first,
+                value=None if first.value is None else any_of(w.value for w in ways if w.value),
+                reach=max(way.reach for way in ways),
+                frozen=_common([way.frozen for way in ways if not way.harmless]),
+                allocated=_common([way.allocated for way in ways if not way.harmless]),
+                imported=_common([way.imported for way in ways if not way.harmless]),
+                imported_here=first.imported_here,
+                before=_union(way.before for way in ways),
+                undisturbed=all(way.undisturbed for way in ways),
+            )
+        )
+    return result
+
+
+def _common(marks: list[Mark]) -> Mark:
+    """What all ways to a place have in common."""
+    if not marks or any(mark.certainty is Certainty.NEVER for mark in marks):
+        return Mark()
+    result = marks[0]
+    for mark in marks[1:]:
+        result = join_marks(result, mark)
+    return result
+
+
+def _selectors(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[Selector, ...]:
+    """The selectors of a file, under the masks of whoever runs it."""
+    found = dict(own.selectors)
+    for key in {key for other in there for key in other.selectors}:
+        ways = [other.selectors[key] for other in there if key in other.selectors]
+        ways = [*ways, own.selectors[key]] if is_start and key in own.selectors else ways
+        found[key] = replace(
+            ways[0],
+            indices=tuple(dict.fromkeys(index for way in ways for index in way.indices)),
+            count=max(way.count for way in ways),
+            masks=_union(way.masks for way in ways),
+            needs=min(way.needs for way in ways),
+            complete=all(way.complete for way in ways),
+            reach=max(way.reach for way in ways),
+            inputs=tuple(dict.fromkeys(value for way in ways for value in way.inputs)),
+        )
+    return tuple(sorted(found.values(), key=lambda selector: (selector.span, selector.api)))
+
+
+def _count_tests(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[CountTest, ...]:
+    found = dict(own.count_tests)
+    for span, test in own.count_tests.items():
+        ways = [other.count_tests[span] for other in there if span in other.count_tests]
+        if ways:
+            masks = _union(way.masks for way in ([*ways, test] if is_start else ways))
+            found[span] = replace(test, masks=masks)
+    return tuple(sorted(found.values(), key=lambda test: test.span))
+
+
+def _union(several: Iterable[tuple[Written, ...]]) -> tuple[Written, ...]:
+    return tuple(sorted({written for one in several for written in one}, key=repr))
+
+
+def _with_peers(
+    settings: list[Setting], recorder: Recorder, program: p.Program
+) -> tuple[Setting, ...]:
+    """The settings in source order, each told how many its statement makes."""
+    sizes: dict[Span, int] = {}
+    bodies = [s.span for s in statements(program.body) if isinstance(s, p.Function)]
+    for span, _ in recorder.settings:
+        sizes[span] = sizes.get(span, 0) + 1
+    return tuple(
+        replace(
+            setting,
+            peers=sizes[setting.span] if setting.peers else 0,
+            imports_framework_later=any(
+                setting.span in body and trigger.span in body and trigger.span > setting.span
+                for body in bodies
+                for trigger in recorder.frameworks.values()
+            ),
+        )
+        for setting in sorted(settings, key=lambda s: (s.span, s.key_span))
+    )

@@ -1,0 +1,51 @@
+"""What a run can ask about the rest of the project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gpu_lint.facts import program as p
+    from gpu_lint.facts.calls import Class, Function
+    from gpu_lint.facts.flow import Flow
+    from gpu_lint.facts.imports import Located
+    from gpu_lint.facts.knowledge import Knowledge
+    from gpu_lint.facts.model import Reading
+    from gpu_lint.facts.values import Key
+
+
+class World(Protocol):
+    """The project around a run: its files, and what was found out about them before."""
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What is known of frameworks."""
+
+    @property
+    def functions(self) -> dict[Key, Function]:
+        """Functions of the modules that have been summarised."""
+
+    @property
+    def classes(self) -> dict[Key, Class]:
+        """Classes of the modules that have been summarised."""
+
+    def reading(self, file: str) -> Reading | None:
+        """What a file says by itself; None for one that cannot be read."""
+
+    def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
+        """The files of the project that an import runs, outermost package first."""
+
+    def submodule(self, file: str, name: str) -> str | None:
+        """The file of a package's submodule."""
+
+    def summary(self, file: str) -> Flow | None:
+        """The state that importing a module leaves, alone; None while that is being found."""
+
+    def names_in(self, key: Key, node: p.Function | p.Lambda) -> frozenset[str]:
+        """The names that a function mentions."""
+
+    def frame_of(self, file: str) -> int:
+        """The frame of a module's own names."""
+
+    def new_frame(self) -> int:
+        """A frame that nothing uses yet."""

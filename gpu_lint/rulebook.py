@@ -197,6 +197,7 @@ def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:
             devices=devices,
             freezes=row.get("freezes", "never"),
             allocates=row.get("allocates", "never"),
+            counts=row.get("counts", ""),
             returns=row.get("returns", ""),
             unless=(unless["variable"], unless["value"]) if unless else None,
             evidence=row["evidence"],

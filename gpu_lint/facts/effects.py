@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import sys
 from abc import abstractmethod
@@ -23,7 +24,7 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.selection import select
+from gpu_lint.facts.selection import Selection, fewest, select, surely_exist
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
@@ -51,11 +52,16 @@ _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
 _PARSERS = frozenset({"argparse.ArgumentParser"})
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
+_SOUND_MODULES = frozenset(
+    {"abc", "contextlib", "dataclasses", "enum", "functools", "logging", "typing"}
+)
+"""Standard modules whose functions do not raise in ordinary use."""
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
 _SKIPS = frozenset({"pytest.skip", "pytest.exit", "pytest.xfail"})
 _HARMLESS_BUILTINS = frozenset(
     {"print", "len", "str", "int", "float", "repr", "isinstance", "getattr", "hasattr", "type"}
     | {"range", "list", "dict", "tuple", "set", "sorted", "min", "max", "sum", "format", "bool"}
+    | {name for name, value in vars(builtins).items() if isinstance(value, type)}
 )
 _ENVIRON = "os.environ"
 FORK = Known("fork")
@@ -124,6 +130,10 @@ class Effects(Evaluator):
     @abstractmethod
     def uses_gpu(self, function: FunctionValue, flow: Flow) -> bool:
         """Whether a function, called now in a new process, surely touches a GPU."""
+
+    @abstractmethod
+    def may_be_missing(self) -> None:
+        """Note that something is imported that need not be installed."""
 
     @abstractmethod
     def end_path(self, raised: str, flow: Flow) -> None:
@@ -244,7 +254,8 @@ class Effects(Evaluator):
     def import_module(self, module: str, span: Span, flow: Flow) -> None:
         """Bring a framework in, if the module belongs to one."""
         framework = self.knowledge.framework_of(module)
-        self.fallible = True
+        if module.partition(".")[0] not in sys.stdlib_module_names:
+            self.may_be_missing()
         if framework is None or not framework.uses_mask:
             return
         trigger = Trigger(f"import {module}", span, self.file, self.steps, True)
@@ -260,6 +271,7 @@ class Effects(Evaluator):
         gpu = Certainty.NEVER if api.devices else Certainty.ALWAYS
         called = f"{'.' if api.method else ''}{api.name}()"
         given = False
+        selections: list[tuple[Selection, Span]] = []
         for argument in api.devices:
             found = args.find(argument.position, argument.keyword)
             if found is None:
@@ -270,10 +282,18 @@ class Effects(Evaluator):
             expression, value = found
             selection = select(argument, expression, value)
             gpu = max(gpu, selection.gpu)
-            if selection.indices or selection.count or selection.inputs:
-                self.recorder.selector(called, selection, expression.span, flow, self.reach)
+            selections.append((selection, expression.span))
         if not given and not args.exact:
             gpu = Certainty.MAYBE
+        counted = flow.count() if api.counts == "asks" else frozenset()
+        if api.counts == "checks":
+            flow.initialised = Certainty.ALWAYS
+            counted = flow.count()
+        for selection, span in selections:
+            if selection.indices or selection.count or selection.inputs:
+                masks = fewest(flow.masks(), counted)
+                self.recorder.selector(called, selection, span, masks, flow.needs, self.reach)
+                self.failing = self.failing or not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
@@ -285,6 +305,8 @@ class Effects(Evaluator):
             if effect == "freeze":
                 self.note_use(trigger, flow)
                 flow.freeze(trigger, certainty)
+                if api.counts != "probes" and api.framework == "torch":
+                    flow.initialised = max(flow.initialised, certainty)
             else:
                 flow.allocated = advance(flow.allocated, trigger, certainty)
         return _result_of(api, args)
@@ -310,7 +332,8 @@ class Effects(Evaluator):
         texts = [v for v in alternatives(value) if text_of(v) is not None]
         selection = select(DeviceArgument("device"), expression, any_of(texts))
         if texts and selection.indices:
-            self.recorder.selector(api, selection, expression.span, flow, self.reach)
+            masks = flow.masks()
+            self.recorder.selector(api, selection, expression.span, masks, flow.needs, self.reach)
 
     def default_device(self, parameter: p.Parameter, value: Value, flow: Flow) -> None:
         """A default such as ``device="cuda:1"`` selects when the caller names nothing."""
@@ -359,7 +382,8 @@ class Effects(Evaluator):
             self._note_child(name, node, args, flow)
         if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
-        self.fallible = True
+        known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
+        self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
         return Returned(name, self.new_frame())
 

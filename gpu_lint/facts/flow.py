@@ -21,10 +21,12 @@ class Flow:
         "alive",
         "allocated",
         "at_exit",
+        "counted",
         "frames",
         "frozen",
         "imported",
         "imported_here",
+        "initialised",
         "loaded",
         "needs",
         "quiet",
@@ -40,6 +42,10 @@ class Flow:
         self.allocated = Mark()
         self.imported = Mark()
         self.imported_here = Mark()
+        self.initialised = Certainty.NEVER
+        """PyTorch itself is initialised; the driver alone may have been before."""
+        self.counted: frozenset[Written] = frozenset()
+        """The masks that a count of devices was made under, and kept."""
         self.visible: frozenset[Written] = frozenset()
         """The masks that a freeze has made final, one per path that froze."""
         self.variables: dict[str, frozenset[Written]] = {}
@@ -98,6 +104,14 @@ class Flow:
             self.visible = self.masks()
             self.frozen = advance(self.frozen, trigger, certainty)
 
+    def count(self) -> frozenset[Written]:
+        """The masks that ``torch.cuda.device_count()`` counts now."""
+        if self.counted:
+            return self.counted
+        if self.initialised is Certainty.ALWAYS:
+            self.counted = self.holds(MASK)
+        return self.holds(MASK)
+
     def follow(self, other: Flow, via: tuple[Trigger, ...]) -> None:
         """Go on as a path would that did, from here, what ``other`` did from the very start.
 
@@ -113,6 +127,8 @@ class Flow:
             if self.frozen.certainty is Certainty.MAYBE:
                 self.visible |= before
             self.frozen = _after(self.frozen, other.frozen, via)
+        self.initialised = max(self.initialised, other.initialised)
+        self.counted = self.counted or other.counted
         for variable, held in other.variables.items():
             kept = self.holds(variable) if INHERITED in held else frozenset()
             self.variables[variable] = (held - _UNTOUCHED) | kept
@@ -140,6 +156,10 @@ class Flow:
             self.imported_here = join_marks(here, other.imported_here)
         self.visible = self.visible | other.visible
         self.frozen = join_marks(self.frozen, other.frozen)
+        if self.initialised is not other.initialised:
+            self.initialised = Certainty.MAYBE
+        if self.counted != other.counted:
+            self.counted = self.counted and other.counted and self.counted | other.counted
         self.allocated = join_marks(self.allocated, other.allocated)
         for variable in self.variables.keys() | other.variables.keys():
             self.variables[variable] = self.holds(variable) | other.holds(variable)

@@ -65,6 +65,7 @@ class _Attempt:
     """A ``try`` that is running: what was raised inside it, by the handler that will have it."""
 
     node: p.Try
+    frame: Frame
     caught: list[list[Flow]]
     leaving: list[tuple[str, Flow]] = field(default_factory=list)
     """What no handler takes; it goes on behind ``finally``."""
@@ -89,6 +90,8 @@ class Interpreter(Calls):
         self.start = file
         self.reading = reading
         self.imported_end: Flow | None = None
+        self.end = Flow()
+        """The state in which the program ends."""
         self._is_program = True
         self._globals: dict[int, frozenset[str]] = {}
         self._shared: dict[str, frozenset[str]] = {}
@@ -106,6 +109,7 @@ class Interpreter(Calls):
         for left in self._exits:
             flow.join(left)
         self._run_at_exit(flow)
+        self.end = flow.copy()
         recorder = self.recorders[self.start]
         if recorder.first_use is None:
             recorder.at_first_use = dict(flow.variables or self.imported_end.variables)
@@ -599,24 +603,36 @@ class Interpreter(Calls):
                 return
         self._exits.append(left)
 
+    def may_be_missing(self) -> None:
+        """Without the library nothing of it reaches a GPU, so only a ``try`` right around the
+        import, or one that expects this, is taken to see it fail."""
+        if self._attempts:
+            attempt = self._attempts[-1]
+            types = {name for handler in attempt.node.handlers for name in handler.types}
+            if attempt.frame is self._frame or _MODULE_MISSING & types:
+                self.fallible = True
+
     def _try(self, node: p.Try, flow: Flow) -> None:
-        before, outer = flow.copy(), self.fallible
+        before, outer = flow.copy(), (self.fallible, self.failing)
         failed: Flow = flow.copy()
         failed.alive = False
-        attempt = _Attempt(node, [[] for _ in node.handlers])
+        attempt = _Attempt(node, self._frame, [[] for _ in node.handlers])
         self._attempts.append(attempt)
         with self._branch():
             for statement in node.body:
                 if not flow.alive:
                     break
-                start, self.fallible = flow.copy(), False
+                start, self.fallible, self.failing = flow.copy(), False, False
                 self.execute(statement, flow)
                 if self.fallible:
                     failed.join(start)
+                if self.fallible or self.failing:
                     failed.join(flow)
             self._attempts.pop()
-            self.fallible = outer or (failed.alive and not _catches_all(node))
-            self._attempts.append(_Attempt(p.Try(node.span, (), (), (), node.finalbody), []))
+            escapes = failed.alive and not _catches_all(node)
+            self.fallible, self.failing = outer[0] or escapes, outer[1]
+            rest = p.Try(node.span, (), (), (), node.finalbody)
+            self._attempts.append(_Attempt(rest, self._frame, []))
             self.block(node.orelse, flow)
             for number, handler in enumerate(node.handlers):
                 self._handle(handler, attempt.caught[number], failed, flow, node)

@@ -34,6 +34,10 @@ class Api:
     """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), or ``unless-cpu``
     (then, and also when no device is given)."""
     allocates: str = "never"
+    counts: str = ""
+    """``asks``: it is ``torch.cuda.device_count()``, which asks NVML for the mask of the moment,
+    and keeps the answer once PyTorch is initialised; ``checks``: it compares its index with
+    that answer; ``probes``: it initialises the driver, but not PyTorch."""
     unless: tuple[str, str] | None = None
     """It does not freeze where this environment variable has this value."""
     returns: str = ""

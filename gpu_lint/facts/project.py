@@ -33,10 +33,10 @@ from gpu_lint.facts.model import (
     Trigger,
     Written,
 )
-from gpu_lint.facts.reading import DEEPEST_RECURSION
+from gpu_lint.facts.reading import DEEPEST_RECURSION, imported_names
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key, any_of
-from gpu_lint.facts.walk import expressions, mentioned_names, statements
+from gpu_lint.facts.walk import mentioned_names, statements
 from gpu_lint.source import Span
 
 _DEEPEST_IMPORT = 60
@@ -178,7 +178,8 @@ class Project:
         if file not in self._edges:
             reading = self.reading(file)
             found: dict[str, None] = {}
-            for module, level, name in _imported(reading) if reading is not None else ():
+            names = imported_names(reading.program) if reading is not None else ()
+            for module, level, name in names:
                 located = self.locate(file, module, level)
                 for part in located:
                     if not part.is_namespace:
@@ -301,23 +302,6 @@ class Project:
     def _start(self, file: str, reading: Reading) -> Interpreter:
         follow = self.is_start(file) and self.decides(file)
         return Interpreter(self, file, reading, follow_imports=follow)
-
-
-def _imported(reading: Reading) -> Iterable[tuple[str, int, str]]:
-    """(module, dots, name) of every import in a file, those by a literal name included."""
-    for statement in statements(reading.program.body):
-        if isinstance(statement, p.Import):
-            for name in statement.names:
-                yield name.module, name.level, name.name
-    for node in expressions(reading.program.body):
-        if isinstance(node, p.Call) and node.arguments:
-            function, first = node.function, node.arguments[0].value
-            called = function.name if isinstance(function, p.Attribute) else ""
-            called = function.id if isinstance(function, p.Name) else called
-            literal = isinstance(first, p.Literal) and isinstance(first.value, str)
-            if called in ("import_module", "__import__") and literal:
-                assert isinstance(first, p.Literal)
-                yield str(first.value), 0, ""
 
 
 def _own_freeze(mark: Mark, file: str) -> Trigger | None:

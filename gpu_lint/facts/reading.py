@@ -42,10 +42,8 @@ def read_file(source: Source, knowledge: Knowledge) -> Reading:
 def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Reading:
     named = frozenset(
         framework.name
-        for statement in statements(program.body)
-        if isinstance(statement, p.Import)
-        for name in statement.names
-        if (framework := knowledge.framework_of(name.module)) is not None
+        for module, _, _ in imported_names(program)
+        if (framework := knowledge.framework_of(module)) is not None
     )
     return Reading(
         program=program,
@@ -59,6 +57,23 @@ def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Readin
         statements=statement_spans(program.body),
         decides=any(variable in source.text for variable in knowledge.variables),
     )
+
+
+def imported_names(program: p.Program) -> Iterator[tuple[str, int, str]]:
+    """(module, dots, name) of every import in a file, those by a literal name included."""
+    for statement in statements(program.body):
+        if isinstance(statement, p.Import):
+            for name in statement.names:
+                yield name.module, name.level, name.name
+    for node in expressions(program.body):
+        if isinstance(node, p.Call) and node.arguments:
+            function, first = node.function, node.arguments[0].value
+            called = function.name if isinstance(function, p.Attribute) else ""
+            called = function.id if isinstance(function, p.Name) else called
+            literal = isinstance(first, p.Literal) and isinstance(first.value, str)
+            if called in ("import_module", "__import__") and literal:
+                assert isinstance(first, p.Literal)
+                yield str(first.value), 0, ""
 
 
 def _called_by_others(program: p.Program) -> frozenset[str]:

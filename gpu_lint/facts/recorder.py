@@ -67,9 +67,15 @@ class Recorder:
             )
 
     def selector(
-        self, api: str, selection: Selection, span: Span, flow: Flow, reach: Reach
+        self,
+        api: str,
+        selection: Selection,
+        span: Span,
+        held: frozenset[Written],
+        needs: int,
+        reach: Reach,
     ) -> None:
-        masks = tuple(sorted(flow.masks(), key=repr))
+        masks = tuple(sorted(held, key=repr))
         new = Selector(
             api,
             selection.shape,
@@ -78,7 +84,7 @@ class Recorder:
             span,
             reach,
             masks,
-            flow.needs,
+            needs,
             selection.complete,
             selection.inputs,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import DeviceArgument
-from gpu_lint.facts.model import Certainty, Index, Shape
+from gpu_lint.facts.model import Certainty, Index, Shape, Written
 from gpu_lint.facts.values import (
     Items,
     Known,
@@ -21,6 +21,7 @@ from gpu_lint.facts.values import (
     input_of,
     text_of,
 )
+from gpu_lint.masks import read_mask
 
 _INDEXED_DEVICE = re.compile(r"(?:cuda|gpu):(\d+)", re.IGNORECASE)
 _NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
@@ -138,3 +139,36 @@ def _provider_devices(value: Value) -> list[Value]:
 def _as_index(value: Value) -> Value:
     """ONNX Runtime takes ``device_id`` as a number or as its decimal text."""
     return any_of(convert("int", single) for single in alternatives(value))
+
+
+def fewest(masks: frozenset[Written], counted: frozenset[Written]) -> frozenset[Written]:
+    """The masks that decide whether an index is accepted.
+
+    A call that also compares it with ``device_count()`` accepts it only under both, so of the
+    two the one that shows fewer devices decides. Where that cannot be told, both may.
+    """
+    if not counted or counted == masks:
+        return masks
+    sizes = [{_size(written) for written in held} for held in (masks, counted)]
+    if None in sizes[0] | sizes[1]:
+        one = [held for held, size in zip((masks, counted), sizes, strict=True) if None not in size]
+        return one[0] if len(one) == 1 and len(sizes[0] | sizes[1]) <= 2 else masks | counted
+    largest = [max(size) for size in sizes if size]  # type: ignore[type-var]
+    smallest = [min(size) for size in sizes if size]  # type: ignore[type-var]
+    if largest[0] <= smallest[1]:  # type: ignore[operator]
+        return masks
+    return counted if largest[1] <= smallest[0] else masks | counted  # type: ignore[operator]
+
+
+def surely_exist(selection: Selection, masks: frozenset[Written]) -> bool:
+    """Whether every device asked for exists, for all that is known of the mask."""
+    sizes = {_size(written) for written in masks}
+    least = min((1 if size is None else size for size in sizes), default=1)
+    return selection.complete and all(index.number < least for index in selection.indices)
+
+
+def _size(written: Written) -> int | None:
+    """How many devices a mask shows; None where it is not set, or not known."""
+    known = constants(written.value) if written.value is not None else None
+    sizes = {len(read_mask(str(constant.value)).devices) for constant in known or ()}
+    return sizes.pop() if len(sizes) == 1 else None

@@ -1,0 +1,1 @@
+"""Random programs, judged before they run and then run: the two must agree."""

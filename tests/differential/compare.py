@@ -1,0 +1,167 @@
+"""Holds what gpu-lint says of a program against what a run of it did."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpu_lint.facts import Project, read_file
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.imports import Imports
+from gpu_lint.facts.model import Certainty, Reach, Selector, Setting, Written
+from gpu_lint.facts.values import constants
+from gpu_lint.masks import read_mask
+from gpu_lint.rulebook import load_rulebook
+from gpu_lint.source import Source, decode_source
+from tests.differential.programs import Program
+
+ROOT = os.path.abspath(os.path.join(os.sep, "differential"))
+DEVICES = 2
+"""GPUs in the machine; the parent process sets no mask."""
+
+
+@dataclass
+class Verdict:
+    """What is said of a program before it runs; places are (file, line)."""
+
+    writes: dict[tuple[str, int], Certainty]
+    """Whether CUDA has been initialised at each write of the mask."""
+    uses: dict[tuple[str, int], set[str]]
+    """How each use of a device may go: ``WORKED``, ``FAILED``."""
+    visible: set[tuple[int, ...]]
+    """The GPUs that the program may see in the end."""
+
+
+@dataclass
+class Observed:
+    """What a run did, in the same terms."""
+
+    writes: dict[tuple[str, int], set[bool]] = field(default_factory=dict)
+    uses: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    visible: tuple[int, ...] = ()
+
+
+def judge(program: Program) -> Verdict:
+    """The static verdict on a program."""
+    files = {os.path.join(ROOT, *n.split("/")): text for n, text in program.files.items()}
+    knowledge = load_rulebook().knowledge
+    sources = {path: decode_source(path, text.encode()) for path, text in files.items()}  # type: ignore[arg-type]
+    readings = {path: read_file(source, knowledge) for path, source in sources.items()}
+    project = Project(
+        knowledge,
+        readings.get,
+        sorted(files),
+        imports=Imports(knowledge, lambda directory: _entries(directory, files)),
+    )
+    start = os.path.join(ROOT, "run.py")
+    run = project.run(start)
+    verdict = Verdict({}, {}, _visible(run.end))
+    for file, recorder in run.recorders.items():
+        for setting in recorder.settings.values():
+            if setting.reach is not Reach.UNCALLED:
+                _add_write(verdict, _place(file, setting.span.start, sources), setting)
+        for selector in recorder.selectors.values():
+            if selector.reach is not Reach.UNCALLED:
+                place = _place(file, selector.span.start, sources)
+                verdict.uses.setdefault(place, set()).update(_outcomes(selector))
+    return verdict
+
+
+def _entries(directory: str, files: Iterable[str]) -> frozenset[str]:
+    found = set()
+    for file in files:
+        if file.startswith(directory + os.sep):
+            first, slash, _ = file[len(directory) + 1 :].partition(os.sep)
+            found.add(first + "/" * bool(slash))
+    return frozenset(found)
+
+
+def _place(file: str, offset: int, sources: dict[str, Source]) -> tuple[str, int]:
+    return os.path.relpath(file, ROOT).replace(os.sep, "/"), sources[file].row(offset)
+
+
+def _add_write(verdict: Verdict, place: tuple[str, int], setting: Setting) -> None:
+    if setting.variable == "CUDA_VISIBLE_DEVICES" and setting.value is not None:
+        old = verdict.writes.get(place, setting.frozen.certainty)
+        same = old is setting.frozen.certainty
+        verdict.writes[place] = old if same else Certainty.MAYBE
+
+
+def _devices(written: Written) -> set[tuple[int, ...]]:
+    if written.value is None:
+        return {tuple(range(DEVICES))}
+    known = constants(written.value)
+    if known is None:
+        return {(), (0,), (1,), (0, 1), (1, 0)}
+    return {tuple(int(d) for d in read_mask(str(k.value)).devices) for k in known}
+
+
+def _visible(end: Flow) -> set[tuple[int, ...]]:
+    return {devices for written in end.masks() for devices in _devices(written)}
+
+
+def _outcomes(selector: Selector) -> set[str]:
+    """How a use may go, for each mask and each index that it may have."""
+    counts = {len(devices) for written in selector.masks for devices in _devices(written)}
+    found = {
+        "WORKED" if index.number < count else "FAILED"
+        for index in selector.indices
+        for count in counts
+    }
+    return found if selector.complete else found | {"WORKED", "FAILED"}
+
+
+def disagreements(program: Program, verdict: Verdict, observed: Observed) -> list[str]:
+    """Where the verdict is wrong, or says *may* without a reason."""
+    found = []
+    for place, frozen in observed.writes.items():
+        said = verdict.writes.get(place)
+        if said is None:
+            found.append(f"{place}: the write was not seen")
+        elif said is Certainty.MAYBE:
+            if program.plain and len(frozen) == 1:
+                found.append(f"{place}: said may, is {frozen}")
+        elif frozen != {said is Certainty.ALWAYS}:
+            found.append(f"{place}: said {said.name}, CUDA was initialised: {frozen}")
+    for place, outcome in observed.uses.items():
+        may = verdict.uses.get(place)
+        if may is None:
+            found.append(f"{place}: the use was not seen")
+        elif not outcome <= may:
+            found.append(f"{place}: said {sorted(may)}, {sorted(outcome)}")
+        elif program.plain and len(may) > len(outcome):
+            found.append(f"{place}: said may, {sorted(outcome)}")
+    if observed.visible not in verdict.visible:
+        found.append(f"the end: said {sorted(verdict.visible)}, sees {observed.visible}")
+    elif program.plain and len(verdict.visible) > 1:
+        found.append(f"the end: said any of {sorted(verdict.visible)}, sees {observed.visible}")
+    return found
+
+
+def mays(verdict: Verdict, observed: Observed) -> tuple[int, int]:
+    """How many of the verdicts on what was reached are *may*, and of how many."""
+    answers = [verdict.writes.get(place) is Certainty.MAYBE for place in observed.writes]
+    answers += [len(verdict.uses.get(place, ())) > 1 for place in observed.uses]
+    answers.append(len(verdict.visible) > 1)
+    return sum(answers), len(answers)
+
+
+def observe(program: Program, ran: dict[str, Any]) -> Observed:
+    """What a run did, as :mod:`tests.fakecuda.batch` or a machine with GPUs tells it."""
+    observed = Observed(visible=tuple(ran["visible"]))
+    for write in ran.get("writes", ()):
+        place = (write["file"], write["line"])
+        observed.writes.setdefault(place, set()).add(write["frozen"])
+    calls = {
+        line.rpartition(" ")[2].rstrip(")"): (name, row)
+        for name, text in program.files.items()
+        for row, line in enumerate(text.splitlines())
+        if 'print("WORKED", ' in line
+    }
+    for line in ran["printed"]:
+        outcome, _, number = line.partition(" ")
+        if outcome in ("WORKED", "FAILED"):
+            observed.uses.setdefault(calls[number], set()).add(outcome)
+    return observed

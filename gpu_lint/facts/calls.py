@@ -87,7 +87,7 @@ class Calls(Effects):
         self.scopes = (world.frame_of(file),)
         self.reach = Reach.MODULE
         self.statement: p.Statement = p.Pass(Span(0, 0))
-        self.fallible = self.failing = False
+        self.fallible = self.failing = self.missing = False
         self.attributes_changed = False
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}

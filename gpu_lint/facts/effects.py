@@ -179,7 +179,8 @@ class Effects(Evaluator):
             reads_itself = EnvironmentValue(variable) in alternatives(value)
             if variable in flow.unset or (reads_itself and value != EnvironmentValue(variable)):
                 form = Form.IF_UNSET
-        self.record_setting(variable, value, form, key, at, flow)
+        if form is not Form.SETDEFAULT or INHERITED in held:
+            self.record_setting(variable, value, form, key, at, flow)
         statement = self.statement.span
         if form is Form.SETDEFAULT:
             kept = frozenset(written for written in held if written.value is not None)
@@ -293,7 +294,8 @@ class Effects(Evaluator):
             if selection.indices or selection.count or selection.inputs:
                 masks = fewest(flow.masks(), counted)
                 self.recorder.selector(called, selection, span, masks, flow.needs, self.reach)
-                self.failing = self.failing or not surely_exist(selection, masks)
+                touches = api.freezes != "never" or api.counts == "checks"
+                self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)

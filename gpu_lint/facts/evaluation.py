@@ -49,6 +49,8 @@ class Evaluator(ABC):
     """Frames that names are looked up in, outermost (the module) first."""
     fallible: bool
     """Something was run that may raise, for all that is known."""
+    missing: bool
+    """Something was imported that need not be installed."""
     failing: bool
     """A device was used that may not exist; whatever the call does besides, it has done."""
 

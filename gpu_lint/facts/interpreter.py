@@ -610,27 +610,30 @@ class Interpreter(Calls):
             attempt = self._attempts[-1]
             types = {name for handler in attempt.node.handlers for name in handler.types}
             if attempt.frame is self._frame or _MODULE_MISSING & types:
-                self.fallible = True
+                self.missing = True
 
     def _try(self, node: p.Try, flow: Flow) -> None:
-        before, outer = flow.copy(), (self.fallible, self.failing)
+        before, outer = flow.copy(), (self.fallible, self.failing, self.missing)
         failed: Flow = flow.copy()
-        failed.alive = False
+        failed.alive = unexpected = uninstalled = False
         attempt = _Attempt(node, self._frame, [[] for _ in node.handlers])
         self._attempts.append(attempt)
         with self._branch():
             for statement in node.body:
                 if not flow.alive:
                     break
-                start, self.fallible, self.failing = flow.copy(), False, False
+                start, self.fallible, self.failing, self.missing = flow.copy(), False, False, False
                 self.execute(statement, flow)
-                if self.fallible:
+                if self.fallible or self.missing:
                     failed.join(start)
                 if self.fallible or self.failing:
                     failed.join(flow)
+                unexpected = unexpected or self.fallible
+                uninstalled = uninstalled or self.missing
             self._attempts.pop()
-            escapes = failed.alive and not _catches_all(node)
-            self.fallible, self.failing = outer[0] or escapes, outer[1]
+            self.fallible = outer[0] or (unexpected and not _catches_all(node))
+            self.failing = outer[1]
+            self.missing = outer[2] or (uninstalled and attempt.handler_of("ImportError") is None)
             rest = p.Try(node.span, (), (), (), node.finalbody)
             self._attempts.append(_Attempt(rest, self._frame, []))
             self.block(node.orelse, flow)

@@ -170,6 +170,7 @@ def _framework(table: dict[str, Any], path: Path) -> Framework:
             uses_mask=head.get("uses-mask", True),
             import_freezes=head["import-freezes"],
             reexports=head["reexports"],
+            submodules=tuple(head.get("submodules", ())),
             apis=apis,
             checked_against=head["checked-against"],
             evidence=head["evidence"],

@@ -22,15 +22,17 @@ from tests.fakecuda import environment
 _T = TypeVar("_T")
 SEEDS = range(int(os.environ.get("GPU_LINT_PROGRAMS", "300")))
 BATCH = Path(__file__).parent / "fakecuda" / "batch.py"
-TWINS = {"FAKECUDA_FASTEST": "0,1", "FAKECUDA_NAMES": "NVIDIA H200,NVIDIA H200"}
+TWINS = {"FAKECUDA_NAMES": "NVIDIA H200,NVIDIA H200", "FAKECUDA_FASTEST": "0,1"}
 
 
-def run_under_fakecuda(programs: list[Program]) -> list[dict[str, Any]]:
+def run_under_fakecuda(
+    programs: list[Program], machine: dict[str, str] = TWINS
+) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as directory:
         done = subprocess.run(
             [sys.executable, str(BATCH)],
             input=json.dumps([program.files for program in programs]).encode(),
-            env={**environment(Path(directory) / "log"), **TWINS, "FAKECUDA_LOG": ""},
+            env={**environment(Path(directory) / "log"), **machine, "FAKECUDA_LOG": ""},
             capture_output=True,
         )
     assert done.returncode == 0, done.stderr.decode()

@@ -50,6 +50,7 @@ from gpu_lint.source import Span
 _DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
 _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
 _PARSERS = frozenset({"argparse.ArgumentParser"})
+_WITHOUT_DEVICE = ("unless-cpu", "without-device")
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _SOUND_MODULES = frozenset(
@@ -279,8 +280,8 @@ class Effects(Evaluator):
                 continue
             if argument.after is not None and text_of(args.value(0) or UNKNOWN) != argument.after:
                 continue
-            given = True
             expression, value = found
+            given = given or value != Known(None)
             selection = select(argument, expression, value)
             gpu = max(gpu, selection.gpu)
             selections.append((selection, expression.span))
@@ -300,9 +301,12 @@ class Effects(Evaluator):
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):
-            always = how == "always" or (how == "unless-cpu" and not given and args.exact)
-            certainty = Certainty.ALWAYS if always else gpu
-            if how == "never" or certainty is Certainty.NEVER:
+            certainty = gpu
+            if how == "always" or (how in _WITHOUT_DEVICE and not given and args.exact):
+                certainty = Certainty.ALWAYS
+            elif how == "without-device" and given:
+                certainty = Certainty.NEVER
+            if how in ("never", "on-enter") or certainty is Certainty.NEVER:
                 continue
             if effect == "freeze":
                 self.note_use(trigger, flow)
@@ -312,6 +316,15 @@ class Effects(Evaluator):
             else:
                 flow.allocated = advance(flow.allocated, trigger, certainty)
         return _result_of(api, args)
+
+    def entered(self, manager: Value, span: Span, flow: Flow) -> None:
+        """A ``with`` statement enters what a call gave it."""
+        api = self.knowledge.function(manager.symbol) if isinstance(manager, Returned) else None
+        if api is not None and api.freezes == "on-enter":
+            trigger = Trigger(f"{api.name}()", span, self.file, self.steps)
+            self.note_use(trigger, flow)
+            flow.freeze(trigger, Certainty.ALWAYS)
+            flow.initialised = Certainty.ALWAYS
 
     def _has_value(self, variable: str, value: str, flow: Flow) -> bool:
         held = alternatives(self.environment(variable, flow))

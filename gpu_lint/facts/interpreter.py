@@ -686,6 +686,7 @@ class Interpreter(Calls):
             return
         item, target = node.items[number]
         value = self.evaluate(item, flow)
+        self.entered(value, item.span, flow)
         if isinstance(value, Bound) and value.kind == "generator":
             here = self._activation()
 

@@ -31,8 +31,9 @@ class Api:
     method: bool = False
     devices: tuple[DeviceArgument, ...] = ()
     freezes: str = "never"
-    """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), or ``unless-cpu``
-    (then, and also when no device is given)."""
+    """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), ``unless-cpu`` (then,
+    and also when no device is given), ``without-device`` (only when none is given), or
+    ``on-enter`` (when a ``with`` statement enters what it returns)."""
     allocates: str = "never"
     counts: str = ""
     """``asks``: it is ``torch.cuda.device_count()``, which asks NVML for the mask of the moment,
@@ -57,6 +58,8 @@ class Framework:
     import_freezes: bool
     reexports: bool
     """Its classes and functions may be imported from submodules too."""
+    submodules: tuple[str, ...]
+    """Modules whose names are those of the package above them: ``torch.cuda.memory``."""
     apis: tuple[Api, ...]
     checked_against: str
     evidence: str
@@ -111,4 +114,7 @@ class Knowledge:
             framework = self.modules.get(root)
             if framework is not None and framework.reexports:
                 return self.functions.get(f"{root}.{last}")
+            module = symbol.rpartition(".")[0]
+            if framework is not None and module in framework.submodules:
+                return self.functions.get(f"{module.rpartition('.')[0]}.{last}")
         return api

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import permutations, takewhile
+from pathlib import Path
 from typing import Any
 
 from gpu_lint.facts import Project, read_file
-from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Imports
+from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.model import Certainty, Reach, Selector, Setting, Written
 from gpu_lint.facts.values import constants
-from gpu_lint.masks import read_mask
+from gpu_lint.masks import MaskReading, read_mask
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.source import Source, decode_source
 from tests.differential.programs import Program
 
 ROOT = os.path.abspath(os.path.join(os.sep, "differential"))
-DEVICES = 2
-"""GPUs in the machine; the parent process sets no mask."""
 
 
 @dataclass
@@ -43,21 +43,14 @@ class Observed:
     visible: tuple[int, ...] = ()
 
 
-def judge(program: Program) -> Verdict:
-    """The static verdict on a program."""
-    files = {os.path.join(ROOT, *n.split("/")): text for n, text in program.files.items()}
-    knowledge = load_rulebook().knowledge
-    sources = {path: decode_source(path, text.encode()) for path, text in files.items()}  # type: ignore[arg-type]
-    readings = {path: read_file(source, knowledge) for path, source in sources.items()}
-    project = Project(
-        knowledge,
-        readings.get,
-        sorted(files),
-        imports=Imports(knowledge, lambda directory: _entries(directory, files)),
-    )
-    start = os.path.join(ROOT, "run.py")
-    run = project.run(start)
-    verdict = Verdict({}, {}, _visible(run.end))
+def judge(program: Program, gpus: int = 2) -> Verdict:
+    """The static verdict on a program, for a machine with some GPUs and no mask set outside."""
+    run = run_statically(program.files)
+    sources = {
+        os.path.join(ROOT, *name.split("/")): decode_source(Path(name), text.encode())
+        for name, text in program.files.items()
+    }
+    verdict = Verdict({}, {}, _visible(run.end.masks(), gpus))
     for file, recorder in run.recorders.items():
         for setting in recorder.settings.values():
             if setting.reach is not Reach.UNCALLED:
@@ -65,8 +58,25 @@ def judge(program: Program) -> Verdict:
         for selector in recorder.selectors.values():
             if selector.reach is not Reach.UNCALLED:
                 place = _place(file, selector.span.start, sources)
-                verdict.uses.setdefault(place, set()).update(_outcomes(selector))
+                verdict.uses.setdefault(place, set()).update(_outcomes(selector, gpus))
     return verdict
+
+
+def run_statically(program: dict[str, str]) -> Interpreter:
+    """A run of ``run.py`` among a program's files."""
+    files = {os.path.join(ROOT, *n.split("/")): text for n, text in program.items()}
+    knowledge = load_rulebook().knowledge
+    readings = {
+        path: read_file(decode_source(Path(path), text.encode()), knowledge)
+        for path, text in files.items()
+    }
+    project = Project(
+        knowledge,
+        readings.get,
+        sorted(files),
+        imports=Imports(knowledge, lambda directory: _entries(directory, files)),
+    )
+    return project.run(os.path.join(ROOT, "run.py"))
 
 
 def _entries(directory: str, files: Iterable[str]) -> frozenset[str]:
@@ -89,22 +99,28 @@ def _add_write(verdict: Verdict, place: tuple[str, int], setting: Setting) -> No
         verdict.writes[place] = old if same else Certainty.MAYBE
 
 
-def _devices(written: Written) -> set[tuple[int, ...]]:
-    if written.value is None:
-        return {tuple(range(DEVICES))}
-    known = constants(written.value)
-    if known is None:
-        return {(), (0,), (1,), (0, 1), (1, 0)}
-    return {tuple(int(d) for d in read_mask(str(k.value)).devices) for k in known}
+def _visible(masks: Iterable[Written], gpus: int) -> set[tuple[int, ...]]:
+    """What a program may see under any of some masks."""
+    found: set[tuple[int, ...]] = set()
+    for written in masks:
+        known = constants(written.value) if written.value is not None else None
+        if written.value is None:
+            found.add(tuple(range(gpus)))
+        elif known is None:
+            found |= {chosen for n in range(gpus + 1) for chosen in permutations(range(gpus), n)}
+        else:
+            found |= {_there(read_mask(str(constant.value)), gpus) for constant in known}
+    return found
 
 
-def _visible(end: Flow) -> set[tuple[int, ...]]:
-    return {devices for written in end.masks() for devices in _devices(written)}
+def _there(mask: MaskReading, gpus: int) -> tuple[int, ...]:
+    """A mask's devices up to the first that the machine does not have."""
+    return tuple(takewhile(lambda device: device < gpus, map(int, mask.devices)))
 
 
-def _outcomes(selector: Selector) -> set[str]:
+def _outcomes(selector: Selector, gpus: int) -> set[str]:
     """How a use may go, for each mask and each index that it may have."""
-    counts = {len(devices) for written in selector.masks for devices in _devices(written)}
+    counts = {len(devices) for devices in _visible(selector.masks, gpus)}
     found = {
         "WORKED" if index.number < count else "FAILED"
         for index in selector.indices

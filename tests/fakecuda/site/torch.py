@@ -126,8 +126,29 @@ class _Stream:
         pass
 
 
+def _seed_all(seed):
+    if _state.initialised:
+        device_count()
+
+
+def _of_current(name, value):
+    """A function that asks for the current device unless it is told one."""
+
+    def call(device=None, *args, **kwargs):
+        if device is None:
+            _lazy_init(f"torch.cuda.{name}")
+        return value
+
+    return call
+
+
 def _nothing(*args, **kwargs):
     return None
+
+
+class _Amp(Anything):
+    def __init__(self, *args, **kwargs):
+        is_available()
 
 
 class OutOfMemoryError(RuntimeError):
@@ -156,17 +177,17 @@ cuda = _module(
     memory_reserved=lambda device=None: 0,
     max_memory_allocated=lambda device=None: 0,
     max_memory_reserved=lambda device=None: 0,
-    memory_summary=lambda *a, **k: "",
-    reset_peak_memory_stats=_nothing,
+    memory_summary=_of_current("memory_summary", ""),
+    reset_peak_memory_stats=_of_current("reset_peak_memory_stats", None),
     empty_cache=_nothing,
-    ipc_collect=_nothing,
+    ipc_collect=lambda: _lazy_init("torch.cuda.ipc_collect"),
     manual_seed=_nothing,
-    manual_seed_all=_nothing,
-    set_per_process_memory_fraction=_nothing,
-    utilization=lambda device=None: 0,
-    temperature=lambda device=None: 40,
+    manual_seed_all=_seed_all,
+    set_per_process_memory_fraction=lambda *a: _lazy_init("set_per_process_memory_fraction"),
+    utilization=_of_current("utilization", 0),
+    temperature=_of_current("temperature", 40),
     OutOfMemoryError=OutOfMemoryError,
-    amp=types.SimpleNamespace(autocast=Anything, GradScaler=Anything),
+    amp=types.SimpleNamespace(autocast=_Amp, GradScaler=_Amp),
 )
 
 
@@ -186,7 +207,7 @@ def _backend_check():
 backends = _module(
     "torch.backends",
     cudnn=types.SimpleNamespace(
-        is_available=lambda: _backend_check(),
+        is_available=lambda: True,
         version=lambda: 90000 if _backend_check() else 0,
         enabled=True,
         benchmark=False,
@@ -379,7 +400,8 @@ def set_default_device(where):
 
 
 def manual_seed(seed):
-    return None
+    _seed_all(seed)
+    return Anything()
 
 
 def set_num_threads(number):

@@ -1,0 +1,74 @@
+"""What was measured on a machine with GPUs, against what is claimed without one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_lint.facts.model import Certainty
+from tests.differential.compare import disagreements, judge, observe, run_statically
+from tests.differential.programs import Program
+from tests.test_differential import explain, run_under_fakecuda
+
+EVIDENCE = Path(__file__).parents[1] / "rules" / "evidence"
+RECORD = json.loads((EVIDENCE / "programs.json").read_text(encoding="utf-8"))
+CALLS = json.loads((EVIDENCE / "torch_calls.json").read_text(encoding="utf-8"))["calls"]
+MACHINE = {"FAKECUDA_NAMES": ",".join(RECORD["meta"]["gpus"]), "FAKECUDA_FASTEST": "0"}
+GPUS = len(RECORD["meta"]["gpus"])
+PROGRAMS = [(Program(row["files"], row["plain"]), row) for row in RECORD["programs"]]
+
+
+def test_every_program_ran_to_its_end_and_watching_changed_nothing() -> None:
+    assert len(PROGRAMS) == 500
+    assert [row["seed"] for _, row in PROGRAMS if row["error"]] == []
+    assert RECORD["meta"]["which then differed"] == []
+
+
+def test_what_is_said_is_what_cuda_does() -> None:
+    for program, row in PROGRAMS:
+        found = disagreements(program, judge(program, GPUS), observe(program, row))
+        assert found == [], explain(program, [f"seed {row['seed']}", *found])
+
+
+def test_stand_ins_do_what_cuda_does() -> None:
+    ran = run_under_fakecuda([program for program, _ in PROGRAMS], MACHINE)
+    for (program, row), result in zip(PROGRAMS, ran, strict=True):
+        writes = [{key: w[key] for key in ("file", "line", "frozen")} for w in result["writes"]]
+        found = [result["printed"], writes, result["visible"]]
+        measured = [row["printed"], row["writes"], row["visible"]]
+        assert found == measured, explain(program, [f"seed {row['seed']}"])
+
+
+def test_stand_ins_answer_every_call_as_torch_did() -> None:
+    calls = [c for c in CALLS if CALLS[c]["ended"].startswith("ok") and c.count(".") == 2]
+    probe = (
+        "import os, torch\nif {name!r} in vars({module}):\n    {call}\n"
+        '    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"\n    print(torch.cuda.device_count())\n'
+    )
+    programs = []
+    for call in calls:
+        module, _, name = call.partition("(")[0].rpartition(".")
+        programs.append(
+            Program({"run.py": probe.format(call=call, module=module, name=name)}, True)
+        )
+    compared = 0
+    for call, ran in zip(calls, run_under_fakecuda(programs, MACHINE), strict=True):
+        assert ran["error"] == "", (call, ran["error"])
+        if ran["writes"]:
+            compared += 1
+            found = ran["writes"][0]["frozen"], int(ran["printed"][-1])
+            assert found == (CALLS[call]["frozen"], CALLS[call]["count_behind_mask"]), call
+    assert compared > 30
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if CALLS[call]["ended"].startswith("ok")])
+def test_rows_say_what_was_measured(call: str) -> None:
+    measured: dict[str, Any] = CALLS[call]
+    module = call.partition("(")[0].rpartition(".")[0]
+    end = run_statically({"run.py": f"import torch\nimport {module}\n{call}\n"}).end
+    assert end.frozen.certainty is (Certainty.ALWAYS if measured["frozen"] else Certainty.NEVER)
+    allocates = Certainty.ALWAYS if measured["allocated"] else Certainty.NEVER
+    assert end.allocated.certainty is allocates

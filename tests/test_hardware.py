@@ -9,33 +9,52 @@ from typing import Any
 import pytest
 
 from gpu_lint.facts.model import Certainty
-from tests.differential.compare import disagreements, judge, observe, run_statically
+from tests.differential.compare import START, disagreements, judge, observe, project_of
 from tests.differential.programs import Program
 from tests.test_differential import explain, run_under_fakecuda
 
 EVIDENCE = Path(__file__).parents[1] / "rules" / "evidence"
-RECORD = json.loads((EVIDENCE / "programs.json").read_text(encoding="utf-8"))
-CALLS = json.loads((EVIDENCE / "torch_calls.json").read_text(encoding="utf-8"))["calls"]
-MACHINE = {"FAKECUDA_NAMES": ",".join(RECORD["meta"]["gpus"]), "FAKECUDA_FASTEST": "0"}
-GPUS = len(RECORD["meta"]["gpus"])
-PROGRAMS = [(Program(row["files"], row["plain"]), row) for row in RECORD["programs"]]
+MEASURED = json.loads((EVIDENCE / "torch_calls.json").read_text(encoding="utf-8"))
+CALLS = MEASURED["calls"]
+RECORDS = {
+    path.name: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(EVIDENCE.glob("programs_*.json"))
+}
+a_record = pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS.keys())
 
 
-def test_every_program_ran_to_its_end_and_watching_changed_nothing() -> None:
-    assert len(PROGRAMS) == 500
-    assert [row["seed"] for _, row in PROGRAMS if row["error"]] == []
-    assert RECORD["meta"]["which then differed"] == []
+def _programs(record: dict[str, Any]) -> list[tuple[Program, dict[str, Any]]]:
+    return [(Program(row["files"], row["plain"]), row) for row in record["programs"]]
 
 
-def test_what_is_said_is_what_cuda_does() -> None:
-    for program, row in PROGRAMS:
-        found = disagreements(program, judge(program, GPUS), observe(program, row))
+def _machine(record: dict[str, Any]) -> dict[str, str]:
+    """The stand-ins' environment for the machine of a record."""
+    gpus = record["meta"]["gpus"]
+    order = ",".join(map(str, range(len(gpus))))
+    return {"FAKECUDA_NAMES": ",".join(gpus), "FAKECUDA_FASTEST": order}
+
+
+@a_record
+def test_every_program_ran_to_its_end_and_watching_changed_nothing(record: dict[str, Any]) -> None:
+    programs = _programs(record)
+    assert len(programs) == 500
+    assert [row["seed"] for _, row in programs if row["error"]] == []
+    assert record["meta"]["which then differed"] == []
+
+
+@a_record
+def test_what_is_said_is_what_cuda_does(record: dict[str, Any]) -> None:
+    gpus = len(record["meta"]["gpus"])
+    for program, row in _programs(record):
+        found = disagreements(program, judge(program, gpus), observe(program, row))
         assert found == [], explain(program, [f"seed {row['seed']}", *found])
 
 
-def test_stand_ins_do_what_cuda_does() -> None:
-    ran = run_under_fakecuda([program for program, _ in PROGRAMS], MACHINE)
-    for (program, row), result in zip(PROGRAMS, ran, strict=True):
+@a_record
+def test_stand_ins_do_what_cuda_does(record: dict[str, Any]) -> None:
+    programs = _programs(record)
+    ran = run_under_fakecuda([program for program, _ in programs], _machine(record))
+    for (program, row), result in zip(programs, ran, strict=True):
         writes = [{key: w[key] for key in ("file", "line", "frozen")} for w in result["writes"]]
         found = [result["printed"], writes, result["visible"]]
         measured = [row["printed"], row["writes"], row["visible"]]
@@ -55,7 +74,8 @@ def test_stand_ins_answer_every_call_as_torch_did() -> None:
             Program({"run.py": probe.format(call=call, module=module, name=name)}, True)
         )
     compared = 0
-    for call, ran in zip(calls, run_under_fakecuda(programs, MACHINE), strict=True):
+    one_gpu = _machine({"meta": MEASURED["meta"]})
+    for call, ran in zip(calls, run_under_fakecuda(programs, one_gpu), strict=True):
         assert ran["error"] == "", (call, ran["error"])
         if ran["writes"]:
             compared += 1
@@ -68,7 +88,8 @@ def test_stand_ins_answer_every_call_as_torch_did() -> None:
 def test_rows_say_what_was_measured(call: str) -> None:
     measured: dict[str, Any] = CALLS[call]
     module = call.partition("(")[0].rpartition(".")[0]
-    end = run_statically({"run.py": f"import torch\nimport {module}\n{call}\n"}).end
+    project = project_of({"run.py": f"import torch\nimport {module}\n{call}\n"})
+    end = project.run(START).end
     assert end.frozen.certainty is (Certainty.ALWAYS if measured["frozen"] else Certainty.NEVER)
     allocates = Certainty.ALWAYS if measured["allocated"] else Certainty.NEVER
     assert end.allocated.certainty is allocates

@@ -263,9 +263,7 @@ class Evaluator(ABC):
         if node.operator == "+":
             if isinstance(left, Items) and isinstance(right, Items):
                 return Items(left.kind, left.values + right.values)
-            if text_of(left) is not None and text_of(right) is not None:
-                return concatenate((left, right))
-            if all(isinstance(side, Text) or text_of(side) is not None for side in (left, right)):
+            if _may_be_text(left) or _may_be_text(right):
                 return concatenate((left, right))
         if isinstance(left, Known) and isinstance(right, Known):
             return _arithmetic(left, node.operator, right)
@@ -460,6 +458,10 @@ def _arithmetic(left: Known, operator: str, right: Known) -> Value:
     if operator == "%" and isinstance(one, str):
         return substitute(one, (right,))
     return UNKNOWN
+
+
+def _may_be_text(value: Value) -> bool:
+    return any(isinstance(v, Text) or text_of(v) is not None for v in alternatives(value))
 
 
 _SOMETHING = (Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound)

@@ -11,7 +11,6 @@ from typing import Any
 
 from gpu_lint.facts import Project, read_file
 from gpu_lint.facts.imports import Imports
-from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.model import Certainty, Reach, Selector, Setting, Written
 from gpu_lint.facts.values import constants
 from gpu_lint.masks import MaskReading, read_mask
@@ -20,6 +19,7 @@ from gpu_lint.source import Source, decode_source
 from tests.differential.programs import Program
 
 ROOT = os.path.abspath(os.path.join(os.sep, "differential"))
+START = os.path.join(ROOT, "run.py")
 
 
 @dataclass
@@ -45,13 +45,16 @@ class Observed:
 
 def judge(program: Program, gpus: int = 2) -> Verdict:
     """The static verdict on a program, for a machine with some GPUs and no mask set outside."""
-    run = run_statically(program.files)
+    project = project_of(program.files)
+    run = project.run(START)
     sources = {
         os.path.join(ROOT, *name.split("/")): decode_source(Path(name), text.encode())
         for name, text in program.files.items()
     }
     verdict = Verdict({}, {}, _visible(run.end.masks(), gpus))
-    for file, recorder in run.recorders.items():
+    for file in sources:
+        # A module that decides nothing does the same wherever it is imported: it ran alone.
+        recorder = run.recorders.get(file) or project.run(file).recorders[file]
         for setting in recorder.settings.values():
             if setting.reach is not Reach.UNCALLED:
                 _add_write(verdict, _place(file, setting.span.start, sources), setting)
@@ -62,21 +65,20 @@ def judge(program: Program, gpus: int = 2) -> Verdict:
     return verdict
 
 
-def run_statically(program: dict[str, str]) -> Interpreter:
-    """A run of ``run.py`` among a program's files."""
+def project_of(program: dict[str, str]) -> Project:
+    """A program's files, as a project."""
     files = {os.path.join(ROOT, *n.split("/")): text for n, text in program.items()}
     knowledge = load_rulebook().knowledge
     readings = {
         path: read_file(decode_source(Path(path), text.encode()), knowledge)
         for path, text in files.items()
     }
-    project = Project(
+    return Project(
         knowledge,
         readings.get,
         sorted(files),
         imports=Imports(knowledge, lambda directory: _entries(directory, files)),
     )
-    return project.run(os.path.join(ROOT, "run.py"))
 
 
 def _entries(directory: str, files: Iterable[str]) -> frozenset[str]:

@@ -12,6 +12,14 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 _T = TypeVar("_T")
+_GUARDED = (
+    "cuda.init()", "cuda.current_device()", "cuda.get_arch_list()", "cuda.get_rng_state()",
+    "cuda.memory_summary()", "cuda.reset_peak_memory_stats()", "cuda.ipc_collect()",
+    'amp.GradScaler("cuda")', 'autocast("cuda")', "backends.cudnn.is_available()",
+    "backends.cudnn.version()", "cuda.is_bf16_supported()", "cuda.manual_seed_all(0)",
+    "accelerator.current_device_index()", "accelerator.device_count()", "cuda.Stream()",
+)  # fmt: skip
+"""Calls that raise where there is no GPU."""
 _MASKS = ("0", "1", "0,1", "1,0", "1", "0", "1", "")
 
 
@@ -243,7 +251,10 @@ class Composer:
 
     def _constant(self, file: _File, depth: int) -> list[str]:
         value = self._pick(("0", "1"))
-        form = self._pick(("text", "number", "dict", "tuple", "class", "conditional", "joined"))
+        form = self._pick(
+            ("text", "number", "dict", "tuple", "class", "conditional", "joined", "dataclass",
+             "named tuple", "enum", "formatted", "percent", "lookup", "keywords", "getenv")
+        )  # fmt: skip
         name = self._name("GPU")
         if form == "number":
             file.constants.append((f"str({name})", value))
@@ -251,6 +262,30 @@ class Composer:
         if form == "dict":
             file.constants.append((f"{name}.get('gpu', '0')", value))
             return [f'{name} = {{"gpu": "{value}"}}']
+        if form in ("dataclass", "named tuple", "enum"):
+            cls = self._name("Settings")
+            if form == "enum":
+                file.constants.append((f"{cls}.GPU.value", value))
+                return ["import enum", f"class {cls}(enum.Enum):", f'    GPU = "{value}"']
+            head = f"class {cls}:" if form == "dataclass" else f"class {cls}(typing.NamedTuple):"
+            file.constants.append((f"{name}.gpu", value))
+            lines = ["import dataclasses", "import typing"]
+            lines += ["@dataclasses.dataclass"] if form == "dataclass" else []
+            lines += [head, f'    gpu: str = "{value}"', '    other: str = "x"']
+            return [*lines, f"{name} = {cls}({self._pick(('', repr(value)))})"]
+        if form in ("formatted", "percent", "lookup", "keywords"):
+            file.constants.append((name, value))
+            text = {
+                "formatted": f'"{{}}".format({value})',
+                "percent": f'"%s" % {value}',
+                "lookup": f'{{"a": "{value}", "b": "9"}}["a"]',
+                "keywords": f'dict(**{{"gpu": "{value}"}})["gpu"]',
+            }
+            return [f"{name} = {text[form]}"]
+        if form == "getenv":
+            self._plain = False
+            file.constants.append((name, value))
+            return [f'{name} = os.getenv("NOT_SET_ANYWHERE", "{value}")']
         if form == "tuple":
             other = self._name("OTHER")
             file.constants.append((name, value))
@@ -292,12 +327,12 @@ class Composer:
         if not file.torch:
             return self._write(file, depth)
         call = self._pick(
-            ("cuda.is_available()", "cuda.is_available()", "cuda.device_count()", "cuda.init()",
-             "cuda.current_device()", "manual_seed(0)", "cuda.memory_allocated()",
-             'device("cuda:1")', "accelerator.is_available()", "cuda.empty_cache()")
+            ("cuda.is_available()", "cuda.is_available()", "cuda.device_count()",
+             "manual_seed(0)", "cuda.memory_allocated()",
+             'device("cuda:1")', "accelerator.is_available()", "cuda.empty_cache()", *_GUARDED)
         )  # fmt: skip
         line = f"{file.torch}.{call}"
-        if call in ("cuda.init()", "cuda.current_device()"):
+        if call in _GUARDED:
             return ["try:", f"    {line}", "except Exception:", "    pass"]
         return [self._pick((line, f"print({line} is not None)"))]
 
@@ -321,6 +356,8 @@ class Composer:
         )
         self._probes += 1
         number = self._probes
+        if self._chance(6):
+            call = f"with {th}.cuda.device({index}): pass"
         return [
             "try:",
             f"    {call}",

@@ -169,6 +169,9 @@ cuda = _module(
     get_device_name=lambda device=None: _properties(device).name,
     get_device_capability=lambda device=None: (_properties(device).major, 6),
     is_bf16_supported=lambda *a: bool_(_properties()),
+    is_tf32_supported=lambda: bool_(_properties()),
+    get_arch_list=lambda: ["sm_90"] if is_available() else [],
+    get_rng_state=_uses("torch.cuda.get_rng_state"),
     mem_get_info=_mem_get_info,
     synchronize=_uses("torch.cuda.synchronize"),
     Stream=_Stream,
@@ -219,6 +222,8 @@ accelerator = _module(
     "torch.accelerator",
     is_available=lambda: is_available(),
     current_accelerator=lambda: device("cuda"),
+    current_device_index=_current_device,
+    device_count=_fakecuda.nvml_count,
     set_device_index=_set_device,
 )
 

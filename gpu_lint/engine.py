@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.discovery import Trouble
 from gpu_lint.errors import ConfigError, SourceError, WriteError
 from gpu_lint.facts import FileFacts, Project, Reading, SyntaxFault, read_file
+from gpu_lint.facts.graph import Graph, graph_of
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
@@ -125,10 +126,11 @@ class Engine:
             raise SourceError(trouble.message)
         return fixed[0]
 
-    def project(self, paths: Iterable[Path]) -> tuple[Project, list[Trouble]]:
-        """The project that files make up, with what could not be read of it."""
+    def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
+        """The project that files make up, at a glance; with what could not be read of it."""
         run = Run()
-        return self._view(self._read_all(paths, run)).project, run.troubles
+        view = self._view(self._read_all(paths, run))
+        return graph_of(view.project, view.place), run.troubles
 
     # --- reading -------------------------------------------------------------------------
 
@@ -276,7 +278,7 @@ class _View:
         except SourceError:
             return shown, 0
 
-    @property
+    @cached_property
     def _mentioned(self) -> frozenset[str]:
         """Every name that some file of the run mentions."""
         names: set[str] = set()

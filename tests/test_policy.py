@@ -25,6 +25,8 @@ POLICY = (
     '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\nrequired-in = "all"\n'
 )
 
+FREEZES = ("always", "never", "on-gpu", "unless-cpu", "without-device", "on-enter")
+
 
 def check(root: Path, **options: object) -> dict[str, list[str]]:
     finder = SettingsFinder(load_rulebook(), options=options)
@@ -204,7 +206,7 @@ def test_every_framework_row_says_where_its_claims_come_from() -> None:
         assert framework.checked_against
         for api in framework.apis:
             assert api.evidence, api.name
-            assert api.freezes in ("always", "never", "on-gpu", "unless-cpu")
+            assert api.freezes in FREEZES
             assert api.method or api.name.partition(".")[0] in {
                 module.partition(".")[0] for module in framework.modules
             }

@@ -14,6 +14,7 @@ from gpu_lint.errors import GpuLintError
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
+    "graph": ("gpu_lint.cli.graph", "graph"),
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
     "config": ("gpu_lint.cli.config", "config"),

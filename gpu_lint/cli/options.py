@@ -225,12 +225,18 @@ def show_findings(options: Options, results: list[FileFindings], rulebook: Ruleb
             options.output_file.write_text(text, encoding="utf-8", newline="\n")
         except OSError as error:
             raise ConfigError(f"--output-file {options.output_file}: {error.strerror}") from error
-    elif text:
+    else:
+        print_text(text)
+    if not options.quiet:
+        click.echo(count_line(results), err=True)
+
+
+def print_text(text: str) -> None:
+    """Write to standard output, whatever it can encode."""
+    if text:
         stream = sys.stdout.buffer
         stream.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
         stream.flush()
-    if not options.quiet:
-        click.echo(count_line(results), err=True)
 
 
 def wants_color(stream: Any) -> bool:

@@ -67,7 +67,7 @@ class Project:
         self._read = read
         self._configured = is_entry_point
         self._readings: dict[str, Reading | None] = {}
-        self._edges: dict[str, tuple[str, ...]] = {}
+        self._edges: dict[str, dict[str, Span]] = {}
         self._closures: dict[str, frozenset[str]] = {}
         self._decides: dict[str, bool] = {}
         self._frames = count()
@@ -173,23 +173,24 @@ class Project:
 
     # --- the import graph ----------------------------------------------------------------
 
-    def edges(self, file: str) -> tuple[str, ...]:
-        """The project's files that a file's own imports run, wherever in it they stand."""
+    def edges(self, file: str) -> dict[str, Span]:
+        """The project's files that a file's own imports run, wherever in it they stand, each
+        with the first such place."""
         if file not in self._edges:
             reading = self.reading(file)
-            found: dict[str, None] = {}
+            found: dict[str, Span] = {}
             names = imported_names(reading.program) if reading is not None else ()
-            for module, level, name in names:
+            for module, level, name, span in names:
                 located = self.locate(file, module, level)
                 for part in located:
                     if not part.is_namespace:
-                        found[part.file] = None
+                        found.setdefault(part.file, span)
                 if located and name:
                     submodule = self.submodule(located[-1].file, name)
                     if submodule is not None and submodule.endswith(".py"):
-                        found[submodule] = None
+                        found.setdefault(submodule, span)
             found.pop(file, None)
-            self._edges[file] = tuple(found)
+            self._edges[file] = found
         return self._edges[file]
 
     def closure(self, file: str) -> frozenset[str]:

@@ -16,7 +16,7 @@ from gpu_lint.facts.markers import managed_blocks
 from gpu_lint.facts.model import Reading
 from gpu_lint.facts.tree import parse
 from gpu_lint.facts.walk import expressions, mentioned_names, statements
-from gpu_lint.source import Source
+from gpu_lint.source import Source, Span
 
 DEEPEST_RECURSION = 10_000
 """Python frames: enough for a text of 3,000 lines that is one implicit concatenation."""
@@ -42,7 +42,7 @@ def read_file(source: Source, knowledge: Knowledge) -> Reading:
 def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Reading:
     named = frozenset(
         framework.name
-        for module, _, _ in imported_names(program)
+        for module, _, _, _ in imported_names(program)
         if (framework := knowledge.framework_of(module)) is not None
     )
     return Reading(
@@ -59,12 +59,12 @@ def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Readin
     )
 
 
-def imported_names(program: p.Program) -> Iterator[tuple[str, int, str]]:
-    """(module, dots, name) of every import in a file, those by a literal name included."""
+def imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
+    """(module, dots, name, place) of every import, those by a literal name included."""
     for statement in statements(program.body):
         if isinstance(statement, p.Import):
             for name in statement.names:
-                yield name.module, name.level, name.name
+                yield name.module, name.level, name.name, statement.span
     for node in expressions(program.body):
         if isinstance(node, p.Call) and node.arguments:
             function, first = node.function, node.arguments[0].value
@@ -73,7 +73,7 @@ def imported_names(program: p.Program) -> Iterator[tuple[str, int, str]]:
             literal = isinstance(first, p.Literal) and isinstance(first.value, str)
             if called in ("import_module", "__import__") and literal:
                 assert isinstance(first, p.Literal)
-                yield str(first.value), 0, ""
+                yield str(first.value), 0, "", node.span
 
 
 def _called_by_others(program: p.Program) -> frozenset[str]:

@@ -51,6 +51,15 @@ class UseVisible:
 
 
 @dataclass(frozen=True, slots=True)
+class UseFirst:
+    """Name the first visible device in the place of an expression."""
+
+    span: Span
+    prefix: str | None
+    """The text before the index, such as ``cuda:``; None where a number is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetAtModuleLevel:
     """Write a variable before the first import that is not of the standard library, too."""
 
@@ -104,6 +113,6 @@ class DeleteComment:
 
 Remedy: TypeAlias = (
     "WriteHeader | MoveSettings | SetAtModuleLevel | ReplaceLiteral | Renumber | UseVisible"
-    " | AssignPlainly | InsertValidator | CallValidator | CompleteValidator | RewriteBlock"
-    " | DeleteComment"
+    " | UseFirst | AssignPlainly | InsertValidator | CallValidator | CompleteValidator"
+    " | RewriteBlock | DeleteComment"
 )

@@ -57,8 +57,9 @@ def test_fix_makes_exactly_the_fixed_example(rule: Rule, example: Example, tmp_p
     files = program(example, example.bad)
     fixed_files = {name: text.lstrip("\n") for name, text in example.fixed_files.items()}
     expected = {**files, **fixed_files, "run.py": example.fixed.lstrip("\n")}
-    assert fix_files(tmp_path, files, example.policy) == expected
-    assert fix_files(tmp_path, expected, example.policy) == expected
+    unsafe = rule.fix == "unsafe"
+    assert fix_files(tmp_path, files, example.policy, unsafe=unsafe) == expected
+    assert fix_files(tmp_path, expected, example.policy, unsafe=unsafe) == expected
 
 
 @pytest.mark.parametrize("rule", BOOK.rules.values(), ids=lambda rule: rule.code)

@@ -6,9 +6,18 @@ from collections.abc import Callable, Iterator
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.facts.model import CountTest, Index, Selector, Shape, Written
-from gpu_lint.facts.values import EnvironmentValue, Place, Value, alternatives, input_of
+from gpu_lint.facts.selection import indexing_input
+from gpu_lint.facts.values import (
+    EnvironmentValue,
+    Place,
+    Text,
+    Value,
+    alternatives,
+    input_of,
+    text_of,
+)
 from gpu_lint.findings import Applicability
-from gpu_lint.remedies import Remedy, Renumber, UseVisible
+from gpu_lint.remedies import Remedy, Renumber, UseFirst, UseVisible
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
 _TESTS: dict[str, Callable[[int, int], bool]] = {
@@ -48,12 +57,18 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
         if not selector.masks or selector.shape is Shape.COUNT:
             continue
         for used in selector.inputs:
-            if all(_is_mask(written, used) for written in selector.masks):
+            index = indexing_input(used)
+            if index is not None and all(_is_mask(held, index) for held in selector.masks):
                 message = (
                     f"{selector.api}: the value that is the mask is used as an index behind it; "
                     "with one visible device the only index is 0"
                 )
-                yield Found("GPU208", selector.span, message, _INDEX_NOTE)
+                prefix = text_of(used.parts[0]) if isinstance(used, Text) else None
+                first = UseFirst(selector.span, prefix)
+                single = selector.shape is Shape.ONE
+                unsafe = Applicability.UNSAFE
+                remedy = first if single and len(selector.inputs) == 1 else None
+                yield Found("GPU208", selector.span, message, _INDEX_NOTE, remedy, unsafe)
                 break
 
 

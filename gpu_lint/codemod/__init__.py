@@ -40,10 +40,12 @@ from gpu_lint.remedies import (
     ReplaceLiteral,
     RewriteBlock,
     SetAtModuleLevel,
+    UseFirst,
     UseVisible,
     WriteHeader,
 )
 from gpu_lint.source import Source
+from gpu_lint.templates import python_string
 
 __all__ = ["fix_for"]
 
@@ -101,6 +103,8 @@ def _edits(remedy: Remedy, source: Source, facts: FileFacts, context: Context) -
             return renumber(source, remedy)
         case UseVisible():
             return use_visible(source, remedy)
+        case UseFirst(span, prefix):
+            return [Edit(span, "0" if prefix is None else python_string(f"{prefix}0"))]
         case SetAtModuleLevel():
             return set_at_module_level(source, facts, remedy)
         case AssignPlainly():
@@ -129,6 +133,8 @@ def _describe(remedy: Remedy, context: Context) -> str:
             return f"use device {index}"
         case UseVisible():
             return "list the visible devices only"
+        case UseFirst():
+            return "use the first visible device"
         case SetAtModuleLevel():
             return "set it at module level, before the first import"
         case AssignPlainly():

@@ -493,11 +493,11 @@ class Calls(Effects):
         if found is not None:
             return found[1]
         default = self._default(function, parameter, flow)
-        if args is not None and args.exact:
+        options = _options(function)
+        if args is not None and args.exact and parameter.name not in options:
             return UNKNOWN if default is None else default
         unknown = Input(f"{parameter.name}@{scope}")
-        option = _option_default(function.node, parameter.name)
-        known = [value for value in (default, option) if value is not None]
+        known = [v for v in (default, options.get(parameter.name)) if v is not None]
         return any_of((*known, unknown))
 
     def _rest(
@@ -542,22 +542,23 @@ def _wrapped_default(node: p.Call, file: str) -> Value:
     return UNKNOWN
 
 
-def _option_default(node: p.Function | p.Lambda, parameter: str) -> Value | None:
-    """The default that a ``@click.option`` gives a parameter."""
-    for decorator in node.decorators if isinstance(node, p.Function) else ():
+def _options(function: Function) -> dict[str, Value | None]:
+    """The parameters that ``@click.option`` and the like fill in, with their defaults."""
+    found: dict[str, Value | None] = {}
+    decorators = function.node.decorators if isinstance(function.node, p.Function) else ()
+    for decorator in decorators:
         if not isinstance(decorator, p.Call) or not isinstance(decorator.function, p.Attribute):
             continue
         if decorator.function.name not in ("option", "argument"):
             continue
-        names = [
-            argument.value.value.lstrip("-").partition("/")[0].replace("-", "_")
-            for argument in decorator.arguments
-            if argument.keyword is None
-            and isinstance(argument.value, p.Literal)
-            and isinstance(argument.value.value, str)
-        ]
-        if parameter in names:
-            for argument in decorator.arguments:
-                if argument.keyword == "default" and isinstance(argument.value, p.Literal):
-                    return Known(argument.value.value)
-    return None
+        default: Value | None = None
+        for argument in decorator.arguments:
+            literal = argument.value
+            if argument.keyword == "default" and isinstance(literal, p.Literal):
+                default = Known(literal.value, Place(function.file, literal.span))
+        for argument in decorator.arguments:
+            literal = argument.value
+            if argument.keyword is None and isinstance(literal, p.Literal):
+                name = str(literal.value).lstrip("-").partition("/")[0].replace("-", "_")
+                found[name] = default
+    return found

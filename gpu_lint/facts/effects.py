@@ -117,7 +117,7 @@ class Effects(Evaluator):
         """Whether an import anywhere in the file mentions a framework."""
 
     @abstractmethod
-    def import_by_name(self, name: str, span: Span, flow: Flow) -> Value:
+    def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
         """``import_module(name)``: the module."""
 
     @abstractmethod
@@ -366,8 +366,11 @@ class Effects(Evaluator):
         if name in _EXITS or name in _SKIPS or last == "skipTest":
             self.end_path("SystemExit", flow)
             return UNKNOWN
-        if name == "importlib.import_module" and (text := text_of(args.value(0) or UNKNOWN)):
-            return self.import_by_name(text, node.span, flow)
+        if name == "importlib.import_module" and (
+            text := text_of(args.value(0, "name") or UNKNOWN)
+        ):
+            package = text_of(args.value(1, "package") or UNKNOWN)
+            return self.import_by_name(text, node.span, flow, package or "")
         if name in ("functools.partial", "functools.partialmethod") and args.positional:
             rest = Arguments(args.positional[1:], args.keywords, args.exact)
             return Bound("partial", args.positional[0][1], rest)

@@ -28,6 +28,16 @@ class Located:
     is_namespace: bool = False
 
 
+def named_module(name: str, package: str) -> tuple[str, int]:
+    """The module and the dots that ``import_module(name, package)`` means."""
+    module = name.lstrip(".")
+    level = len(name) - len(module)
+    if level and package:
+        above = package.split(".")[: -(level - 1) or None]
+        return ".".join([*above, module]), 0
+    return module, level
+
+
 def entries_on_disk(directory: str) -> frozenset[str]:
     """The names in a directory; a directory's own name ends in a slash. Empty if unreadable."""
     try:

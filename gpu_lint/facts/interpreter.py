@@ -20,7 +20,7 @@ from gpu_lint.facts.calls import Calls, Class, Frame
 from gpu_lint.facts.effects import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.imports import Located
+from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import (
     Certainty,
     CountTest,
@@ -394,8 +394,9 @@ class Interpreter(Calls):
     def _import_ours(
         self, name: p.ImportedName, located: tuple[Located, ...], span: Span, flow: Flow
     ) -> None:
+        dots = "." * name.level
         for part in located:
-            self._load(part, span, flow)
+            self._load(part, span, flow, dots)
         if not flow.alive:
             return
         module = located[-1].file
@@ -411,13 +412,15 @@ class Interpreter(Calls):
             submodule = self.world.submodule(module, name.name) if found is None else None
             if submodule is not None:
                 dotted = f"{name.module}.{name.name}" if name.module else name.name
-                self._load(Located(dotted, submodule, not submodule.endswith(".py")), span, flow)
+                part = Located(dotted, submodule, not submodule.endswith(".py"))
+                self._load(part, span, flow, dots)
                 found = ModuleValue(submodule)
-            symbol = Symbol(f"{'.' * name.level}{name.module}.{name.name}")
+            symbol = Symbol(f"{dots}{name.module}.{name.name}")
             self._bind(name.bound, found or symbol, flow)
 
-    def import_by_name(self, name: str, span: Span, flow: Flow) -> Value:
-        located = self.world.locate(self.file, name, 0) if not name.startswith(".") else ()
+    def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
+        module, level = named_module(name, package)
+        located = self.world.locate(self.file, module, level)
         if not located:
             self.import_module(name, span, flow)
             return Symbol(name)
@@ -425,7 +428,7 @@ class Interpreter(Calls):
             self._load(part, span, flow)
         return ModuleValue(located[-1].file)
 
-    def _load(self, module: Located, span: Span, flow: Flow) -> None:
+    def _load(self, module: Located, span: Span, flow: Flow, dots: str = "") -> None:
         """Run a module of the project, unless that has been done on every path to here."""
         if module.file in flow.loaded or not flow.alive:
             return
@@ -435,15 +438,16 @@ class Interpreter(Calls):
             return
         if module.file in flow.touched:
             other = flow.copy()
-            self._load_now(module, span, other)
+            self._load_now(module, span, other, dots)
             flow.loaded |= {module.file}
             flow.join(other)
             flow.loaded |= {module.file}
         else:
-            self._load_now(module, span, flow)
+            self._load_now(module, span, flow, dots)
 
-    def _load_now(self, module: Located, span: Span, flow: Flow) -> None:
-        step = Trigger(f"import {module.name}", span, self.file, self.steps, True)
+    def _load_now(self, module: Located, span: Span, flow: Flow, dots: str) -> None:
+        text = f"import {dots}{module.name.lstrip('.')}"
+        step = Trigger(text, span, self.file, self.steps, True)
         flow.loaded |= {module.file}
         flow.touched |= {module.file}
         follow = self.follow_imports and self._budget > 0

@@ -177,7 +177,7 @@ class Selector:
     complete: bool
     """Whether every device asked for is known."""
     inputs: tuple[Value, ...] = ()
-    """Unknown but identified values that are used as an index."""
+    """Unknown but identified values that are used as an index, or are part of such a text."""
 
 
 class Outcome(Enum):

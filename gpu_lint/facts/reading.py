@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gpu_lint.errors import SourceError
 from gpu_lint.facts import program as p
 from gpu_lint.facts.functions import function_facts
+from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import layout_of, statement_spans
 from gpu_lint.facts.limits import check_limits
@@ -67,13 +68,18 @@ def imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
                 yield name.module, name.level, name.name, statement.span
     for node in expressions(program.body):
         if isinstance(node, p.Call) and node.arguments:
-            function, first = node.function, node.arguments[0].value
+            function = node.function
             called = function.name if isinstance(function, p.Attribute) else ""
             called = function.id if isinstance(function, p.Name) else called
-            literal = isinstance(first, p.Literal) and isinstance(first.value, str)
-            if called in ("import_module", "__import__") and literal:
-                assert isinstance(first, p.Literal)
-                yield str(first.value), 0, "", node.span
+            if called in ("import_module", "__import__"):
+                name, *rest = [_literal_text(argument.value) for argument in node.arguments[:2]]
+                module, level = named_module(name, rest[0] if rest else "")
+                if module:
+                    yield module, level, "", node.span
+
+
+def _literal_text(node: p.Expression) -> str:
+    return node.value if isinstance(node, p.Literal) and isinstance(node.value, str) else ""
 
 
 def _called_by_others(program: p.Program) -> frozenset[str]:

@@ -23,7 +23,9 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.masks import read_mask
 
-_INDEXED_DEVICE = re.compile(r"(?:cuda|gpu):(\d+)", re.IGNORECASE)
+_PREFIX = r"(?:/[\w:/]*)?(?:cuda|gpu):"
+_GPU_PREFIX = re.compile(_PREFIX, re.IGNORECASE)
+_INDEXED_DEVICE = re.compile(rf"{_PREFIX}(\d+)", re.IGNORECASE)
 _NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
 
 
@@ -37,7 +39,7 @@ class Selection:
     gpu: Certainty
     complete: bool
     inputs: tuple[Value, ...] = ()
-    """Values that only the run will tell, used as an index."""
+    """Values that only the run will tell, used as an index: ``n``, or ``f"cuda:{n}"``."""
 
 
 def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Selection:
@@ -99,9 +101,9 @@ def _select_one(node: p.Expression, value: Value) -> Selection:
         elif constant is None:
             gpus.append(True)
         else:
-            found = _indexing_input(single)
-            inputs += [found] if found is not None else []
-            gpus.append(True if isinstance(single, Text) and found is not None else None)
+            indexing = indexing_input(single) is not None
+            inputs += [single] if indexing else []
+            gpus.append(True if isinstance(single, Text) and indexing else None)
     if all(gpu is True for gpu in gpus):
         certainty = Certainty.ALWAYS
     elif all(gpu is False for gpu in gpus):
@@ -118,11 +120,11 @@ def _index(number: int, value: Value) -> Index:
     return Index(number, origin.span, origin.file) if origin else Index(number, None)
 
 
-def _indexing_input(value: Value) -> Value | None:
-    """The unknown but identified value that is the index: ``n``, or ``f"cuda:{n}"``."""
+def indexing_input(value: Value) -> Value | None:
+    """The unknown but identified value that is the index: ``n``, also in ``f"cuda:{n}"``."""
     if isinstance(value, Text) and len(value.parts) == 2:
         prefix, number = value.parts
-        return input_of(number) if text_of(prefix) in ("cuda:", "gpu:", "/gpu:", "GPU:") else None
+        return input_of(number) if _GPU_PREFIX.fullmatch(text_of(prefix) or "") else None
     return input_of(value)
 
 

@@ -212,6 +212,8 @@ def _join_parts(parts: Iterable[Value]) -> Value:
         for piece in part.parts if isinstance(part, Text) else (part,):
             if isinstance(piece, (Input, EnvironmentValue)):
                 joined.append(piece)
+            elif isinstance(piece, Known) and piece.value == "":
+                continue
             elif not isinstance(piece, Known) or isinstance(piece.value, float):
                 return UNKNOWN
             elif joined and isinstance(joined[-1], Known):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
-from gpu_lint.facts.model import FileFacts, Reach, Setting, Written
+from gpu_lint.facts.model import FileFacts, Index, Reach, Setting, Written
 from gpu_lint.facts.values import constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -64,6 +64,20 @@ class Context:
     """The other files of the processes that the file belongs to."""
     mentioned_elsewhere: frozenset[str] = field(default_factory=frozenset)
     """Names that other files of the run mention."""
+
+    def decides_only_a_device(self, index: Index, file: str, argument: Span) -> bool:
+        """Whether the literal that an index comes from has no other use.
+
+        It has none where it stands in the argument itself. Bound to a name, a text such as
+        ``cuda:1`` still can mean nothing else, unless it is compared with something.
+        """
+        if index.span is None:
+            return False
+        if index.file == file and index.span in argument:
+            return True
+        held = [self.facts.compared, *(c.facts.compared for c in self.companions())]
+        bare_number = index.span.end - index.span.start <= 4
+        return not bare_number and not any(f"cuda:{index.number}" in one for one in held)
 
     @cached_property
     def gpu_file(self) -> bool:

@@ -97,10 +97,7 @@ def _one(
         safety = Applicability.UNSAFE
         if index.span is not None and len(devices) == 1:
             remedy = _renumber(index, 0, context)
-            text = f"cuda:{index.number}"
-            direct = local and index.span in selector.span
-            long = index.span.end - index.span.start > 4  # not a bare number
-            if (direct or long) and text not in context.facts.compared:
+            if context.decides_only_a_device(index, context.facts.file, selector.span):
                 safety = Applicability.SAFE
         elif index.span is not None and str(index.number) in devices:
             remedy = _renumber(index, devices.index(str(index.number)), context)

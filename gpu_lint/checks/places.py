@@ -221,12 +221,12 @@ def _join(
             fits = False
         elif not judged:
             fits = False
-        elif index.file == context.facts.file:
-            group.here.append((index.span, 0))
-            fits = fits and (file != context.facts.file or index.span in selector.span)
         else:
-            group.elsewhere.append((Place(index.file, index.span), 0))
-            fits = fits and (index.file != file or index.span in selector.span)
+            if index.file == context.facts.file:
+                group.here.append((index.span, 0))
+            else:
+                group.elsewhere.append((Place(index.file, index.span), 0))
+            fits = fits and context.decides_only_a_device(index, file, selector.span)
     return fits
 
 

@@ -52,6 +52,17 @@ def starts_child(name: str) -> bool:
     return name.partition(".")[0] in _STARTERS or name.startswith(_CALLS)
 
 
+def argument_positions(name: str) -> tuple[int, int]:
+    """Where a call takes the command, and the environment: positions from 0."""
+    if name in ("os.execve", "os.execvpe", "os.posix_spawn", "os.posix_spawnp"):
+        return 1, 2
+    if name in ("os.spawnve", "os.spawnvpe"):
+        return 2, 3
+    if name in ("os.execv", "os.execvp", "os.spawnv", "os.spawnvp"):
+        return (2 if "spawn" in name else 1), 99
+    return 0, 99
+
+
 def may_use_gpu(node: p.Call) -> bool:
     """Whether the process may use a GPU.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from string import Formatter
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.children import command_of, may_use_gpu, starts_child
+from gpu_lint.facts.children import argument_positions, command_of, may_use_gpu, starts_child
 from gpu_lint.facts.evaluation import MOST_ITEMS, Evaluator
 from gpu_lint.facts.flow import Flow, advance
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Knowledge
@@ -292,7 +292,8 @@ class Effects(Evaluator):
             flow.initialised = Certainty.ALWAYS
             counted = flow.count()
         for selection, span in selections:
-            if selection.indices or selection.count or selection.inputs:
+            asks = selection.gpu is Certainty.MAYBE and api.freezes == "always"
+            if selection.indices or selection.count or selection.inputs or asks:
                 masks = fewest(flow.masks(), counted)
                 self.recorder.selector(called, selection, span, masks, flow.needs, self.reach)
                 touches = api.freezes != "never" or api.counts == "checks"
@@ -407,8 +408,9 @@ class Effects(Evaluator):
 
     def _note_child(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
         """Note a call that may start a process."""
-        found = args.find(0, "args")
-        environment = args.value(99, "env")
+        command_at, environment_at = argument_positions(name)
+        found = args.find(command_at, "args")
+        environment = args.value(environment_at, "env")
         expression, value = found if found is not None else (None, None)
         command = command_of(expression, value, environment)
         target = args.value(99, "target")

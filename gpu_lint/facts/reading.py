@@ -72,8 +72,8 @@ def imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
             called = function.name if isinstance(function, p.Attribute) else ""
             called = function.id if isinstance(function, p.Name) else called
             if called in ("import_module", "__import__"):
-                name, *rest = [_literal_text(argument.value) for argument in node.arguments[:2]]
-                module, level = named_module(name, rest[0] if rest else "")
+                texts = [_literal_text(argument.value) for argument in node.arguments[:2]]
+                module, level = named_module(texts[0], "".join(texts[1:]))
                 if module:
                     yield module, level, "", node.span
 

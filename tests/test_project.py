@@ -1,0 +1,532 @@
+"""What a file's verdict owes to the other files of its project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_lint.engine import FileFindings
+from gpu_lint.findings import Applicability
+from tests.conftest import check_files, codes, engine_for, fix_files, write_files
+
+MASK = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+LOOKS = "import torch\nREADY = torch.cuda.is_available()\n"
+"""A module that freezes CUDA when it is imported."""
+GUARD = 'if __name__ == "__main__":\n    pass\n'
+Files = dict[str, str]
+
+
+def found(root: Path, files: Files, **options: Any) -> list[tuple[str, int, str]]:
+    """(file, line, code) of every finding."""
+    results = check_files(root, files, **options).items()
+    return [(name, line, code) for name, result in results for code, line in codes(result)]
+
+
+def only(results: dict[str, FileFindings]) -> Any:
+    (finding,) = [finding for result in results.values() for finding in result.findings]
+    return finding
+
+
+# --- imports ---------------------------------------------------------------------------------
+
+IMPORTS: dict[str, tuple[str, Files, str]] = {
+    "a module of a package": (
+        "import app.models",
+        {"app/__init__.py": "", "app/models.py": LOOKS},
+        "app/models.py",
+    ),
+    "a name from it": (
+        "from app.models import READY",
+        {"app/__init__.py": "", "app/models.py": LOOKS},
+        "app/models.py",
+    ),
+    "a submodule by from": (
+        "from app import models as m",
+        {"app/__init__.py": "", "app/models.py": LOOKS},
+        "app/models.py",
+    ),
+    "everything": ("from models import *", {"models.py": LOOKS}, "models.py"),
+    "a namespace package": ("import app.models", {"app/models.py": LOOKS}, "app/models.py"),
+    "what __init__ re-exports": (
+        "from app import READY",
+        {"app/__init__.py": "from .models import READY\n", "app/models.py": LOOKS},
+        "app/__init__.py → app/models.py",
+    ),
+    "a package's own __init__ on the way": (
+        "from app.small import ONE",
+        {"app/__init__.py": LOOKS, "app/small.py": "ONE = 1\n"},
+        "app/__init__.py",
+    ),
+    "src layout": (
+        "import app.models",
+        {"pyproject.toml": "", "src/app/__init__.py": "", "src/app/models.py": LOOKS},
+        "src/app/models.py",
+    ),
+    "importlib with a literal": (
+        "import importlib\nimportlib.import_module('models')",
+        {"models.py": LOOKS},
+        "models.py",
+    ),
+    "importlib, relative": (
+        "from importlib import import_module\nimport_module('.models', package='app')",
+        {"app/__init__.py": "", "app/models.py": LOOKS},
+        "app/models.py",
+    ),
+    "__import__": ("__import__('models')", {"models.py": LOOKS}, "models.py"),
+    "in try": (
+        "try:\n    import models\nexcept ImportError:\n    models = None",
+        {"models.py": LOOKS},
+        "models.py",
+    ),
+    "in a function that is called": (
+        "def load():\n    import models\nload()",
+        {"models.py": LOOKS},
+        "models.py",
+    ),
+    "a cycle": (
+        "import one",
+        {"one.py": "import two\n", "two.py": "import one\n" + LOOKS},
+        "one.py → two.py",
+    ),
+    "a chain of three": (
+        "import one",
+        {"one.py": "import two\n", "two.py": "import three\n", "three.py": LOOKS},
+        "one.py → two.py → three.py",
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "files", "way"), IMPORTS.values(), ids=IMPORTS.keys())
+def test_the_chain_of_an_import(
+    line: str, files: Files, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    python = {**files, "run.py": f"import os\n{line}\n{MASK}"}
+    results = check_files(tmp_path, {"pyproject.toml": "", **python})
+    finding = only(results)
+    assert finding.code == "GPU115"
+    assert finding.severity.value == "error"
+    assert (
+        f"(run.py → {way} → torch.cuda.is_available(), {way.rpartition(' ')[2]}:" in finding.message
+    )
+
+
+def test_relative_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "app/__init__.py": "",
+        "app/models.py": LOOKS,
+        "app/cli/__init__.py": "",
+        "app/cli/__main__.py": "import os\nfrom ..models import READY\n" + MASK,
+    }
+    finding = only(check_files(tmp_path, files))
+    assert finding.message.startswith(
+        "`import ..models` on line 2 (app/cli/__main__.py → app/models.py → torch.cuda"
+    )
+
+
+NO_FAULT: dict[str, Files] = {
+    "the mask comes first": {"m.py": LOOKS, "run.py": "import os\n" + MASK + "import m\n"},
+    "a module sets it in time": {
+        "m.py": LOOKS,
+        "env.py": "import os\n" + MASK,
+        "run.py": "import env\nimport m\n" + GUARD,
+    },
+    "a helper of another module is called in time": {
+        "m.py": LOOKS,
+        "env.py": "import os\ndef choose(card):\n"
+        '    os.environ["CUDA_VISIBLE_DEVICES"] = str(card)\n',
+        "run.py": "import env\nenv.choose(1)\nimport m\n",
+    },
+    "only for the type checker": {
+        "m.py": LOOKS,
+        "run.py": "import os\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import m\n" + MASK,
+    },
+    "in a function that nothing calls": {
+        "m.py": LOOKS,
+        "run.py": "import os\ndef load():\n    import m\n" + MASK,
+    },
+    "behind the imported module's own guard": {
+        "m.py": 'if __name__ == "__main__":\n    import torch\n    torch.cuda.init()\n',
+        "run.py": "import os\nimport m\n" + MASK,
+    },
+    "in a function that the importer does not call": {
+        "m.py": "def use():\n    import torch\n    torch.cuda.init()\n",
+        "run.py": "import os\nimport m\n" + MASK,
+    },
+    "another project's module of that name": {
+        "one/pyproject.toml": "",
+        "one/m.py": LOOKS,
+        "two/pyproject.toml": "",
+        "two/run.py": "import os\nimport m\n" + MASK,
+    },
+    "a cycle back to the program sets it in time": {
+        "m.py": "import run\n" + LOOKS,
+        "run.py": "import os\nimport m\n" + MASK,
+    },
+}
+
+
+@pytest.mark.parametrize("files", NO_FAULT.values(), ids=NO_FAULT.keys())
+def test_an_import_that_is_no_fault(files: Files, tmp_path: Path) -> None:
+    assert found(tmp_path, files) == []
+
+
+def test_a_framework_that_a_module_brings_in_is_a_warning(tmp_path: Path) -> None:
+    files = {"m.py": "import torch\n", "run.py": "import os\nimport m\n" + MASK}
+    finding = only(check_files(tmp_path, files))
+    assert (finding.code, finding.severity.value) == ("GPU115", "warning")
+
+
+def test_a_call_into_another_module_that_freezes_is_named(tmp_path: Path) -> None:
+    files = {
+        "m.py": "class Model:\n    def __init__(self):\n        import torch\n"
+        "        torch.cuda.init()\n",
+        "run.py": "import os\nfrom m import Model\nModel()\n" + MASK,
+    }
+    finding = only(check_files(tmp_path, files))
+    assert finding.code == "GPU107"
+    assert "m.py:4)" in finding.message
+
+
+def test_an_import_on_one_path_is_a_may(tmp_path: Path) -> None:
+    run = "import os, sys\nif sys.argv[1:]:\n    import m\n" + MASK
+    finding = only(check_files(tmp_path, {"m.py": LOOKS, "run.py": run}))
+    assert finding.severity.value == "warning"
+    assert "may already have" in finding.message
+
+
+# --- modules that set the mask ---------------------------------------------------------------
+
+
+def test_too_late_from_every_entry_point(tmp_path: Path) -> None:
+    late = "import m\nimport env\n" + GUARD
+    files = {"m.py": LOOKS, "env.py": "import os\n" + MASK, "a.py": late, "b.py": late}
+    assert found(tmp_path / "all", files) == [("env.py", 2, "GPU116")]
+    files["b.py"] = "import env\nimport m\n" + GUARD
+    assert found(tmp_path / "one", files) == []
+
+
+def test_a_constant_mask_forced_on_importers_is_reported_on_demand(tmp_path: Path) -> None:
+    files = {"env.py": "import os\n" + MASK, "run.py": "import env\nimport torch\n" + GUARD}
+    assert found(tmp_path / "a", files) == []
+    assert found(tmp_path / "b", files, select=["GPU117"]) == [("env.py", 2, "GPU117")]
+    polite = {**files, "env.py": "import os\n" + MASK.replace('] = "1"', "] = os.sys.argv[1]")}
+    assert found(tmp_path / "c", polite, select=["GPU117"]) == []
+
+
+def test_a_header_in_the_entry_point_covers_what_it_imports(tmp_path: Path) -> None:
+    policy = {"gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"}}
+    policy["header"] = {"required-in": "entry-points"}
+    files = {
+        "m.py": "import torch\ndef go():\n    return torch.zeros(1).cuda()\n",
+        "run.py": "import m\nif __name__ == '__main__':\n    m.go()\n",
+    }
+    names = {name for name, _, _ in found(tmp_path / "a", files, policy=policy)}
+    assert names == {"run.py"}
+    policy["header"] = {"required-in": "gpu-files"}
+    names = {name for name, _, _ in found(tmp_path / "b", files, policy=policy)}
+    assert names == {"m.py", "run.py"}  # run.py is a GPU file by what it imports
+
+
+# --- values across files -----------------------------------------------------------------------
+
+VALUES: dict[str, Files] = {
+    "a module's constant": {
+        "conf.py": "GPU = 1\n",
+        "run.py": "import conf\ntorch.cuda.set_device(conf.GPU)\n",
+    },
+    "from a module": {
+        "conf.py": 'DEVICE = "cuda:1"\n',
+        "run.py": "from conf import DEVICE as d\ntorch.zeros(1).to(d)\n",
+    },
+    "a class's attribute": {
+        "conf.py": "class Settings:\n    gpu = 1\n",
+        "run.py": "from conf import Settings\ntorch.cuda.set_device(Settings.gpu)\n",
+    },
+    "a dataclass's field": {
+        "conf.py": "from dataclasses import dataclass\n@dataclass\nclass S:\n    gpu: int = 1\n",
+        "run.py": "from conf import S\ntorch.cuda.set_device(S().gpu)\n",
+    },
+    "a named tuple's field": {
+        "conf.py": "import typing\nclass S(typing.NamedTuple):\n    gpu: int = 1\n",
+        "run.py": "from conf import S\ntorch.cuda.set_device(S().gpu)\n",
+    },
+    "an enum's member": {
+        "conf.py": "import enum\nclass Card(enum.IntEnum):\n    FAST = 1\n",
+        "run.py": "from conf import Card\ntorch.cuda.set_device(Card.FAST.value)\n",
+    },
+    "a dict": {
+        "conf.py": 'CARDS = {"fast": 1}\n',
+        "run.py": "import conf\ntorch.cuda.set_device(conf.CARDS.get('fast', 0))\n",
+    },
+    "what a function returns": {
+        "conf.py": "def card():\n    return 1\n",
+        "run.py": "import conf\ntorch.cuda.set_device(conf.card())\n",
+    },
+    "keyword arguments": {
+        "conf.py": 'WHERE = dict(device="cuda:1")\n',
+        "run.py": "import conf\ntorch.zeros(1, **conf.WHERE)\n",
+    },
+    "a range": {"run.py": "for i in range(2):\n    torch.zeros(1).to(f'cuda:{i}')\n"},
+    "a global": {
+        "run.py": "CARD = 0\ndef f():\n    global CARD\n    CARD = 1\nf()\n"
+        "torch.cuda.set_device(CARD)\n"
+    },
+    "one arm of a conditional": {
+        "run.py": "import sys\ntorch.cuda.set_device(1 if sys.argv[1:] else 0)\n"
+    },
+    "the default of getenv": {"run.py": "torch.cuda.set_device(int(os.getenv('CARD', '1')))\n"},
+    "argparse's default": {
+        "run.py": "import argparse\np = argparse.ArgumentParser()\n"
+        "p.add_argument('--gpu', type=int, default=1)\n"
+        "torch.cuda.set_device(p.parse_args().gpu)\n"
+    },
+    "click's default": {
+        "run.py": "import click\n@click.command()\n@click.option('--gpu', default=1)\n"
+        "def main(gpu):\n    torch.cuda.set_device(gpu)\nmain()\n"
+    },
+    "typer's default": {
+        "run.py": "import typer\ndef main(gpu: int = typer.Option(1)):\n"
+        "    torch.cuda.set_device(gpu)\ntyper.run(main)\n"
+    },
+}
+NO_VALUE: dict[str, str] = {
+    "an option without a default": "import argparse\np = argparse.ArgumentParser()\n"
+    "p.add_argument('--gpu', type=int)\ntorch.cuda.set_device(p.parse_args().gpu)\n",
+    "a default that fits": "torch.cuda.set_device(int(os.getenv('CARD', '0')))\n",
+    "a configuration file": "import json\ntorch.cuda.set_device(json.load(open('x'))['gpu'])\n",
+    "as many as there are": "for i in range(torch.cuda.device_count()):\n"
+    "    torch.zeros(1).to(f'cuda:{i}')\n",
+    "asked before": "if torch.cuda.device_count() > 1:\n    torch.cuda.set_device(1)\n",
+    "assigned again": "card = 1\ncard = 0\ntorch.cuda.set_device(card)\n",
+    "only compared": "import sys\nif sys.argv[1] == 'cuda:1':\n    print('cuda:1')\n",
+}
+
+
+@pytest.mark.parametrize("files", VALUES.values(), ids=VALUES.keys())
+def test_a_known_index_that_does_not_exist(files: Files, tmp_path: Path) -> None:
+    files = {**files, "run.py": "import os\n" + MASK + "import torch\n" + files["run.py"]}
+    assert [code for _, _, code in found(tmp_path, files)] == ["GPU201"]
+
+
+@pytest.mark.parametrize("program", NO_VALUE.values(), ids=NO_VALUE.keys())
+def test_an_index_that_may_well_exist(program: str, tmp_path: Path) -> None:
+    files = {"run.py": "import os\n" + MASK + "import torch\n" + program}
+    assert [item for item in found(tmp_path, files) if item[2] == "GPU201"] == []
+
+
+PARSER = (
+    "import argparse, os\np = argparse.ArgumentParser()\np.add_argument('--gpu', type=int)\n"
+    "p.add_argument('--other', type=int)\nargs = p.parse_args()\n"
+    "os.environ['CUDA_VISIBLE_DEVICES'] = str(args.gpu)\nimport torch\n"
+)
+FOLLOWS = {
+    "a number": (PARSER + "torch.cuda.set_device(args.gpu)\n", "set_device(0)"),
+    "an f-string": (PARSER + 'torch.zeros(1).to(f"cuda:{args.gpu}")\n', '.to("cuda:0")'),
+    "percent": (PARSER + "torch.zeros(1).to('cuda:%d' % args.gpu)\n", '.to("cuda:0")'),
+    "a sum": (PARSER + "torch.zeros(1).to('cuda:' + str(args.gpu))\n", '.to("cuda:0")'),
+    "TensorFlow's names": (
+        PARSER + "import tensorflow as tf\nwith tf.device('/gpu:{}'.format(args.gpu)):\n    pass\n",
+        'tf.device("/gpu:0")',
+    ),
+    "a parameter": (
+        "import os\ndef main(gpu):\n    os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu)\n"
+        "    import torch\n    torch.cuda.set_device(gpu)\n",
+        "set_device(0)",
+    ),
+    "an item of a configuration": (
+        "import json, os\nconf = json.load(open('x'))\n"
+        "os.environ['CUDA_VISIBLE_DEVICES'] = str(conf['gpu'])\n"
+        "import torch\ntorch.cuda.set_device(conf['gpu'])\n",
+        "set_device(0)",
+    ),
+    "by way of a name": (
+        PARSER + "card = args.gpu\ntorch.cuda.set_device(card)\n",
+        "set_device(0)",
+    ),
+}
+DOES_NOT_FOLLOW = {
+    "another option": PARSER + "torch.cuda.set_device(args.other)\n",
+    "set to another value before": PARSER + "args.gpu = 0\ntorch.cuda.set_device(args.gpu)\n",
+    "the mask is a list that contains it": PARSER.replace("str(args.gpu)", "'0,' + str(args.gpu)")
+    + "torch.cuda.set_device(args.gpu)\n",
+    "the count of devices": PARSER
+    + "torch.cuda.set_device(args.gpu % torch.cuda.device_count())\n",
+    "in a log message": PARSER + "print(f'cuda:{args.gpu}')\n",
+    "in another branch": "import os, sys\nimport torch\ngpu = int(sys.argv[1])\n"
+    "if gpu > 3:\n    os.environ['CUDA_VISIBLE_DEVICES'] = str(gpu)\n"
+    "else:\n    torch.cuda.set_device(gpu)\n",
+}
+
+
+@pytest.mark.parametrize(("program", "fixed"), FOLLOWS.values(), ids=FOLLOWS.keys())
+def test_the_index_follows_the_mask(program: str, fixed: str, tmp_path: Path) -> None:
+    assert [code for _, _, code in found(tmp_path, {"run.py": program})] == ["GPU208"]
+    assert fix_files(tmp_path, {"run.py": program})["run.py"] == program
+    after = fix_files(tmp_path, {"run.py": program}, unsafe=True)["run.py"]
+    assert fixed in after
+    assert len(after.splitlines()) == len(program.splitlines())
+
+
+@pytest.mark.parametrize("program", DOES_NOT_FOLLOW.values(), ids=DOES_NOT_FOLLOW.keys())
+def test_the_index_does_not_follow_the_mask(program: str, tmp_path: Path) -> None:
+    assert [i for i in found(tmp_path, {"run.py": program}) if i[2] == "GPU208"] == []
+
+
+# --- child processes -----------------------------------------------------------------------------
+
+CHILDREN = {
+    "env": 'subprocess.run(["train"], env={**os.environ, "CUDA_VISIBLE_DEVICES": "0"})',
+    "env by dict": 'subprocess.Popen("train", env=dict(os.environ, CUDA_VISIBLE_DEVICES="0"))',
+    "env by a copy": "env = os.environ.copy()\nenv['CUDA_VISIBLE_DEVICES'] = '0'\n"
+    "subprocess.check_call(['train'], env=env)",
+    "env by |": 'subprocess.run(["train"], env=os.environ | {"CUDA_VISIBLE_DEVICES": "0"})',
+    "a command": 'os.system("CUDA_VISIBLE_DEVICES=0 python train.py")',
+    "a command in a shell": 'subprocess.run("CUDA_VISIBLE_DEVICES=0 python t.py", shell=True)',
+    "a command behind cd": "os.system(\"cd x && CUDA_VISIBLE_DEVICES='0' python train.py\")",
+    "the program env": 'subprocess.run(["env", "CUDA_VISIBLE_DEVICES=0", "python", "t.py"])',
+    "exec": 'os.execvpe("python", ["python", "t.py"], {**os.environ, "CUDA_VISIBLE_DEVICES": "0"})',
+    "nothing of the environment": 'subprocess.run([sys.executable, "t.py"], env={"PATH": "/bin"})',
+    "accelerate's option": 'subprocess.run(["accelerate", "launch", "--gpu_ids", "0", "t.py"])',
+    "torchrun for two": 'subprocess.run(["torchrun", "--nproc-per-node=2", "train.py"])',
+    "accelerate for two": 'os.system("accelerate launch --num_processes 2 train.py")',
+}
+NO_CHILD_FAULT = {
+    "the same mask": 'subprocess.run(["t"], env={**os.environ, "CUDA_VISIBLE_DEVICES": "1"})',
+    "no GPU for the child": 'subprocess.run(["t"], env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})',
+    "inherited": 'subprocess.run(["python", "train.py"])',
+    "another variable": 'subprocess.run(["t"], env={**os.environ, "OMP_NUM_THREADS": "1"})',
+    "a tool without a GPU": 'subprocess.run(["git", "status"], env={"PATH": "/bin"})',
+    "unknown": 'subprocess.run(["t"], env={**os.environ, "CUDA_VISIBLE_DEVICES": sys.argv[1]})',
+    "a text about it": 'print("CUDA_VISIBLE_DEVICES=0 python train.py")',
+    "torchrun for one": 'subprocess.run(["torchrun", "--nproc-per-node=1", "train.py"])',
+}
+
+
+@pytest.mark.parametrize("line", CHILDREN.values(), ids=CHILDREN.keys())
+def test_a_child_with_another_mask(line: str, tmp_path: Path) -> None:
+    files = {"run.py": "import os, subprocess, sys\n" + MASK + line + "\n"}
+    assert [code for _, _, code in found(tmp_path, files)] == ["GPU207"]
+
+
+@pytest.mark.parametrize("line", NO_CHILD_FAULT.values(), ids=NO_CHILD_FAULT.keys())
+def test_a_child_that_is_in_order(line: str, tmp_path: Path) -> None:
+    files = {"run.py": "import os, subprocess, sys\n" + MASK + line + "\n"}
+    assert found(tmp_path, files) == []
+
+
+FORK = (
+    "import multiprocessing as mp\nimport torch\ndef work():\n    torch.zeros(1).cuda()\n"
+    "torch.cuda.is_available()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "faults"),
+    [
+        ("mp.Process(target=work).start()", 1),
+        ("mp.set_start_method('spawn')\nmp.Process(target=work).start()", 0),
+        ("mp.get_context('spawn').Process(target=work).start()", 0),
+        ("mp.Process(target=print).start()", 0),
+    ],
+)
+def test_a_fork_behind_a_freeze(line: str, faults: int, tmp_path: Path) -> None:
+    assert [c for _, _, c in found(tmp_path, {"run.py": FORK + line + "\n"})] == ["GPU207"] * faults
+
+
+# --- changes that belong together --------------------------------------------------------------
+
+GROUP = {
+    "models.py": 'import torch\nok = torch.cuda.is_available()\nDEVICE = "cuda:1"\n'
+    "def load():\n    return torch.zeros(1).to(DEVICE)\n",
+    "run.py": "import os\nimport models\n" + MASK + "models.load()\n",
+}
+
+
+def test_mask_and_index_change_together_across_files(tmp_path: Path) -> None:
+    after = fix_files(tmp_path, GROUP)
+    assert after["run.py"].index("CUDA_VISIBLE") < after["run.py"].index("import models")
+    assert 'DEVICE = "cuda:0"' in after["models.py"]
+    assert fix_files(tmp_path, after) == after
+
+
+LEFT_OUT = {
+    "suppressed": (
+        {"models.py": GROUP["models.py"].replace("to(DEVICE)", "to(DEVICE)  # noqa: GPU201")},
+        {},
+    ),
+    "not selected": ({}, {"ignore": ["GPU201"]}),
+    "unknown": (
+        {"models.py": GROUP["models.py"].replace("zeros(1).to(DEVICE)", "cuda.Stream(input())")},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize(("changed", "options"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
+def test_what_cannot_be_judged_makes_the_group_unsafe_and_is_named(
+    changed: Files, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = check_files(tmp_path, {**GROUP, **changed}, **options)
+    (late,) = [f for f in results["run.py"].findings if f.code == "GPU115"]
+    assert late.fix is None or late.fix.applicability is Applicability.UNSAFE
+    assert "models.py:5" in late.note
+
+
+def test_under_a_policy_the_header_is_applied_and_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    policy = {
+        "gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"},
+        "validation": {"required-in": "never"},
+    }
+    files = {**GROUP, **LEFT_OUT["unknown"][0]}
+    files["run.py"] += GUARD
+    results = check_files(tmp_path, files, policy)
+    (late,) = [f for f in results["run.py"].findings if f.code == "GPU115"]
+    assert late.fix is not None
+    assert late.fix.applicability is Applicability.SAFE
+    assert "models.py:5" in late.note
+
+
+def test_nothing_changes_where_one_file_of_the_group_is_not_in_the_run(tmp_path: Path) -> None:
+    paths = write_files(tmp_path, GROUP)
+    run = engine_for().fix([p for p in paths if p.name == "run.py"], unsafe=False, write=True)
+    assert run.troubles == []
+    assert {p.name: p.read_text() for p in paths} == GROUP
+
+
+# --- part of a project ---------------------------------------------------------------------------
+
+
+def test_a_part_of_the_files_gets_the_verdicts_of_the_whole(tmp_path: Path) -> None:
+    files = {
+        **GROUP,
+        "pkg/__init__.py": "from .deep import READY\n",
+        "pkg/deep.py": LOOKS,
+        "other.py": "import os\nfrom pkg import READY\n" + MASK,
+        "conf.py": "GPU = 1\n",
+        "third.py": "import os\n" + MASK + "import torch, conf\ntorch.cuda.set_device(conf.GPU)\n",
+    }
+    paths = write_files(tmp_path, files)
+    whole = {r.path: r.findings for r in engine_for().check(paths).files}
+    for path in paths:
+        if path.name in ("run.py", "other.py", "third.py"):
+            (alone,) = engine_for().check([path]).files
+            assert [(f.code, f.message, f.span) for f in alone.findings] == [
+                (f.code, f.message, f.span) for f in whole[path]
+            ]
+            assert alone.findings
+
+
+def test_a_file_that_cannot_be_read_is_no_reason_to_stop(tmp_path: Path) -> None:
+    files = {"m.py": "def broken(:\n", "run.py": "import os\nimport m\nimport torch\n" + MASK}
+    paths = write_files(tmp_path, files)
+    (alone,) = engine_for().check([p for p in paths if p.name == "run.py"]).files
+    assert [code for code, _ in codes(alone)] == ["GPU108"]

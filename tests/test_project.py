@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gpu_lint.cli import main
 from gpu_lint.engine import FileFindings
 from gpu_lint.findings import Applicability
 from tests.conftest import check_files, codes, engine_for, fix_files, write_files
@@ -530,3 +533,90 @@ def test_a_file_that_cannot_be_read_is_no_reason_to_stop(tmp_path: Path) -> None
     paths = write_files(tmp_path, files)
     (alone,) = engine_for().check([p for p in paths if p.name == "run.py"]).files
     assert [code for code, _ in codes(alone)] == ["GPU108"]
+
+
+# --- gpu-lint graph ----------------------------------------------------------------------------
+
+
+def graph(root: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
+    monkeypatch.chdir(root)
+    return CliRunner().invoke(main, ["graph", *options]).output
+
+
+DRAWN = {
+    **GROUP,
+    "env.py": "import os, sys\nos.environ['CUDA_DEVICE_ORDER'] = sys.argv[1]\n",
+    "late.py": "import models\nimport env\n" + GUARD,
+    "unrelated.py": "import json\n",
+    "lib/unused.py": "import torch\n",
+    "lib/user.py": "from lib import unused\n",
+}
+
+
+def test_graph_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, DRAWN)
+    text = graph(tmp_path, monkeypatch)
+    assert (
+        text
+        == """\
+late.py  (entry point)
+  |- 1: imports models.py
+  |    |- 1: imports torch
+  |    `- 2: torch.cuda.is_available(): CUDA is initialised
+  `- 2: imports env.py
+       `- 2: CUDA_DEVICE_ORDER = a value that only the run knows: too late
+  => CUDA is first touched by torch.cuda.is_available() (late.py -> models.py:2)
+  => CUDA_VISIBLE_DEVICES is then what the parent process says
+
+lib/user.py  (entry point)
+  `- 1: imports lib/unused.py
+       `- 1: imports torch
+  => CUDA is not touched by anything that is shown to run
+
+run.py  (entry point)
+  |- 2: imports models.py  (shown above)
+  `- 3: CUDA_VISIBLE_DEVICES = '1': too late
+  => CUDA is first touched by torch.cuda.is_available() (run.py -> models.py:2)
+  => CUDA_VISIBLE_DEVICES is then what the parent process says
+
+1 file that reaches no GPU not shown (--all shows everything)
+"""
+    )
+    assert "unrelated.py  (no entry point imports it)" in graph(tmp_path, monkeypatch, "--all")
+
+
+def test_graph_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, DRAWN)
+    table = json.loads(graph(tmp_path, monkeypatch, "--format", "json"))
+    assert [start["file"] for start in table["entry_points"]] == [
+        "late.py",
+        "lib/user.py",
+        "run.py",
+    ]
+    files = {node["file"]: node for node in table["files"]}
+    assert files["run.py"]["imports"] == [{"file": "models.py", "row": 2}]
+    (write,) = files["run.py"]["writes"]
+    assert (write["value"], write["row"], write["effect"]) == ("1", 3, "too late")
+    start = table["entry_points"][2]
+    assert start["first_touch"]["file"] == "models.py"
+    assert [step["file"] for step in start["first_touch"]["via"]] == ["run.py"]
+    assert start["masks"] == [None]
+
+
+def test_graph_for_graphviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {**DRAWN, 'od"d.py': "import torch\n"})
+    text = graph(tmp_path, monkeypatch, "--format", "dot")
+    assert text.startswith("digraph gpu {\n")
+    assert '  "run.py" -> "models.py" [label="2"];' in text
+    assert "peripheries=2, color=red" in next(x for x in text.splitlines() if '"run.py" [' in x)
+    assert '"od\\"d.py" [label="od\\"d.py\\l"' in text
+
+
+def test_graph_says_what_it_could_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path, {"run.py": "import torch\n"})
+    (tmp_path / "bad.py").write_bytes(b"\xff\xfe\xff")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["graph"])
+    assert result.exit_code == 2
+    assert "gpu-lint: bad.py" in result.output
+    assert "run.py  (entry point)" in result.output

@@ -147,7 +147,8 @@ class Imports:
         return self._roots[directory]
 
     def _project_root(self, directory: str) -> str:
-        """The nearest directory above that looks like a project's root, or the directory."""
+        """The nearest directory above that looks like a project's root; without one, where the
+        program is run from, if that is above; else the directory itself."""
         current = directory
         while True:
             names = self._names(current)
@@ -155,7 +156,8 @@ class Imports:
                 return current
             parent = os.path.dirname(current)
             if parent == current:
-                return directory
+                here = os.getcwd()
+                return here if (directory + os.sep).startswith(here + os.sep) else directory
             current = parent
 
     def _names(self, directory: str) -> frozenset[str]:

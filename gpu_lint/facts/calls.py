@@ -35,8 +35,12 @@ from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
 _DEEPEST_CALL = 12
+DEEPEST_ALONE = 3
+"""How deep the calls of a function are followed that nothing calls."""
 _MOST_STATEMENTS = 60_000
 """Statements run per program before calls are no longer followed: bounds time only."""
+MOST_ALONE = 500
+"""The same for one function that nothing calls."""
 
 
 @dataclass(eq=False, slots=True)
@@ -100,6 +104,7 @@ class Calls(Effects):
         self._branches = 0
         self._owner: Key | None = None
         self._budget = _MOST_STATEMENTS
+        self._deepest = _DEEPEST_CALL
 
     @abstractmethod
     def block(self, statements: p.Block, flow: Flow) -> None:
@@ -362,7 +367,7 @@ class Calls(Effects):
     ) -> Value:
         """Follow a call into its body; without ``args``, as an unknown caller would call it."""
         function = self.function(callee.key)
-        too_deep = len(self._running) >= _DEEPEST_CALL or self._budget <= 0
+        too_deep = len(self._running) >= self._deepest or self._budget <= 0
         if function is None or callee.key in self._running or (too_deep and args is not None):
             flow.quiet = frozenset()
             self.fallible = True

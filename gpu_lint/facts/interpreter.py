@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calls import Calls, Class, Frame
+from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, Calls, Class, Frame
 from gpu_lint.facts.effects import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
-from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.flow import MASK, Flow
 from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import (
     Certainty,
@@ -142,12 +142,20 @@ class Interpreter(Calls):
         self.known_attributes = {key: found.attributes for key, found in other.classes.items()}
 
     def _run_uncalled(self, end: Flow) -> None:
-        """Run what nothing called, first those that no other such function mentions."""
+        """Run what nothing called, first those that no other such function mentions.
+
+        Functions of other files only count where this program sets a mask: it is known here
+        alone.
+        """
+        others = MASK in end.variables
         self.reach = Reach.UNCALLED
+        self._deepest = DEEPEST_ALONE
         mentioned: Counter[str] = Counter()
         counted: dict[Key, frozenset[str]] = {}
         while True:
             for key, function in self.functions.items():
+                if function.file != self.start and not others:
+                    continue
                 if key not in self._executed and key not in counted:
                     counted[key] = self.world.names_in(key, function.node)
                     mentioned.update(counted[key])
@@ -169,7 +177,10 @@ class Interpreter(Calls):
         self._move_to(function.file)
         self.steps = ()
         value = FunctionValue(key, function.scopes, receiver)
+        left = self._budget
+        self._budget = min(left, MOST_ALONE)
         self.enter(value, None, flow, function.node.span)
+        self._budget = left - (min(left, MOST_ALONE) - self._budget)
         self._executed.add(key)
         self._restore(saved)
 

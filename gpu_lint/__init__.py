@@ -1,3 +1,3 @@
 """gpu-lint: which GPU a Python program will really use, told before it runs."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

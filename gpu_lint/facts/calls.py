@@ -31,7 +31,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
 )
-from gpu_lint.facts.world import World
+from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
 
 _DEEPEST_CALL = 12
@@ -41,28 +41,6 @@ _MOST_STATEMENTS = 60_000
 """Statements run per program before calls are no longer followed: bounds time only."""
 MOST_ALONE = 500
 """The same for one function that nothing calls."""
-
-
-@dataclass(eq=False, slots=True)
-class Function:
-    """A function or lambda that a run has met; ``scopes`` is where it was defined."""
-
-    node: p.Function | p.Lambda
-    file: str
-    scopes: tuple[int, ...]
-    owner: Key | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Class:
-    """A class that a run has met."""
-
-    node: p.Class
-    frame: int
-    """The frame of its own attributes."""
-    bases: tuple[Key, ...] = ()
-    attributes: dict[str, Value] = field(default_factory=dict)
-    """What its objects' attributes may be, whenever that is."""
 
 
 @dataclass(eq=False, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, Calls, Class, Frame
+from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, Calls, Frame
 from gpu_lint.facts.effects import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import MASK, Flow
@@ -53,7 +53,7 @@ from gpu_lint.facts.values import (
     constants,
 )
 from gpu_lint.facts.walk import expressions, plain_names, statements
-from gpu_lint.facts.world import World
+from gpu_lint.facts.world import Class, World
 from gpu_lint.source import Span
 
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})

@@ -16,7 +16,6 @@ from itertools import count
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calls import Class, Function
 from gpu_lint.facts.flow import Flow, join_marks
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.interpreter import Interpreter
@@ -37,6 +36,7 @@ from gpu_lint.facts.reading import DEEPEST_RECURSION, imported_names
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key, any_of
 from gpu_lint.facts.walk import mentioned_names, statements
+from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
 
 _DEEPEST_IMPORT = 60

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from gpu_lint.facts import program as p
-    from gpu_lint.facts.calls import Class, Function
-    from gpu_lint.facts.flow import Flow
-    from gpu_lint.facts.imports import Located
-    from gpu_lint.facts.knowledge import Knowledge
-    from gpu_lint.facts.model import Reading
-    from gpu_lint.facts.values import Key
+from gpu_lint.facts import program as p
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.imports import Located
+from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.model import Reading
+from gpu_lint.facts.values import Key, Value
+
+
+@dataclass(eq=False, slots=True)
+class Function:
+    """A function or lambda that a run has met; ``scopes`` is where it was defined."""
+
+    node: p.Function | p.Lambda
+    file: str
+    scopes: tuple[int, ...]
+    owner: Key | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Class:
+    """A class that a run has met."""
+
+    node: p.Class
+    frame: int
+    """The frame of its own attributes."""
+    bases: tuple[Key, ...] = ()
+    attributes: dict[str, Value] = field(default_factory=dict)
+    """What its objects' attributes may be, whenever that is."""
 
 
 class World(Protocol):

@@ -321,6 +321,8 @@ class _Fixing:
         self._run = run
         self._least = Applicability.UNSAFE if unsafe else Applicability.SAFE
         self._refused: set[Fix] = set()
+        self._inserted: set[tuple[str, str]] = set()
+        """What has been inserted into which file: the same never goes in twice."""
         self._dropped: dict[str, list[str]] = {}
 
     def fix(self) -> list[FixedFile]:
@@ -353,6 +355,7 @@ class _Fixing:
             and finding.fix.applicability >= self._least
             and finding.fix not in self._refused
             and all(other in findings for other, _ in finding.fix.elsewhere)
+            and self._inserted.isdisjoint(self._insertions(Change(file, finding.fix)))
         ]
         changes = choose(wanted)
         done: dict[tuple[str, tuple[Change, ...]], _Read | str] = {}
@@ -368,8 +371,18 @@ class _Fixing:
                     break
                 result[file] = applied
             else:
+                for change in changes:
+                    self._inserted.update(self._insertions(change))
                 return result
         return {}
+
+    def _insertions(self, change: Change) -> Iterator[tuple[str, str]]:
+        """What a change puts where there is nothing, by file."""
+        for file in change.files:
+            source = self._view.reads[file].source
+            for edit in change.edits_in(file):
+                if edit.content.strip() and not source.slice(edit.span).strip():
+                    yield file, edit.content.strip()
 
     def _give_up(
         self, file: str, here: tuple[Change, ...], why: str, changes: list[Change]

@@ -275,6 +275,16 @@ VALUES: dict[str, Files] = {
         "run.py": "import conf\ntorch.zeros(1, **conf.WHERE)\n",
     },
     "a range": {"run.py": "for i in range(2):\n    torch.zeros(1).to(f'cuda:{i}')\n"},
+    "appended to a list": {
+        "run.py": "cards = []\nsame = cards\nsame.append(1)\nfor card in cards:\n"
+        "    torch.cuda.set_device(card)\n"
+    },
+    "put into another module's list": {
+        "conf.py": "CARDS = []\n",
+        "more.py": "import conf\nconf.CARDS.append(1)\n",
+        "run.py": "import conf\nimport more\nfor card in conf.CARDS:\n"
+        "    torch.cuda.set_device(card)\n",
+    },
     "a global": {
         "run.py": "CARD = 0\ndef f():\n    global CARD\n    CARD = 1\nf()\n"
         "torch.cuda.set_device(CARD)\n"
@@ -306,6 +316,10 @@ NO_VALUE: dict[str, str] = {
     "    torch.zeros(1).to(f'cuda:{i}')\n",
     "asked before": "if torch.cuda.device_count() > 1:\n    torch.cuda.set_device(1)\n",
     "assigned again": "card = 1\ncard = 0\ntorch.cuda.set_device(card)\n",
+    "in a dict that has changed": "conf = {'gpu': 1}\nconf.update(gpu=0)\n"
+    "torch.cuda.set_device(conf['gpu'])\n",
+    "in a list that a function changes": "cards = [1]\ndef f():\n    cards.clear()\nf()\n"
+    "for card in cards:\n    torch.cuda.set_device(card)\n",
     "only compared": "import sys\nif sys.argv[1] == 'cuda:1':\n    print('cuda:1')\n",
 }
 
@@ -503,6 +517,35 @@ def test_nothing_changes_where_one_file_of_the_group_is_not_in_the_run(tmp_path:
     run = engine_for().fix([p for p in paths if p.name == "run.py"], unsafe=False, write=True)
     assert run.troubles == []
     assert {p.name: p.read_text() for p in paths} == GROUP
+
+
+def test_a_registry_that_functions_fill_is_not_empty(tmp_path: Path) -> None:
+    policy = {
+        "gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"},
+        "validation": {"required-in": "entry-points"},
+    }
+    files = {
+        "registry.py": "KNOWN = []\ndef register(cls):\n    KNOWN.append(cls())\n"
+        "def find(name):\n    for one in KNOWN:\n        if one.match(name):\n"
+        "            return one\n    raise ValueError(name)\n"
+        "class Small:\n    def match(self, name):\n        return name == 's'\nregister(Small)\n",
+        "run.py": "import torch\nfrom registry import find\nMODEL = find('s')\n"
+        "if __name__ == '__main__':\n    torch.zeros(1).cuda()\n",
+    }
+    after = fix_files(tmp_path, files, policy)
+    assert after["run.py"].count("    validate_gpu()\n") == 1
+    assert fix_files(tmp_path, after, policy) == after
+
+
+def test_a_fix_that_does_not_help_is_made_once(tmp_path: Path) -> None:
+    policy = {
+        "gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"},
+        "validation": {"required-in": "entry-points"},
+    }
+    run = "import torch\nraise SystemExit('not yet')\nif __name__ == '__main__':\n    torch.zeros(1)\n"
+    after = fix_files(tmp_path, {"run.py": run}, policy)
+    assert after["run.py"].count("    validate_gpu()\n") == 1
+    assert fix_files(tmp_path, after, policy) == after
 
 
 # --- part of a project ---------------------------------------------------------------------------

@@ -247,7 +247,10 @@ def _idle(setting: Setting, context: Context) -> Found:
     )
     known = constants(setting.value) if setting.value is not None else None
     text = known[0].value if known and len(known) == 1 else None
-    remedy = SetAtModuleLevel(setting.variable, text) if isinstance(text, str) else None
+    rivals = [s for s in context.settings if s.variable == setting.variable and not s.function]
+    remedy = None
+    if isinstance(text, str) and not rivals:
+        remedy = SetAtModuleLevel(setting.variable, text)
     unsafe = Applicability.UNSAFE
     return Found("GPU109", setting.span, message, _EVIDENCE_ORDER, remedy, unsafe)
 

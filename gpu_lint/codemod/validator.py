@@ -70,7 +70,7 @@ def call_validator(
 def call_in_guard(source: Source, facts: FileFacts, name: str) -> Edit | None:
     """The edit that makes a call the first statement of the main guard."""
     guard = facts.layout.guard
-    if guard is None:
+    if guard is None or source.slice(guard.first) == f"{name}()":
         return None
     lines = Lines(source, facts.comments)
     newline = source.newline

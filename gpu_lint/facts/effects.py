@@ -50,6 +50,13 @@ from gpu_lint.source import Span
 _DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
 _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
 _PARSERS = frozenset({"argparse.ArgumentParser"})
+CHANGING = frozenset(
+    {
+        "add", "append", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem",
+        "remove", "reverse", "setdefault", "sort", "update",
+    }
+)  # fmt: skip
+"""Methods that change a list, a set or a dict in place."""
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
@@ -443,6 +450,8 @@ class Effects(Evaluator):
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
             return _dict_method(receiver, name, args)
+        if name in CHANGING and any(isinstance(v, (Items, Pairs)) for v in alternatives(receiver)):
+            return _changed_in_place(receiver, name, args, flow)
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
             return self._parser_method(receiver, name, args, flow)
         flow.quiet = frozenset()
@@ -640,6 +649,27 @@ def _format(template: str, args: Arguments) -> Value:
             return UNKNOWN
         parts.append(found[1])
     return concatenate(parts)
+
+
+def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -> Value:
+    """``append`` and the like: what holds the container sees it changed."""
+    first = args.value(0)
+    if isinstance(receiver, Items) and name in ("append", "add") and first is not None:
+        if len(receiver.values) < MOST_ITEMS and receiver.kind != "many":
+            flow.change(receiver, Items(receiver.kind, (*receiver.values, first)))
+            return Known(None)
+    if isinstance(receiver, Items) and name == "extend" and isinstance(first, Items):
+        if len(receiver.values) + len(first.values) < MOST_ITEMS:
+            flow.change(receiver, Items(receiver.kind, receiver.values + first.values))
+            return Known(None)
+    if isinstance(receiver, Pairs) and name == "update" and args.exact:
+        more = first if isinstance(first, Pairs) else Pairs((), open=first is not None)
+        named = Pairs(tuple((Known(key), held) for key, (_, held) in args.keywords.items()))
+        flow.change(receiver, merged(merged(receiver, more), named))
+        return Known(None)
+    for single in alternatives(receiver):
+        flow.change(single, UNKNOWN)
+    return UNKNOWN
 
 
 def _result_of(api: Api, args: Arguments) -> Value:

@@ -7,9 +7,10 @@ meet. Joining keeps what holds on every path and marks the rest as possible.
 from __future__ import annotations
 
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
-from gpu_lint.facts.values import Value, any_of
+from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, with_part_replaced
 
 MASK = "CUDA_VISIBLE_DEVICES"
+_CONTAINERS = (Items, Pairs, AnyOf)
 _UNTOUCHED = frozenset({INHERITED})
 
 
@@ -86,6 +87,15 @@ class Flow:
             self._owned.add(frame)
         self.frames[frame][name] = value
 
+    def change(self, old: Value, new: Value) -> None:
+        """An object is changed in place: whatever refers to it sees the new state."""
+        for frame, names in list(self.frames.items()):
+            for name, value in list(names.items()):
+                if isinstance(value, _CONTAINERS):
+                    changed = with_part_replaced(value, old, new)
+                    if changed is not value:
+                        self.bind(frame, name, changed)
+
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""
         return self.variables.get(variable, _UNTOUCHED)
@@ -135,7 +145,10 @@ class Flow:
         self.quiet = frozenset()
         self.unset -= frozenset(other.variables)
         for frame, names in other.frames.items():
-            self.frames.setdefault(frame, names)
+            mine = self.frames.setdefault(frame, names)
+            if mine is not names:  # what the other changed in a module both have run
+                self.frames[frame] = _join_names(mine, names)
+                self._owned.add(frame)
         self.loaded |= other.loaded
         self.touched |= other.touched
         self.at_exit += other.at_exit

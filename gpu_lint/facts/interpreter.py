@@ -17,7 +17,7 @@ from typing import TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, Calls, Frame
-from gpu_lint.facts.effects import Arguments
+from gpu_lint.facts.effects import CHANGING, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import MASK, Flow
 from gpu_lint.facts.imports import Located, named_module
@@ -95,6 +95,7 @@ class Interpreter(Calls):
         self._is_program = True
         self._globals: dict[int, frozenset[str]] = {}
         self._shared: dict[str, frozenset[str]] = {}
+        self._changed: dict[str, frozenset[str]] = {}
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
         self._exits: list[Flow] = []
@@ -263,7 +264,18 @@ class Interpreter(Calls):
         if value is not None and self.reach is Reach.UNCALLED and name in self._shared_names():
             if flow.frames.get(self.scopes[0], {}).get(name) is value:
                 return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
+        if isinstance(value, (Items, Pairs)) and self.reach is Reach.UNCALLED:
+            if name in self._changed_names():
+                return any_of((value, UNKNOWN))
         return value
+
+    def _changed_names(self) -> frozenset[str]:
+        """Names of containers that the file changes in place."""
+        if self.file not in self._changed:
+            reading = self.world.reading(self.file)
+            body = reading.program.body if reading is not None else ()
+            self._changed[self.file] = frozenset(_containers_changed(body))
+        return self._changed[self.file]
 
     def _shared_names(self) -> frozenset[str]:
         """Names of the file's module that functions of it change."""
@@ -324,22 +336,17 @@ class Interpreter(Calls):
         base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
         if isinstance(base, Pairs) and isinstance(key, Known):
             kept = tuple(e for e in base.entries if e[0] != key)
-            self._replace(target.base, Pairs((*kept, (key, value)), base.open), flow)
+            flow.change(base, Pairs((*kept, (key, value)), base.open))
         elif isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
             values = list(base.values)
             if -len(values) <= key.value < len(values):
                 values[key.value] = value
-                self._replace(target.base, Items(base.kind, tuple(values)), flow)
+                flow.change(base, Items(base.kind, tuple(values)))
         elif isinstance(key, Known) and not isinstance(base, (Pairs, Items)):
             self.set_part(base, f"[{key.value!r}]", value, flow)
         else:
-            self._replace(target.base, UNKNOWN, flow)
-
-    def _replace(self, container: p.Expression, value: Value, flow: Flow) -> None:
-        """A container that is changed in place is another value from now on."""
-        if isinstance(container, (p.Name, p.Attribute)):
-            if not isinstance(container, p.Name) or self.lookup(container.id, flow) is not None:
-                self._assign_to(container, value, container.span, flow)
+            for changed in alternatives(base):
+                flow.change(changed, UNKNOWN)
 
     def _keys(self, key: p.Expression, flow: Flow) -> list[str]:
         """The variable that a subscript names: known only if every alternative is."""
@@ -861,6 +868,19 @@ def _variables_in(body: p.Block) -> frozenset[str]:
         and isinstance(node.key, p.Literal)
         and isinstance(node.key.value, str)
     )
+
+
+def _containers_changed(body: p.Block) -> Iterator[str]:
+    for node in expressions(body):
+        if isinstance(node, p.Call) and isinstance(node.function, p.Attribute):
+            base = node.function.base
+            if node.function.name in CHANGING and isinstance(base, p.Name):
+                yield base.id
+    for statement in statements(body):
+        if isinstance(statement, p.Assign):
+            for target in statement.targets:
+                if isinstance(target, p.Subscript) and isinstance(target.base, p.Name):
+                    yield target.base.id
 
 
 def _global_names(body: p.Block) -> Iterator[str]:

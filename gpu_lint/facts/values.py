@@ -197,6 +197,25 @@ def input_of(value: Value) -> Value | None:
     return value if isinstance(value, (Input, EnvironmentValue)) else None
 
 
+def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
+    """A value in which one object, wherever it is held, has become another."""
+    if value is old:
+        return new
+    if isinstance(value, Items):
+        items = tuple(with_part_replaced(item, old, new) for item in value.values)
+        same = all(one is other for one, other in zip(items, value.values, strict=True))
+        return value if same else Items(value.kind, items)
+    if isinstance(value, Pairs):
+        entries = tuple((key, with_part_replaced(held, old, new)) for key, held in value.entries)
+        same = all(one[1] is other[1] for one, other in zip(entries, value.entries, strict=True))
+        return value if same else Pairs(entries, value.open)
+    if isinstance(value, AnyOf):
+        options = [with_part_replaced(option, old, new) for option in alternatives(value)]
+        same = all(one is other for one, other in zip(options, alternatives(value), strict=True))
+        return value if same else any_of(options)
+    return value
+
+
 def concatenate(parts: Iterable[Value]) -> Value:
     """The strings that several parts make, one per combination of their alternatives."""
     choices = [tuple(alternatives(part)) for part in parts]

@@ -253,7 +253,8 @@ class Composer:
         value = self._pick(("0", "1"))
         form = self._pick(
             ("text", "number", "dict", "tuple", "class", "conditional", "joined", "dataclass",
-             "named tuple", "enum", "formatted", "percent", "lookup", "keywords", "getenv")
+             "named tuple", "enum", "formatted", "percent", "lookup", "keywords", "getenv",
+             "appended", "updated")
         )  # fmt: skip
         name = self._name("GPU")
         if form == "number":
@@ -273,6 +274,13 @@ class Composer:
             lines += ["@dataclasses.dataclass"] if form == "dataclass" else []
             lines += [head, f'    gpu: str = "{value}"', '    other: str = "x"']
             return [*lines, f"{name} = {cls}({self._pick(('', repr(value)))})"]
+        if form in ("appended", "updated"):
+            same = self._name("same")
+            start, change, end = ("[]", f'append("{value}")', "[0]")
+            if form == "updated":
+                start, change, end = ('{"gpu": "9"}', f'update(gpu="{value}")', '["gpu"]')
+            file.constants.append((f"{name}{end}", value))
+            return [f"{name} = {start}", f"{same} = {name}", f"{same}.{change}"]
         if form in ("formatted", "percent", "lookup", "keywords"):
             file.constants.append((name, value))
             text = {

@@ -302,7 +302,8 @@ class Effects(Evaluator):
             asks = selection.gpu is Certainty.MAYBE and api.freezes == "always"
             if selection.indices or selection.count or selection.inputs or asks:
                 masks = fewest(flow.masks(), counted)
-                self.recorder.selector(called, selection, span, masks, flow.needs, self.reach)
+                also = (flow.masks() | counted) - masks
+                self.recorder.selector(called, selection, span, masks, flow.needs, self.reach, also)
                 touches = api.freezes != "never" or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps)

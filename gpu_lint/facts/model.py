@@ -178,6 +178,8 @@ class Selector:
     """Whether every device asked for is known."""
     inputs: tuple[Value, ...] = ()
     """Unknown but identified values that are used as an index, or are part of such a text."""
+    also: tuple[Written, ...] = ()
+    """Masks that show more devices, but must show this one, too: a count kept from before."""
 
 
 class Outcome(Enum):

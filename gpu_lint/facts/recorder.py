@@ -74,6 +74,7 @@ class Recorder:
         held: frozenset[Written],
         needs: int,
         reach: Reach,
+        also: frozenset[Written] = frozenset(),
     ) -> None:
         masks = tuple(sorted(held, key=repr))
         new = Selector(
@@ -87,6 +88,7 @@ class Recorder:
             needs,
             selection.complete,
             selection.inputs,
+            tuple(sorted(also, key=repr)),
         )
         old = self.selectors.get((span, api))
         if old is not None:
@@ -99,6 +101,7 @@ class Recorder:
                 needs=min(old.needs, new.needs),
                 complete=old.complete and new.complete,
                 inputs=tuple(dict.fromkeys((*old.inputs, *new.inputs))),
+                also=_union(old.also, new.also),
             )
         self.selectors[span, api] = new
 

@@ -350,11 +350,12 @@ class Composer:
         index = self._pick(("0", "1"))
         if file.constants and self._chance(3):
             index = f"int({self._pick(file.constants)[0]})"
+        inner = index.replace('"', "'")  # within an f-string
         th = file.torch
         call = self._pick(
             (
                 f"{th}.cuda.set_device({index})",
-                f'{th}.zeros(1, device=f"cuda:{{{index}}}")',
+                f'{th}.zeros(1, device=f"cuda:{{{inner}}}")',
                 f"{th}.zeros(1).cuda({index})",
                 f'{th}.zeros(1).to("cuda:" + str({index}))',
                 f"{th}.cuda.get_device_name({index})",

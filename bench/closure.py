@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from gpu_lint.engine import Engine
+from gpu_lint.facts import read_file
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import read_source
@@ -33,7 +34,7 @@ def main(names: list[str]) -> None:
         engine.read_beside = counted  # type: ignore[method-assign]
         start = time.perf_counter()
         source = read_source(path)
-        engine._read(source)
+        read_file(source, engine.rulebook.knowledge)
         alone = time.perf_counter() - start
         start = time.perf_counter()
         engine.check([path])

@@ -355,7 +355,7 @@ class _Fixing:
             and finding.fix.applicability >= self._least
             and finding.fix not in self._refused
             and all(other in findings for other, _ in finding.fix.elsewhere)
-            and self._inserted.isdisjoint(self._insertions(Change(file, finding.fix)))
+            and self._is_new(Change(file, finding.fix))
         ]
         changes = choose(wanted)
         done: dict[tuple[str, tuple[Change, ...]], _Read | str] = {}
@@ -375,6 +375,15 @@ class _Fixing:
                     self._inserted.update(self._insertions(change))
                 return result
         return {}
+
+    def _is_new(self, change: Change) -> bool:
+        """Whether a change does not insert what an earlier pass has put there in vain."""
+        if self._inserted.isdisjoint(self._insertions(change)):
+            return True
+        self._refused.add(change.fix)
+        reason = f"{change.fix.message}: it was made once, and did not help"
+        self._dropped.setdefault(change.file, []).append(reason)
+        return False
 
     def _insertions(self, change: Change) -> Iterator[tuple[str, str]]:
         """What a change puts where there is nothing, by file."""

@@ -75,9 +75,10 @@ class Context:
             return False
         if index.file == file and index.span in argument:
             return True
+        if index.span.end - index.span.start <= 4:
+            return False  # a bare number may count anything
         held = [self.facts.compared, *(c.facts.compared for c in self.companions())]
-        bare_number = index.span.end - index.span.start <= 4
-        return not bare_number and not any(f"cuda:{index.number}" in one for one in held)
+        return not any(f"cuda:{index.number}" in one for one in held)
 
     @cached_property
     def gpu_file(self) -> bool:

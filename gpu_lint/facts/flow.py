@@ -91,7 +91,7 @@ class Flow:
         """An object is changed in place: whatever refers to it sees the new state."""
         for frame, names in list(self.frames.items()):
             for name, value in list(names.items()):
-                if isinstance(value, _CONTAINERS):
+                if value is old or isinstance(value, _CONTAINERS):
                     changed = with_part_replaced(value, old, new)
                     if changed is not value:
                         self.bind(frame, name, changed)

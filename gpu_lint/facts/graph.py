@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
+from gpu_lint.facts.flow import MASK
 from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.values import constants
 from gpu_lint.source import Span
 
-_DECIDING = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
+_DECIDING = (MASK, "CUDA_DEVICE_ORDER")
+_Place: TypeAlias = "Callable[[str, Span], tuple[str, int]]"
+"""A file's name as it is shown, and the row (from 1) of a span in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ class Graph:
         return frozenset(found)
 
 
-def graph_of(project: Project, place: Callable[[str, Span], tuple[str, int]]) -> Graph:
-    """Draw a project; ``place`` tells a file's name and the row (from 1) of a span in it."""
+def graph_of(project: Project, place: _Place) -> Graph:
+    """Draw a project."""
     files = dict.fromkeys(project.files)
     for file in project.files:
         files.update(dict.fromkeys(sorted(project.closure(file))))
@@ -109,7 +113,7 @@ def graph_of(project: Project, place: Callable[[str, Span], tuple[str, int]]) ->
     return Graph(tuple(sorted(starts, key=lambda start: start.file)), dict(sorted(nodes.items())))
 
 
-def _node(project: Project, file: str, place: Callable[[str, Span], tuple[str, int]]) -> Node:
+def _node(project: Project, file: str, place: _Place) -> Node:
     facts = project.facts(file)
     name = place(file, Span(0, 0))[0]
     own = project.run(file)
@@ -137,7 +141,7 @@ def _node(project: Project, file: str, place: Callable[[str, Span], tuple[str, i
     )
 
 
-def _start(project: Project, file: str, place: Callable[[str, Span], tuple[str, int]]) -> Start:
+def _start(project: Project, file: str, place: _Place) -> Start:
     run = project.run(file)
     framework, touch = run.end.imported, run.end.frozen
     return Start(
@@ -149,11 +153,11 @@ def _start(project: Project, file: str, place: Callable[[str, Span], tuple[str, 
     )
 
 
-def _of(mark: Mark, place: Callable[[str, Span], tuple[str, int]]) -> Spot | None:
+def _of(mark: Mark, place: _Place) -> Spot | None:
     return _spot(mark.trigger, place) if mark.trigger is not None else None
 
 
-def _spot(trigger: Trigger, place: Callable[[str, Span], tuple[str, int]]) -> Spot:
+def _spot(trigger: Trigger, place: _Place) -> Spot:
     via = tuple(_spot(step, place) for step in trigger.via)
     return Spot(trigger.text, *place(trigger.file, trigger.span), via)
 

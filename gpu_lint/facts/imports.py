@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_lint.facts.knowledge import Knowledge
 
@@ -81,8 +81,9 @@ class Imports:
                 base = os.path.dirname(base)
             if not module:
                 own = self._own(base)
-                return (own,) if own is not None else ()
-            return self._descend(base, module)
+                return (replace(own, name="." * level),) if own is not None else ()
+            found = self._descend(base, module)
+            return tuple(replace(part, name="." * level + part.name) for part in found)
         root = module.partition(".")[0]
         if not root or root in sys.stdlib_module_names:
             return ()

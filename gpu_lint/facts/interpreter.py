@@ -39,6 +39,7 @@ from gpu_lint.facts.values import (
     Bound,
     ClassValue,
     FunctionValue,
+    Input,
     Instance,
     Items,
     Key,
@@ -94,8 +95,7 @@ class Interpreter(Calls):
         """The state in which the program ends."""
         self._is_program = True
         self._globals: dict[int, frozenset[str]] = {}
-        self._shared: dict[str, frozenset[str]] = {}
-        self._changed: dict[str, frozenset[str]] = {}
+        self._shared: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
         self._exits: list[Flow] = []
@@ -178,10 +178,10 @@ class Interpreter(Calls):
         self._move_to(function.file)
         self.steps = ()
         value = FunctionValue(key, function.scopes, receiver)
-        left = self._budget
-        self._budget = min(left, MOST_ALONE)
+        allowed = min(self._budget, MOST_ALONE)
+        left, self._budget = self._budget - allowed, allowed
         self.enter(value, None, flow, function.node.span)
-        self._budget = left - (min(left, MOST_ALONE) - self._budget)
+        self._budget += left
         self._executed.add(key)
         self._restore(saved)
 
@@ -261,28 +261,21 @@ class Interpreter(Calls):
 
     def lookup(self, name: str, flow: Flow) -> Value | None:
         value = super().lookup(name, flow)
-        if value is not None and self.reach is Reach.UNCALLED and name in self._shared_names():
-            if flow.frames.get(self.scopes[0], {}).get(name) is value:
+        if value is None or self.reach is not Reach.UNCALLED:
+            return value
+        if flow.frames.get(self.scopes[0], {}).get(name) is value:
+            rebound, changed = self._shared_names()
+            if name in rebound or (isinstance(value, (Items, Pairs)) and name in changed):
                 return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
-        if isinstance(value, (Items, Pairs)) and self.reach is Reach.UNCALLED:
-            if name in self._changed_names():
-                return any_of((value, UNKNOWN))
         return value
 
-    def _changed_names(self) -> frozenset[str]:
-        """Names of containers that the file changes in place."""
-        if self.file not in self._changed:
-            reading = self.world.reading(self.file)
-            body = reading.program.body if reading is not None else ()
-            self._changed[self.file] = frozenset(_containers_changed(body))
-        return self._changed[self.file]
-
-    def _shared_names(self) -> frozenset[str]:
-        """Names of the file's module that functions of it change."""
+    def _shared_names(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of the file's module that functions bind anew, and those changed in place."""
         if self.file not in self._shared:
             reading = self.world.reading(self.file)
             body = reading.program.body if reading is not None else ()
-            self._shared[self.file] = frozenset(_global_names(body))
+            rebound, changed = frozenset(_global_names(body)), frozenset(_containers_changed(body))
+            self._shared[self.file] = rebound, changed
         return self._shared[self.file]
 
     def _bind(self, name: str, value: Value, flow: Flow) -> None:
@@ -346,7 +339,8 @@ class Interpreter(Calls):
             self.set_part(base, f"[{key.value!r}]", value, flow)
         else:
             for changed in alternatives(base):
-                flow.change(changed, UNKNOWN)
+                if isinstance(changed, (Items, Pairs, Returned, Input)):
+                    flow.change(changed, UNKNOWN)
 
     def _keys(self, key: p.Expression, flow: Flow) -> list[str]:
         """The variable that a subscript names: known only if every alternative is."""
@@ -412,12 +406,11 @@ class Interpreter(Calls):
     def _import_ours(
         self, name: p.ImportedName, located: tuple[Located, ...], span: Span, flow: Flow
     ) -> None:
-        dots = "." * name.level
         for part in located:
-            self._load(part, span, flow, dots)
+            self._load(part, span, flow)
         if not flow.alive:
             return
-        module = located[-1].file
+        module, dots = located[-1].file, "." * name.level
         if name.name == "":
             whole = name.bound != name.module.partition(".")[0]
             self._bind(name.bound, ModuleValue(module if whole else located[0].file), flow)
@@ -430,8 +423,8 @@ class Interpreter(Calls):
             submodule = self.world.submodule(module, name.name) if found is None else None
             if submodule is not None:
                 dotted = f"{name.module}.{name.name}" if name.module else name.name
-                part = Located(dotted, submodule, not submodule.endswith(".py"))
-                self._load(part, span, flow, dots)
+                part = Located(dots + dotted, submodule, not submodule.endswith(".py"))
+                self._load(part, span, flow)
                 found = ModuleValue(submodule)
             symbol = Symbol(f"{dots}{name.module}.{name.name}")
             self._bind(name.bound, found or symbol, flow)
@@ -446,7 +439,7 @@ class Interpreter(Calls):
             self._load(part, span, flow)
         return ModuleValue(located[-1].file)
 
-    def _load(self, module: Located, span: Span, flow: Flow, dots: str = "") -> None:
+    def _load(self, module: Located, span: Span, flow: Flow) -> None:
         """Run a module of the project, unless that has been done on every path to here."""
         if module.file in flow.loaded or not flow.alive:
             return
@@ -456,16 +449,15 @@ class Interpreter(Calls):
             return
         if module.file in flow.touched:
             other = flow.copy()
-            self._load_now(module, span, other, dots)
+            self._load_now(module, span, other)
             flow.loaded |= {module.file}
             flow.join(other)
             flow.loaded |= {module.file}
         else:
-            self._load_now(module, span, flow, dots)
+            self._load_now(module, span, flow)
 
-    def _load_now(self, module: Located, span: Span, flow: Flow, dots: str) -> None:
-        text = f"import {dots}{module.name.lstrip('.')}"
-        step = Trigger(text, span, self.file, self.steps, True)
+    def _load_now(self, module: Located, span: Span, flow: Flow) -> None:
+        step = Trigger(f"import {module.name}", span, self.file, self.steps, True)
         flow.loaded |= {module.file}
         flow.touched |= {module.file}
         follow = self.follow_imports and self._budget > 0

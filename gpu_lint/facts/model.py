@@ -313,6 +313,8 @@ class Reading:
 
     program: Program
     layout: Layout
+    imported: tuple[tuple[str, int, str, Span], ...]
+    """(module, dots, name, place) of every import, those by a literal name included."""
     framework_names: frozenset[str]
     """Frameworks that an import anywhere in the file mentions."""
     functions: tuple[FunctionFacts, ...]

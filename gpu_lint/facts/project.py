@@ -32,7 +32,7 @@ from gpu_lint.facts.model import (
     Trigger,
     Written,
 )
-from gpu_lint.facts.reading import DEEPEST_RECURSION, imported_names
+from gpu_lint.facts.reading import DEEPEST_RECURSION
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key, any_of
 from gpu_lint.facts.walk import mentioned_names, statements
@@ -67,6 +67,7 @@ class Project:
         self._read = read
         self._configured = is_entry_point
         self._readings: dict[str, Reading | None] = {}
+        self._facts: dict[str, FileFacts] = {}
         self._edges: dict[str, dict[str, Span]] = {}
         self._closures: dict[str, frozenset[str]] = {}
         self._decides: dict[str, bool] = {}
@@ -179,8 +180,7 @@ class Project:
         if file not in self._edges:
             reading = self.reading(file)
             found: dict[str, Span] = {}
-            names = imported_names(reading.program) if reading is not None else ()
-            for module, level, name, span in names:
+            for module, level, name, span in reading.imported if reading is not None else ():
                 located = self.locate(file, module, level)
                 for part in located:
                     if not part.is_namespace:
@@ -240,6 +240,11 @@ class Project:
 
         Raises :class:`gpu_lint.errors.SourceError` for one that cannot be followed.
         """
+        if file not in self._facts:
+            self._facts[file] = self._find_facts(file)
+        return self._facts[file]
+
+    def _find_facts(self, file: str) -> FileFacts:
         reading = self.reading(file)
         if reading is None:
             raise SourceError("cannot be read")

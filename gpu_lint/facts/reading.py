@@ -41,14 +41,16 @@ def read_file(source: Source, knowledge: Knowledge) -> Reading:
 
 
 def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Reading:
+    imported = tuple(_imported_names(program))
     named = frozenset(
         framework.name
-        for module, _, _, _ in imported_names(program)
+        for module, _, _, _ in imported
         if (framework := knowledge.framework_of(module)) is not None
     )
     return Reading(
         program=program,
         layout=layout_of(program),
+        imported=imported,
         framework_names=named,
         functions=tuple(function_facts(program)),
         imported_functions=_imported_functions(program, knowledge),
@@ -60,8 +62,7 @@ def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Readin
     )
 
 
-def imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
-    """(module, dots, name, place) of every import, those by a literal name included."""
+def _imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
     for statement in statements(program.body):
         if isinstance(statement, p.Import):
             for name in statement.names:

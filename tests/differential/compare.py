@@ -123,12 +123,12 @@ def _there(mask: MaskReading, gpus: int) -> tuple[int, ...]:
 def _outcomes(selector: Selector, gpus: int) -> set[str]:
     """How a use may go, for each mask and each index that it may have."""
     counts = {len(devices) for devices in _visible(selector.masks, gpus)}
-    limits = {len(devices) for devices in _visible(selector.also, gpus)} or counts
+    limits = {len(devices) for devices in _visible(selector.also, gpus)}
     found = {
         "WORKED" if index.number < min(count, limit) else "FAILED"
         for index in selector.indices
         for count in counts
-        for limit in (limits if selector.also else {count})
+        for limit in limits or {count}
     }
     return found if selector.complete else found | {"WORKED", "FAILED"}
 

@@ -21,6 +21,7 @@ from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.discovery import Trouble
 from gpu_lint.errors import ConfigError, SourceError, WriteError
 from gpu_lint.facts import FileFacts, Project, Reading, SyntaxFault, read_file
+from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.graph import Graph, graph_of
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
@@ -157,7 +158,9 @@ class Engine:
 
     def _guarded(self, read: _Read, run: Run, work: Callable[[_Read], _T]) -> Iterator[_T]:
         try:
-            yield work(read)
+            with deep_recursion():
+                result = work(read)
+            yield result
         except SourceError as error:
             run.troubles.append(Trouble(read.source.path, str(error)))
         except (ConfigError, KeyboardInterrupt):
@@ -236,7 +239,7 @@ class _View:
     def _unsuppressed(self, read: _Read, rules: dict[str, Rule], context: Context) -> list[Found]:
         assert read.reading is not None
         rulebook = self._engine.rulebook
-        suppressions = read_suppressions(read.reading.program.comments, read.source, rulebook)
+        suppressions = read_suppressions(read.reading.comments, read.source, rulebook)
         kept: list[Found] = []
         for name in dict.fromkeys(rule.check for rule in rules.values()):
             for found in CHECKS[name](context) if name in CHECKS else ():
@@ -306,7 +309,7 @@ class _View:
             return False
         if "GPU201" not in read.settings.rules_for(read.source.path):
             return False
-        comments = read.reading.program.comments
+        comments = read.reading.comments
         suppressions = read_suppressions(comments, read.source, self._engine.rulebook)
         rows = _rows(span, read.source)
         return not any(s.covers("GPU201", rows) for s in suppressions)

@@ -17,3 +17,11 @@ class SourceError(GpuLintError):
 
 class WriteError(GpuLintError):
     """A file that could not be replaced, or must not be."""
+
+
+class SyntaxFault(Exception):
+    """The text is no Python that our parsers read; ``character`` is an index into it."""
+
+    def __init__(self, message: str, character: int) -> None:
+        super().__init__(message)
+        self.character = character

@@ -28,11 +28,11 @@ from gpu_lint.facts.model import (
     Mark,
     Outcome,
     Reach,
-    Reading,
     Setting,
     Trigger,
 )
 from gpu_lint.facts.outcomes import deciders, is_cpu, is_main_guard, outcome_of
+from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,

@@ -1,4 +1,4 @@
-"""Source that would break the parser, recognised before it is parsed.
+"""Source that would break a parser, recognised before it is parsed; how deep we follow.
 
 LibCST's native parser ends the whole process on deep nesting and on very long chains of
 operators, so such files must never reach it.
@@ -7,12 +7,18 @@ operators, so such files must never reach it.
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gpu_lint.errors import SourceError
 
 DEEPEST_BRACKETS = 200
 LONGEST_CHAIN = 2_000
 """Operators between two commas, brackets or line ends outside brackets."""
+
+_DEEPEST_RECURSION = 10_000
+"""Python frames: enough for a text of 3,000 lines that is one implicit concatenation."""
 
 _TOKEN = re.compile(
     r"""
@@ -58,3 +64,16 @@ def check_limits(text: str) -> None:
 def _too_complex(text: str, character: int, what: str) -> SourceError:
     row = text.count("\n", 0, character) + 1
     return SourceError(f"cannot be checked: line {row} nests or chains {what} in one expression")
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Let what is nested deeply be followed; beyond that it is a :class:`SourceError`."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST_RECURSION))
+    try:
+        yield
+    except RecursionError as error:
+        raise SourceError("cannot be checked: it is nested too deeply to be followed") from error
+    finally:
+        sys.setrecursionlimit(limit)

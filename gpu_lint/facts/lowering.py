@@ -8,13 +8,14 @@ interpreter, from our own import table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.tree import Tree
+from gpu_lint.facts.tree import Tree, parse_expression
 from gpu_lint.source import Source, Span
 
 _ExpressionRule: TypeAlias = "Callable[[Lowering, Any], p.Expression]"
@@ -53,7 +54,24 @@ def lower(tree: Tree, source: Source) -> p.Program:
     """Lower a whole parsed file."""
     lowering = Lowering(tree.spans, source)
     body = tuple(s for node in tree.module.body for s in lowering.statement(node))
-    return p.Program(body, lowering.comments(tree))
+    return p.Program(body)
+
+
+def lower_expression(text: str, start: int, source: Source) -> p.Expression:
+    """Lower an expression that was cut out of a file at a byte offset.
+
+    Raises :class:`gpu_lint.errors.SyntaxFault` and :class:`gpu_lint.errors.SourceError`.
+    """
+    tree, node = parse_expression(text)
+    lowering = Lowering(tree.spans, source)
+    before = len(source.data[source.bom : start].decode(source.encoding))
+    lowering.offset = before
+    return lowering.expression(node)
+
+
+def comments(tree: Tree, source: Source) -> tuple[p.Comment, ...]:
+    """The comments of a parsed file."""
+    return Lowering(tree.spans, source).comments(tree)
 
 
 class Lowering:
@@ -62,12 +80,23 @@ class Lowering:
     def __init__(self, spans: dict[int, tuple[int, int]], source: Source) -> None:
         self._spans = spans
         self._source = source
+        self.offset = 0
+        """Where the tree's text starts in the file, in characters."""
         self._yields = False
         self._nests = False
 
     def span(self, node: cst.CSTNode) -> Span:
-        start, end = self._spans[id(node)]
-        return Span(self._source.byte_offset(start), self._source.byte_offset(end))
+        return self._between(*self._spans[id(node)])
+
+    def _between(self, start: int, end: int) -> Span:
+        at = self._source.byte_offset
+        return Span(at(self.offset + start), at(self.offset + end))
+
+    def _with_parentheses(self, node: cst.Tuple | cst.GeneratorExp) -> Span:
+        """The span with a node's own parentheses, as Python's parser sees it."""
+        if not node.lpar:
+            return self.span(node)
+        return self._between(self._spans[id(node.lpar[-1])][0], self._spans[id(node.rpar[0])][1])
 
     def comments(self, tree: Tree) -> tuple[p.Comment, ...]:
         found = []
@@ -138,19 +167,30 @@ class Lowering:
             )
             for argument in node.args
         )
-        return p.Call(self.span(node), self.expression(node.func), arguments)
+        span = self.span(node)
+        only = arguments[0].value if len(arguments) == 1 else None
+        if isinstance(only, p.Comprehension) and only.kind == "generator":
+            if isinstance(node.args[0].value, cst.GeneratorExp) and not node.args[0].value.lpar:
+                # The parentheses of the call are the generator's, as Python's parser sees it.
+                start = self.offset + self._spans[id(node.func)][1]
+                opening = self._source.text.index("(", start)
+                here = Span(self._source.byte_offset(opening), span.end)
+                arguments = (replace(arguments[0], value=replace(only, span=here)),)
+        return p.Call(span, self.expression(node.func), arguments)
 
     def _number(self, node: cst.Integer | cst.Float) -> p.Expression:
         return p.Literal(self.span(node), node.evaluated_value)
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
         if isinstance(node, cst.ConcatenatedString):
-            left, right = self.expression(node.left), self.expression(node.right)
-            parts = [*_parts(left), *_parts(right)]
-            texts = [part.value for part in parts if isinstance(part, p.Literal)]
-            if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
-                return p.Literal(self.span(node), "".join(str(text) for text in texts))
-            return p.Template(self.span(node), tuple(parts))
+            parts = tuple(part for piece in _pieces(node) for part in _parts(self.expression(piece)))
+            if all(isinstance(part, p.Literal) for part in parts):
+                if not any(isinstance(piece, cst.FormattedString) for piece in _pieces(node)):
+                    texts = [str(part.value) for part in parts if isinstance(part, p.Literal)]
+                    return p.Literal(self.span(node), "".join(texts))
+            elif isinstance(node.evaluated_value, bytes):
+                return p.Opaque(self.span(node), ())
+            return p.Template(self.span(node), parts)
         value = node.evaluated_value
         if isinstance(value, bytes):
             return p.Opaque(self.span(node), ())
@@ -180,7 +220,8 @@ class Lowering:
             else self.expression(element.value)
             for element in node.elements
         )
-        return p.Sequence(self.span(node), kind, items)
+        span = self._with_parentheses(node) if isinstance(node, cst.Tuple) else self.span(node)
+        return p.Sequence(span, kind, items)
 
     def _mapping(self, node: cst.Dict) -> p.Expression:
         items: list[tuple[p.Expression | None, p.Expression]] = []
@@ -191,8 +232,10 @@ class Lowering:
 
     def _subscript(self, node: cst.Subscript) -> p.Expression:
         base = self.expression(node.value)
-        if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
-            index = self.expression(node.slice[0].slice.value)
+        only = node.slice[0]
+        alone = len(node.slice) == 1 and not isinstance(only.comma, cst.Comma)
+        if alone and isinstance(only.slice, cst.Index) and only.slice.star is None:
+            index = self.expression(only.slice.value)
             return p.Subscript(self.span(node), base, index)
         children = [base, *(child for s in node.slice for child in self._children(s))]
         return p.Opaque(self.span(node), tuple(children))
@@ -260,7 +303,9 @@ class Lowering:
             generators.append(p.Generator(target, iterable, conditions))
             part = part.inner_for_in
         kind = _COMPREHENSIONS[type(node)]
-        return p.Comprehension(self.span(node), tuple(generators), elements, kind)
+        is_generator = isinstance(node, cst.GeneratorExp)
+        span = self._with_parentheses(node) if is_generator else self.span(node)
+        return p.Comprehension(span, tuple(generators), elements, kind)
 
     def _yield(self, node: cst.Yield) -> p.Expression:
         self._yields = True
@@ -423,10 +468,11 @@ class Lowering:
         decorators = tuple(self.expression(decorator.decorator) for decorator in node.decorators)
         outer, self._yields, self._nests = self._yields, False, False
         body = self.block(node.body)
-        found = self._yields, self._nests
+        found = body, self._yields, self._nests
         self._yields, self._nests = outer, True
         span = self._definition_span(node)
-        yield p.Function(span, node.name.value, parameters, decorators, body, *found)
+        suite = p.Suite(lambda: found)
+        yield p.Function(span, node.name.value, parameters, decorators, suite)
 
     def _class(self, node: cst.ClassDef) -> Iterator[p.Statement]:
         self._nests = True
@@ -437,6 +483,14 @@ class Lowering:
             tuple(self.expression(decorator.decorator) for decorator in node.decorators),
             self.block(node.body),
         )
+
+
+def _pieces(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The strings that are joined because they stand side by side."""
+    while isinstance(node, cst.ConcatenatedString):
+        yield node.left
+        node = node.right
+    yield node
 
 
 def _parts(expression: p.Expression) -> tuple[p.Expression, ...]:

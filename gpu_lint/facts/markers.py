@@ -15,11 +15,13 @@ HEADER_END = "# gpu-lint: end header"
 VALIDATOR_MARK = "# gpu-lint: validator"
 
 
-def managed_blocks(program: p.Program, source: Source) -> Iterator[ManagedBlock]:
+def managed_blocks(
+    program: p.Program, comments: tuple[p.Comment, ...], source: Source
+) -> Iterator[ManagedBlock]:
     """Headers between their two markers, and functions right below theirs."""
     begin: p.Comment | None = None
     functions = {s.span.start: s for s in program.body if isinstance(s, p.Function)}
-    for comment in program.comments:
+    for comment in comments:
         if not comment.own_line:
             continue
         if comment.text == HEADER_BEGIN:

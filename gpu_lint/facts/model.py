@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
 
-from gpu_lint.facts.program import Comment, Program
+from gpu_lint.facts.program import Comment
 from gpu_lint.facts.values import Value, constants
 from gpu_lint.source import Span
+
+if TYPE_CHECKING:
+    from gpu_lint.facts.reading import Reading
 
 
 class Certainty(IntEnum):
@@ -308,29 +312,6 @@ class ManagedBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one file says by itself, whoever runs it: what is cached, and crosses processes."""
-
-    program: Program
-    layout: Layout
-    imported: tuple[tuple[str, int, str, Span], ...]
-    """(module, dots, name, place) of every import, those by a literal name included."""
-    framework_names: frozenset[str]
-    """Frameworks that an import anywhere in the file mentions."""
-    functions: tuple[FunctionFacts, ...]
-    imported_functions: frozenset[str]
-    referenced: frozenset[str]
-    """Names that are mentioned, and functions that others call: decorated ones and methods."""
-    blocks: tuple[ManagedBlock, ...]
-    compared: frozenset[str]
-    """String constants that the file compares with something."""
-    statements: tuple[Span, ...]
-    """Every simple statement and compound header, for the proof of a fix."""
-    decides: bool
-    """It mentions an environment variable that decides about GPUs."""
-
-
-@dataclass(frozen=True, slots=True)
 class FileFacts:
     """Everything that is known of one file: what it says, and what happens when it runs."""
 
@@ -359,7 +340,7 @@ class FileFacts:
 
     @property
     def comments(self) -> tuple[Comment, ...]:
-        return self.reading.program.comments
+        return self.reading.comments
 
     @property
     def layout(self) -> Layout:

@@ -1,12 +1,13 @@
 """A Python program reduced to what decides its GPU: the input of the interpreter.
 
-These classes are what LibCST trees are lowered to, one statement at a time. They are frozen,
-know neither LibCST nor policy, and carry byte spans, so that they can be cached, cross
-process borders, and be built from statements that were cut out of a file.
+These classes are what syntax trees are lowered to, one statement at a time. They are frozen,
+know neither a parser nor policy, and carry byte spans: :mod:`gpu_lint.facts.native` and
+:mod:`gpu_lint.facts.lowering` make the same program of a file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -345,17 +346,53 @@ class Match:
     exhaustive: bool
 
 
+class Suite:
+    """A function's body, lowered when somebody first looks into it."""
+
+    __slots__ = ("_content", "_lower")
+
+    def __init__(self, lower: Callable[[], tuple[Block, bool, bool]]) -> None:
+        """``lower`` gives the block, whether it yields, and whether it defines functions."""
+        self._lower = lower
+        self._content: tuple[Block, bool, bool] | None = None
+
+    @property
+    def content(self) -> tuple[Block, bool, bool]:
+        if self._content is None:
+            self._content = self._lower()
+        return self._content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Suite) and self.content == other.content
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+    def __repr__(self) -> str:
+        return f"Suite({self.content!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     span: Span
     name: str
     parameters: tuple[Parameter, ...]
     decorators: tuple[Expression, ...]
-    body: Block
-    generator: bool = False
-    """A call of it runs nothing; iterating over what it returns does."""
-    nests: bool = False
-    """It defines functions of its own, which may outlive a call of it."""
+    suite: Suite
+
+    @property
+    def body(self) -> Block:
+        return self.suite.content[0]
+
+    @property
+    def generator(self) -> bool:
+        """A call of it runs nothing; iterating over what it returns does."""
+        return self.suite.content[1]
+
+    @property
+    def nests(self) -> bool:
+        """It defines functions of its own, which may outlive a call of it."""
+        return self.suite.content[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,4 +425,3 @@ class Program:
     """A whole file."""
 
     body: Block
-    comments: tuple[Comment, ...]

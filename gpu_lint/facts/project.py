@@ -20,19 +20,19 @@ from gpu_lint.facts.flow import Flow, join_marks
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.model import (
     Certainty,
     CountTest,
     FileFacts,
     Mark,
     Reach,
-    Reading,
     Selector,
     Setting,
     Trigger,
     Written,
 )
-from gpu_lint.facts.reading import DEEPEST_RECURSION
+from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key, any_of
 from gpu_lint.facts.walk import mentioned_names, statements
@@ -286,22 +286,14 @@ class Project:
         if file not in self._runs:
             reading = self.reading(file)
             assert reading is not None
-            limit = sys.getrecursionlimit()
-            sys.setrecursionlimit(max(limit, DEEPEST_RECURSION))
-            try:
+            with deep_recursion():
                 run = self._start(file, reading)
-                first = run.run()
-                del first
+                run.run()
                 if run.attributes_changed:
                     again = self._start(file, reading)
                     again.adopt_attributes(run)
                     again.run()
                     run = again
-            except RecursionError as error:
-                message = "cannot be checked: what it calls is nested too deeply"
-                raise SourceError(message) from error
-            finally:
-                sys.setrecursionlimit(limit)
             self._runs[file] = run
         return self._runs[file]
 

@@ -1,65 +1,133 @@
-"""What one file says by itself: source → tree (LibCST) → program (ours) → reading."""
+"""What one file says by itself: source → syntax tree → program (ours) → reading.
+
+Python's own parser is the quick way (:mod:`gpu_lint.facts.native`). LibCST reads what the
+running Python cannot, such as newer syntax, and is the reference: both give equal readings.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
-from gpu_lint.errors import SourceError
+from gpu_lint.errors import SyntaxFault
 from gpu_lint.facts import program as p
+from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import layout_of, statement_spans
-from gpu_lint.facts.limits import check_limits
-from gpu_lint.facts.lowering import lower
+from gpu_lint.facts.limits import check_limits, deep_recursion
 from gpu_lint.facts.markers import managed_blocks
-from gpu_lint.facts.model import Reading
-from gpu_lint.facts.tree import parse
+from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
+from gpu_lint.facts.native import NotNative, lower_native
 from gpu_lint.facts.walk import expressions, mentioned_names, statements
 from gpu_lint.source import Source, Span
 
-DEEPEST_RECURSION = 10_000
-"""Python frames: enough for a text of 3,000 lines that is one implicit concatenation."""
+__all__ = ["Reading", "SyntaxFault", "read_file"]
 
 
-def read_file(source: Source, knowledge: Knowledge) -> Reading:
-    """Read what a file says.
+class Reading:
+    """What one file says by itself, whoever runs it; found out when it is asked for."""
+
+    def __init__(
+        self,
+        source: Source,
+        knowledge: Knowledge,
+        program: p.Program,
+        comments: Callable[[], tuple[p.Comment, ...]],
+    ) -> None:
+        self.source = source
+        self.program = program
+        self._knowledge = knowledge
+        self._comments = comments
+
+    @cached_property
+    def comments(self) -> tuple[p.Comment, ...]:
+        return self._comments()
+
+    @cached_property
+    def layout(self) -> Layout:
+        return layout_of(self.program)
+
+    @cached_property
+    def imported(self) -> tuple[tuple[str, int, str, Span], ...]:
+        """(module, dots, name, place) of every import, those by a literal name included."""
+        return tuple(_imported_names(self.program))
+
+    @cached_property
+    def framework_names(self) -> frozenset[str]:
+        """Frameworks that an import anywhere in the file mentions."""
+        return frozenset(
+            framework.name
+            for module, _, _, _ in self.imported
+            if (framework := self._knowledge.framework_of(module)) is not None
+        )
+
+    @cached_property
+    def functions(self) -> tuple[FunctionFacts, ...]:
+        return tuple(function_facts(self.program))
+
+    @cached_property
+    def imported_functions(self) -> frozenset[str]:
+        """Names imported from outside the frameworks."""
+        return frozenset(
+            name.bound
+            for statement in statements(self.program.body)
+            if isinstance(statement, p.Import)
+            for name in statement.names
+            if name.name and self._knowledge.framework_of(name.module) is None
+        )
+
+    @cached_property
+    def referenced(self) -> frozenset[str]:
+        """Names that are mentioned, and functions that others call: decorated ones, methods."""
+        return mentioned_names(self.program.body) | _called_by_others(self.program)
+
+    @cached_property
+    def blocks(self) -> tuple[ManagedBlock, ...]:
+        return tuple(managed_blocks(self.program, self.comments, self.source))
+
+    @cached_property
+    def compared(self) -> frozenset[str]:
+        """String constants that the file compares with something."""
+        return frozenset(_compared(self.program))
+
+    @cached_property
+    def statements(self) -> tuple[Span, ...]:
+        """Every simple statement and compound header, for the proof of a fix."""
+        return statement_spans(self.program.body)
+
+    @cached_property
+    def decides(self) -> bool:
+        """It mentions an environment variable that decides about GPUs."""
+        return any(variable in self.source.text for variable in self._knowledge.variables)
+
+
+def read_file(source: Source, knowledge: Knowledge, *, reference: bool = False) -> Reading:
+    """Read what a file says; with ``reference``, by way of LibCST alone.
 
     Raises :class:`SyntaxFault` for a syntax error and
     :class:`gpu_lint.errors.SourceError` for a file that cannot be checked.
     """
+    if not reference:
+        try:
+            with deep_recursion():
+                program = lower_native(source)
+            return Reading(source, knowledge, program, lambda: comments_of(source))
+        except NotNative:
+            pass
+    return _read_whole(source, knowledge)
+
+
+def _read_whole(source: Source, knowledge: Knowledge) -> Reading:
+    from gpu_lint.facts.lowering import comments, lower
+    from gpu_lint.facts.tree import parse
+
     check_limits(source.text)
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, DEEPEST_RECURSION))
-    try:
-        return _reading(lower(parse(source), source), source, knowledge)
-    except RecursionError as error:
-        raise SourceError("cannot be checked: an expression in it is nested too deeply") from error
-    finally:
-        sys.setrecursionlimit(limit)
-
-
-def _reading(program: p.Program, source: Source, knowledge: Knowledge) -> Reading:
-    imported = tuple(_imported_names(program))
-    named = frozenset(
-        framework.name
-        for module, _, _, _ in imported
-        if (framework := knowledge.framework_of(module)) is not None
-    )
-    return Reading(
-        program=program,
-        layout=layout_of(program),
-        imported=imported,
-        framework_names=named,
-        functions=tuple(function_facts(program)),
-        imported_functions=_imported_functions(program, knowledge),
-        referenced=mentioned_names(program.body) | _called_by_others(program),
-        blocks=tuple(managed_blocks(program, source)),
-        compared=frozenset(_compared(program)),
-        statements=statement_spans(program.body),
-        decides=any(variable in source.text for variable in knowledge.variables),
-    )
+    with deep_recursion():
+        tree = parse(source)
+        found = comments(tree, source)
+        return Reading(source, knowledge, lower(tree, source), lambda: found)
 
 
 def _imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
@@ -99,13 +167,3 @@ def _compared(program: p.Program) -> Iterator[str]:
             for side in (node.left, node.right):
                 if isinstance(side, p.Literal) and isinstance(side.value, str):
                     yield side.value
-
-
-def _imported_functions(program: p.Program, knowledge: Knowledge) -> frozenset[str]:
-    return frozenset(
-        name.bound
-        for statement in statements(program.body)
-        if isinstance(statement, p.Import)
-        for name in statement.names
-        if name.name and knowledge.framework_of(name.module) is None
-    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
-from gpu_lint.errors import SourceError
+from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.source import Source
 
 _BLANKS = re.compile(r"(?:\s|\\\r?\n)*")
@@ -23,14 +23,6 @@ _BLANKS = re.compile(r"(?:\s|\\\r?\n)*")
 
 class _Misaligned(Exception):
     """A rendered token is not what the text says."""
-
-
-class SyntaxFault(Exception):
-    """The text is no Python that LibCST reads; ``character`` is an index into it."""
-
-    def __init__(self, message: str, character: int) -> None:
-        super().__init__(message)
-        self.character = character
 
 
 class SpanRecorder(CodegenState):
@@ -120,6 +112,27 @@ def parse(source: Source) -> Tree:
         )
     comments = tuple((start, node.value) for start, node in recorder.comments)
     return Tree(module, recorder.spans, comments)
+
+
+def parse_expression(text: str) -> tuple[Tree, cst.BaseExpression]:
+    """Parse an expression that was cut out of a file; spans count from its start.
+
+    Raises as :func:`parse` does.
+    """
+    wrapped = f"({text})"
+    try:
+        node = cst.parse_expression(wrapped)
+    except cst.ParserSyntaxError as error:
+        raise SyntaxFault(error.message, _character(wrapped, error)) from error
+    recorder = SpanRecorder(cst.Module(()), wrapped)
+    try:
+        node._codegen(recorder)
+    except _Misaligned as error:
+        raise SourceError("is not reproduced exactly by the parser; please report this file") from (
+            error
+        )
+    spans = {key: (start - 1, end - 1) for key, (start, end) in recorder.spans.items()}
+    return Tree(cst.Module(()), spans, ()), node
 
 
 def _character(text: str, error: cst.ParserSyntaxError) -> int:

@@ -9,7 +9,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.model import Reading
+from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import Key, Value
 
 

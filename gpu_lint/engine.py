@@ -21,8 +21,8 @@ from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.discovery import Trouble
 from gpu_lint.errors import ConfigError, SourceError, WriteError
 from gpu_lint.facts import FileFacts, Project, Reading, SyntaxFault, read_file
-from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.graph import Graph, graph_of
+from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
@@ -190,7 +190,10 @@ class _View:
         self.reads = reads
         if before is None:
             self.project = Project(
-                engine.rulebook.knowledge, self._reading, reads, is_entry_point=self._configured
+                engine.rulebook.knowledge,
+                self._reading,
+                reads,
+                is_entry_point=self._configured,
             )
         else:
             self.project = before
@@ -206,7 +209,9 @@ class _View:
     def with_changes(self, changed: dict[str, _Read]) -> _View:
         """The same files after some have changed."""
         view = _View(self._engine, {**self.reads, **changed}, self.project)
-        view.project = self.project.updated(frozenset(changed), view._reading, view._configured)
+        view.project = self.project.updated(
+            frozenset(changed), view._reading, None, view._configured
+        )
         return view
 
     def affected_by(self, changed: Iterable[str]) -> frozenset[str]:

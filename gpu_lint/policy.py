@@ -15,7 +15,6 @@ from gpu_lint import allocator
 from gpu_lint.errors import ConfigError
 from gpu_lint.masks import DEVICE_ORDERS, read_mask
 
-HEADER_VARIABLES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF")
 WHERE = ("all", "gpu-files", "entry-points", "never")
 
 

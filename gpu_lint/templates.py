@@ -14,8 +14,9 @@ from pathlib import Path
 from string import Template
 
 from gpu_lint.errors import ConfigError
-from gpu_lint.policy import HEADER_VARIABLES, Policy
+from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rulebook
+from gpu_lint.variables import HEADER_VARIABLES
 
 PLACEHOLDERS = (
     "environ",

@@ -9,10 +9,10 @@ from gpu_lint.checks.writes import judge
 from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.markers import HEADER, VALIDATOR
 from gpu_lint.facts.model import Written
-from gpu_lint.policy import HEADER_VARIABLES
 from gpu_lint.remedies import RewriteBlock, WriteHeader
 from gpu_lint.source import Span
 from gpu_lint.templates import render_header, render_validator, same_block
+from gpu_lint.variables import HEADER_VARIABLES
 
 _MISSING = dict(zip(HEADER_VARIABLES, ("GPU103", "GPU101", "GPU105"), strict=True))
 
@@ -34,10 +34,19 @@ def check_missing(context: Context) -> Iterator[Found]:
         )
         if explained:
             continue
-        use = context.facts.first_use
-        before = f" before `{use.text}`" if use else ""
+        use = _first_framework(context)
+        before = f" before `import {use}`" if use else ""
         message = f"{variable} is not set{before}; the policy demands {wanted!r}"
         yield Found(_MISSING[variable], _place(context), message, "", WriteHeader())
+
+
+def _first_framework(context: Context) -> str:
+    """The first module of a framework that the file imports at module level."""
+    for found in context.facts.layout.imports:
+        framework = context.rulebook.knowledge.framework_of(found.module)
+        if framework is not None and framework.uses_mask:
+            return found.module
+    return ""
 
 
 def _is_set(context: Context, variable: str) -> bool:

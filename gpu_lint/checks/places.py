@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.checks.names import ALIASES, MASK
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
 from gpu_lint.facts.values import Place, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
-from gpu_lint.policy import HEADER_VARIABLES
 from gpu_lint.remedies import (
     AssignPlainly,
     MoveSettings,
@@ -19,6 +17,7 @@ from gpu_lint.remedies import (
 )
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Span
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
 
 _EVIDENCE_ORDER = "measured: cuda-facts section 1 (Linux, torch 2.11; Windows is unmeasured)"
 _EVIDENCE_LUCK = "measured: cuda-facts section 1; pytorch#80876 broke it in torch 1.12"

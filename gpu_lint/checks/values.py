@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gpu_lint import allocator
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.checks.names import ALIASES, MASK, ORDER
 from gpu_lint.facts.model import Setting
 from gpu_lint.facts.values import Known, Place, constants
 from gpu_lint.findings import Applicability
@@ -15,9 +14,9 @@ from gpu_lint.masks import (
     read_mask,
     same_mask,
 )
-from gpu_lint.policy import HEADER_VARIABLES
 from gpu_lint.remedies import Remedy, ReplaceLiteral, WriteHeader
 from gpu_lint.rulebook import Severity
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 _WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
 _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 (Linux)"

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.checks.names import ALIASES, MASK, misspelt
 from gpu_lint.checks.places import judge_place
 from gpu_lint.checks.values import judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting
 from gpu_lint.facts.values import constants
-from gpu_lint.policy import HEADER_VARIABLES
 from gpu_lint.remedies import ReplaceLiteral
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, misspelt
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.selection import Selection, fewest, select, surely_exist
 from gpu_lint.facts.values import (
+    CHANGING_METHODS,
     UNKNOWN,
     Bound,
     DeviceCount,
@@ -50,13 +51,6 @@ from gpu_lint.source import Span
 _DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
 _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
 _PARSERS = frozenset({"argparse.ArgumentParser"})
-CHANGING = frozenset(
-    {
-        "add", "append", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem",
-        "remove", "reverse", "setdefault", "sort", "update",
-    }
-)  # fmt: skip
-"""Methods that change a list, a set or a dict in place."""
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
@@ -451,7 +445,9 @@ class Effects(Evaluator):
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
             return _dict_method(receiver, name, args)
-        if name in CHANGING and any(isinstance(v, (Items, Pairs)) for v in alternatives(receiver)):
+        if name in CHANGING_METHODS and any(
+            isinstance(v, (Items, Pairs)) for v in alternatives(receiver)
+        ):
             return _changed_in_place(receiver, name, args, flow)
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
             return self._parser_method(receiver, name, args, flow)

@@ -17,7 +17,7 @@ from typing import TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, Calls, Frame
-from gpu_lint.facts.effects import CHANGING, Arguments
+from gpu_lint.facts.effects import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import MASK, Flow
 from gpu_lint.facts.imports import Located, named_module
@@ -53,8 +53,8 @@ from gpu_lint.facts.values import (
     any_of,
     constants,
 )
-from gpu_lint.facts.walk import expressions, plain_names, statements
-from gpu_lint.facts.world import Class, World
+from gpu_lint.facts.walk import expressions, plain_names
+from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
 
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
@@ -95,7 +95,6 @@ class Interpreter(Calls):
         """The state in which the program ends."""
         self._is_program = True
         self._globals: dict[int, frozenset[str]] = {}
-        self._shared: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
         self._exits: list[Flow] = []
@@ -145,27 +144,60 @@ class Interpreter(Calls):
     def _run_uncalled(self, end: Flow) -> None:
         """Run what nothing called, first those that no other such function mentions.
 
+        Functions whose text can do nothing, and that mention none that may, are left out.
         Functions of other files only count where this program sets a mask: it is known here
         alone.
         """
         others = MASK in end.variables
         self.reach = Reach.UNCALLED
         self._deepest = DEEPEST_ALONE
-        mentioned: Counter[str] = Counter()
-        counted: dict[Key, frozenset[str]] = {}
+        mentioned: Counter[bytes] = Counter()
+        counted: dict[Key, frozenset[bytes]] = {}
+        names: set[bytes] = set()
         while True:
-            for key, function in self.functions.items():
-                if function.file != self.start and not others:
-                    continue
+            for key in self._concerned(others, names):
                 if key not in self._executed and key not in counted:
-                    counted[key] = self.world.names_in(key, function.node)
+                    counted[key] = self.world.words_in(self.functions[key])
                     mentioned.update(counted[key])
-                elif key in self._executed and key in counted:
-                    mentioned.subtract(counted.pop(key))
+            for key in [key for key in counted if key in self._executed]:
+                mentioned.subtract(counted.pop(key))
             if not counted:
                 return
-            roots = (k for k, names in counted.items() if self._is_root(k, names, mentioned))
+            roots = (k for k, words in counted.items() if self._is_root(k, words, mentioned))
             self._run_alone(next(roots, next(iter(counted))), end)
+
+    def _concerned(self, others: bool, names: set[bytes]) -> list[Key]:
+        """The functions that may do something, or that mention one that may, by their text.
+
+        ``names`` are those of the ones found; they are added to.
+        """
+        candidates = {
+            key: function
+            for key, function in self.functions.items()
+            if others or function.file == self.start
+        }
+        found: dict[Key, None] = {}
+        grown = True
+        while grown:
+            grown = False
+            for key, function in candidates.items():
+                if key in found:
+                    continue
+                if self.world.is_concerned(function) or names & self.world.words_in(function):
+                    found[key] = None
+                    before = len(names)
+                    names.update(self._names_of(function))
+                    grown = grown or len(names) > before
+        return [key for key in candidates if key in found]
+
+    def _names_of(self, function: Function) -> Iterator[bytes]:
+        """The words by which others call a function."""
+        node = function.node
+        if isinstance(node, p.Function) and not node.name.startswith("__"):
+            yield node.name.encode()
+        cls = self.class_of(function.owner) if function.owner is not None else None
+        if cls is not None:
+            yield cls.node.name.encode()
 
     def _run_alone(self, key: Key, end: Flow) -> None:
         function = self.functions[key]
@@ -185,11 +217,11 @@ class Interpreter(Calls):
         self._executed.add(key)
         self._restore(saved)
 
-    def _is_root(self, key: Key, names: frozenset[str], mentioned: Counter[str]) -> bool:
+    def _is_root(self, key: Key, words: frozenset[bytes], mentioned: Counter[bytes]) -> bool:
         """Whether no waiting function but itself mentions a function's name."""
         node = self.functions[key].node
-        name = node.name if isinstance(node, p.Function) else "<lambda>"
-        return mentioned[name] <= (name in names)
+        name = node.name.encode() if isinstance(node, p.Function) else b""
+        return mentioned[name] <= (name in words)
 
     # --- statements ----------------------------------------------------------------------
 
@@ -271,12 +303,8 @@ class Interpreter(Calls):
 
     def _shared_names(self) -> tuple[frozenset[str], frozenset[str]]:
         """Names of the file's module that functions bind anew, and those changed in place."""
-        if self.file not in self._shared:
-            reading = self.world.reading(self.file)
-            body = reading.program.body if reading is not None else ()
-            rebound, changed = frozenset(_global_names(body)), frozenset(_containers_changed(body))
-            self._shared[self.file] = rebound, changed
-        return self._shared[self.file]
+        reading = self.world.reading(self.file)
+        return (frozenset(), frozenset()) if reading is None else reading.shared_names
 
     def _bind(self, name: str, value: Value, flow: Flow) -> None:
         scope = self.scopes[-1]
@@ -860,25 +888,6 @@ def _variables_in(body: p.Block) -> frozenset[str]:
         and isinstance(node.key, p.Literal)
         and isinstance(node.key.value, str)
     )
-
-
-def _containers_changed(body: p.Block) -> Iterator[str]:
-    for node in expressions(body):
-        if isinstance(node, p.Call) and isinstance(node.function, p.Attribute):
-            base = node.function.base
-            if node.function.name in CHANGING and isinstance(base, p.Name):
-                yield base.id
-    for statement in statements(body):
-        if isinstance(statement, p.Assign):
-            for target in statement.targets:
-                if isinstance(target, p.Subscript) and isinstance(target.base, p.Name):
-                    yield target.base.id
-
-
-def _global_names(body: p.Block) -> Iterator[str]:
-    for statement in statements(body):
-        if isinstance(statement, p.Global):
-            yield from statement.names
 
 
 def _raised_name(node: p.Raise) -> str:

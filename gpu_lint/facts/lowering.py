@@ -183,7 +183,9 @@ class Lowering:
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
         if isinstance(node, cst.ConcatenatedString):
-            parts = tuple(part for piece in _pieces(node) for part in _parts(self.expression(piece)))
+            parts = tuple(
+                part for piece in _pieces(node) for part in _parts(self.expression(piece))
+            )
             if all(isinstance(part, p.Literal) for part in parts):
                 if not any(isinstance(piece, cst.FormattedString) for piece in _pieces(node)):
                     texts = [str(part.value) for part in parts if isinstance(part, p.Literal)]

@@ -317,24 +317,21 @@ class FileFacts:
 
     reading: Reading
     file: str
-    first_use: Trigger | None
-    """The first import of a framework, or the first freeze, when the file is the program."""
-    at_first_use: tuple[tuple[str, tuple[Written, ...]], ...]
-    """What the header variables may hold then (or at the end, if there is no such moment)."""
-    settings: tuple[Setting, ...]
+    at_first_use: tuple[tuple[str, tuple[Written, ...]], ...] = ()
+    """What the header variables may hold at the first import of a framework or the first
+    freeze (or at the end, if there is no such moment), when the file is the program."""
+    settings: tuple[Setting, ...] = ()
     """As they are reached when the file is the program."""
-    reached_settings: tuple[Setting, ...]
+    reached_settings: tuple[Setting, ...] = ()
     """As they are reached from the entry points that run the file, itself included."""
-    selectors: tuple[Selector, ...]
-    count_tests: tuple[CountTest, ...]
-    calls: tuple[LocalCall, ...]
-    module_freeze: Trigger | None
-    children: tuple[Child, ...]
+    selectors: tuple[Selector, ...] = ()
+    count_tests: tuple[CountTest, ...] = ()
+    calls: tuple[LocalCall, ...] = ()
+    module_freeze: Trigger | None = None
+    children: tuple[Child, ...] = ()
     """Calls that may start another process, which inherits the environment."""
     reached_frameworks: frozenset[str] = frozenset()
     """Frameworks that an import anywhere in the file, or in what it imports, mentions."""
-    entry_points: tuple[str, ...] = ()
-    """Other files that, run as a program, may run this one."""
     importers: tuple[str, ...] = ()
     """Files that import this one."""
 

@@ -106,7 +106,9 @@ class NativeLowering:
             waiting += inner
             if hasattr(node, "lineno"):
                 span = self.span(node)
-                end = self.span(inner[0]).start if inner and hasattr(inner[0], "lineno") else span.end
+                end = (
+                    self.span(inner[0]).start if inner and hasattr(inner[0], "lineno") else span.end
+                )
                 if end - span.start >= 2 * LONGEST_CHAIN:
                     try:
                         check_limits(self._source.slice(Span(span.start, end)))

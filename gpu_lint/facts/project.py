@@ -8,6 +8,7 @@ variable that matters is run once, alone; what importing it does elsewhere follo
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -32,13 +33,20 @@ from gpu_lint.facts.model import (
     Trigger,
     Written,
 )
+from gpu_lint.facts.needles import Needles, Touch
+from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.skim import Skimmed
 from gpu_lint.facts.values import Key, any_of
-from gpu_lint.facts.walk import mentioned_names, statements
+from gpu_lint.facts.walk import statements
 from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
 
+_WORTH_A_RUN = Touch.SETTINGS | Touch.DEVICES | Touch.CHILDREN | Touch.FREEZES
+_WORD = re.compile(rb"[A-Za-z_]\w*")
+_BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
+_ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
 _DEEPEST_IMPORT = 60
 _MOST_REPEATED = 500
 """Modules of an import cycle that are run again for each way into it; beyond, once is enough."""
@@ -53,24 +61,28 @@ class Project:
         read: Callable[[str], Reading | None],
         files: Iterable[str],
         *,
+        skim: Callable[[str], Skimmed | None] | None = None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
     ) -> None:
-        """``read`` gives the reading of any file, by its absolute path, or None; ``files``
-        are those that are known to belong together; ``is_entry_point`` knows those that the
-        configuration names."""
+        """``read`` gives the reading of any file, by its absolute path, or None; ``skim`` what
+        can be told without one; ``files`` are those that are known to belong together;
+        ``is_entry_point`` knows those that the configuration names."""
         self.knowledge = knowledge
+        self._needles = Needles(knowledge)
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
         self.files = tuple(files)
         self.imports = imports or Imports(knowledge)
         self._read = read
+        self._skim = skim or self._skim_reading
         self._configured = is_entry_point
         self._readings: dict[str, Reading | None] = {}
         self._facts: dict[str, FileFacts] = {}
         self._edges: dict[str, dict[str, Span]] = {}
-        self._closures: dict[str, frozenset[str]] = {}
-        self._decides: dict[str, bool] = {}
+        self._skimmed: dict[str, Skimmed | None] = {}
+        self._reach = Reachability(self.edges)
+        self._deciding: tuple[int, int] = (0, 0)
         self._frames = count()
         self._module_frames: dict[str, int] = {}
         self._summaries: dict[str, Flow] = {}
@@ -78,23 +90,28 @@ class Project:
         self._lowest = sys.maxsize
         self._repeated = 0
         self._runs: dict[str, Interpreter] = {}
-        self._names: dict[Key, tuple[p.Function | p.Lambda, frozenset[str]]] = {}
 
     def updated(
         self,
         changed: frozenset[str],
         read: Callable[[str], Reading | None],
+        skim: Callable[[str], Skimmed | None] | None,
         is_entry_point: Callable[[str], bool],
     ) -> Project:
         """The project after some files have changed; what does not touch them is kept."""
         other = Project(
-            self.knowledge, read, self.files, imports=self.imports, is_entry_point=is_entry_point
+            self.knowledge,
+            read,
+            self.files,
+            skim=skim,
+            imports=self.imports,
+            is_entry_point=is_entry_point,
         )
         other.functions, other.classes = self.functions, self.classes
-        other._names = self._names
         other._frames, other._module_frames = self._frames, self._module_frames
         other._readings = {f: r for f, r in self._readings.items() if f not in changed}
         other._edges = {f: e for f, e in self._edges.items() if f not in changed}
+        other._skimmed = {f: s for f, s in self._skimmed.items() if f not in changed}
         for file in self._summaries.keys() | self._runs.keys():
             if changed.isdisjoint(self.closure(file)):
                 if file in self._summaries:
@@ -124,12 +141,40 @@ class Project:
     def submodule(self, file: str, name: str) -> str | None:
         return self.imports.submodule(file, name)
 
-    def names_in(self, key: Key, node: p.Function | p.Lambda) -> frozenset[str]:
-        known = self._names.get(key)
-        if known is None or known[0] is not node:
-            body = node.body if isinstance(node, p.Function) else ()
-            known = self._names[key] = (node, mentioned_names(body))
-        return known[1]
+    def words_in(self, function: Function) -> frozenset[bytes]:
+        return self._text_of(function)[1]
+
+    def is_concerned(self, function: Function) -> bool:
+        return self._text_of(function)[0]
+
+    def _text_of(self, function: Function) -> tuple[bool, frozenset[bytes]]:
+        """What a function's text says: whether it may do something, and its words."""
+        span = function.node.span
+        reading = self.reading(function.file)
+        assert reading is not None
+        if span not in reading.texts:
+            text = reading.source.data[span.start : span.end]
+            words = frozenset(_WORD.findall(text))
+            bound, used = self._names_beside(reading)
+            concerned = (
+                self._needles.concerns(text)
+                or not words.isdisjoint(bound)
+                or not used.isdisjoint(_ATTRIBUTE.findall(text))
+                or (b"global" in words and not used.isdisjoint(words))
+            )
+            reading.texts[span] = concerned, words
+        return reading.texts[span]
+
+    def _names_beside(self, reading: Reading) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        """The names that a file binds, and all that it mentions, on lines that may do
+        something."""
+        if reading.beside is None:
+            lines = reading.source.data.splitlines()
+            lines = [line for line in lines if self._needles.concerns(line)]
+            bound = frozenset(m.group(1) for line in lines if (m := _BINDING.match(line)))
+            used = frozenset(word for line in lines for word in _WORD.findall(line))
+            reading.beside = bound, used
+        return reading.beside
 
     def frame_of(self, file: str) -> int:
         if file not in self._module_frames:
@@ -140,12 +185,20 @@ class Project:
         return next(self._frames)
 
     def decides(self, file: str) -> bool:
-        if file not in self._decides:
-            self._decides[file] = any(
-                reading is not None and reading.decides
-                for reading in map(self.reading, self.closure(file))
-            )
-        return self._decides[file]
+        """Whether a file, or what it imports, mentions a variable that decides about GPUs."""
+        mask = self._reach.mask(file)
+        known, deciding = self._deciding
+        for other in self._reach.names(mask & ~known):
+            deciding |= self._mentions(other) * self._reach.bit(other)
+        self._deciding = known | mask, deciding
+        return bool(mask & deciding)
+
+    def _mentions(self, file: str) -> bool:
+        skimmed = self.skimmed(file)
+        if skimmed is None or not skimmed.touch & Touch.SETTINGS:
+            return False
+        reading = self.reading(file)
+        return reading is not None and reading.decides
 
     def summary(self, file: str) -> Flow | None:
         if file in self._summaries:
@@ -174,13 +227,26 @@ class Project:
 
     # --- the import graph ----------------------------------------------------------------
 
+    def skimmed(self, file: str) -> Skimmed | None:
+        """What can be told of a file without reading it properly; None if it cannot be read."""
+        if file not in self._skimmed:
+            self._skimmed[file] = self._skim(file)
+        return self._skimmed[file]
+
+    def _skim_reading(self, file: str) -> Skimmed | None:
+        reading = self.reading(file)
+        if reading is None:
+            return None
+        touch = self._needles.touch(reading.source.data)
+        return Skimmed(touch, reading.imported, reading.layout.guard is not None)
+
     def edges(self, file: str) -> dict[str, Span]:
         """The project's files that a file's own imports run, wherever in it they stand, each
         with the first such place."""
         if file not in self._edges:
-            reading = self.reading(file)
+            skimmed = self.skimmed(file)
             found: dict[str, Span] = {}
-            for module, level, name, span in reading.imported if reading is not None else ():
+            for module, level, name, span in skimmed.imported if skimmed is not None else ():
                 located = self.locate(file, module, level)
                 for part in located:
                     if not part.is_namespace:
@@ -195,16 +261,33 @@ class Project:
 
     def closure(self, file: str) -> frozenset[str]:
         """A file and everything of the project that it may import, directly or not."""
-        if file not in self._closures:
-            seen = {file}
-            waiting = [file]
-            while waiting:
-                for other in self.edges(waiting.pop()):
-                    if other not in seen:
-                        seen.add(other)
-                        waiting.append(other)
-            self._closures[file] = frozenset(seen)
-        return self._closures[file]
+        return self._reach.closure(file)
+
+    def frameworks(self, file: str) -> frozenset[str]:
+        """The frameworks that a file's own imports bring in."""
+        skimmed = self.skimmed(file)
+        return frozenset(
+            framework.name
+            for module, _, _, _ in (skimmed.imported if skimmed is not None else ())
+            if (framework := self.knowledge.framework_of(module)) is not None
+        )
+
+    @cached_property
+    def _users(self) -> dict[str, int]:
+        """The files that bring each framework in, as bits."""
+        everything = 0
+        for file in self.files:
+            everything |= self._reach.mask(file)
+        found: dict[str, int] = {}
+        for file in self._reach.names(everything):
+            for name in self.frameworks(file):
+                found[name] = found.get(name, 0) | self._reach.bit(file)
+        return found
+
+    def reached_frameworks(self, file: str) -> frozenset[str]:
+        """The frameworks that a file, or what it imports, brings in."""
+        mask = self._reach.mask(file)
+        return frozenset(name for name, users in self._users.items() if users & mask)
 
     @cached_property
     def importers(self) -> dict[str, tuple[str, ...]]:
@@ -223,15 +306,21 @@ class Project:
     def is_start(self, file: str) -> bool:
         """Whether a file is started: by its guard, by name, or because it does something
         with a GPU at module level and nothing imports it."""
-        reading = self.reading(file)
-        if reading is None:
+        skimmed = self.skimmed(file)
+        if skimmed is None:
             return False
-        if self._configured(file) or reading.layout.guard is not None:
+        if self._configured(file) or self._has_guard(file, skimmed):
             return True
         name = os.path.basename(file)
         if file in self.importers or name.startswith(("test_", "conftest", "__init__")):
             return False
-        return bool(reading.framework_names) or reading.decides or bool(self.edges(file))
+        return bool(self.frameworks(file)) or self._mentions(file) or bool(self.edges(file))
+
+    def _has_guard(self, file: str, skimmed: Skimmed) -> bool:
+        if skimmed.guard is not None:
+            return skimmed.guard
+        reading = self.reading(file)
+        return reading is not None and reading.layout.guard is not None
 
     # --- facts ---------------------------------------------------------------------------
 
@@ -248,17 +337,22 @@ class Project:
         reading = self.reading(file)
         if reading is None:
             raise SourceError("cannot be read")
+        if not self._may_do_something(file):
+            return FileFacts(
+                reading=reading,
+                file=file,
+                reached_frameworks=self.reached_frameworks(file),
+                importers=self.importers.get(file, ()),
+            )
         run = self.run(file)
         own = run.recorders[file]
-        arrivals = [(start, self.run(start)) for start in self.starts_reaching(file)]
-        there = [found for _, other in arrivals if (found := other.recorders.get(file))]
+        arrivals = [self.run(start) for start in self._starts_that_matter(file)]
+        there = [found for other in arrivals if (found := other.recorders.get(file))]
         is_start = self.is_start(file) or not there
         end = run.imported_end or Flow()
-        below = (self.reading(other) for other in self.closure(file))
         return FileFacts(
             reading=reading,
             file=file,
-            first_use=own.first_use,
             at_first_use=tuple(
                 (variable, tuple(sorted(held, key=repr)))
                 for variable, held in sorted(own.at_first_use.items())
@@ -270,16 +364,34 @@ class Project:
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
             module_freeze=_own_freeze(end.frozen, file),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
-            reached_frameworks=frozenset(
-                name for other in below if other for name in other.framework_names
-            ),
-            entry_points=tuple(start for start, _ in arrivals),
+            reached_frameworks=self.reached_frameworks(file),
             importers=self.importers.get(file, ()),
+        )
+
+    def _may_do_something(self, file: str) -> bool:
+        """Whether a run of a file can tell more than its text: it, or its process, may set,
+        select, count or start something, or use a GPU at module level."""
+        skimmed = self.skimmed(file)
+        return skimmed is None or bool(skimmed.touch & _WORTH_A_RUN) or self.decides(file)
+
+    def _starts_that_matter(self, file: str) -> list[str]:
+        """The other programs that may run a file, and add to what is known of it.
+
+        Where no variable is set, that is only what they hand to its functions themselves.
+        """
+        return [s for s in self.starts_reaching(file) if self.decides(s) or self._hands(s, file)]
+
+    def _hands(self, start: str, file: str) -> bool:
+        """Whether a file imports another, or gets it from a package that does."""
+        return any(
+            other == file or (other.endswith("__init__.py") and file in self.edges(other))
+            for other in self.edges(start)
         )
 
     def starts_reaching(self, file: str) -> list[str]:
         """The other files that, started as programs, may run a file."""
-        return [s for s in self.starts if s != file and file in self.closure(s)]
+        bit = self._reach.bit(file)
+        return [s for s in self.starts if s != file and self._reach.mask(s) & bit]
 
     def run(self, file: str) -> Interpreter:
         """The run of a file as the program."""

@@ -20,7 +20,16 @@ from gpu_lint.facts.limits import check_limits, deep_recursion
 from gpu_lint.facts.markers import managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_native
-from gpu_lint.facts.walk import expressions, mentioned_names, statements
+from gpu_lint.facts.skim import Imported
+from gpu_lint.facts.values import CHANGING_METHODS
+from gpu_lint.facts.walk import (
+    blocks,
+    expressions,
+    mentioned_names,
+    own_expressions,
+    statements,
+    subexpressions,
+)
 from gpu_lint.source import Source, Span
 
 __all__ = ["Reading", "SyntaxFault", "read_file"]
@@ -40,6 +49,10 @@ class Reading:
         self.program = program
         self._knowledge = knowledge
         self._comments = comments
+        self.texts: dict[Span, tuple[bool, frozenset[bytes]]] = {}
+        """What the text of each function was found to say."""
+        self.beside: tuple[frozenset[bytes], frozenset[bytes]] | None = None
+        """The names bound, and those mentioned, on lines that may do something."""
 
     @cached_property
     def comments(self) -> tuple[p.Comment, ...]:
@@ -50,8 +63,8 @@ class Reading:
         return layout_of(self.program)
 
     @cached_property
-    def imported(self) -> tuple[tuple[str, int, str, Span], ...]:
-        """(module, dots, name, place) of every import, those by a literal name included."""
+    def imported(self) -> tuple[Imported, ...]:
+        """Every import, by a literal name too, except what only type checkers see."""
         return tuple(_imported_names(self.program))
 
     @cached_property
@@ -88,6 +101,12 @@ class Reading:
         return tuple(managed_blocks(self.program, self.comments, self.source))
 
     @cached_property
+    def shared_names(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Names of the module that functions bind anew, and those of containers changed."""
+        body = self.program.body
+        return frozenset(_global_names(body)), frozenset(_containers_changed(body))
+
+    @cached_property
     def compared(self) -> frozenset[str]:
         """String constants that the file compares with something."""
         return frozenset(_compared(self.program))
@@ -99,8 +118,14 @@ class Reading:
 
     @cached_property
     def decides(self) -> bool:
-        """It mentions an environment variable that decides about GPUs."""
-        return any(variable in self.source.text for variable in self._knowledge.variables)
+        """It names an environment variable that decides about GPUs, other than in prose."""
+        if not any(variable in self.source.text for variable in self._knowledge.variables):
+            return False
+        return any(
+            variable in text
+            for text in _texts(self.program.body)
+            for variable in self._knowledge.variables
+        )
 
 
 def read_file(source: Source, knowledge: Knowledge, *, reference: bool = False) -> Reading:
@@ -130,11 +155,11 @@ def _read_whole(source: Source, knowledge: Knowledge) -> Reading:
         return Reading(source, knowledge, lower(tree, source), lambda: found)
 
 
-def _imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
-    for statement in statements(program.body):
+def _imported_names(program: p.Program) -> Iterator[Imported]:
+    for statement in _that_may_run(program.body):
         if isinstance(statement, p.Import):
             for name in statement.names:
-                yield name.module, name.level, name.name, statement.span
+                yield Imported(name.module, name.level, name.name, statement.span)
     for node in expressions(program.body):
         if isinstance(node, p.Call) and node.arguments:
             function = node.function
@@ -144,7 +169,21 @@ def _imported_names(program: p.Program) -> Iterator[tuple[str, int, str, Span]]:
                 texts = [_literal_text(argument.value) for argument in node.arguments[:2]]
                 module, level = named_module(texts[0], "".join(texts[1:]))
                 if module:
-                    yield module, level, "", node.span
+                    yield Imported(module, level, "", node.span)
+
+
+def _that_may_run(body: p.Block) -> Iterator[p.Statement]:
+    """The statements of a block and of the suites in it, without ``if TYPE_CHECKING:``."""
+    for statement in body:
+        yield statement
+        for number, suite in enumerate(blocks(statement)):
+            if number or not (isinstance(statement, p.If) and _is_for_checkers(statement.test)):
+                yield from _that_may_run(suite)
+
+
+def _is_for_checkers(test: p.Expression) -> bool:
+    name = test.id if isinstance(test, p.Name) else ""
+    return (test.name if isinstance(test, p.Attribute) else name) == "TYPE_CHECKING"
 
 
 def _literal_text(node: p.Expression) -> str:
@@ -167,3 +206,41 @@ def _compared(program: p.Program) -> Iterator[str]:
             for side in (node.left, node.right):
                 if isinstance(side, p.Literal) and isinstance(side.value, str):
                     yield side.value
+
+
+def _containers_changed(body: p.Block) -> Iterator[str]:
+    for node in expressions(body):
+        if isinstance(node, p.Call) and isinstance(node.function, p.Attribute):
+            base = node.function.base
+            if node.function.name in CHANGING_METHODS and isinstance(base, p.Name):
+                yield base.id
+    for statement in statements(body):
+        if isinstance(statement, p.Assign):
+            for target in statement.targets:
+                if isinstance(target, p.Subscript) and isinstance(target.base, p.Name):
+                    yield target.base.id
+
+
+def _global_names(body: p.Block) -> Iterator[str]:
+    for statement in statements(body):
+        if isinstance(statement, p.Global):
+            yield from statement.names
+
+
+def _texts(body: p.Block) -> Iterator[str]:
+    """Every text, keyword and name in a block, but for texts that stand alone as statements."""
+    for statement in statements(body):
+        if isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Literal):
+            continue
+        if isinstance(statement, (p.Function, p.Class)):
+            yield statement.name
+        for expression in own_expressions(statement):
+            for node in subexpressions(expression):
+                if isinstance(node, p.Literal) and isinstance(node.value, str):
+                    yield node.value
+                elif isinstance(node, p.Call):
+                    yield from (a.keyword for a in node.arguments if a.keyword is not None)
+                elif isinstance(node, p.Name):
+                    yield node.id
+                elif isinstance(node, p.Attribute):
+                    yield node.name

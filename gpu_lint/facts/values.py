@@ -155,6 +155,13 @@ Value: TypeAlias = (
 )
 
 UNKNOWN = Unknown()
+CHANGING_METHODS = frozenset(
+    {
+        "add", "append", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem",
+        "remove", "reverse", "setdefault", "sort", "update",
+    }
+)  # fmt: skip
+"""Methods that change a list, a set or a dict in place."""
 _MOST_ALTERNATIVES = 8
 
 

@@ -62,8 +62,11 @@ class World(Protocol):
     def summary(self, file: str) -> Flow | None:
         """The state that importing a module leaves, alone; None while that is being found."""
 
-    def names_in(self, key: Key, node: p.Function | p.Lambda) -> frozenset[str]:
-        """The names that a function mentions."""
+    def words_in(self, function: Function) -> frozenset[bytes]:
+        """Every word of a function's text, the names it mentions among them."""
+
+    def is_concerned(self, function: Function) -> bool:
+        """Whether a function's own text may set, select, count or start anything."""
 
     def frame_of(self, file: str) -> int:
         """The frame of a module's own names."""

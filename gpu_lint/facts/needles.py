@@ -1,0 +1,150 @@
+"""Which files can matter, told from their bytes: cost must grow with the GPU code alone.
+
+A :class:`Touch` says what a file may do. It errs to one side only: a file that does something
+has the touch for it, and most files that have it do nothing of the kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Flag, auto
+
+from gpu_lint.facts.knowledge import Api, Knowledge
+from gpu_lint.variables import misspelt
+
+
+class Touch(Flag):
+    """What the bytes of a file allow it to do."""
+
+    NOTHING = 0
+    SETTINGS = auto()
+    """It may write an environment variable that decides about GPUs, misspelt or not."""
+    ENVIRONMENT = auto()
+    """It may write some environment variable, whose name it may get from elsewhere."""
+    DEVICES = auto()
+    """It may name a device other than the first, or ask how many there are."""
+    CHILDREN = auto()
+    """It may start another process."""
+    FREEZES = auto()
+    """It may make CUDA read the mask."""
+    COMMENTS = auto()
+    """It may hold a comment that is meant for us."""
+
+    @classmethod
+    def named(cls, names: Iterable[str]) -> Touch:
+        """The touches that the rules' TOML names. Raises ``KeyError``."""
+        found = cls.NOTHING
+        for name in names:
+            found |= cls[name.upper()]
+        return found
+
+
+_ENVIRONMENT = (b"environ", b"putenv")
+_CHILDREN = (
+    b"multiprocessing", b"os.fork", b"subprocess", b"os.system", b"os.exec", b"os.spawn",
+    b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
+)  # fmt: skip
+_CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
+                  b"accelerate")  # fmt: skip
+_LIKE_A_VARIABLE = re.compile(rb"[\w-]*(?:CUDA|VISIBLE|DEVICES|ALLOC|PYTORCH|ORDER)[\w-]*", re.I)
+_FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
+_GENERAL_NAMES = frozenset({"to", "device"})
+_GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
+_NUMBERED = re.compile(rb"\b(\w+)[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
+_GIVEN = rb"(?:\.to\(|\bdevice\s*=|\bmap_location\s*=)\s*(?:\w+\.)*"
+_TEXTS = (
+    rb"(?i:cuda|gpu):(?:[1-9]|[{%\"'])",
+    rb"[\"']cuda[\"']\s*,\s*[^\s)\]}]",
+    _GIVEN + rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)",
+    _GIVEN + rb"\w*(?:gpu|GPU|idx|index|rank|ordinal|dev_id|device_id)\w*\s*[,)]",
+    rb"\bdevice\(\s*(?:\d|[A-Za-z_]\w*\s*[),])",
+    rb"device_count",
+)
+_GPU_WORDS = rb"cuda|CUDA|gpu|GPU|jax|jnp|cupy|numba|tensorflow|\btf\."
+
+
+class Needles:
+    """What to look for, made from what is known of frameworks."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._variables = tuple(name.encode() for name in knowledge.variables)
+        apis = [*knowledge.functions.values(), *knowledge.methods.values()]
+        self._devices = re.compile(b"|".join((*_TEXTS, *_calls(apis))))
+        self._freezes = re.compile(_GPU_WORDS)
+        self._lines = re.compile(
+            b"|".join(
+                (*_TEXTS, *_calls(apis), *map(re.escape, (*self._variables, *_ENVIRONMENT)),
+                 *map(re.escape, _CHILDREN), rb"\bProcess\(", rb"\bPopen\(")
+            )
+        )  # fmt: skip
+
+    def settings(self, data: bytes) -> Touch:
+        """Whether a file may write the environment."""
+        for name in self._variables:
+            if name in data:
+                return Touch.SETTINGS | Touch.ENVIRONMENT
+        if not any(word in data for word in _ENVIRONMENT):
+            return Touch.NOTHING
+        for match in _LIKE_A_VARIABLE.finditer(data):
+            if misspelt(match.group().decode("ascii", "replace")) is not None:
+                return Touch.SETTINGS | Touch.ENVIRONMENT
+        return Touch.ENVIRONMENT
+
+    def alone(self, data: bytes) -> Touch:
+        """What a file may do that matters whatever else happens in its process."""
+        found = self.settings(data)
+        if self.starts_children(data):
+            found |= Touch.CHILDREN
+        if (b"gpu-lint" in data or b"noqa" in data) and _FOR_US.search(data):
+            found |= Touch.COMMENTS
+        return found
+
+    def touch(self, data: bytes) -> Touch:
+        """Everything that a file may do."""
+        found = self.alone(data)
+        if self._devices.search(data) or self._numbered_device(data):
+            found |= Touch.DEVICES
+        if self._freezes.search(data):
+            found |= Touch.FREEZES
+        return found
+
+    def starts_children(self, data: bytes) -> bool:
+        """Whether a file may start a process of which something may be said."""
+        return any(word in data for word in _CHILDREN) and any(
+            word in data for word in _CHILD_DETAILS
+        )
+
+    def _numbered_device(self, data: bytes) -> bool:
+        """Whether a name that is bound to a number other than 0 is given as a device."""
+        names = set(_NUMBERED.findall(data)) if b".to(" in data or b"device" in data else ()
+        return any(re.search(_GIVEN + name + rb"\b", data) for name in names)
+
+    def concerns(self, data: bytes) -> bool:
+        """Whether a part of a file by itself may set, select, count or start anything."""
+        return self._lines.search(data) is not None
+
+
+def _calls(apis: Iterable[Api]) -> list[bytes]:
+    """Patterns for the calls whose names say that a device is chosen."""
+    called: set[str] = set()
+    named: set[str] = set()
+    keywords: set[str] = set()
+    for api in apis:
+        for device in api.devices:
+            if device.after is not None:
+                continue
+            if device.keyword is not None:
+                keywords.add(device.keyword)
+            if device.position is not None:
+                name = api.name.rpartition(".")[2]
+                (named if device.kind == "device" else called).add(name)
+    return [
+        rb"\b(?:" + _either(called - _GENERAL_NAMES) + rb")\(\s*[^\s)]",
+        rb"\b(?:" + _either(named - _GENERAL_NAMES) + rb")\([^)]*[,(=]\s*[1-9]\d*\s*[,)]",
+        rb"\b(?:" + _either(keywords - _GENERAL_KEYWORDS) + rb")\b[\"']?\s*[=:]",
+    ]
+
+
+def _either(words: set[str]) -> bytes:
+    return "|".join(sorted(words)).encode()

@@ -1,0 +1,218 @@
+"""What a file's bytes tell of it without a syntax tree: which modules it imports.
+
+The project's import graph needs this of every file, and nothing else of most. Where the text is
+written so that it cannot be told, the caller reads the file properly; both give the same.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from gpu_lint.facts.needles import Needles, Touch
+from gpu_lint.source import Span
+
+
+class Imported(NamedTuple):
+    """One name that an import brings in; ``name`` is empty for a module itself."""
+
+    module: str
+    level: int
+    name: str
+    span: Span
+
+
+class Skimmed(NamedTuple):
+    """What is told of a file without reading it."""
+
+    touch: Touch
+    imported: tuple[Imported, ...]
+    guard: bool | None
+    """Whether it has a main guard; None where it mentions one, and must be read to know."""
+
+
+class Unskimmable(Exception):
+    """The text is written in a way that only a parser reads."""
+
+
+_ON_LINE = re.compile(rb"#|'(?:[^'\\\r\n]|\\.)*'|\"(?:[^\"\\\r\n]|\\.)*\"")
+_IMPORT = re.compile(rb"\n([ \t\f]*)(?=import\b|from\b)")
+_ANYWHERE = re.compile(rb"(?:\A|[\n;:])([ \t\f]*)(?=import\b|from\b)")
+_ON_A_LINE = tuple(
+    mark + blank + word
+    for mark in (b";", b":")
+    for blank in (b"", b" ", b"\t", b"  ")
+    for word in (b"import ", b"from ")
+)
+_CHECKING = re.compile(rb"\n([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
+_BLANK = rb"(?:[ \t\f]|\\\r?\n)"
+_WORD = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_STATEMENT = re.compile(
+    rb"(?:import(?P<plain>" + _BLANK + rb"[^\r\n;#(]*)"
+    rb"|from(?P<base>" + _BLANK + rb"*[\w.]+" + _BLANK + rb"*)import"
+    rb"(?P<names>" + _BLANK + rb"*\((?:[^()#]|#[^\r\n]*)*\)|" + _BLANK + rb"*\*|[^\r\n;#(]*))"
+    rb"[ \t\f]*(?=[\r\n;#]|\Z)"
+)
+_CONTINUED = re.compile(rb"\\\r?\n")
+_COMMENT = re.compile(rb"#[^\r\n]*")
+_OUTSIDE_ASCII = re.compile(rb"[^\x00-\x7f]")
+
+
+def skim(data: bytes, needles: Needles) -> Skimmed:
+    """Skim a file in UTF-8. Raises :class:`Unskimmable`."""
+    guard = None if b"__main__" in data else False
+    return Skimmed(needles.touch(data), tuple(imports_in(data)), guard)
+
+
+def imports_in(data: bytes) -> Iterator[Imported]:
+    """Every import statement of a file in UTF-8, except what only type checkers see.
+
+    Raises :class:`Unskimmable`.
+    """
+    if b"import_module" in data or b"__import__" in data:
+        raise Unskimmable
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
+        raise Unskimmable
+    first = data.startswith((b"import", b"from", b" ", b"\xef"))
+    pattern = _ANYWHERE if first or any(map(data.__contains__, _ON_A_LINE)) else _IMPORT
+    strings: list[Span] | None = None
+    hidden: list[Span] | None = None
+    for match in pattern.finditer(data):
+        start = match.end()
+        statement = _STATEMENT.match(data, start)
+        if strings is None:
+            strings = list(long_strings(data))
+        if _inside(start, strings):
+            continue
+        before = data[data.rfind(b"\n", 0, match.start(1)) + 1 : start]
+        if before.strip() and _is_hidden_on_line(before):
+            continue
+        if statement is None or data[: match.start(1)].rstrip(b"\r\n").endswith(b"\\"):
+            raise Unskimmable
+        if hidden is None:
+            hidden = list(_for_checkers(data, strings))
+        if not _inside(start, hidden):
+            yield from _names(statement, start)
+
+
+def _names(statement: re.Match[bytes], start: int) -> Iterator[Imported]:
+    text = statement.group()
+    if _OUTSIDE_ASCII.search(text):
+        raise Unskimmable
+    span = Span(start, start + len(text.rstrip(b" \t\f")))
+    if statement["plain"] is not None:
+        for part in _clean(statement["plain"]).split(","):
+            yield Imported(_name_of(part), 0, "", span)
+        return
+    base = "".join(_clean(statement["base"]).split())
+    module = base.lstrip(".")
+    if module and not _WORD.fullmatch(module):
+        raise Unskimmable
+    names = _clean(statement["names"]).strip()
+    names = names[1:-1] if names.startswith("(") else names
+    parts = names.strip().removesuffix(",").split(",")
+    for part in parts:
+        name = "*" if part.strip() == "*" else _name_of(part)
+        yield Imported(module, len(base) - len(module), name, span)
+
+
+def _clean(text: bytes) -> str:
+    return _COMMENT.sub(b"", _CONTINUED.sub(b" ", text)).decode("ascii")
+
+
+def _name_of(part: str) -> str:
+    """The imported name in ``name as other``."""
+    words = part.split()
+    if not (len(words) == 1 or (len(words) == 3 and words[1] == "as")):
+        raise Unskimmable
+    if not _WORD.fullmatch(words[0]):
+        raise Unskimmable
+    return words[0]
+
+
+def _is_hidden_on_line(before: bytes) -> bool:
+    """Whether what follows on a line is in a comment or a string, or no statement starts there."""
+    position = 0
+    while found := _ON_LINE.search(before, position):
+        if found.group() == b"#":
+            return True
+        position = found.end()
+    rest = before[position:]
+    if b"'" in rest or b'"' in rest:
+        return True
+    stripped = before.rstrip()
+    if stripped.endswith(b";"):
+        return False
+    if not re.match(rb"\s*(?:if|else|elif|try|except|finally|for|while|with|def|class)\b", before):
+        return True
+    raise Unskimmable  # a suite on the line of its header
+
+
+def long_strings(data: bytes) -> Iterator[Span]:
+    """The strings in triple quotes. Raises :class:`Unskimmable`."""
+    position = 0
+    nearest = {quotes: data.find(quotes) for quotes in (b"'''", b'"""')}
+    while True:
+        for quotes, at in nearest.items():
+            if 0 <= at < position:
+                nearest[quotes] = data.find(quotes, position)
+        start, quotes = min(((at, q) for q, at in nearest.items() if at >= 0), default=(-1, b""))
+        if start < 0:
+            return
+        line = max(data.rfind(b"\n", 0, start) + 1, data.rfind(b"\r", 0, start) + 1, position)
+        before = data[line:start]
+        if b"#" in before or b"'" in before or b'"' in before:
+            skipped = _behind(data, line, start)
+            if skipped is not None:
+                position = skipped
+                continue
+        end = start + 3
+        while True:
+            end = data.find(quotes, end)
+            if end < 0:
+                raise Unskimmable
+            slashes = end - len(data[:end].rstrip(b"\\")) if data[end - 1] == 0x5C else 0
+            if slashes % 2 == 0:
+                break
+            end += 1
+        yield Span(start, end + 3)
+        position = end + 3
+
+
+def _behind(data: bytes, line: int, quotes: int) -> int | None:
+    """Where to go on if the quotes at an offset stand in a comment or a short string."""
+    position = line
+    while found := _ON_LINE.search(data, position):
+        if found.start() >= quotes:
+            return None
+        if found.group() == b"#":
+            ends = [at for at in (data.find(b"\n", quotes), data.find(b"\r", quotes)) if at >= 0]
+            return min(ends, default=len(data))
+        if found.end() > quotes:
+            return found.end()
+        position = found.end()
+    raise Unskimmable
+
+
+def _for_checkers(data: bytes, strings: list[Span]) -> Iterator[Span]:
+    """The suites of ``if TYPE_CHECKING:``, which never run."""
+    if b"TYPE_CHECKING" not in data:
+        return
+    for match in _CHECKING.finditer(data):
+        if _inside(match.end(), strings):
+            continue
+        indent = match.group(1)
+        deeper = re.compile(rb"\n(?!" + indent + rb"[ \t]|[ \t\f]*(?:[#\r\n]|\Z))")
+        end = len(data)
+        for found in deeper.finditer(data, match.end()):
+            if not _inside(found.end(), strings):
+                end = found.start()
+                break
+        yield Span(match.end(), end)
+
+
+def _inside(offset: int, spans: list[Span]) -> bool:
+    at = bisect_right(spans, offset, key=lambda span: span.start) - 1
+    return at >= 0 and offset < spans[at].end

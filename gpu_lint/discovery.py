@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -16,6 +18,9 @@ ALWAYS_EXCLUDED = (
     ".pytest_cache", ".ruff_cache", ".svn", ".tox", ".venv", "__pycache__", "__pypackages__",
     "_build", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
+
+
+_SUFFIX = re.compile(r"\*\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Discovered:
 
     files: list[Path] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    named: set[Path] = field(default_factory=set)
+    """Those that were named themselves, not found in a directory."""
 
 
 def discover(
@@ -46,17 +53,20 @@ def discover(
     result = Discovered()
     by_target: dict[str, Path] = {}
     for path in paths:
-        for found in _expand(path, finder, force_exclude, result.troubles):
-            target = os.path.realpath(found)  # one file, however many links lead to it
+        for target, found, named in _expand(path, finder, force_exclude, result.troubles):
+            if named:
+                result.named.add(found)
+            # One file, however many links lead to it.
             if target not in by_target or by_target[target].is_symlink():
                 by_target[target] = found
-    result.files = sorted(by_target.values(), key=lambda path: path.as_posix())
+    result.files = sorted(by_target.values(), key=str)
     return result
 
 
 def _expand(
     path: Path, finder: SettingsFinder, force_exclude: bool, troubles: list[Trouble]
-) -> Iterator[Path]:
+) -> Iterator[tuple[str, Path, bool]]:
+    """(what it really is, how it was found, whether it was named itself) of every file."""
     try:
         is_directory = path.is_dir()
         path.stat()
@@ -64,9 +74,10 @@ def _expand(
         troubles.append(Trouble(path, _why_missing(path, error)))
         return
     if is_directory:
-        yield from _Walk(finder, troubles).below(path)
+        for target, found in _Walk(finder, troubles).below(path):
+            yield target, found, False
     elif not force_exclude or not _excluded(path, finder.for_file(path)):
-        yield path
+        yield os.path.realpath(path), path, True
 
 
 def _why_missing(path: Path, error: OSError) -> str:
@@ -103,45 +114,48 @@ class _Walk:
     have no say."""
     _ignores: dict[Path, GitIgnoreSpec | None] = field(default_factory=dict)
 
-    def below(self, directory: Path) -> Iterator[Path]:
-        """Files under a directory, in no particular order."""
+    def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
+        """(real path, path) of the files under a directory, in no particular order."""
         start = directory.absolute()
         roots = (path for path in (start, *start.parents) if (path / ".git").exists())
         self._top = next(roots, start)
-        stack = [directory]
+        stack = [(directory, os.path.realpath(directory))]
         while stack:
-            current = stack.pop()
+            current, real = stack.pop()
             settings = self.finder.for_directory(current)
-            include, exclude = _spec(settings, "include"), _spec(settings, "exclude")
+            rules = _Rules(settings, current)
             try:
-                entries = sorted(os.scandir(current), key=lambda entry: entry.name)
+                entries = list(os.scandir(current))
             except OSError as error:
                 message = f"cannot be read: {error.strerror or error}"
                 self.troubles.append(Trouble(current, message))
                 continue
+            ignores = self._ignores_above(current)
             for entry in entries:
-                path = Path(entry.path)
-                if entry.name in ALWAYS_EXCLUDED:
+                name = entry.name
+                if name in ALWAYS_EXCLUDED:
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    relative = settings.relative(path) + "/"
-                    if not exclude.match_file(relative) and not self._ignored(path, True):
-                        stack.append(path)
+                    if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
+                        stack.append((current / name, os.path.join(real, name)))
                     continue
-                if entry.is_symlink() and not self._usable_link(path, include):
+                included = rules.includes(name)
+                link = entry.is_symlink()
+                if link and not self._usable_link(current / name, included):
                     continue
-                relative = settings.relative_link(path)
-                if not include.match_file(relative) or exclude.match_file(relative):
+                if not included:
                     continue
-                if not self._ignored(path, False):
-                    yield path
+                path = current / name
+                target = os.path.realpath(path) if link else os.path.join(real, name)
+                if not rules.excludes(name) and not _ignored(ignores, name):
+                    yield target, path
 
-    def _usable_link(self, path: Path, include: GitIgnoreSpec) -> bool:
+    def _usable_link(self, path: Path, included: bool) -> bool:
         """Whether a link leads to a file; loops and broken links are reported."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
-            if include.match_file(path.name):
+            if included:
                 self.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
             return False
         if target.is_dir():
@@ -152,19 +166,19 @@ class _Walk:
             return False
         return True
 
-    def _ignored(self, path: Path, is_directory: bool) -> bool:
-        """Whether git ignores a path; the nearest ignore file that speaks of it decides."""
-        path = path.absolute()
-        for parent in path.parents:
+    def _ignores_above(self, directory: Path) -> list[tuple[str, GitIgnoreSpec]]:
+        """The ignore files that have a say in a directory, the nearest first, each with the
+        way from it to there."""
+        found = []
+        below = ""
+        for parent in (current := directory.absolute(), *current.parents):
             spec = self._ignore_file(parent)
             if spec is not None:
-                relative = path.relative_to(parent).as_posix() + ("/" if is_directory else "")
-                verdict = spec.check_file(relative).include
-                if verdict is not None:
-                    return bool(verdict)
+                found.append((below, spec))
             if parent == self._top:
                 break
-        return False
+            below = f"{parent.name}/{below}"
+        return found
 
     def _ignore_file(self, directory: Path) -> GitIgnoreSpec | None:
         if directory not in self._ignores:
@@ -177,3 +191,37 @@ class _Walk:
                 lines += text.splitlines()
             self._ignores[directory] = GitIgnoreSpec.from_lines(lines) if lines else None
         return self._ignores[directory]
+
+
+def _ignored(ignores: list[tuple[str, GitIgnoreSpec]], name: str) -> bool:
+    """Whether git ignores a name in a directory; the nearest file that speaks of it decides."""
+    for below, spec in ignores:
+        verdict = spec.check_file(below + name).include
+        if verdict is not None:
+            return bool(verdict)
+    return False
+
+
+class _Rules:
+    """What the configuration includes and excludes among the names in one directory."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self._settings = settings
+        self._directory = directory
+        globs = list(settings.get("include"))
+        self._suffixes = tuple(glob[1:] for glob in globs if _SUFFIX.fullmatch(glob))
+        self._include = None if len(self._suffixes) == len(globs) else _spec(settings, "include")
+        self._exclude = _spec(settings, "exclude") if settings.get("exclude") else None
+
+    @cached_property
+    def _relative(self) -> str:
+        relative = self._settings.relative(self._directory)
+        return "" if relative in (".", "") else f"{relative}/"
+
+    def includes(self, name: str) -> bool:
+        if self._include is None:
+            return name.endswith(self._suffixes)
+        return self._include.match_file(self._relative + name)
+
+    def excludes(self, name: str) -> bool:
+        return self._exclude is not None and self._exclude.match_file(self._relative + name)

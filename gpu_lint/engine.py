@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,8 +28,9 @@ from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
-from gpu_lint.source import Source, Span, read_source
+from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
+from gpu_lint.survey import Survey
 from gpu_lint.writing import replace_file
 
 _T = TypeVar("_T")
@@ -65,6 +68,8 @@ class Run:
     """The outcome of a run: results per file, and the paths that could not be dealt with."""
 
     files: list[FileFindings] = field(default_factory=list)
+    clean: int = 0
+    """How many files more there are, in which no rule can find anything."""
     fixed: list[FixedFile] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
@@ -88,10 +93,10 @@ class Engine:
         self.rulebook = finder.rulebook
         self._progress = progress or (lambda count: None)
 
-    def check(self, paths: Iterable[Path]) -> Run:
-        """Check files."""
+    def check(self, paths: Iterable[Path], named: Collection[Path] = ()) -> Run:
+        """Check files; those that are ``named`` are read even if no rule can speak of them."""
         run = Run()
-        view = self._view(self._read_all(paths, run))
+        view = self._view(paths, named, run)
         for read in view.reads.values():
             for found in self._guarded(read, run, view.findings):
                 run.files.append(FileFindings(read.source, tuple(found)))
@@ -100,12 +105,19 @@ class Engine:
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
         read = self._read(source)
-        return FileFindings(source, tuple(self._view([read]).findings(read)))
+        return FileFindings(source, tuple(_View.of(self, [read]).findings(read)))
 
-    def fix(self, paths: Iterable[Path], *, unsafe: bool, write: bool) -> Run:
+    def fix(
+        self,
+        paths: Iterable[Path],
+        named: Collection[Path] = (),
+        *,
+        unsafe: bool,
+        write: bool,
+    ) -> Run:
         """Fix files; with ``write`` off, only say what would change."""
         run = Run()
-        view = self._view(self._read_all(paths, run))
+        view = self._view(paths, named, run)
         for fixed in _Fixing(self, view, unsafe, run).fix():
             if fixed.changed and write:
                 before, after = fixed.before.source, fixed.after.source
@@ -122,7 +134,7 @@ class Engine:
         """Fix one source in memory. Raises :class:`SourceError`."""
         read = self._read(source)
         run = Run()
-        fixed = _Fixing(self, self._view([read]), unsafe, run).fix()
+        fixed = _Fixing(self, _View.of(self, [read]), unsafe, run).fix()
         for trouble in run.troubles:
             raise SourceError(trouble.message)
         return fixed[0]
@@ -130,22 +142,48 @@ class Engine:
     def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
         """The project that files make up, at a glance; with what could not be read of it."""
         run = Run()
-        view = self._view(self._read_all(paths, run))
+        paths = list(paths)
+        view = self._view(paths, paths, run)
         return graph_of(view.project, view.place), run.troubles
 
     # --- reading -------------------------------------------------------------------------
 
-    def _read_all(self, paths: Iterable[Path], run: Run) -> Iterator[_Read]:
+    def _view(self, paths: Iterable[Path], named: Collection[Path], run: Run) -> _View:
+        """The files as one project, of which those are read that a rule may speak of."""
+        survey = Survey(self.finder, named)
+        reads: dict[str, _Read] = {}
         for path in paths:
-            try:
-                yield self._read(read_source(path))
-            except SourceError as error:
-                run.troubles.append(Trouble(path, str(error)))
-            except (ConfigError, KeyboardInterrupt):
-                raise
-            except Exception as error:
-                run.troubles.append(Trouble(path, _internal(error)))
+            with self._reporting(path, run):
+                if (source := survey.take(path)) is not None:
+                    self._keep(source, reads)
             self._progress(1)
+        for source in survey.broken():
+            with self._reporting(source.path, run):
+                self._keep(source, reads)
+        readings = [(file, read.reading) for file, read in reads.items()]
+        view = _View(self, reads, survey.files_together(readings))
+        for source in survey.behind_masks(view.project, reads):
+            with self._reporting(source.path, run):
+                self._keep(source, reads)
+        run.clean = len(survey.files) - len(reads)
+        return view
+
+    def _keep(self, source: Source, reads: dict[str, _Read]) -> None:
+        read = self._read(source)
+        reads[read.file] = read
+
+    @contextmanager
+    def _reporting(self, path: Path, run: Run) -> Iterator[None]:
+        """Whatever is wrong with a file is told of it; the run goes on."""
+        try:
+            with deep_recursion():
+                yield
+        except SourceError as error:
+            run.troubles.append(Trouble(path, str(error)))
+        except (ConfigError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            run.troubles.append(Trouble(path, _internal(error)))
 
     def _read(self, source: Source) -> _Read:
         settings = self.finder.for_file(source.path)
@@ -157,20 +195,9 @@ class Engine:
         return _Read(file, source, settings, reading, None)
 
     def _guarded(self, read: _Read, run: Run, work: Callable[[_Read], _T]) -> Iterator[_T]:
-        try:
-            with deep_recursion():
-                result = work(read)
-            yield result
-        except SourceError as error:
-            run.troubles.append(Trouble(read.source.path, str(error)))
-        except (ConfigError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            run.troubles.append(Trouble(read.source.path, _internal(error)))
+        with self._reporting(read.source.path, run):
+            yield work(read)
         self._progress(1)
-
-    def _view(self, reads: Iterable[_Read]) -> _View:
-        return _View(self, {read.file: read for read in reads})
 
     def read_beside(self, file: str) -> Reading | None:
         """The reading of a file that is not checked itself; None where it cannot be read."""
@@ -184,19 +211,35 @@ class _View:
     """The files of a run at one moment, as one project."""
 
     def __init__(
-        self, engine: Engine, reads: dict[str, _Read], before: Project | None = None
+        self,
+        engine: Engine,
+        reads: dict[str, _Read],
+        together: Iterable[str],
+        before: Project | None = None,
     ) -> None:
+        """``together`` are the files that make up the project, those not read included."""
         self._engine = engine
         self.reads = reads
-        if before is None:
-            self.project = Project(
-                engine.rulebook.knowledge,
-                self._reading,
-                reads,
-                is_entry_point=self._configured,
-            )
-        else:
-            self.project = before
+        self.project = before or Project(
+            engine.rulebook.knowledge,
+            self._reading,
+            together,
+            data=self._data,
+            is_entry_point=self._configured,
+        )
+
+    @classmethod
+    def of(cls, engine: Engine, reads: Iterable[_Read]) -> _View:
+        """Some files that were read already, and nothing else."""
+        by_file = {read.file: read for read in reads}
+        return cls(engine, by_file, by_file)
+
+    def _data(self, file: str) -> bytes | None:
+        read = self.reads.get(file)
+        try:
+            return read.source.data if read is not None else read_bytes(file)
+        except SourceError:
+            return None
 
     def _reading(self, file: str) -> Reading | None:
         read = self.reads.get(file)
@@ -208,9 +251,9 @@ class _View:
 
     def with_changes(self, changed: dict[str, _Read]) -> _View:
         """The same files after some have changed."""
-        view = _View(self._engine, {**self.reads, **changed}, self.project)
+        view = _View(self._engine, {**self.reads, **changed}, (), self.project)
         view.project = self.project.updated(
-            frozenset(changed), view._reading, None, view._configured
+            frozenset(changed), view._reading, view._data, view._configured
         )
         return view
 
@@ -286,14 +329,16 @@ class _View:
         except SourceError:
             return shown, 0
 
-    @cached_property
-    def _mentioned(self) -> frozenset[str]:
-        """Every name that some file of the run mentions."""
-        names: set[str] = set()
-        for read in self.reads.values():
-            if read.reading is not None:
-                names |= read.reading.referenced
-        return frozenset(names)
+    def _mentioned(self, name: str) -> bool:
+        """Whether some file of the run mentions a name."""
+        word = re.compile(rb"\b" + re.escape(name).encode() + rb"\b")
+        for file in self.project.files:
+            data = self._data(file)
+            if data is not None and word.search(data):
+                reading = self.project.reading(file)
+                if reading is not None and name in reading.referenced:
+                    return True
+        return False
 
     def _companions(self, file: str) -> tuple[Companion, ...]:
         """The other files of the processes that a file belongs to."""
@@ -394,12 +439,16 @@ class _Fixing:
         return False
 
     def _insertions(self, change: Change) -> Iterator[tuple[str, str]]:
-        """What a change puts where there is nothing, by file."""
+        """What a change puts where there is nothing, by file; what it only moves does not count."""
         for file in change.files:
             source = self._view.reads[file].source
-            for edit in change.edits_in(file):
-                if edit.content.strip() and not source.slice(edit.span).strip():
-                    yield file, edit.content.strip()
+            edits = change.edits_in(file)
+            for edit in edits:
+                content = edit.content.strip()
+                if content and not source.slice(edit.span).strip():
+                    removed = sum(content in source.slice(other.span) for other in edits)
+                    if removed < sum(content in other.content for other in edits):
+                        yield file, content
 
     def _give_up(
         self, file: str, here: tuple[Change, ...], why: str, changes: list[Change]

@@ -58,6 +58,10 @@ class Rule:
     fix: str
     since: str
     check: str
+    needles: frozenset[str]
+    """What a file must show for the rule to speak of it: names of :class:`Touch`; ``policy`` for
+    whatever a policy may demand a header or a validator of; ``read`` for every file that is read
+    for some other reason."""
     examples: tuple[Example, ...]
 
 
@@ -152,6 +156,7 @@ def _rules(table: dict[str, Any], path: Path) -> Iterator[Rule]:
                 fix=entry["fix"],
                 since=entry["since"],
                 check=entry["check"],
+                needles=frozenset(entry["needles"]),
                 examples=examples,
             )
         except KeyError as error:

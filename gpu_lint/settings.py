@@ -56,16 +56,27 @@ class Settings:
         except ValueError:
             return path.as_posix().lstrip("/")
 
-    def relative_link(self, path: Path) -> str:
-        """The same for a path whose last part may be a link, which is not followed."""
-        return (Path(self.relative(path.parent)) / path.name).as_posix()
-
     def policy_for(self, path: Path) -> Policy | None:
         """The policy in force for a file: the table, with every matching override applied."""
-        policy = policy_of(self.flat_for(path)[0])
-        if policy is None or policy.header.template == "builtin":
-            return policy
-        return replace(policy, header_template=self._template(policy.header.template))
+        chosen = self._overrides_for(path)
+        if chosen not in self._policies:
+            policy = policy_of(self.flat_for(path)[0])
+            if policy is not None and policy.header.template != "builtin":
+                policy = replace(policy, header_template=self._template(policy.header.template))
+            self._policies[chosen] = policy
+        return self._policies[chosen]
+
+    def _overrides_for(self, path: Path) -> tuple[int, ...]:
+        """The overrides that apply to a file, by their numbers."""
+        overrides = self.flat.get("overrides", ())
+        if not overrides:
+            return ()
+        relative = self.relative(path)
+        return tuple(n for n, one in enumerate(overrides) if matches(one["paths"], relative))
+
+    @cached_property
+    def _policies(self) -> dict[tuple[int, ...], Policy | None]:
+        return {}
 
     def _template(self, name: str) -> str:
         if name not in self._templates:
@@ -80,15 +91,12 @@ class Settings:
         """The dotted keys in force for a file, and where each came from."""
         flat = {k: v for k, v in self.flat.items() if k != "overrides"}
         origins = dict(self.origins)
-        relative = self.relative(path)
-        for override in self.flat.get("overrides", ()):
-            if matches(override["paths"], relative):
-                keys = [key for key in override if key != "paths"]
-                flat.update({key: override[key] for key in keys})
-                where = (
-                    f"{self.origins.get('overrides', '')} (overrides for {override['paths'][0]})"
-                )
-                origins.update(dict.fromkeys(keys, where))
+        for number in self._overrides_for(path):
+            override = self.flat["overrides"][number]
+            keys = [key for key in override if key != "paths"]
+            flat.update({key: override[key] for key in keys})
+            where = f"{self.origins.get('overrides', '')} (overrides for {override['paths'][0]})"
+            origins.update(dict.fromkeys(keys, where))
         return flat, origins
 
     @cached_property
@@ -104,6 +112,8 @@ class Settings:
 
     def rules_for(self, path: Path) -> dict[str, Rule]:
         """The rules to run on a file."""
+        if not self.get("per-file-ignores"):
+            return self._all_rules
         relative = self.relative(path)
         ignored: set[str] = set()
         for glob, codes in self.get("per-file-ignores").items():
@@ -111,9 +121,19 @@ class Settings:
                 ignored |= _codes(self.rulebook, codes)
         return {c: self.rulebook.rules[c] for c in sorted(self._selected - ignored)}
 
+    @property
+    def shares_rules(self) -> bool:
+        """Whether the same rules run on every file."""
+        return not self.get("per-file-ignores")
+
+    @cached_property
+    def _all_rules(self) -> dict[str, Rule]:
+        return {code: self.rulebook.rules[code] for code in sorted(self._selected)}
+
     def is_entry_point(self, path: Path) -> bool:
         """Whether the configuration or ``[project.scripts]`` makes a file an entry point."""
-        return matches([*self.get("entry-points"), *self.scripts], self.relative(path))
+        globs = [*self.get("entry-points"), *self.scripts]
+        return bool(globs) and matches(globs, self.relative(path))
 
 
 def matches(globs: list[str], relative: str) -> bool:

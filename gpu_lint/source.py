@@ -7,6 +7,7 @@ file as it was read. Rows and columns exist only in reports and are made here on
 from __future__ import annotations
 
 import io
+import os
 import re
 import tokenize
 from bisect import bisect_left, bisect_right
@@ -115,16 +116,38 @@ class Source:
         return len(before.encode("utf-16-le")) // 2 + 1
 
 
+def read_bytes(path: Path | str) -> bytes:
+    """The content of a file. Raises :class:`SourceError`, in words for the user."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            size = os.fstat(descriptor).st_size
+            data = os.read(descriptor, size + 1)
+            while more := os.read(descriptor, 1 << 20) if len(data) != size else b"":
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}") from error
+
+
 def read_source(path: Path) -> Source:
     """Read and decode a file.
 
     Raises :class:`SourceError`, in words for the user, when it cannot be read or decoded.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"cannot be read: {error.strerror or error}") from error
-    return decode_source(path, data)
+    return decode_source(path, read_bytes(path))
+
+
+def check_decodes(data: bytes) -> None:
+    """See that bytes can be decoded, for a file that is not read otherwise.
+
+    Raises :class:`SourceError` as :func:`decode_source` does.
+    """
+    plain = data.isascii() and b"coding" not in data[:400] and b"\0" not in data
+    if not plain:
+        decode_source(Path(), data)
 
 
 def decode_source(path: Path, data: bytes) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -62,8 +62,8 @@ class Context:
     """Whether a wrong index at a span of this file would be reported, and may be changed."""
     companions: Callable[[], tuple[Companion, ...]]
     """The other files of the processes that the file belongs to."""
-    mentioned_elsewhere: frozenset[str] = field(default_factory=frozenset)
-    """Names that other files of the run mention."""
+    mentioned_elsewhere: Callable[[str], bool] = lambda name: False
+    """Whether some file of the run mentions a name."""
 
     def decides_only_a_device(self, index: Index, file: str, argument: Span) -> bool:
         """Whether the literal that an index comes from has no other use.

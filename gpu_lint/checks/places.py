@@ -262,7 +262,7 @@ def _in_idle_function(setting: Setting, context: Context) -> bool:
         and not setting.imports_framework_later
         and not context.header_required
         and name not in context.facts.referenced
-        and name not in context.mentioned_elsewhere
         and name != "main"
         and not name.startswith(("test", "setUp", "setup_", "pytest_"))
+        and not context.mentioned_elsewhere(name)
     )

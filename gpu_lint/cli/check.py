@@ -32,6 +32,6 @@ def check(options: Options) -> int:
             raise ConfigError(f"{source.path} {error}") from error
         show_findings(options, results, rulebook)
         return exit_status(options, results, False, finder)
-    run = run_engine(options, finder, lambda engine, files: engine.check(files))
-    show_findings(options, run.files, rulebook)
+    run = run_engine(options, finder, lambda engine, found: engine.check(found.files, found.named))
+    show_findings(options, run.files, rulebook, run.clean)
     return exit_status(options, run.files, bool(run.troubles), finder)

@@ -48,12 +48,14 @@ def fix(options: Options, show_diff: bool, unsafe_fixes: bool) -> int:
     run = run_engine(
         options,
         finder,
-        lambda engine, files: engine.fix(files, unsafe=unsafe_fixes, write=not show_diff),
+        lambda engine, found: engine.fix(
+            found.files, found.named, unsafe=unsafe_fixes, write=not show_diff
+        ),
     )
     if show_diff:
         _print_diff(run.fixed)
     else:
-        show_findings(options, run.files, rulebook)
+        show_findings(options, run.files, rulebook, run.clean)
     _show_dropped(run.fixed)
     if not options.quiet and any(file.before.findings for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gpu_lint.discovery import Trouble, discover
+from gpu_lint.discovery import Discovered, Trouble, discover
 from gpu_lint.engine import Engine, FileFindings, Run
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.reports import FORMATS, ReportOptions, printable, render, shown_path
@@ -176,14 +176,14 @@ def stdin_source(options: Options) -> Source | None:
 
 
 def run_engine(
-    options: Options, finder: SettingsFinder, work: Callable[[Engine, list[Path]], Run]
+    options: Options, finder: SettingsFinder, work: Callable[[Engine, Discovered], Run]
 ) -> Run:
     """Discover the files, run the engine over them with a progress bar, report trouble."""
     discovered = discover(
         options.paths or (Path("."),), finder, force_exclude=options.force_exclude
     )
     with _progress(len(discovered.files), options.quiet) as advance:
-        run = work(Engine(finder, advance), discovered.files)
+        run = work(Engine(finder, advance), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
@@ -212,8 +212,10 @@ def show_troubles(troubles: list[Trouble]) -> None:
         click.echo(f"gpu-lint: {path} {printable(trouble.message)}", err=True)
 
 
-def show_findings(options: Options, results: list[FileFindings], rulebook: Rulebook) -> None:
-    """Print the report where the options want it."""
+def show_findings(
+    options: Options, results: list[FileFindings], rulebook: Rulebook, clean: int = 0
+) -> None:
+    """Print the report where the options want it; ``clean`` more files have no findings."""
     color = options.output_file is None and wants_color(sys.stdout)
     report_options = ReportOptions(rulebook, Path.cwd(), color)
     if options.show_statistics and options.output_format in ("full", "concise"):
@@ -228,7 +230,7 @@ def show_findings(options: Options, results: list[FileFindings], rulebook: Ruleb
     else:
         print_text(text)
     if not options.quiet:
-        click.echo(count_line(results), err=True)
+        click.echo(count_line(results, clean), err=True)
 
 
 def print_text(text: str) -> None:

@@ -147,7 +147,7 @@ class Flow:
         for frame, names in other.frames.items():
             mine = self.frames.setdefault(frame, names)
             if mine is not names:  # what the other changed in a module both have run
-                self.frames[frame] = _join_names(mine, names)
+                self.frames[frame] = dict(_join_names(mine, names))
                 self._owned.add(frame)
         self.loaded |= other.loaded
         self.touched |= other.touched
@@ -183,11 +183,17 @@ class Flow:
         self.touched |= other.touched
         if other.at_exit != self.at_exit:
             self.at_exit = tuple(dict.fromkeys((*self.at_exit, *other.at_exit)))
-        for frame in self.frames.keys() | other.frames.keys():
-            mine, theirs = self.frames.get(frame, {}), other.frames.get(frame, {})
-            if mine is not theirs:
-                self.frames[frame] = _join_names(mine, theirs)
-                self._owned.add(frame)
+        frames, owned = self.frames, self._owned
+        for frame, theirs in other.frames.items():
+            mine = frames.get(frame)
+            if mine is None:
+                frames[frame] = theirs
+                other._owned.discard(frame)
+            elif mine is not theirs:
+                joined = _join_names(mine, theirs)
+                if joined is not mine:
+                    frames[frame] = joined
+                    owned.add(frame)
 
 
 def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:
@@ -209,11 +215,17 @@ def _after(mark: Mark, later: Mark, via: tuple[Trigger, ...]) -> Mark:
 
 
 def _join_names(mine: dict[str, Value], theirs: dict[str, Value]) -> dict[str, Value]:
-    joined = dict(theirs)
-    for name, value in mine.items():
-        other = joined.get(name)
-        if other is None:
-            joined[name] = value
-        elif other is not value and other != value:
-            joined[name] = any_of((value, other))
+    """The names of both; the same object where the other side adds nothing."""
+    joined = mine
+    for name, other in theirs.items():
+        value = mine.get(name)
+        if value is None:
+            value = other
+        elif value is other or value == other:
+            continue
+        else:
+            value = any_of((value, other))
+        if joined is mine:
+            joined = dict(mine)
+        joined[name] = value
     return joined

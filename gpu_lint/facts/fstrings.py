@@ -6,7 +6,7 @@ Python's own parser gives f-strings as a whole before 3.12, without the places o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 _BETWEEN = re.compile(r"(?:\s|\\\r?\n|#[^\r\n]*)*")
@@ -76,7 +76,7 @@ def parts_of(text: str) -> Iterator[Part]:
             position = end
 
 
-def _formatted(text: str, position: int, quote: str, raw: bool) -> Iterator[Part]:  # type: ignore[misc]
+def _formatted(text: str, position: int, quote: str, raw: bool) -> Generator[Part, None, int]:
     """The parts of one f-string behind its opening quote; returns the offset behind it."""
     pattern = (_RAW_TEXT if raw else _TEXT)[quote]
     while True:

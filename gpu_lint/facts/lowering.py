@@ -305,8 +305,9 @@ class Lowering:
             generators.append(p.Generator(target, iterable, conditions))
             part = part.inner_for_in
         kind = _COMPREHENSIONS[type(node)]
-        is_generator = isinstance(node, cst.GeneratorExp)
-        span = self._with_parentheses(node) if is_generator else self.span(node)
+        span = self.span(node)
+        if isinstance(node, cst.GeneratorExp):
+            span = self._with_parentheses(node)
         return p.Comprehension(span, tuple(generators), elements, kind)
 
     def _yield(self, node: cst.Yield) -> p.Expression:

@@ -25,7 +25,9 @@ class Touch(Flag):
     DEVICES = auto()
     """It may name a device other than the first, or ask how many there are."""
     CHILDREN = auto()
-    """It may start another process."""
+    """It may start another process, and say something of that one's GPU."""
+    FORKS = auto()
+    """It may go on in a copy of itself."""
     FREEZES = auto()
     """It may make CUDA read the mask."""
     COMMENTS = auto()
@@ -68,6 +70,7 @@ class Needles:
     """What to look for, made from what is known of frameworks."""
 
     def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
         self._variables = tuple(name.encode() for name in knowledge.variables)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = re.compile(b"|".join((*_TEXTS, *_calls(apis))))
@@ -94,8 +97,8 @@ class Needles:
     def alone(self, data: bytes) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
         found = self.settings(data)
-        if self.starts_children(data):
-            found |= Touch.CHILDREN
+        if b"os.fork" in data or (b"multiprocessing" in data and b"Process" in data):
+            found |= Touch.FORKS
         if (b"gpu-lint" in data or b"noqa" in data) and _FOR_US.search(data):
             found |= Touch.COMMENTS
         return found
@@ -103,6 +106,8 @@ class Needles:
     def touch(self, data: bytes) -> Touch:
         """Everything that a file may do."""
         found = self.alone(data)
+        if self.starts_children(data):
+            found |= Touch.CHILDREN
         if self._devices.search(data) or self._numbered_device(data):
             found |= Touch.DEVICES
         if self._freezes.search(data):
@@ -123,6 +128,17 @@ class Needles:
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
         return self._lines.search(data) is not None
+
+
+def needles_for(knowledge: Knowledge) -> Needles:
+    """The needles of some knowledge, made once."""
+    found = _MADE.get(id(knowledge))
+    if found is None or found.knowledge is not knowledge:
+        found = _MADE[id(knowledge)] = Needles(knowledge)
+    return found
+
+
+_MADE: dict[int, Needles] = {}
 
 
 def _calls(apis: Iterable[Api]) -> list[bytes]:

@@ -33,17 +33,17 @@ from gpu_lint.facts.model import (
     Trigger,
     Written,
 )
-from gpu_lint.facts.needles import Needles, Touch
+from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.skim import Skimmed
+from gpu_lint.facts.skim import Skimmed, Unskimmable, skim
 from gpu_lint.facts.values import Key, any_of
 from gpu_lint.facts.walk import statements
 from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
 
-_WORTH_A_RUN = Touch.SETTINGS | Touch.DEVICES | Touch.CHILDREN | Touch.FREEZES
+_WORTH_A_RUN = Touch.SETTINGS | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
@@ -61,21 +61,21 @@ class Project:
         read: Callable[[str], Reading | None],
         files: Iterable[str],
         *,
-        skim: Callable[[str], Skimmed | None] | None = None,
+        data: Callable[[str], bytes | None] | None = None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
     ) -> None:
-        """``read`` gives the reading of any file, by its absolute path, or None; ``skim`` what
-        can be told without one; ``files`` are those that are known to belong together;
-        ``is_entry_point`` knows those that the configuration names."""
+        """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
+        bytes; ``files`` are those that are known to belong together; ``is_entry_point`` knows
+        those that the configuration names."""
         self.knowledge = knowledge
-        self._needles = Needles(knowledge)
+        self.needles = needles_for(knowledge)
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
         self.files = tuple(files)
         self.imports = imports or Imports(knowledge)
         self._read = read
-        self._skim = skim or self._skim_reading
+        self._data = data or self._data_read
         self._configured = is_entry_point
         self._readings: dict[str, Reading | None] = {}
         self._facts: dict[str, FileFacts] = {}
@@ -95,7 +95,7 @@ class Project:
         self,
         changed: frozenset[str],
         read: Callable[[str], Reading | None],
-        skim: Callable[[str], Skimmed | None] | None,
+        data: Callable[[str], bytes | None],
         is_entry_point: Callable[[str], bool],
     ) -> Project:
         """The project after some files have changed; what does not touch them is kept."""
@@ -103,7 +103,7 @@ class Project:
             self.knowledge,
             read,
             self.files,
-            skim=skim,
+            data=data,
             imports=self.imports,
             is_entry_point=is_entry_point,
         )
@@ -157,7 +157,7 @@ class Project:
             words = frozenset(_WORD.findall(text))
             bound, used = self._names_beside(reading)
             concerned = (
-                self._needles.concerns(text)
+                self.needles.concerns(text)
                 or not words.isdisjoint(bound)
                 or not used.isdisjoint(_ATTRIBUTE.findall(text))
                 or (b"global" in words and not used.isdisjoint(words))
@@ -170,7 +170,7 @@ class Project:
         something."""
         if reading.beside is None:
             lines = reading.source.data.splitlines()
-            lines = [line for line in lines if self._needles.concerns(line)]
+            lines = [line for line in lines if self.needles.concerns(line)]
             bound = frozenset(m.group(1) for line in lines if (m := _BINDING.match(line)))
             used = frozenset(word for line in lines for word in _WORD.findall(line))
             reading.beside = bound, used
@@ -233,12 +233,22 @@ class Project:
             self._skimmed[file] = self._skim(file)
         return self._skimmed[file]
 
-    def _skim_reading(self, file: str) -> Skimmed | None:
-        reading = self.reading(file)
-        if reading is None:
+    def _skim(self, file: str) -> Skimmed | None:
+        data = self._data(file)
+        if data is None:
             return None
-        touch = self._needles.touch(reading.source.data)
-        return Skimmed(touch, reading.imported, reading.layout.guard is not None)
+        try:
+            return skim(data, self.needles)
+        except Unskimmable:
+            reading = self.reading(file)
+            if reading is None:
+                return None
+            guard = reading.layout.guard is not None
+            return Skimmed(self.needles.touch(data), reading.imported, guard)
+
+    def _data_read(self, file: str) -> bytes | None:
+        reading = self.reading(file)
+        return reading.source.data if reading is not None else None
 
     def edges(self, file: str) -> dict[str, Span]:
         """The project's files that a file's own imports run, wherever in it they stand, each
@@ -387,6 +397,14 @@ class Project:
             other == file or (other.endswith("__init__.py") and file in self.edges(other))
             for other in self.edges(start)
         )
+
+    def files_under_settings(self) -> list[str]:
+        """The files that run in a process in which a variable may be set."""
+        together = 0
+        for file in self.files:
+            if self.decides(file):
+                together |= self._reach.mask(file)
+        return self._reach.names(together)
 
     def starts_reaching(self, file: str) -> list[str]:
         """The other files that, started as programs, may run a file."""

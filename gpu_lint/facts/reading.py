@@ -24,11 +24,11 @@ from gpu_lint.facts.skim import Imported
 from gpu_lint.facts.values import CHANGING_METHODS
 from gpu_lint.facts.walk import (
     blocks,
+    children,
     expressions,
     mentioned_names,
     own_expressions,
     statements,
-    subexpressions,
 )
 from gpu_lint.source import Source, Span
 
@@ -118,7 +118,7 @@ class Reading:
 
     @cached_property
     def decides(self) -> bool:
-        """It names an environment variable that decides about GPUs, other than in prose."""
+        """It names an environment variable that decides about GPUs, and may write it."""
         if not any(variable in self.source.text for variable in self._knowledge.variables):
             return False
         return any(
@@ -227,20 +227,54 @@ def _global_names(body: p.Block) -> Iterator[str]:
             yield from statement.names
 
 
+_READERS = frozenset(
+    {"get", "getenv", "print", "debug", "info", "warning", "warn", "error", "exception", "critical"}
+)
+"""Calls that do nothing with a variable's name but read it, or tell it to somebody."""
+
+
 def _texts(body: p.Block) -> Iterator[str]:
-    """Every text, keyword and name in a block, but for texts that stand alone as statements."""
+    """Every text, keyword and name in a block that may be that of a variable which is written.
+
+    That is not one which stands alone as a statement, is raised, compared, or read by.
+    """
     for statement in statements(body):
         if isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Literal):
             continue
+        if isinstance(statement, p.Raise):
+            continue
         if isinstance(statement, (p.Function, p.Class)):
             yield statement.name
+        targets = statement.targets if isinstance(statement, (p.Assign, p.Delete)) else ()
         for expression in own_expressions(statement):
-            for node in subexpressions(expression):
-                if isinstance(node, p.Literal) and isinstance(node.value, str):
-                    yield node.value
-                elif isinstance(node, p.Call):
-                    yield from (a.keyword for a in node.arguments if a.keyword is not None)
-                elif isinstance(node, p.Name):
-                    yield node.id
-                elif isinstance(node, p.Attribute):
-                    yield node.name
+            if expression in targets and isinstance(expression, p.Subscript):
+                yield from _names_in(expression.key)
+            yield from _names_in(expression)
+
+
+def _names_in(node: p.Expression) -> Iterator[str]:
+    match node:
+        case p.Literal(value=str(text)):
+            yield text
+        case p.Name():
+            yield node.id
+        case p.Attribute():
+            yield node.name
+        case p.Comparison():
+            return
+        case p.Subscript():
+            yield from _names_in(node.base)
+            if not isinstance(node.key, p.Literal):
+                yield from _names_in(node.key)
+            return
+        case p.Call():
+            called = node.function.name if isinstance(node.function, p.Attribute) else ""
+            called = node.function.id if isinstance(node.function, p.Name) else called
+            yield called
+            yield from (a.keyword for a in node.arguments if a.keyword is not None)
+            for argument in node.arguments[called in _READERS :]:
+                yield from _names_in(argument.value)
+            yield from _names_in(node.function)
+            return
+    for child in children(node):
+        yield from _names_in(child)

@@ -61,7 +61,7 @@ _OUTSIDE_ASCII = re.compile(rb"[^\x00-\x7f]")
 
 
 def skim(data: bytes, needles: Needles) -> Skimmed:
-    """Skim a file in UTF-8. Raises :class:`Unskimmable`."""
+    """Skim a file whose encoding agrees with ASCII. Raises :class:`Unskimmable`."""
     guard = None if b"__main__" in data else False
     return Skimmed(needles.touch(data), tuple(imports_in(data)), guard)
 
@@ -73,9 +73,11 @@ def imports_in(data: bytes) -> Iterator[Imported]:
     """
     if b"import_module" in data or b"__import__" in data:
         raise Unskimmable
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise Unskimmable
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         raise Unskimmable
-    first = data.startswith((b"import", b"from", b" ", b"\xef"))
+    first = data.startswith((b"import", b"from", b" "))
     pattern = _ANYWHERE if first or any(map(data.__contains__, _ON_A_LINE)) else _IMPORT
     strings: list[Span] | None = None
     hidden: list[Span] | None = None

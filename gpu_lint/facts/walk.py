@@ -51,9 +51,14 @@ def own_expressions(statement: p.Statement) -> Iterator[p.Expression]:
 def subexpressions(node: p.Expression) -> Iterator[p.Expression]:
     """An expression and everything below it."""
     yield node
+    for child in children(node):
+        yield from subexpressions(child)
+
+
+def children(node: p.Expression) -> Iterator[p.Expression]:
+    """The expressions right below one."""
     for name in _fields_of(type(node)):
-        for child in _find(getattr(node, name)):
-            yield from subexpressions(child)
+        yield from _find(getattr(node, name))
 
 
 def mentioned_names(body: p.Block) -> frozenset[str]:

@@ -12,18 +12,21 @@ from gpu_lint.reports import printable, shown_path
 from gpu_lint.rulebook import Rulebook
 
 
-def count_line(results: list[FileFindings]) -> str:
-    """``Found 3 findings in 2 of 40 files (2 with a safe fix, 1 with an unsafe one).``"""
+def count_line(results: list[FileFindings], clean: int = 0) -> str:
+    """What was found, in one line; ``clean`` more files have nothing that could be found.
+
+    ``Found 3 findings in 2 of 40 files (2 with a safe fix, 1 with an unsafe one).``
+    """
     findings = [finding for result in results for finding in result.findings]
     files = sum(1 for result in results if result.findings)
     if not findings:
-        return f"All clear: {_plural(len(results), 'file')} checked."
+        return f"All clear: {_plural(len(results) + clean, 'file')} checked."
     safe = sum(1 for f in findings if f.fix and f.fix.applicability is Applicability.SAFE)
     unsafe = sum(1 for f in findings if f.fix) - safe
     fixes = f"{safe} with a safe fix, {unsafe} with an unsafe one"
     return (
         f"Found {_plural(len(findings), 'finding')} in {files} of "
-        f"{_plural(len(results), 'file')} ({fixes})."
+        f"{_plural(len(results) + clean, 'file')} ({fixes})."
     )
 
 

@@ -25,6 +25,7 @@ from gpu_lint.errors import ConfigError, SourceError, WriteError
 from gpu_lint.facts import FileFacts, Project, Reading, SyntaxFault, read_file
 from gpu_lint.facts.graph import Graph, graph_of
 from gpu_lint.facts.limits import deep_recursion
+from gpu_lint.facts.needles import Touch
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
@@ -226,6 +227,7 @@ class _View:
             together,
             data=self._data,
             is_entry_point=self._configured,
+            matters=self._matters,
         )
 
     @classmethod
@@ -249,11 +251,18 @@ class _View:
         read = self.reads.get(file)
         return read is not None and read.settings.is_entry_point(read.source.path)
 
+    def _matters(self, file: str) -> Touch:
+        """What is of interest where no variable is set: without a policy, only a fork is."""
+        read = self.reads.get(file)
+        if read is None or read.settings.policy_for(read.source.path) is None:
+            return Touch.FORKS
+        return ~Touch.NOTHING
+
     def with_changes(self, changed: dict[str, _Read]) -> _View:
         """The same files after some have changed."""
         view = _View(self._engine, {**self.reads, **changed}, (), self.project)
         view.project = self.project.updated(
-            frozenset(changed), view._reading, view._data, view._configured
+            frozenset(changed), view._reading, view._data, view._configured, view._matters
         )
         return view
 

@@ -49,7 +49,8 @@ _CHILDREN = (
 )  # fmt: skip
 _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
                   b"accelerate")  # fmt: skip
-_LIKE_A_VARIABLE = re.compile(rb"[\w-]*(?:CUDA|VISIBLE|DEVICES|ALLOC|PYTORCH|ORDER)[\w-]*", re.I)
+_LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
+_WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER")
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 _GENERAL_NAMES = frozenset({"to", "device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
@@ -89,15 +90,23 @@ class Needles:
                 return Touch.SETTINGS | Touch.ENVIRONMENT
         if not any(word in data for word in _ENVIRONMENT):
             return Touch.NOTHING
-        for match in _LIKE_A_VARIABLE.finditer(data):
-            if misspelt(match.group().decode("ascii", "replace")) is not None:
-                return Touch.SETTINGS | Touch.ENVIRONMENT
+        for word in set(_LONG_WORD.findall(data)):
+            folded = word.upper()
+            if any(part in folded for part in _WORDS_OF_NAMES):
+                if misspelt(word.decode("ascii")) is not None:
+                    return Touch.SETTINGS | Touch.ENVIRONMENT
         return Touch.ENVIRONMENT
+
+    def is_variable(self, text: str) -> bool:
+        """Whether a text may be the name of a variable that decides about GPUs, or part of it."""
+        return any(name in text for name in self.knowledge.variables) or (
+            "environ" not in text and misspelt(text) is not None
+        )
 
     def alone(self, data: bytes) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
         found = self.settings(data)
-        if b"os.fork" in data or (b"multiprocessing" in data and b"Process" in data):
+        if b"os.fork" in data or (b"Process(" in data and b"multiprocessing" in data):
             found |= Touch.FORKS
         if (b"gpu-lint" in data or b"noqa" in data) and _FOR_US.search(data):
             found |= Touch.COMMENTS

@@ -64,10 +64,12 @@ class Project:
         data: Callable[[str], bytes | None] | None = None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
+        matters: Callable[[str], Touch] = lambda file: ~Touch.NOTHING,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
         bytes; ``files`` are those that are known to belong together; ``is_entry_point`` knows
-        those that the configuration names."""
+        those that the configuration names; ``matters`` what somebody will ask of a file in
+        whose process no variable is set."""
         self.knowledge = knowledge
         self.needles = needles_for(knowledge)
         self.functions: dict[Key, Function] = {}
@@ -77,6 +79,7 @@ class Project:
         self._read = read
         self._data = data or self._data_read
         self._configured = is_entry_point
+        self._matters = matters
         self._readings: dict[str, Reading | None] = {}
         self._facts: dict[str, FileFacts] = {}
         self._edges: dict[str, dict[str, Span]] = {}
@@ -97,6 +100,7 @@ class Project:
         read: Callable[[str], Reading | None],
         data: Callable[[str], bytes | None],
         is_entry_point: Callable[[str], bool],
+        matters: Callable[[str], Touch],
     ) -> Project:
         """The project after some files have changed; what does not touch them is kept."""
         other = Project(
@@ -106,6 +110,7 @@ class Project:
             data=data,
             imports=self.imports,
             is_entry_point=is_entry_point,
+            matters=matters,
         )
         other.functions, other.classes = self.functions, self.classes
         other._frames, other._module_frames = self._frames, self._module_frames
@@ -381,8 +386,10 @@ class Project:
     def _may_do_something(self, file: str) -> bool:
         """Whether a run of a file can tell more than its text: it, or its process, may set,
         select, count or start something, or use a GPU at module level."""
+        if self.decides(file) or self._reach.bit(file) & self._bits_under_settings:
+            return True
         skimmed = self.skimmed(file)
-        return skimmed is None or bool(skimmed.touch & _WORTH_A_RUN) or self.decides(file)
+        return skimmed is None or bool(skimmed.touch & _WORTH_A_RUN & self._matters(file))
 
     def _starts_that_matter(self, file: str) -> list[str]:
         """The other programs that may run a file, and add to what is known of it.
@@ -400,11 +407,15 @@ class Project:
 
     def files_under_settings(self) -> list[str]:
         """The files that run in a process in which a variable may be set."""
+        return self._reach.names(self._bits_under_settings)
+
+    @cached_property
+    def _bits_under_settings(self) -> int:
         together = 0
         for file in self.files:
             if self.decides(file):
                 together |= self._reach.mask(file)
-        return self._reach.names(together)
+        return together
 
     def starts_reaching(self, file: str) -> list[str]:
         """The other files that, started as programs, may run a file."""

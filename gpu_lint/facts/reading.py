@@ -20,6 +20,7 @@ from gpu_lint.facts.limits import check_limits, deep_recursion
 from gpu_lint.facts.markers import managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_native
+from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.skim import Imported
 from gpu_lint.facts.values import CHANGING_METHODS
 from gpu_lint.facts.walk import (
@@ -119,13 +120,10 @@ class Reading:
     @cached_property
     def decides(self) -> bool:
         """It names an environment variable that decides about GPUs, and may write it."""
-        if not any(variable in self.source.text for variable in self._knowledge.variables):
+        needles = needles_for(self._knowledge)
+        if not needles.settings(self.source.data) & Touch.SETTINGS:
             return False
-        return any(
-            variable in text
-            for text in _texts(self.program.body)
-            for variable in self._knowledge.variables
-        )
+        return any(map(needles.is_variable, _texts(self.program.body)))
 
 
 def read_file(source: Source, knowledge: Knowledge, *, reference: bool = False) -> Reading:

@@ -26,6 +26,7 @@ from gpu_lint.facts import FileFacts, Project, Reading, SyntaxFault, read_file
 from gpu_lint.facts.graph import Graph, graph_of
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.needles import Touch
+from gpu_lint.facts.project import EVERYTHING, Matter
 from gpu_lint.findings import Applicability, Finding, Fix
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
@@ -36,6 +37,10 @@ from gpu_lint.writing import replace_file
 
 _T = TypeVar("_T")
 _MOST_PASSES = 10
+_WITHOUT_POLICY = Matter(
+    Touch.SETTINGS | Touch.ENVIRONMENT | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS,
+    Touch.FORKS,
+)
 
 
 @dataclass(frozen=True)
@@ -251,12 +256,12 @@ class _View:
         read = self.reads.get(file)
         return read is not None and read.settings.is_entry_point(read.source.path)
 
-    def _matters(self, file: str) -> Touch:
-        """What is of interest where no variable is set: without a policy, only a fork is."""
+    def _matters(self, file: str) -> Matter:
+        """What rules will ask of a file: without a policy, only what a set variable decides."""
         read = self.reads.get(file)
         if read is None or read.settings.policy_for(read.source.path) is None:
-            return Touch.FORKS
-        return ~Touch.NOTHING
+            return _WITHOUT_POLICY
+        return EVERYTHING
 
     def with_changes(self, changed: dict[str, _Read]) -> _View:
         """The same files after some have changed."""

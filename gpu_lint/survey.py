@@ -93,12 +93,13 @@ class Survey:
 
     def behind_masks(self, project: Project, known: Collection[str]) -> Iterator[Source]:
         """Further files to read: those in whose process a variable may be set."""
+        if len(project.files) == len(known):
+            return
         for file in project.files_under_settings():
             path = self.files.get(file)
             if path is None or file in known:
                 continue
-            skimmed = project.skimmed(file)
-            if skimmed is not None and skimmed.touch & self._wanted_of(path).touch & _BEHIND_A_MASK:
+            if project.touch(file) & self._wanted_of(path).touch & _BEHIND_A_MASK:
                 yield decode_source(path, read_bytes(path))
 
     def _shows(self, path: Path, data: bytes, wanted: _Wanted) -> bool:

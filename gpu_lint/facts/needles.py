@@ -32,6 +32,8 @@ class Touch(Flag):
     """It may make CUDA read the mask."""
     COMMENTS = auto()
     """It may hold a comment that is meant for us."""
+    ANYTHING = auto()
+    """It is a file."""
 
     @classmethod
     def named(cls, names: Iterable[str]) -> Touch:
@@ -114,7 +116,7 @@ class Needles:
 
     def touch(self, data: bytes) -> Touch:
         """Everything that a file may do."""
-        found = self.alone(data)
+        found = self.alone(data) | Touch.ANYTHING
         if self.starts_children(data):
             found |= Touch.CHILDREN
         if self._devices.search(data) or self._numbered_device(data):

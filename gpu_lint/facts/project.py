@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from itertools import count
+from typing import NamedTuple
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts import program as p
@@ -52,6 +53,17 @@ _MOST_REPEATED = 500
 """Modules of an import cycle that are run again for each way into it; beyond, once is enough."""
 
 
+class Matter(NamedTuple):
+    """Which touches of a file somebody will ask about."""
+
+    under_settings: Touch
+    """In a process in which a variable may be set."""
+    otherwise: Touch
+
+
+EVERYTHING = Matter(~Touch.NOTHING, Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES)
+
+
 class Project:
     """Files that run one another; :meth:`facts` tells what is known of each."""
 
@@ -64,12 +76,11 @@ class Project:
         data: Callable[[str], bytes | None] | None = None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
-        matters: Callable[[str], Touch] = lambda file: ~Touch.NOTHING,
+        matters: Callable[[str], Matter] = lambda file: EVERYTHING,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
         bytes; ``files`` are those that are known to belong together; ``is_entry_point`` knows
-        those that the configuration names; ``matters`` what somebody will ask of a file in
-        whose process no variable is set."""
+        those that the configuration names; ``matters`` what somebody will ask of each."""
         self.knowledge = knowledge
         self.needles = needles_for(knowledge)
         self.functions: dict[Key, Function] = {}
@@ -84,6 +95,7 @@ class Project:
         self._facts: dict[str, FileFacts] = {}
         self._edges: dict[str, dict[str, Span]] = {}
         self._skimmed: dict[str, Skimmed | None] = {}
+        self._touches: dict[str, Touch] = {}
         self._reach = Reachability(self.edges)
         self._deciding: tuple[int, int] = (0, 0)
         self._frames = count()
@@ -100,7 +112,7 @@ class Project:
         read: Callable[[str], Reading | None],
         data: Callable[[str], bytes | None],
         is_entry_point: Callable[[str], bool],
-        matters: Callable[[str], Touch],
+        matters: Callable[[str], Matter],
     ) -> Project:
         """The project after some files have changed; what does not touch them is kept."""
         other = Project(
@@ -199,8 +211,8 @@ class Project:
         return bool(mask & deciding)
 
     def _mentions(self, file: str) -> bool:
-        skimmed = self.skimmed(file)
-        if skimmed is None or not skimmed.touch & Touch.SETTINGS:
+        data = self._data(file)
+        if data is None or not self.needles.settings(data) & Touch.SETTINGS:
             return False
         reading = self.reading(file)
         return reading is not None and reading.decides
@@ -243,13 +255,20 @@ class Project:
         if data is None:
             return None
         try:
-            return skim(data, self.needles)
+            return skim(data)
         except Unskimmable:
             reading = self.reading(file)
             if reading is None:
                 return None
             guard = reading.layout.guard is not None
-            return Skimmed(self.needles.touch(data), reading.imported, guard)
+            return Skimmed(reading.imported, guard)
+
+    def touch(self, file: str) -> Touch:
+        """What a file may do by its text."""
+        if file not in self._touches:
+            data = self._data(file)
+            self._touches[file] = Touch.NOTHING if data is None else self.needles.touch(data)
+        return self._touches[file]
 
     def _data_read(self, file: str) -> bytes | None:
         reading = self.reading(file)
@@ -386,10 +405,12 @@ class Project:
     def _may_do_something(self, file: str) -> bool:
         """Whether a run of a file can tell more than its text: it, or its process, may set,
         select, count or start something, or use a GPU at module level."""
-        if self.decides(file) or self._reach.bit(file) & self._bits_under_settings:
+        touch, matters = self.touch(file), self._matters(file)
+        if touch & matters.otherwise:
             return True
-        skimmed = self.skimmed(file)
-        return skimmed is None or bool(skimmed.touch & _WORTH_A_RUN & self._matters(file))
+        if not touch & matters.under_settings:
+            return False
+        return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)
 
     def _starts_that_matter(self, file: str) -> list[str]:
         """The other programs that may run a file, and add to what is known of it.

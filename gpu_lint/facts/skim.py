@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gpu_lint.facts.needles import Needles, Touch
 from gpu_lint.source import Span
 
 
@@ -27,7 +26,6 @@ class Imported(NamedTuple):
 class Skimmed(NamedTuple):
     """What is told of a file without reading it."""
 
-    touch: Touch
     imported: tuple[Imported, ...]
     guard: bool | None
     """Whether it has a main guard; None where it mentions one, and must be read to know."""
@@ -60,10 +58,10 @@ _COMMENT = re.compile(rb"#[^\r\n]*")
 _OUTSIDE_ASCII = re.compile(rb"[^\x00-\x7f]")
 
 
-def skim(data: bytes, needles: Needles) -> Skimmed:
+def skim(data: bytes) -> Skimmed:
     """Skim a file whose encoding agrees with ASCII. Raises :class:`Unskimmable`."""
     guard = None if b"__main__" in data else False
-    return Skimmed(needles.touch(data), tuple(imports_in(data)), guard)
+    return Skimmed(tuple(imports_in(data)), guard)
 
 
 def imports_in(data: bytes) -> Iterator[Imported]:

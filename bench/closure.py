@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from gpu_lint.engine import Engine
-from gpu_lint.facts import read_file
+from gpu_lint.facts.reading import read_file
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import read_source

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
+from gpu_lint.errors import Trouble
+from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
 
-from gpu_lint.settings import Settings, SettingsFinder
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 ALWAYS_EXCLUDED = (
     ".bzr", ".direnv", ".eggs", ".git", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox",
@@ -21,14 +24,6 @@ ALWAYS_EXCLUDED = (
 
 
 _SUFFIX = re.compile(r"\*\.\w+")
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A path that could not be taken, in one line for the user."""
-
-    path: Path
-    message: str
 
 
 @dataclass
@@ -100,7 +95,7 @@ def _excluded(path: Path, settings: Settings) -> bool:
 
 
 def _spec(settings: Settings, key: str) -> GitIgnoreSpec:
-    return GitIgnoreSpec.from_lines(glob.replace("\\", "/") for glob in settings.get(key))
+    return ignore_spec(glob.replace("\\", "/") for glob in settings.get(key))
 
 
 @dataclass
@@ -189,7 +184,7 @@ class _Walk:
                 except OSError:
                     continue
                 lines += text.splitlines()
-            self._ignores[directory] = GitIgnoreSpec.from_lines(lines) if lines else None
+            self._ignores[directory] = ignore_spec(lines) if lines else None
         return self._ignores[directory]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 
 class GpuLintError(Exception):
     """Base of the errors that are the user's to mend; its text is the whole message."""
@@ -25,3 +28,11 @@ class SyntaxFault(Exception):
     def __init__(self, message: str, character: int) -> None:
         super().__init__(message)
         self.character = character
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A path that could not be taken, in one line for the user."""
+
+    path: Path
+    message: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 from gpu_lint.rulebook import Severity
-from gpu_lint.source import Span
+from gpu_lint.source import Source, Span
 
 
 class Applicability(IntEnum):
@@ -48,3 +49,29 @@ class Finding:
     note: str = ""
     """Why, in one line: the evidence."""
     fix: Fix | None = None
+
+
+@dataclass(frozen=True)
+class FileFindings:
+    """The findings of one file, with the source that their spans refer to."""
+
+    source: Source
+    findings: tuple[Finding, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+
+@dataclass(frozen=True)
+class FixedFile:
+    """What fixing made of one file."""
+
+    before: FileFindings
+    after: FileFindings
+    dropped: tuple[str, ...] = ()
+    """Fixes that were not applied because they could not be proved harmless, and why."""
+
+    @property
+    def changed(self) -> bool:
+        return self.before.source.data != self.after.source.data

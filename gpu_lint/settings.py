@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Any
 
 from gpu_lint.errors import ConfigError
 from gpu_lint.policy import KEYS, TABLES, Policy, Problem, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Rule, Rulebook, Severity
-from gpu_lint.templates import read_template
 from gpu_lint.toml import line_of, parse_value, read_toml
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 FILE_NAME = "gpu-lint.toml"
 
@@ -80,6 +80,8 @@ class Settings:
 
     def _template(self, name: str) -> str:
         if name not in self._templates:
+            from gpu_lint.templates import read_template
+
             self._templates[name] = read_template(Path(name), self.home or self.root)
         return self._templates[name]
 
@@ -138,9 +140,16 @@ class Settings:
 
 def matches(globs: list[str], relative: str) -> bool:
     """Whether a path matches one of several gitignore-style globs."""
-    return bool(globs) and GitIgnoreSpec.from_lines(
-        glob.replace("\\", "/") for glob in globs
-    ).match_file(relative)
+    if not globs:
+        return False
+    return ignore_spec(glob.replace("\\", "/") for glob in globs).match_file(relative)
+
+
+def ignore_spec(lines: Iterable[str]) -> GitIgnoreSpec:
+    """Patterns as in a ``.gitignore``; the library is loaded where there are any."""
+    from pathspec import GitIgnoreSpec
+
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def _codes(book: Rulebook, selectors: list[str]) -> set[str]:

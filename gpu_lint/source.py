@@ -145,7 +145,12 @@ def check_decodes(data: bytes) -> None:
 
     Raises :class:`SourceError` as :func:`decode_source` does.
     """
-    plain = data.isascii() and b"coding" not in data[:400] and b"\0" not in data
+    plain = b"\0" not in data and b"coding" not in data[:400]
+    if plain and not data.isascii():
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            plain = False
     if not plain:
         decode_source(Path(), data)
 

@@ -10,14 +10,17 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gpu_lint.facts import Project, Reading
-from gpu_lint.facts.native import parse_quietly
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, check_decodes, decode_source, read_bytes
+
+if TYPE_CHECKING:
+    from gpu_lint.facts.project import Project
+    from gpu_lint.facts.reading import Reading
 
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS
 _CHEAP = 2_000_000
@@ -74,7 +77,11 @@ class Survey:
 
         They hide nothing from us, so it is told only where finding out costs nothing to speak of.
         """
-        for path in self._passed if self._passed_bytes <= _CHEAP else ():
+        if not self._passed or self._passed_bytes > _CHEAP:
+            return
+        from gpu_lint.facts.native import parse_quietly
+
+        for path in self._passed:
             source = decode_source(path, read_bytes(path))
             try:
                 parse_quietly(source.text, "exec")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import lru_cache
 
 HEADER_VARIABLES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF")
 MASK = "CUDA_VISIBLE_DEVICES"
@@ -20,6 +21,7 @@ _OTHER_VARIABLES = frozenset(
 )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def misspelt(name: str) -> str | None:
     """The header variable that a name was certainly meant to be, if it is not one itself."""
     known = (*HEADER_VARIABLES, *ALIASES)

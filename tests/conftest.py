@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from gpu_lint.engine import Engine, FileFindings, FixedFile
+from gpu_lint.engine import Engine
+from gpu_lint.findings import FileFindings, FixedFile
 from gpu_lint.policy import check_table
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder

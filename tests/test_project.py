@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from gpu_lint.cli import main
-from gpu_lint.engine import FileFindings
-from gpu_lint.findings import Applicability
+from gpu_lint.findings import Applicability, FileFindings
 from tests.conftest import check_files, codes, engine_for, fix_files, write_files
 
 MASK = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from gpu_lint.discovery import discover
-from gpu_lint.engine import Engine, FileFindings, Run
-from gpu_lint.findings import Applicability
+from gpu_lint.engine import Engine, Run
+from gpu_lint.findings import Applicability, FileFindings
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from tests.conftest import ROOT

@@ -17,8 +17,9 @@ from gpu_lint.cli.options import (
     stdin_source,
     wants_color,
 )
-from gpu_lint.engine import Engine, FixedFile
+from gpu_lint.engine import Engine
 from gpu_lint.errors import ConfigError, SourceError
+from gpu_lint.findings import FixedFile
 from gpu_lint.reports import printable, shown_path
 from gpu_lint.reports.summary import diff, migration_rows
 from gpu_lint.rulebook import Rulebook, load_rulebook

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import click
 
-from gpu_lint.discovery import Discovered, Trouble, discover
-from gpu_lint.engine import Engine, FileFindings, Run
-from gpu_lint.errors import ConfigError, SourceError
+from gpu_lint.discovery import Discovered, discover
+from gpu_lint.engine import Engine, Run
+from gpu_lint.errors import ConfigError, SourceError, Trouble
+from gpu_lint.findings import FileFindings
 from gpu_lint.reports import FORMATS, ReportOptions, printable, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook

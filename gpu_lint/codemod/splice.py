@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gpu_lint.errors import SourceError
-from gpu_lint.facts import Reading
+from gpu_lint.facts.reading import Reading
 from gpu_lint.findings import Edit, Fix
 from gpu_lint.source import Source, Span, decode_source
 

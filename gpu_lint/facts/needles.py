@@ -45,6 +45,7 @@ class Touch(Flag):
 
 
 _ENVIRONMENT = (b"environ", b"putenv")
+"""What a write to the environment is spelt with, whatever the variable."""
 _CHILDREN = (
     b"multiprocessing", b"os.fork", b"subprocess", b"os.system", b"os.exec", b"os.spawn",
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
@@ -53,6 +54,10 @@ _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc",
                   b"accelerate")  # fmt: skip
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER")
+_MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+as\s+(\w+))?")
+_FROM_MULTIPROCESSING = re.compile(
+    rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
+)
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 _GENERAL_NAMES = frozenset({"to", "device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
@@ -90,11 +95,12 @@ class Needles:
         for name in self._variables:
             if name in data:
                 return Touch.SETTINGS | Touch.ENVIRONMENT
-        if not any(word in data for word in _ENVIRONMENT):
+        if b"environ" not in data and b"putenv" not in data:
             return Touch.NOTHING
         for word in set(_LONG_WORD.findall(data)):
             folded = word.upper()
-            if any(part in folded for part in _WORDS_OF_NAMES):
+            parts = sum(part in folded for part in _WORDS_OF_NAMES)
+            if parts > 1 or (parts and (b"_" in word or b"-" in word)):
                 if misspelt(word.decode("ascii")) is not None:
                     return Touch.SETTINGS | Touch.ENVIRONMENT
         return Touch.ENVIRONMENT
@@ -108,8 +114,8 @@ class Needles:
     def alone(self, data: bytes) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
         found = self.settings(data)
-        if b"os.fork" in data or (b"Process(" in data and b"multiprocessing" in data):
-            found |= Touch.FORKS
+        if b"fork" in data or b"multiprocessing" in data:
+            found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if (b"gpu-lint" in data or b"noqa" in data) and _FOR_US.search(data):
             found |= Touch.COMMENTS
         return found
@@ -139,6 +145,14 @@ class Needles:
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
         return self._lines.search(data) is not None
+
+
+def _forks(data: bytes) -> bool:
+    """Whether a file names one of the calls that copy a process, CUDA's state included."""
+    if b"os.fork" in data or b"import fork" in data or _FROM_MULTIPROCESSING.search(data):
+        return True
+    names = [match.group(2) or match.group(1) for match in _MULTIPROCESSING.finditer(data)]
+    return any(name + b".Process" in data or name + b".context" in data for name in names)
 
 
 def needles_for(knowledge: Knowledge) -> Needles:

@@ -45,6 +45,10 @@ _ON_A_LINE = tuple(
     for word in (b"import ", b"from ")
 )
 _CHECKING = re.compile(rb"\n([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
+_BY_NAME = re.compile(
+    rb"\b(?:import_module|__import__)\s*\((?:\s|#[^\n]*\n)*(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(]"
+)
+"""A call of those with a literal, or with something that may be one in parentheses."""
 _BLANK = rb"(?:[ \t\f]|\\\r?\n)"
 _WORD = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _STATEMENT = re.compile(
@@ -70,7 +74,8 @@ def imports_in(data: bytes) -> Iterator[Imported]:
     Raises :class:`Unskimmable`.
     """
     if b"import_module" in data or b"__import__" in data:
-        raise Unskimmable
+        if _BY_NAME.search(data):
+            raise Unskimmable
     if data.startswith(b"\xef\xbb\xbf"):
         raise Unskimmable
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):

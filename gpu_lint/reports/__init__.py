@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
-from gpu_lint.engine import FileFindings
+from gpu_lint.findings import FileFindings
 from gpu_lint.rulebook import Rulebook
 
 FORMATS = ("full", "concise", "json", "github", "gitlab", "sarif")

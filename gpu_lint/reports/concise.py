@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_lint.engine import FileFindings
+from gpu_lint.findings import FileFindings
 from gpu_lint.reports import ReportOptions, printable, shown_path
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpu_lint.engine import FileFindings
-from gpu_lint.findings import Applicability, Finding
+from gpu_lint.findings import Applicability, FileFindings, Finding
 from gpu_lint.reports import ReportOptions, printable, shown_path
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from gpu_lint.engine import FileFindings
+from gpu_lint.findings import FileFindings
 from gpu_lint.reports import ReportOptions, shown_path
 from gpu_lint.rulebook import Severity
 

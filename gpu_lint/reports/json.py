@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gpu_lint.engine import FileFindings
-from gpu_lint.findings import Finding, Fix
+from gpu_lint.findings import FileFindings, Finding, Fix
 from gpu_lint.reports import ReportOptions
 from gpu_lint.source import Source
 

@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gpu_lint import __version__
-from gpu_lint.engine import FileFindings
-from gpu_lint.findings import Finding, Fix
+from gpu_lint.findings import FileFindings, Finding, Fix
 from gpu_lint.reports import ReportOptions, shown_path
 from gpu_lint.rulebook import Rule, Severity
 from gpu_lint.source import Source, Span

@@ -6,8 +6,7 @@ import difflib
 from collections import Counter
 from pathlib import Path
 
-from gpu_lint.engine import FileFindings, FixedFile
-from gpu_lint.findings import Applicability
+from gpu_lint.findings import Applicability, FileFindings, FixedFile
 from gpu_lint.reports import printable, shown_path
 from gpu_lint.rulebook import Rulebook
 

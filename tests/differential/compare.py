@@ -9,9 +9,10 @@ from itertools import permutations, takewhile
 from pathlib import Path
 from typing import Any
 
-from gpu_lint.facts import Project, read_file
 from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.model import Certainty, Reach, Selector, Setting, Written
+from gpu_lint.facts.project import Project
+from gpu_lint.facts.reading import read_file
 from gpu_lint.facts.values import constants
 from gpu_lint.masks import MaskReading, read_mask
 from gpu_lint.rulebook import load_rulebook

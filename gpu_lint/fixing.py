@@ -1,0 +1,134 @@
+"""Applies fixes, pass after pass, and proves each by reading the result again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from gpu_lint.codemod.splice import Change, choose, prove, splice
+from gpu_lint.errors import SourceError
+from gpu_lint.findings import Applicability, FileFindings, Fix, FixedFile
+from gpu_lint.judging import Read, View, read
+from gpu_lint.settings import SettingsFinder
+
+_MOST_PASSES = 10
+
+
+class Fixing:
+    """Applies fixes, pass after pass, to the files of a run; a group of edits goes in whole."""
+
+    def __init__(
+        self,
+        finder: SettingsFinder,
+        view: View,
+        unsafe: bool,
+        reporting: Callable[[Path], AbstractContextManager[None]],
+    ) -> None:
+        """``reporting`` takes note of what goes wrong with a file, and goes on."""
+        self._finder = finder
+        self._view = view
+        self._reporting = reporting
+        self._least = Applicability.UNSAFE if unsafe else Applicability.SAFE
+        self._refused: set[Fix] = set()
+        self._inserted: set[tuple[str, str]] = set()
+        """What has been inserted into which file: the same never goes in twice."""
+        self._dropped: dict[str, list[str]] = {}
+
+    def fix(self) -> list[FixedFile]:
+        """Fix until nothing is left that may be fixed; what became of every file."""
+        before: dict[str, FileFindings] = {}
+        for file, one in self._view.reads.items():
+            with self._reporting(one.source.path):
+                before[file] = FileFindings(one.source, tuple(self._view.findings(one)))
+        after = dict(before)
+        for _ in range(_MOST_PASSES):
+            changed = self._one_pass(after)
+            if not changed:
+                break
+            self._view = self._view.with_changes(changed)
+            for file in self._view.affected_by(changed) & after.keys():
+                one = self._view.reads[file]
+                after[file] = FileFindings(one.source, tuple(self._view.findings(one)))
+        return [
+            FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
+            for file, found in before.items()
+        ]
+
+    def _one_pass(self, findings: dict[str, FileFindings]) -> dict[str, Read]:
+        """The files that one pass changes."""
+        wanted = [
+            Change(file, finding.fix)
+            for file, found in findings.items()
+            for finding in found.findings
+            if finding.fix
+            and finding.fix.applicability >= self._least
+            and finding.fix not in self._refused
+            and all(other in findings for other, _ in finding.fix.elsewhere)
+            and self._is_new(Change(file, finding.fix))
+        ]
+        changes = choose(wanted)
+        done: dict[tuple[str, tuple[Change, ...]], Read | str] = {}
+        while changes:
+            result: dict[str, Read] = {}
+            for file in {file for change in changes for file in change.files}:
+                here = tuple(change for change in changes if file in change.files)
+                if (file, here) not in done:
+                    done[file, here] = self._apply(file, here)
+                applied = done[file, here]
+                if isinstance(applied, str):
+                    self._give_up(file, here, applied, changes)
+                    break
+                result[file] = applied
+            else:
+                for change in changes:
+                    self._inserted.update(self._insertions(change))
+                return result
+        return {}
+
+    def _is_new(self, change: Change) -> bool:
+        """Whether a change does not insert what an earlier pass has put there in vain."""
+        if self._inserted.isdisjoint(self._insertions(change)):
+            return True
+        self._refused.add(change.fix)
+        reason = f"{change.fix.message}: it was made once, and did not help"
+        self._dropped.setdefault(change.file, []).append(reason)
+        return False
+
+    def _insertions(self, change: Change) -> Iterator[tuple[str, str]]:
+        """What a change puts where there is nothing, by file; what it only moves does not count."""
+        for file in change.files:
+            source = self._view.reads[file].source
+            edits = change.edits_in(file)
+            for edit in edits:
+                content = edit.content.strip()
+                if content and not source.slice(edit.span).strip():
+                    removed = sum(content in source.slice(other.span) for other in edits)
+                    if removed < sum(content in other.content for other in edits):
+                        yield file, content
+
+    def _give_up(
+        self, file: str, here: tuple[Change, ...], why: str, changes: list[Change]
+    ) -> None:
+        """Take back what spoils a file: all but the first change there, then that one too."""
+        if len(here) > 1:
+            for change in here[1:]:
+                changes.remove(change)
+            return
+        changes.remove(here[0])
+        self._refused.add(here[0].fix)
+        self._dropped.setdefault(file, []).append(f"{here[0].fix.message}: {why}")
+
+    def _apply(self, file: str, changes: tuple[Change, ...]) -> Read | str:
+        """A file after some changes, read again, or why they cannot be trusted."""
+        old = self._view.reads[file]
+        assert old.reading is not None
+        edits = {edit for change in changes for edit in change.edits_in(file)}
+        try:
+            spliced = splice(old.source, edits)
+            after = read(spliced.source, self._finder)
+        except SourceError as error:
+            return f"the result {error}"
+        if after.reading is None:
+            return f"the result would not parse: {after.fault}"
+        return prove(old.reading, old.source, edits, spliced, after.reading) or after

@@ -1,0 +1,263 @@
+"""The files of a run at one moment, as one project: facts, checks, findings."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
+from gpu_lint.codemod import fix_for
+from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts.model import FileFacts
+from gpu_lint.facts.needles import Touch
+from gpu_lint.facts.project import EVERYTHING, Matter, Project
+from gpu_lint.facts.reading import Reading, read_file
+from gpu_lint.findings import Finding
+from gpu_lint.rulebook import Rule
+from gpu_lint.settings import Settings, SettingsFinder, matches
+from gpu_lint.source import Source, Span, read_bytes, read_source
+from gpu_lint.suppressions import check_suppressions, read_suppressions
+
+_WITHOUT_POLICY = Matter(
+    Touch.SETTINGS | Touch.ENVIRONMENT | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS,
+    Touch.FORKS,
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """One file with what it says and what is demanded of it."""
+
+    file: str
+    """The absolute path."""
+    source: Source
+    settings: Settings
+    reading: Reading | None
+    fault: SyntaxFault | None
+
+
+def read(source: Source, finder: SettingsFinder) -> Read:
+    """Read a source. Raises :class:`SourceError` for one that cannot be checked."""
+    settings = finder.for_file(source.path)
+    file = os.path.abspath(source.path)
+    try:
+        reading = read_file(source, finder.rulebook.knowledge)
+    except SyntaxFault as fault:
+        return Read(file, source, settings, None, _python_fault(source, fault))
+    return Read(file, source, settings, reading, None)
+
+
+class View:
+    """The files of a run at one moment, as one project."""
+
+    def __init__(
+        self,
+        finder: SettingsFinder,
+        reads: dict[str, Read],
+        together: Iterable[str],
+        before: Project | None = None,
+    ) -> None:
+        """``together`` are the files that make up the project, those not read included."""
+        self._finder = finder
+        self.reads = reads
+        self.project = before or Project(
+            finder.rulebook.knowledge,
+            self._reading,
+            together,
+            data=self._data,
+            is_entry_point=self._configured,
+            matters=self._matters,
+        )
+
+    @classmethod
+    def of(cls, finder: SettingsFinder, reads: Iterable[Read]) -> View:
+        """Some files that were read already, and nothing else."""
+        by_file = {read.file: read for read in reads}
+        return cls(finder, by_file, by_file)
+
+    def _data(self, file: str) -> bytes | None:
+        read = self.reads.get(file)
+        try:
+            return read.source.data if read is not None else read_bytes(file)
+        except SourceError:
+            return None
+
+    def _reading(self, file: str) -> Reading | None:
+        read = self.reads.get(file)
+        if read is not None:
+            return read.reading
+        try:
+            return read_file(read_source(Path(file)), self._finder.rulebook.knowledge)
+        except (SourceError, SyntaxFault):
+            return None
+
+    def _configured(self, file: str) -> bool:
+        read = self.reads.get(file)
+        return read is not None and read.settings.is_entry_point(read.source.path)
+
+    def _matters(self, file: str) -> Matter:
+        """What rules will ask of a file: without a policy, only what a set variable decides."""
+        read = self.reads.get(file)
+        if read is None or read.settings.policy_for(read.source.path) is None:
+            return _WITHOUT_POLICY
+        return EVERYTHING
+
+    def with_changes(self, changed: dict[str, Read]) -> View:
+        """The same files after some have changed."""
+        view = View(self._finder, {**self.reads, **changed}, (), self.project)
+        view.project = self.project.updated(
+            frozenset(changed), view._reading, view._data, view._configured, view._matters
+        )
+        return view
+
+    def affected_by(self, changed: Iterable[str]) -> frozenset[str]:
+        """Files whose findings may differ when others change."""
+        return self.project.affected_by(frozenset(changed))
+
+    def findings(self, read: Read) -> list[Finding]:
+        """The findings of a file. Raises :class:`SourceError`."""
+        source, settings = read.source, read.settings
+        rules = settings.rules_for(source.path)
+        if read.reading is None:
+            return _syntax_finding(read, rules)
+        facts = self.project.facts(read.file)
+        context = Context(
+            facts=facts,
+            policy=settings.policy_for(source.path),
+            rulebook=self._finder.rulebook,
+            row=source.row,
+            entry_point=is_entry_point(facts, settings.is_entry_point(source.path)),
+            relevant=lambda globs: matches(list(globs), settings.relative(source.path)),
+            place=self.place,
+            judges=lambda span: self._judges(read.file, span),
+            companions=lambda: self._companions(read.file),
+            mentioned_elsewhere=self._mentioned,
+        )
+        kept = self._unsuppressed(read, rules, context)
+        findings = [self._finding(found, source, facts, context) for found in kept]
+        return sorted(findings, key=lambda finding: (finding.span, finding.code))
+
+    def _unsuppressed(self, read: Read, rules: dict[str, Rule], context: Context) -> list[Found]:
+        assert read.reading is not None
+        rulebook = self._finder.rulebook
+        suppressions = read_suppressions(read.reading.comments, read.source, rulebook)
+        kept: list[Found] = []
+        for name in dict.fromkeys(rule.check for rule in rules.values()):
+            for found in CHECKS[name](context) if name in CHECKS else ():
+                if found.code not in rules:
+                    continue
+                rows = _rows(found.span, read.source)
+                if not [s for s in suppressions if s.covers(found.code, rows)]:
+                    kept.append(found)
+        for found in check_suppressions(suppressions, frozenset(rules), read.source):
+            if found.code in rules:
+                kept.append(found)
+        return kept
+
+    def _finding(self, found: Found, source: Source, facts: FileFacts, context: Context) -> Finding:
+        rule = self._finder.rulebook.rules[found.code]
+        return Finding(
+            code=rule.code,
+            name=rule.name,
+            severity=found.severity or rule.severity,
+            message=found.message,
+            span=found.span,
+            note=found.note,
+            fix=fix_for(found, source, facts, context, self._source_of),
+        )
+
+    def _source_of(self, file: str) -> Source | None:
+        """The source of a file that may be edited."""
+        return self.reads[file].source if file in self.reads else None
+
+    def place(self, file: str, span: Span) -> tuple[str, int]:
+        """A file's name as a message says it, and the line (from 1) of a span."""
+        read = self.reads.get(file)
+        shown = os.path.relpath(file) if file.startswith(os.getcwd() + os.sep) else file
+        shown = shown.replace(os.sep, "/")
+        if read is not None:
+            return shown, read.source.row(span.start)
+        try:
+            return shown, read_source(Path(file)).row(span.start)
+        except SourceError:
+            return shown, 0
+
+    def _mentioned(self, name: str) -> bool:
+        """Whether some file of the run mentions a name."""
+        word = re.compile(rb"\b" + re.escape(name).encode() + rb"\b")
+        for file in self.project.files:
+            data = self._data(file)
+            if data is not None and word.search(data):
+                reading = self.project.reading(file)
+                if reading is not None and name in reading.referenced:
+                    return True
+        return False
+
+    def _companions(self, file: str) -> tuple[Companion, ...]:
+        """The other files of the processes that a file belongs to."""
+        together: set[str] = set(self.project.closure(file))
+        for start in self.project.starts_reaching(file):
+            together |= self.project.closure(start)
+        found = []
+        for other in sorted(together - {file}):
+            if self.project.reading(other) is None:
+                continue
+            found.append(Companion(other, self.project.facts(other), partial(self._judges, other)))
+        return tuple(found)
+
+    def _judges(self, file: str, span: Span) -> bool:
+        """Whether a wrong index in a file would be found, and may be changed."""
+        read = self.reads.get(file)
+        if read is None or read.reading is None:
+            return False
+        if "GPU201" not in read.settings.rules_for(read.source.path):
+            return False
+        comments = read.reading.comments
+        suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
+        rows = _rows(span, read.source)
+        return not any(s.covers("GPU201", rows) for s in suppressions)
+
+
+def _rows(span: Span, source: Source) -> set[int]:
+    """The rows on which a suppression counts: where the finding starts and where it ends."""
+    return {source.row(span.start), source.row(max(span.start, span.end - 1))}
+
+
+def _syntax_finding(read: Read, rules: dict[str, Rule]) -> list[Finding]:
+    if "GPU001" not in rules or read.fault is None:
+        return []
+    at = read.source.byte_offset(min(read.fault.character, len(read.source.text)))
+    rule = rules["GPU001"]
+    message = f"{read.fault}; the file was not checked"
+    return [Finding(rule.code, rule.name, rule.severity, message, Span(at, at))]
+
+
+def _python_fault(source: Source, fault: SyntaxFault) -> SyntaxFault:
+    """The fault in Python's own words.
+
+    Raises :class:`SourceError` where Python has no objection: then it is our parser that does
+    not know the syntax, and the file is no worse for it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source.text)
+    except SyntaxError as error:
+        lines = source.text.splitlines(keepends=True)
+        row = min(max(error.lineno or 1, 1), max(len(lines), 1))
+        column = max((error.offset or 1) - 1, 0)
+        before = sum(map(len, lines[: row - 1]))
+        return SyntaxFault(f"syntax error: {error.msg}", min(before + column, len(source.text)))
+    except (ValueError, RecursionError, MemoryError):
+        return fault
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    raise SourceError(
+        f"is valid Python {version} that the parser cannot read ({fault}); it was not checked"
+    )

@@ -13,11 +13,11 @@ import tokenize
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from gpu_lint.errors import SourceError
 
-_NEWLINE = re.compile(rb"\r\n|\r|\n")
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
 
@@ -61,13 +61,20 @@ class Source:
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
         """Byte offset of the first byte of every line; a BOM belongs to no line."""
-        return (self.bom, *(match.end() for match in _NEWLINE.finditer(self.data)))
+        lines = self.data[self.bom :].splitlines(keepends=True)
+        starts = tuple(accumulate(map(len, lines), initial=self.bom))
+        return starts if not lines or lines[-1].endswith((b"\n", b"\r")) else starts[:-1]
 
     @cached_property
     def newline(self) -> str:
         """The line ending the file uses most; ``\\n`` for a file of one line."""
-        found = [match.group() for match in _NEWLINE.finditer(self.data)]
-        return max(set(found), key=found.count).decode("ascii") if found else "\n"
+        pairs = self.data.count(b"\r\n")
+        counts = {
+            "\n": self.data.count(b"\n") - pairs,
+            "\r\n": pairs,
+            "\r": self.data.count(b"\r") - pairs,
+        }
+        return max(counts, key=lambda newline: counts[newline])
 
     @cached_property
     def _wide(self) -> tuple[list[int], list[int]]:

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from enum import Flag, auto
 
 from gpu_lint.facts.knowledge import Api, Knowledge
+from gpu_lint.facts.skim import Unskimmable, long_strings
+from gpu_lint.source import Span
 from gpu_lint.variables import misspelt
 
 
@@ -71,6 +73,8 @@ _TEXTS = (
     rb"\bdevice\(\s*(?:\d|[A-Za-z_]\w*\s*[),])",
     rb"device_count",
 )
+_NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"
+"""Not followed by what surely names no device other than the first."""
 _GPU_WORDS = rb"cuda|CUDA|gpu|GPU|jax|jnp|cupy|numba|tensorflow|\btf\."
 
 
@@ -93,7 +97,7 @@ class Needles:
     def settings(self, data: bytes) -> Touch:
         """Whether a file may write the environment."""
         for name in self._variables:
-            if name in data:
+            if name in data and _in_code(data, name):
                 return Touch.SETTINGS | Touch.ENVIRONMENT
         if b"environ" not in data and b"putenv" not in data:
             return Touch.NOTHING
@@ -147,6 +151,30 @@ class Needles:
         return self._lines.search(data) is not None
 
 
+def _in_code(data: bytes, word: bytes) -> bool:
+    """Whether a word stands anywhere but in comments and docstrings."""
+    prose: list[Span] | None = None
+    at = data.find(word)
+    while at >= 0:
+        before = data[data.rfind(b"\n", 0, at) + 1 : at]
+        if not before.lstrip().startswith(b"#"):
+            if prose is None:
+                try:
+                    prose = [span for span in long_strings(data) if _is_docstring(data, span)]
+                except Unskimmable:
+                    return True
+            if not any(span.start < at < span.end for span in prose):
+                return True
+        at = data.find(word, at + 1)
+    return False
+
+
+def _is_docstring(data: bytes, span: Span) -> bool:
+    """Whether a string stands by itself behind the head of a definition, or first in a file."""
+    before = data[: span.start].rstrip(b" \t\r\n\frR")
+    return not before or before.endswith(b":")
+
+
 def _forks(data: bytes) -> bool:
     """Whether a file names one of the calls that copy a process, CUDA's state included."""
     if b"os.fork" in data or b"import fork" in data or _FROM_MULTIPROCESSING.search(data):
@@ -175,15 +203,16 @@ def _calls(apis: Iterable[Api]) -> list[bytes]:
         for device in api.devices:
             if device.after is not None:
                 continue
-            if device.keyword is not None:
+            if device.keyword is not None and device.kind != "device":
                 keywords.add(device.keyword)
             if device.position is not None:
                 name = api.name.rpartition(".")[2]
                 (named if device.kind == "device" else called).add(name)
+    given = _either(keywords - _GENERAL_KEYWORDS)
     return [
         rb"\b(?:" + _either(called - _GENERAL_NAMES) + rb")\(\s*[^\s)]",
         rb"\b(?:" + _either(named - _GENERAL_NAMES) + rb")\([^)]*[,(=]\s*[1-9]\d*\s*[,)]",
-        rb"\b(?:" + _either(keywords - _GENERAL_KEYWORDS) + rb")\b[\"']?\s*[=:]",
+        rb"(?:\b(?:" + given + rb")\s*=(?!=)|[\"'](?:" + given + rb")[\"']\s*:)" + _NO_INDEX,
     ]
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_lint.errors import ConfigError, SourceError, Trouble, WriteError
+from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.source import Source
+from gpu_lint.source import Source, read_bytes, read_source
 from gpu_lint.survey import Survey
 
 if TYPE_CHECKING:
     from gpu_lint.facts.graph import Graph
+    from gpu_lint.facts.reading import Reading
     from gpu_lint.findings import FileFindings, FixedFile
     from gpu_lint.judging import Read, View
 
@@ -130,8 +132,11 @@ class Engine:
         from gpu_lint.judging import View
 
         run = Run()
-        paths = list(paths)
-        view = self._view(paths, paths, run) or View.of(self.finder, ())
+        reads: dict[str, Read] = {}
+        for path in paths:
+            with run.reporting(path):
+                self._keep(read_source(path), reads)
+        view = View(self.finder, reads, reads)
         return graph_of(view.project, view.place), run.troubles
 
     # --- reading -------------------------------------------------------------------------
@@ -151,24 +156,37 @@ class Engine:
         for source in survey.broken():
             with run.reporting(source.path):
                 self._keep(source, reads)
+        readings = [(file, one.reading) for file, one in reads.items()]
+        together = survey.files_together(readings)
+        graph = ImportGraph(self.rulebook.knowledge, self._read_beside, together, data=_data)
+        for source in survey.behind_masks(graph, reads):
+            with run.reporting(source.path):
+                self._keep(source, reads)
         run.clean = len(survey.files) - len(reads)
         if not reads:
             return None
         from gpu_lint.judging import View
 
-        readings = [(file, one.reading) for file, one in reads.items()]
-        view = View(self.finder, reads, survey.files_together(readings))
-        for source in survey.behind_masks(view.project, reads):
-            with run.reporting(source.path):
-                self._keep(source, reads)
-        run.clean = len(survey.files) - len(reads)
-        return view
+        return View(self.finder, reads, together, graph)
+
+    def _read_beside(self, file: str) -> Reading | None:
+        """The reading of a file that no rule speaks of, for what it does to others."""
+        from gpu_lint.judging import read_beside
+
+        return read_beside(file, self.rulebook.knowledge)
 
     def _keep(self, source: Source, reads: dict[str, Read]) -> None:
         from gpu_lint.judging import read
 
         one = read(source, self.finder)
         reads[one.file] = one
+
+
+def _data(file: str) -> bytes | None:
+    try:
+        return read_bytes(file)
+    except SourceError:
+        return None
 
 
 def _internal(error: Exception) -> str:

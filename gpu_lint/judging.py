@@ -15,6 +15,8 @@ from pathlib import Path
 from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
 from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts.importgraph import ImportGraph
+from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.model import FileFacts
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
@@ -54,6 +56,14 @@ def read(source: Source, finder: SettingsFinder) -> Read:
     return Read(file, source, settings, reading, None)
 
 
+def read_beside(file: str, knowledge: Knowledge) -> Reading | None:
+    """The reading of a file that is not checked itself; None where it cannot be read."""
+    try:
+        return read_file(read_source(Path(file)), knowledge)
+    except (SourceError, SyntaxFault):
+        return None
+
+
 class View:
     """The files of a run at one moment, as one project."""
 
@@ -62,12 +72,13 @@ class View:
         finder: SettingsFinder,
         reads: dict[str, Read],
         together: Iterable[str],
-        before: Project | None = None,
+        graph: ImportGraph | None = None,
     ) -> None:
-        """``together`` are the files that make up the project, those not read included."""
+        """``together`` are the files that make up the project, those not read included;
+        ``graph`` is what was found out of them before."""
         self._finder = finder
         self.reads = reads
-        self.project = before or Project(
+        self.project = Project(
             finder.rulebook.knowledge,
             self._reading,
             together,
@@ -75,6 +86,8 @@ class View:
             is_entry_point=self._configured,
             matters=self._matters,
         )
+        if graph is not None:
+            self.project.adopt(graph)
 
     @classmethod
     def of(cls, finder: SettingsFinder, reads: Iterable[Read]) -> View:
@@ -93,10 +106,7 @@ class View:
         read = self.reads.get(file)
         if read is not None:
             return read.reading
-        try:
-            return read_file(read_source(Path(file)), self._finder.rulebook.knowledge)
-        except (SourceError, SyntaxFault):
-            return None
+        return read_beside(file, self._finder.rulebook.knowledge)
 
     def _configured(self, file: str) -> bool:
         read = self.reads.get(file)
@@ -111,10 +121,8 @@ class View:
 
     def with_changes(self, changed: dict[str, Read]) -> View:
         """The same files after some have changed."""
-        view = View(self._finder, {**self.reads, **changed}, (), self.project)
-        view.project = self.project.updated(
-            frozenset(changed), view._reading, view._data, view._configured, view._matters
-        )
+        view = View(self._finder, {**self.reads, **changed}, self.project.files)
+        view.project.take_over(self.project, frozenset(changed))
         return view
 
     def affected_by(self, changed: Iterable[str]) -> frozenset[str]:

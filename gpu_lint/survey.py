@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
@@ -19,7 +20,6 @@ from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, check_decodes, decode_source, read_bytes
 
 if TYPE_CHECKING:
-    from gpu_lint.facts.project import Project
     from gpu_lint.facts.reading import Reading
 
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS
@@ -64,24 +64,29 @@ class Survey:
         data = read_bytes(path)
         check_decodes(data)
         self.files[os.path.abspath(path)] = path
-        if path in self._named or self._shows(path, data, wanted):
+        if self._shows(data, wanted):
             self._as_a_whole = self._as_a_whole or wanted.demands
             return decode_source(path, data)
         if data and wanted.syntax:
-            self._passed.append(path)
-            self._passed_bytes += len(data)
+            if path in self._named:
+                self._passed.insert(0, path)
+            else:
+                self._passed.append(path)
+                self._passed_bytes += len(data)
         return None
 
     def broken(self) -> Iterator[Source]:
         """Of the files in which no rule can find anything, those with a syntax error.
 
-        They hide nothing from us, so it is told only where finding out costs nothing to speak of.
+        They hide nothing from us. Where they are many, only those that were named are parsed.
         """
-        if not self._passed or self._passed_bytes > _CHEAP:
+        if not self._passed:
             return
         from gpu_lint.facts.native import parse_quietly
 
         for path in self._passed:
+            if path not in self._named and self._passed_bytes > _CHEAP:
+                return
             source = decode_source(path, read_bytes(path))
             try:
                 parse_quietly(source.text, "exec")
@@ -98,18 +103,21 @@ class Survey:
             return self.files
         return found
 
-    def behind_masks(self, project: Project, known: Collection[str]) -> Iterator[Source]:
-        """Further files to read: those in whose process a variable may be set."""
-        if len(project.files) == len(known):
-            return
-        for file in project.files_under_settings():
-            path = self.files.get(file)
-            if path is None or file in known:
-                continue
-            if project.touch(file) & self._wanted_of(path).touch & _BEHIND_A_MASK:
-                yield decode_source(path, read_bytes(path))
+    def behind_masks(self, graph: ImportGraph, known: Collection[str]) -> Iterator[Source]:
+        """Further files to read: those in whose process a variable may be set.
 
-    def _shows(self, path: Path, data: bytes, wanted: _Wanted) -> bool:
+        Of files that do not belong together, each is asked for itself what it imports: those
+        that were named. Of the others none sets anything, as far as they import one another.
+        """
+        whole = set(graph.files_under_settings()) if len(graph.files) > len(known) else set()
+        for file, path in self.files.items():
+            if file in known or not (file in whole or path in self._named):
+                continue
+            if graph.touch(file) & self._wanted_of(path).touch & _BEHIND_A_MASK:
+                if file in whole or graph.decides(file):
+                    yield decode_source(path, read_bytes(path))
+
+    def _shows(self, data: bytes, wanted: _Wanted) -> bool:
         """Whether a file shows something that a rule looks for."""
         policy = wanted.policy
         if wanted.demands and policy is not None:

@@ -1,0 +1,124 @@
+"""What the runs of several programs say together of one file that all of them reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.flow import join_marks
+from gpu_lint.facts.model import (
+    Certainty,
+    CountTest,
+    Mark,
+    Reach,
+    Selector,
+    Setting,
+    Trigger,
+    Written,
+)
+from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.values import any_of
+from gpu_lint.facts.walk import statements
+from gpu_lint.source import Span
+
+
+def own_freeze(mark: Mark, file: str) -> Trigger | None:
+    """What froze CUDA, if the file's own module-level code surely did."""
+    trigger = mark.trigger
+    if mark.certainty is not Certainty.ALWAYS or trigger is None:
+        return None
+    step = trigger.seen_from(file)
+    return trigger if step is not None and (step is trigger or not step.is_import) else None
+
+
+def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> list[Setting]:
+    """The settings of a file, as they are reached from its entry points."""
+    result = []
+    for key, setting in own.settings.items():
+        arrivals = [found for other in there if (found := other.settings.get(key))]
+        arrivals = [found for found in arrivals if found.reach is not Reach.UNCALLED]
+        ways = [setting, *arrivals] if is_start and setting.reach else arrivals or [setting]
+        if len(ways) == 1 and ways[0] is setting:
+            result.append(setting)
+            continue
+        first = ways[0]
+        result.append(
+            replace(
+                first,
+                value=None if first.value is None else any_of(w.value for w in ways if w.value),
+                reach=max(way.reach for way in ways),
+                frozen=_common([way.frozen for way in ways if not way.harmless]),
+                allocated=_common([way.allocated for way in ways if not way.harmless]),
+                imported=_common([way.imported for way in ways if not way.harmless]),
+                imported_here=first.imported_here,
+                before=_union(way.before for way in ways),
+                undisturbed=all(way.undisturbed for way in ways),
+            )
+        )
+    return result
+
+
+def _common(marks: list[Mark]) -> Mark:
+    """What all ways to a place have in common."""
+    if not marks or any(mark.certainty is Certainty.NEVER for mark in marks):
+        return Mark()
+    result = marks[0]
+    for mark in marks[1:]:
+        result = join_marks(result, mark)
+    return result
+
+
+def selectors(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[Selector, ...]:
+    """The selectors of a file, under the masks of whoever runs it."""
+    found = dict(own.selectors)
+    for key in {key for other in there for key in other.selectors}:
+        ways = [other.selectors[key] for other in there if key in other.selectors]
+        ways = [*ways, own.selectors[key]] if is_start and key in own.selectors else ways
+        found[key] = replace(
+            ways[0],
+            indices=tuple(dict.fromkeys(index for way in ways for index in way.indices)),
+            count=max(way.count for way in ways),
+            masks=_union(way.masks for way in ways),
+            needs=min(way.needs for way in ways),
+            complete=all(way.complete for way in ways),
+            reach=max(way.reach for way in ways),
+            inputs=tuple(dict.fromkeys(value for way in ways for value in way.inputs)),
+        )
+    return tuple(sorted(found.values(), key=lambda selector: (selector.span, selector.api)))
+
+
+def count_tests(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[CountTest, ...]:
+    found = dict(own.count_tests)
+    for span, test in own.count_tests.items():
+        ways = [other.count_tests[span] for other in there if span in other.count_tests]
+        if ways:
+            masks = _union(way.masks for way in ([*ways, test] if is_start else ways))
+            found[span] = replace(test, masks=masks)
+    return tuple(sorted(found.values(), key=lambda test: test.span))
+
+
+def _union(several: Iterable[tuple[Written, ...]]) -> tuple[Written, ...]:
+    return tuple(sorted({written for one in several for written in one}, key=repr))
+
+
+def with_peers(
+    settings: list[Setting], recorder: Recorder, program: p.Program
+) -> tuple[Setting, ...]:
+    """The settings in source order, each told how many its statement makes."""
+    sizes: dict[Span, int] = {}
+    bodies = [s.span for s in statements(program.body) if isinstance(s, p.Function)]
+    for span, _ in recorder.settings:
+        sizes[span] = sizes.get(span, 0) + 1
+    return tuple(
+        replace(
+            setting,
+            peers=sizes[setting.span] if setting.peers else 0,
+            imports_framework_later=any(
+                setting.span in body and trigger.span in body and trigger.span > setting.span
+                for body in bodies
+                for trigger in recorder.frameworks.values()
+            ),
+        )
+        for setting in sorted(settings, key=lambda s: (s.span, s.key_span))
+    )

@@ -1,0 +1,213 @@
+"""The import graph: which file of the project runs which, told without running any."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gpu_lint.facts.imports import Imports, Located
+from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.reach import Reachability
+from gpu_lint.facts.skim import Skimmed, Unskimmable, skim
+from gpu_lint.source import Span
+
+if TYPE_CHECKING:
+    from gpu_lint.facts.reading import Reading
+
+
+class ImportGraph:
+    """Files that import one another, and what follows of each from those it may reach."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        read: Callable[[str], Reading | None],
+        files: Iterable[str],
+        *,
+        data: Callable[[str], bytes | None] | None = None,
+        imports: Imports | None = None,
+        is_entry_point: Callable[[str], bool] = lambda file: False,
+    ) -> None:
+        """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
+        bytes; ``files`` are those that are known to belong together; ``is_entry_point`` knows
+        those that the configuration names."""
+        self.knowledge = knowledge
+        self.needles = needles_for(knowledge)
+        self.files = tuple(files)
+        self.imports = imports or Imports(knowledge)
+        self._read = read
+        self._data = data or self._data_read
+        self._configured = is_entry_point
+        self._readings: dict[str, Reading | None] = {}
+        self._edges: dict[str, dict[str, Span]] = {}
+        self._skimmed: dict[str, Skimmed | None] = {}
+        self._touches: dict[str, Touch] = {}
+        self._reach = Reachability(self.edges)
+        self._deciding: tuple[int, int] = (0, 0)
+
+    def adopt(self, other: ImportGraph, without: frozenset[str] = frozenset()) -> None:
+        """Take over what another graph has found out, except of some files."""
+        self.imports = other.imports
+        self._readings = {f: r for f, r in other._readings.items() if f not in without}
+        self._edges = {f: e for f, e in other._edges.items() if f not in without}
+        self._skimmed = {f: s for f, s in other._skimmed.items() if f not in without}
+        self._touches = {f: t for f, t in other._touches.items() if f not in without}
+
+    def reading(self, file: str) -> Reading | None:
+        if file not in self._readings:
+            self._readings[file] = self._read(file)
+        return self._readings[file]
+
+    def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
+        return self.imports.locate(importer, module, level)
+
+    def submodule(self, file: str, name: str) -> str | None:
+        return self.imports.submodule(file, name)
+
+    def skimmed(self, file: str) -> Skimmed | None:
+        """What can be told of a file without reading it properly; None if it cannot be read."""
+        if file not in self._skimmed:
+            self._skimmed[file] = self._skim(file)
+        return self._skimmed[file]
+
+    def _skim(self, file: str) -> Skimmed | None:
+        data = self._data(file)
+        if data is None:
+            return None
+        try:
+            return skim(data)
+        except Unskimmable:
+            reading = self.reading(file)
+            if reading is None:
+                return None
+            guard = reading.layout.guard is not None
+            return Skimmed(reading.imported, guard)
+
+    def touch(self, file: str) -> Touch:
+        """What a file may do by its text."""
+        if file not in self._touches:
+            data = self._data(file)
+            self._touches[file] = Touch.NOTHING if data is None else self.needles.touch(data)
+        return self._touches[file]
+
+    def _data_read(self, file: str) -> bytes | None:
+        reading = self.reading(file)
+        return reading.source.data if reading is not None else None
+
+    def edges(self, file: str) -> dict[str, Span]:
+        """The project's files that a file's own imports run, wherever in it they stand, each
+        with the first such place."""
+        if file not in self._edges:
+            skimmed = self.skimmed(file)
+            found: dict[str, Span] = {}
+            for module, level, name, span in skimmed.imported if skimmed is not None else ():
+                located = self.locate(file, module, level)
+                for part in located:
+                    if not part.is_namespace:
+                        found.setdefault(part.file, span)
+                if located and name:
+                    submodule = self.submodule(located[-1].file, name)
+                    if submodule is not None and submodule.endswith(".py"):
+                        found.setdefault(submodule, span)
+            found.pop(file, None)
+            self._edges[file] = found
+        return self._edges[file]
+
+    def closure(self, file: str) -> frozenset[str]:
+        """A file and everything of the project that it may import, directly or not."""
+        return self._reach.closure(file)
+
+    def frameworks(self, file: str) -> frozenset[str]:
+        """The frameworks that a file's own imports bring in."""
+        skimmed = self.skimmed(file)
+        return frozenset(
+            framework.name
+            for module, _, _, _ in (skimmed.imported if skimmed is not None else ())
+            if (framework := self.knowledge.framework_of(module)) is not None
+        )
+
+    @cached_property
+    def _users(self) -> dict[str, int]:
+        """The files that bring each framework in, as bits."""
+        everything = 0
+        for file in self.files:
+            everything |= self._reach.mask(file)
+        found: dict[str, int] = {}
+        for file in self._reach.names(everything):
+            for name in self.frameworks(file):
+                found[name] = found.get(name, 0) | self._reach.bit(file)
+        return found
+
+    def reached_frameworks(self, file: str) -> frozenset[str]:
+        """The frameworks that a file, or what it imports, brings in."""
+        mask = self._reach.mask(file)
+        return frozenset(name for name, users in self._users.items() if users & mask)
+
+    @cached_property
+    def importers(self) -> dict[str, tuple[str, ...]]:
+        """The files that import each file."""
+        found: dict[str, list[str]] = {}
+        for file in self.files:
+            for other in self.edges(file):
+                found.setdefault(other, []).append(file)
+        return {file: tuple(sorted(others)) for file, others in found.items()}
+
+    @cached_property
+    def starts(self) -> tuple[str, ...]:
+        """The files that are started as programs, as far as can be told."""
+        return tuple(file for file in self.files if self.is_start(file))
+
+    def is_start(self, file: str) -> bool:
+        """Whether a file is started: by its guard, by name, or because it does something
+        with a GPU at module level and nothing imports it."""
+        skimmed = self.skimmed(file)
+        if skimmed is None:
+            return False
+        if self._configured(file) or self._has_guard(file, skimmed):
+            return True
+        name = os.path.basename(file)
+        if file in self.importers or name.startswith(("test_", "conftest", "__init__")):
+            return False
+        return bool(self.frameworks(file)) or self._mentions(file) or bool(self.edges(file))
+
+    def _has_guard(self, file: str, skimmed: Skimmed) -> bool:
+        if skimmed.guard is not None:
+            return skimmed.guard
+        reading = self.reading(file)
+        return reading is not None and reading.layout.guard is not None
+
+    def decides(self, file: str) -> bool:
+        """Whether a file, or what it imports, mentions a variable that decides about GPUs."""
+        mask = self._reach.mask(file)
+        known, deciding = self._deciding
+        for other in self._reach.names(mask & ~known):
+            deciding |= self._mentions(other) * self._reach.bit(other)
+        self._deciding = known | mask, deciding
+        return bool(mask & deciding)
+
+    def _mentions(self, file: str) -> bool:
+        data = self._data(file)
+        if data is None or not self.needles.settings(data) & Touch.SETTINGS:
+            return False
+        reading = self.reading(file)
+        return reading is not None and reading.decides
+
+    def files_under_settings(self) -> list[str]:
+        """The files that run in a process in which a variable may be set."""
+        return self._reach.names(self._bits_under_settings)
+
+    @cached_property
+    def _bits_under_settings(self) -> int:
+        together = 0
+        for file in self.files:
+            if self.decides(file):
+                together |= self._reach.mask(file)
+        return together
+
+    def starts_reaching(self, file: str) -> list[str]:
+        """The other files that, started as programs, may run a file."""
+        bit = self._reach.bit(file)
+        return [s for s in self.starts if s != file and self._reach.mask(s) & bit]

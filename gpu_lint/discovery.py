@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 ALWAYS_EXCLUDED = (
-    ".bzr", ".direnv", ".eggs", ".git", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox",
+    ".bzr", ".direnv", ".eggs", ".git", ".gpu-lint-cache", ".hg", ".ipynb_checkpoints",
+    ".mypy_cache", ".nox",
     ".pytest_cache", ".ruff_cache", ".svn", ".tox", ".venv", "__pycache__", "__pypackages__",
     "_build", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip

@@ -19,10 +19,11 @@ from gpu_lint.source import Source, read_bytes, read_source
 from gpu_lint.survey import Survey
 
 if TYPE_CHECKING:
+    from gpu_lint.cache import Cache
     from gpu_lint.facts.graph import Graph
     from gpu_lint.facts.reading import Reading
     from gpu_lint.findings import FileFindings, FixedFile
-    from gpu_lint.judging import Read, View
+    from gpu_lint.judging import View
 
 
 @dataclass
@@ -54,9 +55,15 @@ class Run:
 class Engine:
     """Checks and fixes files under the settings that a finder finds for each."""
 
-    def __init__(self, finder: SettingsFinder, progress: Callable[[int], None] | None = None):
+    def __init__(
+        self,
+        finder: SettingsFinder,
+        progress: Callable[[int], None] | None = None,
+        cache: Cache | None = None,
+    ) -> None:
         """``progress`` is told of every step done; a file takes two: reading, then the rest."""
         self.finder = finder
+        self._cache = cache
         self.rulebook = finder.rulebook
         self._progress = progress or (lambda count: None)
 
@@ -68,17 +75,20 @@ class Engine:
             from gpu_lint.findings import FileFindings
 
             for one in view.reads.values():
-                with run.reporting(one.source.path):
-                    run.files.append(FileFindings(one.source, tuple(view.findings(one))))
+                with run.reporting(one.path):
+                    run.files.append(FileFindings(one.source, view.recalled(one)))
+                    view.forget(one)
                 self._progress(1)
+        if self._cache is not None:
+            self._cache.save()
         return run
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
         from gpu_lint.findings import FileFindings
-        from gpu_lint.judging import View, read
+        from gpu_lint.judging import Read, View
 
-        one = read(source, self.finder)
+        one = Read.of(source, self.finder)
         return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
 
     def fix(
@@ -117,9 +127,9 @@ class Engine:
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""
         from gpu_lint.fixing import Fixing
-        from gpu_lint.judging import View, read
+        from gpu_lint.judging import Read, View
 
-        view = View.of(self.finder, [read(source, self.finder)])
+        view = View.of(self.finder, [Read.of(source, self.finder)])
         run = Run()
         fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
         for trouble in run.troubles:
@@ -129,13 +139,14 @@ class Engine:
     def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
         """The project that files make up, at a glance; with what could not be read of it."""
         from gpu_lint.facts.graph import graph_of
-        from gpu_lint.judging import View
+        from gpu_lint.judging import Read, View
 
         run = Run()
         reads: dict[str, Read] = {}
         for path in paths:
             with run.reporting(path):
-                self._keep(read_source(path), reads)
+                one = Read.of(read_source(path), self.finder)
+                reads[one.file] = one
         view = View(self.finder, reads, reads)
         return graph_of(view.project, view.place), run.troubles
 
@@ -146,40 +157,32 @@ class Engine:
 
         None where there is no such file.
         """
-        survey = Survey(self.finder, named)
-        reads: dict[str, Read] = {}
+        survey = Survey(self.finder, named, self._cache)
+        judged: list[str] = []
         for path in paths:
             with run.reporting(path):
-                if (source := survey.take(path)) is not None:
-                    self._keep(source, reads)
+                if (file := survey.take(path)) is not None:
+                    judged.append(file)
             self._progress(1)
-        for source in survey.broken():
-            with run.reporting(source.path):
-                self._keep(source, reads)
-        readings = [(file, one.reading) for file, one in reads.items()]
-        together = survey.files_together(readings)
-        graph = ImportGraph(self.rulebook.knowledge, self._read_beside, together, data=_data)
-        for source in survey.behind_masks(graph, reads):
-            with run.reporting(source.path):
-                self._keep(source, reads)
-        run.clean = len(survey.files) - len(reads)
-        if not reads:
+        judged += survey.broken()
+        knowledge = self.rulebook.knowledge
+        graph = ImportGraph(knowledge, self._read_beside, judged, data=_data, note=survey.note)
+        together = survey.together(judged, graph)
+        graph.files = tuple(together)
+        judged += survey.behind_masks(graph, frozenset(judged))
+        run.clean = len(survey.files) - len(judged)
+        if not judged:
             return None
-        from gpu_lint.judging import View
+        from gpu_lint.judging import Read, View
 
-        return View(self.finder, reads, together, graph)
+        reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
+        return View(self.finder, reads, together, graph, survey.note)
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""
         from gpu_lint.judging import read_beside
 
         return read_beside(file, self.rulebook.knowledge)
-
-    def _keep(self, source: Source, reads: dict[str, Read]) -> None:
-        from gpu_lint.judging import read
-
-        one = read(source, self.finder)
-        reads[one.file] = one
 
 
 def _data(file: str) -> bytes | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.errors import SourceError
 from gpu_lint.findings import Applicability, FileFindings, Fix, FixedFile
-from gpu_lint.judging import Read, View, read
+from gpu_lint.judging import Read, View
 from gpu_lint.settings import SettingsFinder
 
 _MOST_PASSES = 10
@@ -126,7 +126,7 @@ class Fixing:
         edits = {edit for change in changes for edit in change.edits_in(file)}
         try:
             spliced = splice(old.source, edits)
-            after = read(spliced.source, self._finder)
+            after = Read.of(spliced.source, self._finder)
         except SourceError as error:
             return f"the result {error}"
         if after.reading is None:

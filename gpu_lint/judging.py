@@ -7,9 +7,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
@@ -22,6 +22,7 @@ from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.findings import Finding
+from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
@@ -33,27 +34,50 @@ _WITHOUT_POLICY = Matter(
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Read:
-    """One file with what it says and what is demanded of it."""
+    """One file with what it says and what is demanded of it; read when it is looked into."""
 
     file: str
     """The absolute path."""
-    source: Source
-    settings: Settings
-    reading: Reading | None
-    fault: SyntaxFault | None
+    path: Path
+    finder: SettingsFinder
 
+    @classmethod
+    def of(cls, source: Source, finder: SettingsFinder) -> Read:
+        """A file whose content is known already. Raises as :attr:`reading` does."""
+        found = cls(os.path.abspath(source.path), source.path, finder)
+        found.source = source
+        _ = found.reading
+        return found
 
-def read(source: Source, finder: SettingsFinder) -> Read:
-    """Read a source. Raises :class:`SourceError` for one that cannot be checked."""
-    settings = finder.for_file(source.path)
-    file = os.path.abspath(source.path)
-    try:
-        reading = read_file(source, finder.rulebook.knowledge)
-    except SyntaxFault as fault:
-        return Read(file, source, settings, None, _python_fault(source, fault))
-    return Read(file, source, settings, reading, None)
+    @cached_property
+    def settings(self) -> Settings:
+        return self.finder.for_file(self.path)
+
+    @cached_property
+    def source(self) -> Source:
+        """Raises :class:`SourceError`."""
+        return read_source(self.path)
+
+    @cached_property
+    def reading(self) -> Reading | None:
+        """None for a file with a syntax error. Raises :class:`SourceError` where it cannot be
+        checked."""
+        try:
+            return read_file(self.source, self.finder.rulebook.knowledge)
+        except SyntaxFault as fault:
+            self._fault = fault
+            return None
+
+    @cached_property
+    def fault(self) -> SyntaxFault | None:
+        """Why there is no reading. Raises :class:`SourceError` where that is our parser's fault."""
+        return None if self.reading is not None else _python_fault(self.source, self._fault)
+
+    def forget(self) -> None:
+        """Let go of the reading, which is many times the size of the file."""
+        self.__dict__.pop("reading", None)
 
 
 def read_beside(file: str, knowledge: Knowledge) -> Reading | None:
@@ -73,16 +97,19 @@ class View:
         reads: dict[str, Read],
         together: Iterable[str],
         graph: ImportGraph | None = None,
+        note: Callable[[str], Note | None] = lambda file: None,
     ) -> None:
         """``together`` are the files that make up the project, those not read included;
-        ``graph`` is what was found out of them before."""
+        ``graph`` is what was found out of them before, ``note`` what is kept of each."""
         self._finder = finder
+        self._note = note
         self.reads = reads
         self.project = Project(
             finder.rulebook.knowledge,
             self._reading,
             together,
             data=self._data,
+            note=note,
             is_entry_point=self._configured,
             matters=self._matters,
         )
@@ -105,17 +132,20 @@ class View:
     def _reading(self, file: str) -> Reading | None:
         read = self.reads.get(file)
         if read is not None:
-            return read.reading
+            try:
+                return read.reading
+            except SourceError:
+                return None
         return read_beside(file, self._finder.rulebook.knowledge)
 
     def _configured(self, file: str) -> bool:
         read = self.reads.get(file)
-        return read is not None and read.settings.is_entry_point(read.source.path)
+        return read is not None and read.settings.is_entry_point(read.path)
 
     def _matters(self, file: str) -> Matter:
         """What rules will ask of a file: without a policy, only what a set variable decides."""
         read = self.reads.get(file)
-        if read is None or read.settings.policy_for(read.source.path) is None:
+        if read is None or read.settings.policy_for(read.path) is None:
             return _WITHOUT_POLICY
         return EVERYTHING
 
@@ -129,11 +159,69 @@ class View:
         """Files whose findings may differ when others change."""
         return self.project.affected_by(frozenset(changed))
 
+    def recalled(self, read: Read) -> tuple[Finding, ...]:
+        """The findings of a file, from an earlier run where nothing they depend on has changed.
+
+        Raises :class:`SourceError`.
+        """
+        note = self._note(read.file)
+        if note is None:
+            return tuple(self.findings(read))
+        key = self._dependencies(read, note)
+        if note.findings is None or note.findings[0] != key:
+            note.findings, note.grown = (key, tuple(self.findings(read))), True
+        return note.findings[1]
+
+    def forget(self, read: Read) -> None:
+        """Let go of what no other file will ask of this one."""
+        if not self.project.may_do_something(read.file):
+            self.project.forget(read.file)
+            read.forget()
+
+    def _dependencies(self, read: Read, note: Note) -> str:
+        """A digest of everything that decides what is found in a file."""
+        project, file = self.project, read.file
+        parts: list[object] = [
+            note.digest,
+            self._settings_digest,
+            read.settings.policy_for(read.path),
+            sorted(read.settings.rules_for(read.path)),
+            sorted(project.reached_frameworks(file)),
+            file in project.importers,
+        ]
+        if project.may_do_something(file):
+            parts.append(self._run_digest)
+            reached = set(project.closure(file))
+            for start in project.starts_reaching(file):
+                reached |= project.closure(start)
+            for other in sorted(reached - self._run_files):
+                parts.append(digest_of(self._data(other) or b""))
+        return _digest(parts)
+
+    @cached_property
+    def _run_files(self) -> frozenset[str]:
+        return frozenset(self.project.files)
+
+    @cached_property
+    def _run_digest(self) -> str:
+        """A digest of the content of every file of the run."""
+        notes = ((file, self._note(file)) for file in self.project.files)
+        return digest_of(
+            repr([(f, n.digest) for f, n in notes if n is not None]).encode(
+                "utf-8", "surrogatepass"
+            )
+        )
+
+    @cached_property
+    def _settings_digest(self) -> str:
+        """A digest of where the run takes place, and of all configuration in force in it."""
+        return _digest([os.getcwd(), self._finder.everything])
+
     def findings(self, read: Read) -> list[Finding]:
         """The findings of a file. Raises :class:`SourceError`."""
         source, settings = read.source, read.settings
         rules = settings.rules_for(source.path)
-        if read.reading is None:
+        if read.fault is not None:
             return _syntax_finding(read, rules)
         facts = self.project.facts(read.file)
         context = Context(
@@ -225,12 +313,16 @@ class View:
         read = self.reads.get(file)
         if read is None or read.reading is None:
             return False
-        if "GPU201" not in read.settings.rules_for(read.source.path):
+        if "GPU201" not in read.settings.rules_for(read.path):
             return False
         comments = read.reading.comments
         suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
         rows = _rows(span, read.source)
         return not any(s.covers("GPU201", rows) for s in suppressions)
+
+
+def _digest(parts: object) -> str:
+    return digest_of(repr(parts).encode("utf-8", "surrogatepass"))
 
 
 def _rows(span: Span, source: Source) -> set[int]:

@@ -175,6 +175,12 @@ class SettingsFinder:
         self._isolated = isolated
         self._by_directory: dict[Path, Settings] = {}
 
+    @property
+    def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
+        """All configuration that was found, as it can be compared with another run's."""
+        found = {id(one): one for one in self._by_directory.values()}.values()
+        return sorted(((str(one.root), one.flat, one.scripts) for one in found), key=repr)
+
     def for_file(self, path: Path) -> Settings:
         """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""
         return self.for_directory(path.parent)

@@ -49,14 +49,18 @@ class Location:
 
 @dataclass(frozen=True)
 class Source:
-    """One file's content: ``data`` exactly as read, ``text`` decoded without its BOM."""
+    """One file's content, ``data`` exactly as read."""
 
     path: Path
     data: bytes
-    text: str
     encoding: str
     bom: int = field(default=0)
     """Length of the byte order mark in bytes: 0 or 3."""
+
+    @cached_property
+    def text(self) -> str:
+        """The content decoded, without its BOM."""
+        return self.data[self.bom :].decode(self.encoding)
 
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
@@ -185,7 +189,9 @@ def decode_source(path: Path, data: bytes) -> Source:
             f"is not {encoding.upper()}: byte 0x{data[bom + error.start]:02x} at offset "
             f"{bom + error.start}; convert it, or declare its encoding on the first line"
         ) from error
-    source = Source(path, data, text, encoding, bom)
+    source = Source(path, data, encoding, bom)
+    if encoding == "utf-8":
+        return source
     if source.byte_offset(len(text)) != len(data) or text.encode(encoding) != body:
         raise SourceError(f"uses the encoding {encoding}, in which bytes have no fixed place")
     return source

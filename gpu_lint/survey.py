@@ -7,20 +7,22 @@ without any is never decoded further than to see that it could be, and never par
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.notes import Note, digest_of
 from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.source import Source, check_decodes, decode_source, read_bytes
+from gpu_lint.source import check_decodes, decode_source, read_bytes
 
 if TYPE_CHECKING:
-    from gpu_lint.facts.reading import Reading
+    from gpu_lint.cache import Cache
 
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS
 _CHEAP = 2_000_000
@@ -43,91 +45,127 @@ class _Wanted:
 class Survey:
     """Looks at the files of one run."""
 
-    def __init__(self, finder: SettingsFinder, named: Collection[Path]) -> None:
+    def __init__(
+        self, finder: SettingsFinder, named: Collection[Path] = (), cache: Cache | None = None
+    ) -> None:
         self._finder = finder
         self._named = frozenset(named)
+        self._cache = cache
         self._needles = needles_for(finder.rulebook.knowledge)
         self._wanted: dict[tuple[int, int], _Wanted] = {}
         self.files: dict[str, Path] = {}
         """Every file that can be read, by its absolute path."""
-        self._passed: list[Path] = []
-        self._passed_bytes = 0
+        self._passed: list[tuple[str, int]] = []
         self._as_a_whole = False
 
-    def take(self, path: Path) -> Source | None:
-        """Look at a file; its source, if a rule may speak of it by what it shows alone.
+    def take(self, path: Path) -> str | None:
+        """Look at a file; its absolute path, if a rule may speak of it by what it shows alone.
 
         Raises :class:`SourceError` for a file that cannot be read or decoded, and
         :class:`gpu_lint.errors.ConfigError` for its configuration.
         """
         wanted = self._wanted_of(path)
-        data = read_bytes(path)
-        check_decodes(data)
-        self.files[os.path.abspath(path)] = path
-        if self._shows(data, wanted):
+        file = os.path.abspath(path)
+        note = None
+        if self._cache is None:
+            data = read_bytes(path)
+            check_decodes(data)
+            alone, size = self._needles.alone(data), len(data)
+        else:
+            note = self._noted(self._cache, file, path)
+            alone, size = note.alone, note.size
+        self.files[file] = path
+        if self._shows(file, alone, wanted):
             self._as_a_whole = self._as_a_whole or wanted.demands
-            return decode_source(path, data)
-        if data and wanted.syntax:
-            if path in self._named:
-                self._passed.insert(0, path)
-            else:
-                self._passed.append(path)
-                self._passed_bytes += len(data)
+            return file
+        if size and wanted.syntax and not (note is not None and note.parses):
+            self._passed.append((file, size))
         return None
 
-    def broken(self) -> Iterator[Source]:
+    def _noted(self, cache: Cache, file: str, path: Path) -> Note:
+        """The note of a file, begun if there is none that still holds."""
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise SourceError(f"cannot be read: {error.strerror or error}") from error
+        note = cache.unchanged(file, status)
+        if note is not None:
+            return note
+        data = read_bytes(path)
+        digest = digest_of(data)
+        note = cache.of_content(file, status, digest)
+        if note is None:
+            check_decodes(data)
+            note = cache.add(file, status, digest, self._needles.alone(data))
+        return note
+
+    def note(self, file: str) -> Note | None:
+        """What is kept of a file of this run."""
+        return self._cache.note(file) if self._cache is not None else None
+
+    def broken(self) -> Iterator[str]:
         """Of the files in which no rule can find anything, those with a syntax error.
 
         They hide nothing from us. Where they are many, only those that were named are parsed.
         """
-        if not self._passed:
+        many = sum(size for _, size in self._passed) > _CHEAP
+        chosen = [f for f, _ in self._passed if not many or self.files[f] in self._named]
+        if not chosen:
             return
         from gpu_lint.facts.native import parse_quietly
 
-        for path in self._passed:
-            if path not in self._named and self._passed_bytes > _CHEAP:
-                return
-            source = decode_source(path, read_bytes(path))
+        for file in chosen:
+            source = decode_source(self.files[file], read_bytes(file))
             try:
                 parse_quietly(source.text, "exec")
             except (SyntaxError, ValueError, RecursionError, MemoryError):
-                yield source
+                yield file
+            else:
+                if (note := self.note(file)) is not None:
+                    note.parses, note.grown = True, True
 
-    def files_together(self, readings: Iterable[tuple[str, Reading | None]]) -> Iterable[str]:
-        """The files that belong together, given those that were read.
+    def together(self, judged: Collection[str], graph: ImportGraph) -> Collection[str]:
+        """The files that belong together, given those that rules may speak of.
 
         Where no file may set a variable, and no policy demands anything, each is for itself.
         """
-        found = dict(readings)
-        if self._as_a_whole or any(r is not None and r.decides for r in found.values()):
-            return self.files
-        return found
+        whole = self._as_a_whole or any(graph.mentions(file) for file in judged)
+        return self.files if whole else judged
 
-    def behind_masks(self, graph: ImportGraph, known: Collection[str]) -> Iterator[Source]:
-        """Further files to read: those in whose process a variable may be set.
+    def behind_masks(self, graph: ImportGraph, judged: Collection[str]) -> list[str]:
+        """Further files of which rules may speak: those in whose process a variable may be set.
 
         Of files that do not belong together, each is asked for itself what it imports: those
         that were named. Of the others none sets anything, as far as they import one another.
         """
-        whole = set(graph.files_under_settings()) if len(graph.files) > len(known) else set()
-        for file, path in self.files.items():
-            if file in known or not (file in whole or path in self._named):
-                continue
-            if graph.touch(file) & self._wanted_of(path).touch & _BEHIND_A_MASK:
-                if file in whole or graph.decides(file):
-                    yield decode_source(path, read_bytes(path))
+        whole = set(graph.files_under_settings()) if len(graph.files) > len(judged) else set()
+        return [
+            file
+            for file, path in self.files.items()
+            if file not in judged
+            and (file in whole or path in self._named)
+            and graph.touch(file) & self._wanted_of(path).touch & _BEHIND_A_MASK
+            and (file in whole or graph.decides(file))
+        ]
 
-    def _shows(self, data: bytes, wanted: _Wanted) -> bool:
+    def _shows(self, file: str, alone: Touch, wanted: _Wanted) -> bool:
         """Whether a file shows something that a rule looks for."""
         policy = wanted.policy
         if wanted.demands and policy is not None:
             if _everywhere(policy.header.required_in) or _everywhere(policy.validation.required_in):
                 return True
-            if b"import" in data:
+            if alone & Touch.IMPORTS:
                 return True
-        if self._needles.alone(data) & wanted.touch & _BY_ITSELF:
+        if alone & wanted.touch & _BY_ITSELF:
             return True
-        return policy is not None and bool(self._needles.touch(data) & wanted.touch)
+        if policy is None:
+            return False
+        note = self.note(file)
+        if note is None:
+            return bool(self._needles.touch(read_bytes(file)) & wanted.touch)
+        if note.touch is None:
+            note.touch, note.grown = self._needles.touch(read_bytes(file)), True
+        return bool(note.touch & wanted.touch)
 
     def _wanted_of(self, path: Path) -> _Wanted:
         settings = self._finder.for_file(path)

@@ -18,6 +18,7 @@ _COMMANDS = {
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
     "config": ("gpu_lint.cli.config", "config"),
+    "clean": ("gpu_lint.cli.clean", "clean"),
 }
 
 

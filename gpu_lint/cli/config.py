@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gpu_lint.cli.options import Options, finder_for
+from gpu_lint.cli.options import finder_of
 from gpu_lint.policy import KEYS, json_schema
 from gpu_lint.rulebook import load_rulebook
 
@@ -23,10 +23,7 @@ def config(path: Path, config_values: tuple[str, ...], isolated: bool, schema: b
     if schema:
         click.echo(json.dumps(json_schema(), indent=2))
         return 0
-    options = Options(
-        (), config_values, isolated, (), (), (), False, None, False, "full", None, False, None, True
-    )
-    finder = finder_for(options, load_rulebook())
+    finder = finder_of(config_values, isolated, {}, load_rulebook())
     settings = finder.for_directory(path) if path.is_dir() else finder.for_file(path)
     flat, origins = settings.flat_for(path)
     click.echo(f"# in force for {path}, relative to {settings.root}")

@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from gpu_lint.cache import DIRECTORY, Cache
 from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError, Trouble
@@ -43,47 +44,16 @@ class Options:
     show_statistics: bool
     stdin_filename: Path | None
     quiet: bool
+    no_cache: bool
+    cache_dir: Path | None
 
 
 def lint_options(command: _F) -> _F:
     """Add the shared options to a command; it receives one :class:`Options`."""
 
-    def wrapped(
-        paths: tuple[Path, ...],
-        config: tuple[str, ...],
-        isolated: bool,
-        select: tuple[str, ...],
-        extend_select: tuple[str, ...],
-        ignore: tuple[str, ...],
-        force_exclude: bool,
-        fail_on: str | None,
-        exit_zero: bool,
-        output_format: str,
-        output_file: Path | None,
-        show_statistics: bool,
-        stdin_filename: Path | None,
-        quiet: bool,
-        **rest: Any,
-    ) -> Any:
-        return command(
-            Options(
-                paths,
-                config,
-                isolated,
-                select,
-                extend_select,
-                ignore,
-                force_exclude,
-                fail_on,
-                exit_zero,
-                output_format,
-                output_file,
-                show_statistics,
-                stdin_filename,
-                quiet,
-            ),
-            **rest,
-        )
+    def wrapped(**given: Any) -> Any:
+        names = [field.name for field in fields(Options)]
+        return command(Options(**{name: given.pop(name) for name in names}), **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
@@ -117,6 +87,13 @@ def lint_options(command: _F) -> _F:
             click.option("--statistics", "show_statistics", is_flag=True, help="Count per rule."),
             click.option("--stdin-filename", type=path, help="Name for the source read from `-`."),
             click.option("--quiet", "-q", is_flag=True, help="Print findings and errors only."),
+            click.option("--no-cache", is_flag=True, help="Neither use nor write a cache."),
+            click.option(
+                "--cache-dir",
+                type=path,
+                envvar="GPU_LINT_CACHE_DIR",
+                help="Where the cache is; by default in the project.",
+            ),
         )
     ):
         wrapped = add(wrapped)
@@ -125,22 +102,6 @@ def lint_options(command: _F) -> _F:
 
 def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
     """The settings finder that the options ask for. Raises :class:`ConfigError`."""
-    file: Path | None = None
-    keys: dict[str, Any] = {}
-    for text in options.config:
-        name = text.partition("=")[0]
-        if (
-            "=" in text
-            and not Path(text).exists()
-            and name.replace(".", "").replace("-", "").isalnum()
-        ):
-            keys.update(parse_config_option(text, rulebook))
-        elif Path(text).is_file():
-            file = Path(text)
-        else:
-            raise ConfigError(f"--config {text}: is neither KEY=VALUE nor a file")
-    if options.isolated and file is not None:
-        raise ConfigError("--isolated reads no configuration file, but --config names one")
     chosen: dict[str, Any] = {}
     for key, values in (
         ("select", options.select),
@@ -153,12 +114,31 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
                 raise ConfigError(f"--{key}: there is no rule {code!r}; `gpu-lint rule` lists them")
         if codes:
             chosen[key] = codes
+    return finder_of(options.config, options.isolated, chosen, rulebook)
+
+
+def finder_of(
+    config: tuple[str, ...], isolated: bool, chosen: dict[str, Any], rulebook: Rulebook
+) -> SettingsFinder:
+    """A settings finder for ``--config`` and ``--isolated``. Raises :class:`ConfigError`."""
+    file: Path | None = None
+    keys: dict[str, Any] = {}
+    for text in config:
+        name = text.partition("=")[0]
+        if (
+            "=" in text
+            and not Path(text).exists()
+            and name.replace(".", "").replace("-", "").isalnum()
+        ):
+            keys.update(parse_config_option(text, rulebook))
+        elif Path(text).is_file():
+            file = Path(text)
+        else:
+            raise ConfigError(f"--config {text}: is neither KEY=VALUE nor a file")
+    if isolated and file is not None:
+        raise ConfigError("--isolated reads no configuration file, but --config names one")
     return SettingsFinder(
-        rulebook,
-        config_file=file,
-        config_keys=keys,
-        options=chosen,
-        isolated=options.isolated,
+        rulebook, config_file=file, config_keys=keys, options=chosen, isolated=isolated
     )
 
 
@@ -183,13 +163,24 @@ def run_engine(
     discovered = discover(
         options.paths or (Path("."),), finder, force_exclude=options.force_exclude
     )
+    cache = None if options.no_cache else cache_for(options.cache_dir, finder)
     with _progress(len(discovered.files), options.quiet) as advance:
-        run = work(Engine(finder, advance), discovered)
+        run = work(Engine(finder, advance, cache), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
         click.echo("gpu-lint: no Python files found under the given paths", err=True)
     return run
+
+
+def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
+    """Where the cache of the project is that the current directory belongs to."""
+    return chosen or finder.for_directory(Path.cwd()).root / DIRECTORY
+
+
+def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache:
+    """The cache of the project that the current directory belongs to."""
+    return Cache.open(cache_directory(chosen, finder), Path.cwd(), finder.rulebook)
 
 
 @contextmanager

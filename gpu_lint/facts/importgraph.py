@@ -16,6 +16,7 @@ from gpu_lint.source import Span
 
 if TYPE_CHECKING:
     from gpu_lint.facts.reading import Reading
+    from gpu_lint.notes import Note
 
 
 class ImportGraph:
@@ -28,18 +29,20 @@ class ImportGraph:
         files: Iterable[str],
         *,
         data: Callable[[str], bytes | None] | None = None,
+        note: Callable[[str], Note | None] = lambda file: None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
-        bytes; ``files`` are those that are known to belong together; ``is_entry_point`` knows
-        those that the configuration names."""
+        bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
+        ``is_entry_point`` knows those that the configuration names."""
         self.knowledge = knowledge
         self.needles = needles_for(knowledge)
         self.files = tuple(files)
         self.imports = imports or Imports(knowledge)
         self._read = read
         self._data = data or self._data_read
+        self._note = note
         self._configured = is_entry_point
         self._readings: dict[str, Reading | None] = {}
         self._edges: dict[str, dict[str, Span]] = {}
@@ -70,7 +73,13 @@ class ImportGraph:
     def skimmed(self, file: str) -> Skimmed | None:
         """What can be told of a file without reading it properly; None if it cannot be read."""
         if file not in self._skimmed:
-            self._skimmed[file] = self._skim(file)
+            note = self._note(file)
+            if note is None:
+                self._skimmed[file] = self._skim(file)
+            else:
+                if note.skimmed is None:
+                    note.skimmed, note.grown = self._skim(file), True
+                self._skimmed[file] = note.skimmed
         return self._skimmed[file]
 
     def _skim(self, file: str) -> Skimmed | None:
@@ -83,15 +92,42 @@ class ImportGraph:
             reading = self.reading(file)
             if reading is None:
                 return None
-            guard = reading.layout.guard is not None
-            return Skimmed(reading.imported, guard)
+            return Skimmed(reading.imported, reading.layout.guard is not None)
 
     def touch(self, file: str) -> Touch:
         """What a file may do by its text."""
         if file not in self._touches:
-            data = self._data(file)
-            self._touches[file] = Touch.NOTHING if data is None else self.needles.touch(data)
+            note = self._note(file)
+            if note is None or note.touch is None:
+                data = self._data(file)
+                touch = Touch.NOTHING if data is None else self.needles.touch(data)
+                if note is not None:
+                    note.touch, note.grown = touch, True
+            else:
+                touch = note.touch
+            self._touches[file] = touch
         return self._touches[file]
+
+    def mentions(self, file: str) -> bool:
+        """Whether a file may write a variable that decides about GPUs."""
+        note = self._note(file)
+        if note is not None and note.decides is not None:
+            return note.decides
+        found = self._find_mention(file, note)
+        if note is not None:
+            note.decides, note.grown = found, True
+        return found
+
+    def _find_mention(self, file: str, note: Note | None) -> bool:
+        if note is not None:
+            alone = note.alone
+        else:
+            data = self._data(file)
+            alone = Touch.NOTHING if data is None else self.needles.settings(data)
+        if not alone & Touch.SETTINGS:
+            return False
+        reading = self.reading(file)
+        return reading is not None and reading.decides
 
     def _data_read(self, file: str) -> bytes | None:
         reading = self.reading(file)
@@ -171,29 +207,26 @@ class ImportGraph:
         name = os.path.basename(file)
         if file in self.importers or name.startswith(("test_", "conftest", "__init__")):
             return False
-        return bool(self.frameworks(file)) or self._mentions(file) or bool(self.edges(file))
+        return bool(self.frameworks(file)) or self.mentions(file) or bool(self.edges(file))
 
     def _has_guard(self, file: str, skimmed: Skimmed) -> bool:
         if skimmed.guard is not None:
             return skimmed.guard
         reading = self.reading(file)
-        return reading is not None and reading.layout.guard is not None
+        found = reading is not None and reading.layout.guard is not None
+        self._skimmed[file] = skimmed._replace(guard=found)
+        if (note := self._note(file)) is not None:
+            note.skimmed, note.grown = self._skimmed[file], True
+        return found
 
     def decides(self, file: str) -> bool:
         """Whether a file, or what it imports, mentions a variable that decides about GPUs."""
         mask = self._reach.mask(file)
         known, deciding = self._deciding
         for other in self._reach.names(mask & ~known):
-            deciding |= self._mentions(other) * self._reach.bit(other)
+            deciding |= self.mentions(other) * self._reach.bit(other)
         self._deciding = known | mask, deciding
         return bool(mask & deciding)
-
-    def _mentions(self, file: str) -> bool:
-        data = self._data(file)
-        if data is None or not self.needles.settings(data) & Touch.SETTINGS:
-            return False
-        reading = self.reading(file)
-        return reading is not None and reading.decides
 
     def files_under_settings(self) -> list[str]:
         """The files that run in a process in which a variable may be set."""

@@ -34,6 +34,8 @@ class Touch(Flag):
     """It may make CUDA read the mask."""
     COMMENTS = auto()
     """It may hold a comment that is meant for us."""
+    IMPORTS = auto()
+    """It may import something."""
     ANYTHING = auto()
     """It is a file."""
 
@@ -117,7 +119,9 @@ class Needles:
 
     def alone(self, data: bytes) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
-        found = self.settings(data)
+        found = self.settings(data) | Touch.ANYTHING
+        if b"import" in data:
+            found |= Touch.IMPORTS
         if b"fork" in data or b"multiprocessing" in data:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if (b"gpu-lint" in data or b"noqa" in data) and _FOR_US.search(data):
@@ -126,7 +130,7 @@ class Needles:
 
     def touch(self, data: bytes) -> Touch:
         """Everything that a file may do."""
-        found = self.alone(data) | Touch.ANYTHING
+        found = self.alone(data)
         if self.starts_children(data):
             found |= Touch.CHILDREN
         if self._devices.search(data) or self._numbered_device(data):

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.arrivals import (
@@ -34,6 +34,9 @@ from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import Key
 from gpu_lint.facts.world import Class, Function
+
+if TYPE_CHECKING:
+    from gpu_lint.notes import Note
 
 _WORTH_A_RUN = Touch.SETTINGS | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES
 _WORD = re.compile(rb"[A-Za-z_]\w*")
@@ -65,15 +68,23 @@ class Project(ImportGraph):
         files: Iterable[str],
         *,
         data: Callable[[str], bytes | None] | None = None,
+        note: Callable[[str], Note | None] = lambda file: None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
         matters: Callable[[str], Matter] = lambda file: EVERYTHING,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
-        bytes; ``files`` are those that are known to belong together; ``is_entry_point`` knows
-        those that the configuration names; ``matters`` what somebody will ask of each."""
+        bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
+        ``is_entry_point`` knows those that the configuration names; ``matters`` what somebody
+        will ask of each."""
         super().__init__(
-            knowledge, read, files, data=data, imports=imports, is_entry_point=is_entry_point
+            knowledge,
+            read,
+            files,
+            data=data,
+            note=note,
+            imports=imports,
+            is_entry_point=is_entry_point,
         )
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
@@ -192,7 +203,7 @@ class Project(ImportGraph):
         reading = self.reading(file)
         if reading is None:
             raise SourceError("cannot be read")
-        if not self._may_do_something(file):
+        if not self.may_do_something(file):
             return FileFacts(
                 reading=reading,
                 file=file,
@@ -214,9 +225,7 @@ class Project(ImportGraph):
                 for variable, held in sorted(own.at_first_use.items())
             ),
             settings=with_peers(list(own.settings.values()), own, reading.program),
-            reached_settings=with_peers(
-                reached_settings(own, there, is_start), own, reading.program
-            ),
+            reached_settings=with_peers(reached, own, reading.program),
             selectors=selectors(own, there, is_start),
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
@@ -226,7 +235,13 @@ class Project(ImportGraph):
             importers=self.importers.get(file, ()),
         )
 
-    def _may_do_something(self, file: str) -> bool:
+    def forget(self, file: str) -> None:
+        """Let go of a file that has nothing to do with any other, to save memory."""
+        if not self.may_do_something(file):
+            self._readings.pop(file, None)
+            self._facts.pop(file, None)
+
+    def may_do_something(self, file: str) -> bool:
         """Whether a run of a file can tell more than its text: it, or its process, may set,
         select, count or start something, or use a GPU at module level."""
         touch, matters = self.touch(file), self._matters(file)

@@ -1,0 +1,234 @@
+"""What earlier runs found out, kept beside the project: plain JSON, nothing that can run.
+
+A file that has not changed (same time of change and size, or same content) is not looked at
+again. A cache that is damaged, old, or written by two runs at once costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpu_lint import __version__
+from gpu_lint.facts.needles import Touch
+from gpu_lint.facts.skim import Imported, Skimmed
+from gpu_lint.findings import Applicability, Edit, Finding, Fix
+from gpu_lint.notes import Note, digest_of
+from gpu_lint.rulebook import Rulebook, Severity
+from gpu_lint.source import Span
+
+DIRECTORY = ".gpu-lint-cache"
+_FORMAT = 1
+_MOST_FILES = 200_000
+_MOST_INDEXES = 32
+_SETTLED = 2_000_000_000
+"""Nanoseconds: a file that changed so shortly before it was read may change again unseen."""
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of gpu-lint; safe to delete.\n"
+
+
+@dataclass
+class Cache:
+    """The notes of one project; files are named by their absolute paths."""
+
+    directory: Path
+    _key: str
+    _index: Path
+    _notes: dict[str, Note] = field(default_factory=dict)
+    _raw: dict[str, Any] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    @classmethod
+    def open(cls, directory: Path, root: Path, rulebook: Rulebook) -> Cache:
+        """The cache of the project at ``root``; empty if there is none that can be used."""
+        tool = f"{_FORMAT} {__version__} {rulebook.digest} {sys.version_info[:2]}"
+        key = digest_of(tool.encode())
+        index = directory / f"{digest_of(os.fsencode(root.absolute()))}.json"
+        cache = cls(directory, key, index)
+        try:
+            content = json.loads(index.read_bytes())
+            if content["key"] == key and isinstance(content["files"], dict):
+                cache._raw = content["files"]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            pass
+        return cache
+
+    def unchanged(self, file: str, status: os.stat_result) -> Note | None:
+        """The note of a file that surely is as it was when the note was made."""
+        note = self._note(file)
+        if note is None or not note.changed:
+            return None
+        same = note.changed == status.st_mtime_ns and note.size == status.st_size
+        return note if same else None
+
+    def of_content(self, file: str, status: os.stat_result, digest: str) -> Note | None:
+        """The note of a file that holds what it held, whatever its time of change."""
+        note = self._note(file)
+        if note is None or note.digest != digest:
+            return None
+        note.changed, note.size, note.grown = _settled(status), status.st_size, True
+        return note
+
+    def add(self, file: str, status: os.stat_result, digest: str, alone: Touch) -> Note:
+        """Begin a note."""
+        note = Note(_settled(status), status.st_size, digest, alone, grown=True)
+        self._notes[file] = note
+        self._seen.add(file)
+        return note
+
+    def note(self, file: str) -> Note | None:
+        """The note of a file that this run has looked at."""
+        return self._notes.get(file) if file in self._seen else None
+
+    def _note(self, file: str) -> Note | None:
+        if file not in self._notes and file in self._raw:
+            with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, AttributeError):
+                self._notes[file] = _read_note(self._raw[file])
+        note = self._notes.get(file)
+        if note is not None:
+            self._seen.add(file)
+        return note
+
+    def save(self) -> None:
+        """Write what is new, in one step; without any effect where that is impossible."""
+        if not any(note.grown for note in self._notes.values()):
+            return
+        files = {file: value for file, value in self._raw.items() if file not in self._notes}
+        if len(files) + len(self._notes) > _MOST_FILES:
+            files = {}
+        files.update({file: _written(note) for file, note in self._notes.items()})
+        text = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
+        with contextlib.suppress(OSError):
+            _prepare(self.directory)
+            handle, name = tempfile.mkstemp(prefix=".new-", dir=self.directory)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
+                    stream.write(text)
+                os.replace(name, self._index)
+            except OSError:
+                os.unlink(name)
+            _forget_old(self.directory)
+
+
+def clean(directory: Path) -> bool:
+    """Delete a cache directory; False where there is none that is ours."""
+    if not (directory / "CACHEDIR.TAG").is_file():
+        return False
+    for path in directory.iterdir():
+        if (
+            path.name in (".gitignore", "CACHEDIR.TAG")
+            or path.suffix == ".json"
+            or (path.name.startswith(".new-"))
+        ):
+            path.unlink()
+    directory.rmdir()
+    return True
+
+
+def _settled(status: os.stat_result) -> int:
+    recent = time.time_ns() - status.st_mtime_ns < _SETTLED
+    return 0 if recent else status.st_mtime_ns
+
+
+def _prepare(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
+        if not (directory / name).exists():
+            (directory / name).write_text(text, encoding="utf-8")
+
+
+def _forget_old(directory: Path) -> None:
+    """Keep the indexes used last, and nothing that a run which was killed left behind."""
+    found = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in [path for path in found if path.suffix == ".json"][_MOST_INDEXES:]:
+        path.unlink()
+    for path in found:
+        if path.name.startswith(".new-") and time.time() - path.stat().st_mtime > 3600:
+            path.unlink()
+
+
+# --- as JSON ---------------------------------------------------------------------------------
+
+
+def _written(note: Note) -> list[Any]:
+    skimmed = note.skimmed
+    imported = None
+    if skimmed is not None:
+        imported = [
+            skimmed.guard,
+            [[m, level, n, span.start, span.end] for m, level, n, span in skimmed.imported],
+        ]
+    found = None
+    if note.findings is not None:
+        found = [note.findings[0], [_finding_written(one) for one in note.findings[1]]]
+    touch = None if note.touch is None else note.touch.value
+    return [note.changed, note.size, note.digest, note.alone.value, note.parses, touch, imported,
+            note.decides, found]  # fmt: skip
+
+
+def _read_note(raw: Any) -> Note:
+    changed, size, digest, alone, parses, touch, imported, decides, found = raw
+    skimmed = None
+    if imported is not None:
+        guard, names = imported
+        skimmed = Skimmed(
+            tuple(Imported(str(m), int(lv), str(n), _span(s, e)) for m, lv, n, s, e in names),
+            _truth(guard),
+        )
+    findings = None
+    if found is not None:
+        findings = str(found[0]), tuple(_finding_read(one) for one in found[1])
+    return Note(
+        int(changed),
+        int(size),
+        str(digest),
+        Touch(alone),
+        _truth(parses),
+        None if touch is None else Touch(touch),
+        skimmed,
+        _truth(decides),
+        findings,
+    )
+
+
+def _truth(value: Any) -> bool | None:
+    return None if value is None else bool(value)
+
+
+def _span(start: Any, end: Any) -> Span:
+    return Span(int(start), int(end))
+
+
+def _finding_written(finding: Finding) -> list[Any]:
+    fix = finding.fix
+    raw = None
+    if fix is not None:
+        elsewhere = [[file, _edits_written(edits)] for file, edits in fix.elsewhere]
+        raw = [fix.message, fix.applicability.value, _edits_written(fix.edits), elsewhere]
+    return [finding.code, finding.name, finding.severity.value, finding.message,
+            finding.span.start, finding.span.end, finding.note, raw]  # fmt: skip
+
+
+def _edits_written(edits: tuple[Edit, ...]) -> list[list[Any]]:
+    return [[edit.span.start, edit.span.end, edit.content] for edit in edits]
+
+
+def _finding_read(raw: Any) -> Finding:
+    code, name, severity, message, start, end, note, fix = raw
+    read = None
+    if fix is not None:
+        text, applicability, edits, elsewhere = fix
+        others = tuple((str(file), _edits_read(more)) for file, more in elsewhere)
+        read = Fix(str(text), Applicability(applicability), _edits_read(edits), others)
+    where = _span(start, end)
+    return Finding(str(code), str(name), Severity(severity), str(message), where, str(note), read)
+
+
+def _edits_read(raw: Any) -> tuple[Edit, ...]:
+    return tuple(Edit(_span(start, end), str(content)) for start, end, content in raw)

@@ -1,0 +1,31 @@
+"""``gpu-lint clean``: delete the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gpu_lint.cache import clean as delete
+from gpu_lint.cli.options import cache_directory
+from gpu_lint.errors import ConfigError
+from gpu_lint.rulebook import load_rulebook
+from gpu_lint.settings import SettingsFinder
+
+
+@click.command()
+@click.option(
+    "--cache-dir", type=click.Path(path_type=Path), envvar="GPU_LINT_CACHE_DIR",
+    help="Where the cache is; by default in the project.",
+)  # fmt: skip
+def clean(cache_dir: Path | None) -> int:
+    """Delete the cache of the project that the current directory belongs to."""
+    directory = cache_directory(cache_dir, SettingsFinder(load_rulebook()))
+    try:
+        found = delete(directory)
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be deleted: {error.strerror or error}") from error
+    if not found and directory.exists():
+        raise ConfigError(f"{directory} is no cache of gpu-lint; it was left alone")
+    click.echo(f"gpu-lint: deleted {directory}" if found else "gpu-lint: there is no cache")
+    return 0

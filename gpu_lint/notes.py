@@ -1,0 +1,37 @@
+"""Notes: what is known of each file by itself, found out when it is asked for and then kept."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gpu_lint.facts.needles import Touch
+from gpu_lint.facts.skim import Skimmed
+
+if TYPE_CHECKING:
+    from gpu_lint.findings import Finding
+
+
+@dataclass(eq=False)
+class Note:
+    """What one file says by itself, as far as it was asked; facts without any policy."""
+
+    changed: int
+    """When it was changed last, in nanoseconds; 0 if that is too recent to be relied on."""
+    size: int
+    digest: str
+    alone: Touch
+    parses: bool | None = None
+    touch: Touch | None = None
+    skimmed: Skimmed | None = None
+    decides: bool | None = None
+    findings: tuple[str, tuple[Finding, ...]] | None = None
+    """What was found in it, with the digest of everything that this depends on."""
+    grown: bool = False
+    """It says more than when it was last written."""
+
+
+def digest_of(data: bytes) -> str:
+    """A short digest of some content."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -67,6 +67,7 @@ _GENERAL_NAMES = frozenset({"to", "device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
 _NUMBERED = re.compile(rb"\b(\w+)[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
 _GIVEN = rb"(?:\.to\(|\bdevice\s*=|\bmap_location\s*=)\s*(?:\w+\.)*"
+_GIVEN_NAME = re.compile(_GIVEN + rb"(\w+)\b")
 _TEXTS = (
     rb"(?i:cuda|gpu):(?:[1-9]|[{%\"'])",
     rb"[\"']cuda[\"']\s*,\s*[^\s)\]}]",
@@ -147,8 +148,8 @@ class Needles:
 
     def _numbered_device(self, data: bytes) -> bool:
         """Whether a name that is bound to a number other than 0 is given as a device."""
-        names = set(_NUMBERED.findall(data)) if b".to(" in data or b"device" in data else ()
-        return any(re.search(_GIVEN + name + rb"\b", data) for name in names)
+        given = set(_GIVEN_NAME.findall(data)) if b".to(" in data or b"device" in data else set()
+        return bool(given) and not given.isdisjoint(_NUMBERED.findall(data))
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""

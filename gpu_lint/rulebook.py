@@ -96,7 +96,13 @@ class Rulebook:
 
     def template(self, name: str) -> str:
         """The text of a built-in template."""
-        return (self.root / "templates" / name).read_text(encoding="utf-8")
+        if name not in self._templates:
+            self._templates[name] = (self.root / "templates" / name).read_text(encoding="utf-8")
+        return self._templates[name]
+
+    @cached_property
+    def _templates(self) -> dict[str, str]:
+        return {}
 
 
 def rules_directory() -> Path:

@@ -31,7 +31,7 @@ def check_validation(context: Context) -> Iterator[Found]:
         anchor = header_anchor(context.facts.layout)
         place = Span(anchor, anchor)
     called = {call.name for call in context.facts.calls if call.reach > Reach.UNCALLED}
-    defined = [function for function in context.facts.functions if counts(function.name, policy)]
+    defined = context.facts.functions_named(lambda name: counts(name, policy))
     imported = sorted(n for n in context.facts.imported_functions if counts(n, policy))
     names = [function.name for function in defined] + imported
     if not names:
@@ -49,9 +49,7 @@ def check_validators(context: Context) -> Iterator[Found]:
     if policy is None:
         return
     managed = [block.span for block in context.facts.blocks if block.kind == VALIDATOR]
-    for function in context.facts.functions:
-        if not counts(function.name, policy):
-            continue
+    for function in context.facts.functions_named(lambda name: counts(name, policy)):
         head = Span(function.span.start, function.body.start)
         if missing := missing_controls(function, policy):
             message = f"{function.name}() does not check {_listed(missing)}"

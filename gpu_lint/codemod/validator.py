@@ -62,7 +62,7 @@ def call_validator(
         call = call_in_guard(source, facts, name)
         return None if call is None else [call]
     lines = Lines(source, facts.comments)
-    defined = [f.span for f in facts.functions if f.name == name]
+    defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
     return [_between([f"{name}()"], row, 2 if defined else 1, lines)]
 
@@ -92,7 +92,7 @@ def complete_validator(
     source: Source, facts: FileFacts, context: Context, name: str, missing: tuple[str, ...]
 ) -> list[Edit] | None:
     """Put the checks that a hand-written validator lacks in front of its own."""
-    function = next((f for f in facts.functions if f.name == name), None)
+    function = next(iter(facts.functions_named(lambda other: other == name)), None)
     if function is None or context.policy is None:
         return None
     lines = Lines(source, facts.comments)

@@ -665,7 +665,8 @@ def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -
         flow.change(receiver, merged(merged(receiver, more), named))
         return Known(None)
     for single in alternatives(receiver):
-        flow.change(single, UNKNOWN)
+        if isinstance(single, (Items, Pairs)):
+            flow.change(single, UNKNOWN)
     return UNKNOWN
 
 

@@ -10,7 +10,7 @@ from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
 from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, with_part_replaced
 
 MASK = "CUDA_VISIBLE_DEVICES"
-_CONTAINERS = (Items, Pairs, AnyOf)
+_CONTAINERS = frozenset({Items, Pairs, AnyOf})
 _UNTOUCHED = frozenset({INHERITED})
 
 
@@ -89,12 +89,16 @@ class Flow:
 
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
-        for frame, names in list(self.frames.items()):
-            for name, value in list(names.items()):
-                if value is old or isinstance(value, _CONTAINERS):
-                    changed = with_part_replaced(value, old, new)
-                    if changed is not value:
-                        self.bind(frame, name, changed)
+        found = [
+            (frame, name, value)
+            for frame, names in self.frames.items()
+            for name, value in names.items()
+            if value is old or type(value) in _CONTAINERS
+        ]
+        for frame, name, value in found:
+            changed = with_part_replaced(value, old, new)
+            if changed is not value:
+                self.bind(frame, name, changed)
 
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.model import FunctionFacts
@@ -15,11 +16,13 @@ _AVAILABILITY = frozenset({"is_available", "nvmlInit", "get_device_properties", 
 _CATCHES_ALL = frozenset({"Exception", "BaseException", "RuntimeError"})
 
 
-def function_facts(program: p.Program) -> Iterator[FunctionFacts]:
-    """Facts of every function that a module defines at its own level."""
-    for statement in program.body:
-        if isinstance(statement, p.Function) and statement.body:
-            yield _facts(statement)
+def function_facts(program: p.Program) -> list[tuple[str, Callable[[], FunctionFacts]]]:
+    """The functions that a module defines at its own level: a name, and what tells its facts."""
+    return [
+        (statement.name, partial(_facts, statement))
+        for statement in program.body
+        if isinstance(statement, p.Function)
+    ]
 
 
 def _facts(node: p.Function) -> FunctionFacts:

@@ -6,6 +6,7 @@ that they can be cached and sent to other processes; checks see nothing else of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
@@ -347,9 +348,9 @@ class FileFacts:
     def framework_names(self) -> frozenset[str]:
         return self.reading.framework_names
 
-    @property
-    def functions(self) -> tuple[FunctionFacts, ...]:
-        return self.reading.functions
+    def functions_named(self, wanted: Callable[[str], bool]) -> list[FunctionFacts]:
+        """The functions of the module itself whose names are wanted."""
+        return [look() for name, look in self.reading.functions if wanted(name)]
 
     @property
     def imported_functions(self) -> frozenset[str]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _WORTH_A_RUN = Touch.SETTINGS | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES
 _WORD = re.compile(rb"[A-Za-z_]\w*")
+_DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
 _DEEPEST_IMPORT = 60
@@ -90,6 +91,8 @@ class Project(ImportGraph):
         self.classes: dict[Key, Class] = {}
         self._matters = matters
         self._facts: dict[str, FileFacts] = {}
+        self._words_of: dict[str, frozenset[bytes]] = {}
+        self._defined_in: dict[str, frozenset[bytes]] = {}
         self._frames = count()
         self._module_frames: dict[str, int] = {}
         self._summaries: dict[str, Flow] = {}
@@ -259,11 +262,29 @@ class Project(ImportGraph):
         return [s for s in self.starts_reaching(file) if self.decides(s) or self._hands(s, file)]
 
     def _hands(self, start: str, file: str) -> bool:
-        """Whether a file imports another, or gets it from a package that does."""
-        return any(
+        """Whether a program may hand a device to a function of a file.
+
+        It imports the file, or gets it from a package that does, and names something of it.
+        """
+        if not self.touch(file) & Touch.DEVICES:
+            return False
+        near = any(
             other == file or (other.endswith("__init__.py") and file in self.edges(other))
             for other in self.edges(start)
         )
+        return near and not self._words(start).isdisjoint(self._defined(file))
+
+    def _words(self, file: str) -> frozenset[bytes]:
+        """Every word of a file's text."""
+        if file not in self._words_of:
+            self._words_of[file] = frozenset(_WORD.findall(self._data(file) or b""))
+        return self._words_of[file]
+
+    def _defined(self, file: str) -> frozenset[bytes]:
+        """The names of a file's functions and classes."""
+        if file not in self._defined_in:
+            self._defined_in[file] = frozenset(_DEFINED.findall(self._data(file) or b""))
+        return self._defined_in[file]
 
     def run(self, file: str) -> Interpreter:
         """The run of a file as the program."""

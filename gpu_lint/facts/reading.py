@@ -78,8 +78,9 @@ class Reading:
         )
 
     @cached_property
-    def functions(self) -> tuple[FunctionFacts, ...]:
-        return tuple(function_facts(self.program))
+    def functions(self) -> list[tuple[str, Callable[[], FunctionFacts]]]:
+        """The functions of the module itself: a name, and what tells the facts of it."""
+        return function_facts(self.program)
 
     @cached_property
     def imported_functions(self) -> frozenset[str]:

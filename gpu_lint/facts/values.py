@@ -55,6 +55,12 @@ class Items:
 
     kind: str
     values: tuple[Value, ...]
+    flat: bool = field(init=False, compare=False, repr=False, default=True)
+    """Nothing in it can be changed in place."""
+
+    def __post_init__(self) -> None:
+        if not _CHANGEABLE.isdisjoint(map(type, self.values)):
+            object.__setattr__(self, "flat", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,12 @@ class Pairs:
 
     entries: tuple[tuple[Value, Value], ...]
     open: bool = False
+    flat: bool = field(init=False, compare=False, repr=False, default=True)
+    """None of its values can be changed in place."""
+
+    def __post_init__(self) -> None:
+        if not _CHANGEABLE.isdisjoint(type(value) for _, value in self.entries):
+            object.__setattr__(self, "flat", False)
 
     def get(self, key: Constant) -> Value | None:
         """The value stored last under a constant key."""
@@ -155,6 +167,7 @@ Value: TypeAlias = (
 )
 
 UNKNOWN = Unknown()
+_CHANGEABLE = frozenset({Items, Pairs, AnyOf, Returned, Input, Instance})
 CHANGING_METHODS = frozenset(
     {
         "add", "append", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem",
@@ -208,6 +221,8 @@ def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
     """A value in which one object, wherever it is held, has become another."""
     if value is old:
         return new
+    if isinstance(value, (Items, Pairs)) and value.flat:
+        return value
     if isinstance(value, Items):
         items = tuple(with_part_replaced(item, old, new) for item in value.values)
         same = all(one is other for one, other in zip(items, value.values, strict=True))

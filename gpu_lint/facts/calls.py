@@ -39,6 +39,8 @@ DEEPEST_ALONE = 3
 """How deep the calls of a function are followed that nothing calls."""
 _MOST_STATEMENTS = 60_000
 """Statements run per program before calls are no longer followed: bounds time only."""
+MOST_STILL = 2_000
+"""The same for a program in which no variable is set, where only devices are of interest."""
 MOST_ALONE = 500
 """The same for one function that nothing calls."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, Calls, Frame
+from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Calls, Frame
 from gpu_lint.facts.effects import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import MASK, Flow
@@ -90,6 +90,9 @@ class Interpreter(Calls):
         self.follow_imports = follow_imports
         self.start = file
         self.reading = reading
+        self._still = not world.decides(file)
+        if self._still:
+            self._budget = MOST_STILL
         self.imported_end: Flow | None = None
         self.end = Flow()
         """The state in which the program ends."""
@@ -489,6 +492,8 @@ class Interpreter(Calls):
         flow.loaded |= {module.file}
         flow.touched |= {module.file}
         follow = self.follow_imports and self._budget > 0
+        if self._still and not self.world.may_matter(module.file):
+            return
         reading = self.world.reading(module.file)
         if reading is None:
             return

@@ -74,6 +74,7 @@ _TEXTS = (
     _GIVEN + rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)",
     _GIVEN + rb"\w*(?:gpu|GPU|idx|index|rank|ordinal|dev_id|device_id)\w*\s*[,)]",
     rb"\bdevice\(\s*(?:\d|[A-Za-z_]\w*\s*[),])",
+    rb"\w*(?:gpu|GPU|device|DEVICE)\w*\s*=\s*[1-9]",
     rb"device_count",
 )
 _NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"

@@ -43,6 +43,8 @@ _WORD = re.compile(rb"[A-Za-z_]\w*")
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
+_ONLY_VALUES = 16_384
+"""Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
 _MOST_REPEATED = 500
 """Modules of an import cycle that are run again for each way into it; beyond, once is enough."""
@@ -166,6 +168,12 @@ class Project(ImportGraph):
     def new_frame(self) -> int:
         return next(self._frames)
 
+    def may_matter(self, file: str) -> bool:
+        data = self._data(file)
+        if data is None or len(data) <= _ONLY_VALUES:
+            return True
+        return bool(self.touch(file) & EVERYTHING.otherwise)
+
     def summary(self, file: str) -> Flow | None:
         if file in self._summaries:
             return self._summaries[file]
@@ -264,9 +272,10 @@ class Project(ImportGraph):
     def _hands(self, start: str, file: str) -> bool:
         """Whether a program may hand a device to a function of a file.
 
-        It imports the file, or gets it from a package that does, and names something of it.
+        Both show a device. The program imports the file, or gets it from a package that does,
+        and names something of it.
         """
-        if not self.touch(file) & Touch.DEVICES:
+        if not self.touch(file) & self.touch(start) & Touch.DEVICES:
             return False
         near = any(
             other == file or (other.endswith("__init__.py") and file in self.edges(other))

@@ -59,6 +59,12 @@ class World(Protocol):
     def submodule(self, file: str, name: str) -> str | None:
         """The file of a package's submodule."""
 
+    def decides(self, file: str) -> bool:
+        """Whether a file, or what it imports, mentions a variable that decides about GPUs."""
+
+    def may_matter(self, file: str) -> bool:
+        """Whether a module may do something with a GPU, or may just hold values."""
+
     def summary(self, file: str) -> Flow | None:
         """The state that importing a module leaves, alone; None while that is being found."""
 

@@ -44,7 +44,7 @@ _ON_A_LINE = tuple(
     for blank in (b"", b" ", b"\t", b"  ")
     for word in (b"import ", b"from ")
 )
-_CHECKING = re.compile(rb"\n([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
+_CHECKING = re.compile(rb"(?:\A|\n)([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
 _BY_NAME = re.compile(
     rb"\b(?:import_module|__import__)\s*\((?:\s|#[^\n]*\n)*(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(]"
 )
@@ -91,7 +91,10 @@ def imports_in(data: bytes) -> Iterator[Imported]:
             strings = list(long_strings(data))
         if _inside(start, strings):
             continue
-        before = data[data.rfind(b"\n", 0, match.start(1)) + 1 : start]
+        line = data.rfind(b"\n", 0, match.start(1)) + 1
+        if b"'" in data[line:start] or b'"' in data[line:start]:
+            line = max([line, *(span.end for span in strings if line < span.end <= start)])
+        before = data[line:start]
         if before.strip() and _is_hidden_on_line(before):
             continue
         if statement is None or data[: match.start(1)].rstrip(b"\r\n").endswith(b"\\"):

@@ -1,0 +1,407 @@
+"""What makes it fast must change nothing: two parsers, needles, skimming, the cache, start-up."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpu_lint.cache import Cache
+from gpu_lint.cli import main
+from gpu_lint.engine import Engine
+from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts import program as p
+from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.reach import Reachability
+from gpu_lint.facts.reading import Reading, read_file
+from gpu_lint.facts.skim import Unskimmable, skim
+from gpu_lint.rulebook import Rule, load_rulebook
+from gpu_lint.settings import SettingsFinder
+from gpu_lint.source import Source, Span, decode_source
+from tests.conftest import ROOT, engine_for
+
+KNOWLEDGE = load_rulebook().knowledge
+STDLIB = Path(sysconfig.get_paths()["stdlib"])
+
+
+def difference(one: object, other: object, path: str = "") -> str:
+    """Where two programs differ; empty if they do not."""
+    if type(one) is not type(other):
+        return f"{path}: {one!r:.200} is not {other!r:.200}"
+    if isinstance(one, p.Suite) and isinstance(other, p.Suite):
+        return difference(one.content, other.content, path)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        if len(one) != len(other):
+            return f"{path}: {one!r:.200} is not {other!r:.200}"
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((d for n, (a, b) in pairs if (d := difference(a, b, f"{path}[{n}]"))), "")
+    if is_dataclass(one) and not isinstance(one, (Span, type)):
+        names = [field.name for field in fields(one)]
+        found = (difference(getattr(one, n), getattr(other, n), f"{path}.{n}") for n in names)
+        return next((d for d in found if d), "")
+    return "" if one == other or one != one else f"{path}: {one!r} is not {other!r}"
+
+
+def both(source: Source) -> tuple[Reading, Reading] | None:
+    """A file read in both ways; None where Python's own parser does not read it."""
+    try:
+        ast.parse(source.text)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    return read_file(source, KNOWLEDGE), read_file(source, KNOWLEDGE, reference=True)
+
+
+def agree(source: Source) -> None:
+    found = both(source)
+    if found is None:
+        return
+    quick, reference = found
+    assert difference(quick.program.body, reference.program.body) == ""
+    assert quick.comments == reference.comments
+    assert quick.imported == reference.imported
+    assert quick.layout == reference.layout
+    assert quick.statements == reference.statements
+    try:
+        skimmed = skim(source.data)
+    except Unskimmable:
+        return
+    assert skimmed.imported == reference.imported
+    assert skimmed.guard is None or skimmed.guard is (reference.layout.guard is not None)
+
+
+SNIPPETS = [
+    "x = f'{a!r:>{width}} {{b}} {c=}' 'd' rf\"{e}\\d\"\n",
+    "x = f\"{', '.join(f'{n}' for n in names)}: {table['id']:<{w['id']}}\"\n",
+    "x = (a and (b) # :)\n  and c)\ny = not ((a or b) or c)\n",
+    "print(x for x in y); z = (x for x in (y))\n",
+    "x[1,], x[a:b, ...], x[(1, 2)], x[*a]\n" if sys.version_info >= (3, 11) else "x[1,]\n",
+    "@a\n@(b)\nclass C(B, *bases, k=1, **kw):\n    def f(self, /, a, *b, c=1, **d): yield\n",
+    "if x: a; b;\nelif y: c;\nelse: d;\n",
+    "match x:\n    case {'a': b, **c}: pass\n    case [d, *e] | f(g=h): pass\n    case _: pass\n",
+    "try:\n    import a\nexcept (ImportError, os.error) as e: pass\nexcept b().c: pass\n",
+    "with a as b, (c): pass\nasync def f():\n    async with d: await e\n    async for g in h: pass\n",
+    "del (a, b), c\nglobal_ = lambda x=1, *y: (yield)\nx: int\ny: int = b'a' b'b'\n",
+    "s = 'é' + \"\\\n\" + '''a\n# no comment\n''' # a comment é\r\nt = 1 # another\r\n",
+    "if TYPE_CHECKING:\n    import torch\nelse:\n    from . import (a, # one\n        b as c)\nimport x.y as z; import w\n",
+    "x = '''\nimport torch\n'''\ndef f():\n    from ..a.b import *\n    import_module('q.r')\n",
+    '# \'\'\'\nimport a\n"""it\'s\nimport b\n""" ; import c\n',
+    "\ufeffimport os\nx = 1 if a else -2.5e3\n",
+]
+
+
+@pytest.mark.parametrize("text", SNIPPETS)
+def test_both_parsers_make_the_same_program(text: str) -> None:
+    agree(decode_source(Path("x.py"), text.encode()))
+
+
+def test_both_parsers_agree_on_real_files() -> None:
+    ours = sorted((ROOT / "gpu_lint").rglob("*.py"))
+    project = sorted((ROOT / "fixtures" / "superwhisper" / "before").rglob("*.py"))
+    library = sorted(STDLIB.glob("*.py"))[::12]
+    for path in [*ours[::4], *project[::4], *library]:
+        try:
+            agree(decode_source(path, path.read_bytes()))
+        except (SourceError, SyntaxFault):
+            continue
+
+
+PIECES = st.sampled_from(
+    ["a", "b.c", "1", "'s'", "f'{a}'", 'f"{a!r}{b[0]:>{c}}"', "(a, b)", "[a]", "{a: b}", "a[b:c]",
+     "(a)", "x and y", "not a", "a < b", "f(a, *b, c=d)", "(i for i in a)", "lambda: a", "-1"]
+)  # fmt: skip
+JOINS = st.sampled_from([" + ", " and ", " or ", ", ", " if a else ", " == ", "\\\n + "])
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces=st.lists(PIECES, min_size=1, max_size=5), joins=st.lists(JOINS, min_size=5))
+def test_both_parsers_agree_on_composed_expressions(pieces: list[str], joins: list[str]) -> None:
+    text = pieces[0] + "".join(j + piece for j, piece in zip(joins, pieces[1:], strict=False))
+    agree(decode_source(Path("x.py"), f"x = ({text})  # c\nif a: f({text});\n".encode()))
+
+
+def test_the_fixture_has_the_same_findings_by_either_parser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = sorted((ROOT / "fixtures" / "superwhisper" / "before").rglob("*.py"))
+    finder = SettingsFinder(load_rulebook())
+    quick = Engine(finder).check(before).files
+
+    def by_libcst(source: Source, knowledge: Any) -> Reading:
+        return read_file(source, knowledge, reference=True)
+
+    monkeypatch.setattr("gpu_lint.judging.read_file", by_libcst)
+    slow = Engine(finder).check(before).files
+    assert [(f.path, f.findings) for f in quick] == [(f.path, f.findings) for f in slow]
+
+
+# --- needles ---------------------------------------------------------------------------------
+
+
+def examples() -> list[Any]:
+    return [
+        pytest.param(rule, example, id=f"{rule.code} {example.title}")
+        for rule in load_rulebook().rules.values()
+        for example in rule.examples
+    ]
+
+
+@pytest.mark.parametrize(("rule", "example"), examples())
+def test_no_rule_fires_on_a_file_that_its_needles_reject(rule: Rule, example: Any) -> None:
+    result = engine_for(example.policy).check_source(
+        decode_source(Path("run.py"), example.bad.encode())
+    )
+    needles = needles_for(KNOWLEDGE)
+    touch = needles.touch(result.source.data)
+    for finding in result.findings:
+        wanted = load_rulebook().rules[finding.code].needles
+        if not wanted & {"policy", "read"}:
+            assert touch & Touch.named(wanted), finding
+
+
+@pytest.mark.parametrize(
+    ("text", "touch"),
+    [
+        ("os.environ['CUDA_VISIBLE_DEVICES'] = '1'", Touch.SETTINGS),
+        ("os.environ['CUDA_VISBLE_DEVICES'] = '1'", Touch.SETTINGS),
+        ("env['cuda-visible-devices']; os.environ", Touch.SETTINGS),
+        ("os.environ[name] = '1'", Touch.ENVIRONMENT),
+        ("x.cuda(1)", Touch.DEVICES),
+        ("x.to(INDEX)", Touch.DEVICES),
+        ("n = 1\nx.to(n)", Touch.DEVICES),
+        ("self.gpu = 1\nx.to(self.gpu)", Touch.DEVICES),
+        ("torch.device('cuda', index)", Touch.DEVICES),
+        ('f"cuda:{n}"', Touch.DEVICES),
+        ("run(device_ids=[0, 1])", Touch.DEVICES),
+        ("if torch.cuda.device_count() > 1: pass", Touch.DEVICES),
+        ("os.fork()", Touch.FORKS),
+        ("import multiprocessing as mp\nmp.Process(target=f)", Touch.FORKS),
+        ("from multiprocessing import Process", Touch.FORKS),
+        ("x = 1  # noqa: GPU201", Touch.COMMENTS),
+        ("x = 1  # gpu-lint: ignore", Touch.COMMENTS),
+    ],
+)
+def test_what_matters_is_seen(text: str, touch: Touch) -> None:
+    assert needles_for(KNOWLEDGE).touch(text.encode()) & touch
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# CUDA_VISIBLE_DEVICES\nx = 1\n",
+        'def f():\n    """Set CUDA_VISIBLE_DEVICES."""\n',
+        "x.to(device)\ny.to(x.device)\nz.to(torch.float32)\n",
+        "load(path, device_map='auto')\ndef f(device_map=None): pass\n",
+        "ctx.Process(target=f)\n",
+        "x = 1  # noqa: E501\n",
+    ],
+)
+def test_what_does_not_matter_is_passed(text: str) -> None:
+    found = needles_for(KNOWLEDGE).touch(text.encode())
+    assert not found & (Touch.SETTINGS | Touch.DEVICES | Touch.FORKS | Touch.COMMENTS)
+
+
+def test_a_rejected_file_is_not_parsed(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project({"a.py": "import torch\nx = torch.zeros(1)\n" + "y = 1\n" * 400_000})
+    monkeypatch.setattr(ast, "parse", lambda *_: pytest.fail("parsed"))
+    run = Engine(SettingsFinder(load_rulebook())).check([root / "a.py"])
+    assert (run.files, run.clean, run.troubles) == ([], 1, [])
+
+
+# --- reachability ----------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 9), max_size=4)))
+def test_reachability_is_that_of_a_walk(edges: dict[int, list[int]]) -> None:
+    graph = {str(a): [str(b) for b in bs] for a, bs in edges.items()}
+    reach = Reachability(lambda node: graph.get(node, []))
+    for node in map(str, range(10)):
+        seen, waiting = {node}, [node]
+        while waiting:
+            new = set(graph.get(waiting.pop(), [])) - seen
+            seen |= new
+            waiting += new
+        assert reach.closure(node) == seen
+
+
+# --- the cache -------------------------------------------------------------------------------
+
+LATE = "import torch\ntorch.cuda.init()\nimport os\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+
+
+def lint(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gpu_lint", "check", "--output-format", "concise", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+        check=False,
+    )
+
+
+def index_of(root: Path) -> Path:
+    return next((root / ".gpu-lint-cache").glob("*.json"))
+
+
+def age(*paths: Path) -> None:
+    """Let files be old enough for their time of change to be relied on."""
+    for path in paths:
+        os.utime(path, (time.time() - 100, time.time() - 100))
+
+
+def test_a_second_run_says_the_same(project: Callable[..., Path]) -> None:
+    root = project({"a.py": LATE, "b.py": "import a\n", "c.py": "x = 1\n"})
+    age(*root.glob("*.py"))
+    first = lint(cwd=root)
+    assert first.returncode == 1
+    content = index_of(root).read_bytes()
+    second = lint(cwd=root)
+    assert (second.stdout, second.stderr, second.returncode) == (
+        first.stdout,
+        first.stderr,
+        first.returncode,
+    )
+    assert index_of(root).read_bytes() == content
+    assert (root / ".gpu-lint-cache" / ".gitignore").read_text() == "*\n"
+
+
+def test_a_changed_file_is_looked_at_again(project: Callable[..., Path]) -> None:
+    root = project({"a.py": "x = 1\n" * 20})
+    age(root / "a.py")
+    assert lint(cwd=root).returncode == 0
+    (root / "a.py").write_text(LATE)
+    assert lint(cwd=root).returncode == 1
+
+
+def test_a_change_at_the_same_size_and_time_is_seen_when_it_is_recent(
+    project: Callable[..., Path],
+) -> None:
+    good = LATE.replace("torch.cuda.init()", "torch.manual_s(0)")
+    root = project({"a.py": good})
+    status = (root / "a.py").stat()
+    lint(cwd=root)
+    (root / "a.py").write_text(LATE)
+    os.utime(root / "a.py", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert "GPU107" in lint(cwd=root).stdout
+
+
+def test_a_finding_goes_when_another_file_changes(project: Callable[..., Path]) -> None:
+    main_ = "import lib\nimport os\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\nimport torch\n"
+    root = project({"run.py": main_, "lib.py": "import torch\ntorch.cuda.init()\n"})
+    assert "GPU115" in lint(cwd=root).stdout
+    (root / "lib.py").write_text("x = 1\n")
+    assert lint(cwd=root).returncode == 0
+
+
+def test_another_policy_is_another_answer(project: Callable[..., Path]) -> None:
+    root = project({"a.py": LATE.replace("torch.cuda.init()\n", "")})
+    age(root / "a.py")
+    policy = "gpu.visible-devices='0'", "gpu.device-order='PCI_BUS_ID'"
+    without = lint(cwd=root).stdout
+    with_ = lint("--config", policy[0], "--config", policy[1], cwd=root).stdout
+    assert "GPU102" in with_
+    assert "GPU102" not in without
+    assert lint(cwd=root).stdout == without
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\x00", b"[]", b"{}", b'{"key": 1, "files": []}', b"[" * 100_000, b"null"],
+)
+def test_a_damaged_cache_costs_only_time(project: Callable[..., Path], content: bytes) -> None:
+    root = project({"a.py": LATE})
+    expected = lint(cwd=root).stdout
+    index_of(root).write_bytes(content)
+    done = lint(cwd=root)
+    assert (done.stdout, done.returncode) == (expected, 1)
+    assert "Traceback" not in done.stderr
+
+
+def test_damaged_notes_cost_only_time(project: Callable[..., Path]) -> None:
+    root = project({"a.py": LATE})
+    age(root / "a.py")
+    expected = lint(cwd=root).stdout
+    content = json.loads(index_of(root).read_bytes())
+    for note in ([], {}, None, [1] * 9, ["x"] * 9, [0, 0, "", -1, 2, "t", [[]], 3, [1, [[]]]]):
+        content["files"] = dict.fromkeys(content["files"], note)
+        index_of(root).write_text(json.dumps(content))
+        done = lint(cwd=root)
+        assert (done.stdout, "Traceback" in done.stderr) == (expected, False)
+
+
+def test_where_the_cache_is(project: Callable[..., Path], tmp_path: Path) -> None:
+    root, other = project({"a.py": LATE}), tmp_path / "cache"
+    lint("--no-cache", cwd=root)
+    lint(cwd=root, GPU_LINT_CACHE_DIR=str(other))
+    assert not (root / ".gpu-lint-cache").exists()
+    assert list(other.glob("*.json"))
+    (root / "gpu-lint.toml").write_text("exclude = []\n")
+    lint("--cache-dir", "here", cwd=root)
+    assert list((root / "here").glob("*.json"))
+
+
+def test_clean_deletes_a_cache_and_nothing_else(project: Callable[..., Path]) -> None:
+    root = project({"a.py": LATE, "mine/a.txt": "x"})
+
+    def clean(*arguments: str) -> int:
+        command = [sys.executable, "-m", "gpu_lint", "clean", *arguments]
+        return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode
+
+    lint(cwd=root)
+    assert (clean(), (root / ".gpu-lint-cache").exists()) == (0, False)
+    assert clean() == 0
+    assert (clean("--cache-dir", "mine"), (root / "mine" / "a.txt").exists()) == (2, True)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(project: Callable[..., Path]) -> None:
+    root = project({"a.py": LATE, "blocked": "a file"})
+    done = lint("--cache-dir", "blocked", cwd=root)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_many_files_do_not_make_the_cache_grow_for_ever(tmp_path: Path) -> None:
+    for number in range(40):
+        cache = Cache.open(tmp_path / "c", tmp_path / str(number), load_rulebook())
+        path = tmp_path / "a.py"
+        path.write_text("x = 1\n")
+        cache.add(str(path), path.stat(), "0", Touch.NOTHING)
+        cache.save()
+    assert len(list((tmp_path / "c").glob("*.json"))) == 32
+
+
+# --- start-up --------------------------------------------------------------------------------
+
+
+def modules_of(*arguments: str, cwd: Path) -> set[str]:
+    code = f"import sys; sys.argv = {['gpu-lint', *arguments]!r}\nfrom gpu_lint.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit:\n    pass\nprint(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_starting_up_loads_neither_parser_nor_terminal(project: Callable[..., Path]) -> None:
+    root = project({"a.py": LATE, "b.py": "import torch\n"})
+    heavy = {"libcst", "rich", "pathspec", "gpu_lint.facts.interpreter", "multiprocessing"}
+    assert not heavy & modules_of("--version", cwd=root)
+    assert not heavy & modules_of("check", "b.py", cwd=root)
+    age(*root.glob("*.py"))
+    lint(cwd=root)
+    assert not {"libcst", "rich"} & modules_of("check", cwd=root)
+    assert main is not None

@@ -84,6 +84,7 @@ def agree(source: Source) -> None:
 SNIPPETS = [
     "x = f'{a!r:>{width}} {{b}} {c=}' 'd' rf\"{e}\\d\"\n",
     "x = f\"{', '.join(f'{n}' for n in names)}: {table['id']:<{w['id']}}\"\n",
+    "x = f'{a, b} { c , d }'\n",
     "x = (a and (b) # :)\n  and c)\ny = not ((a or b) or c)\n",
     "print(x for x in y); z = (x for x in (y))\n",
     "x[1,], x[a:b, ...], x[(1, 2)], x[*a]\n" if sys.version_info >= (3, 11) else "x[1,]\n",

@@ -11,6 +11,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from gpu_lint.errors import SourceError, SyntaxFault
@@ -207,9 +208,15 @@ class NativeLowering:
         starts = (start - 1, *(start + end for end in ends))
         outer, self._starts = self._starts, starts
         try:
-            return self.expression(tree.body)
+            found = self.expression(tree.body)
         finally:
             self._starts = outer
+        if isinstance(found, p.Sequence) and found.span.start < start:
+            # A tuple without parentheses: those are ours.
+            blanks = len(code) - len(code.lstrip())
+            end = start + len(code.rstrip().encode("utf-8"))
+            found = replace(found, span=Span(start + blanks, end))
+        return found
 
     def _sequence(self, node: ast.List | ast.Tuple | ast.Set) -> p.Expression:
         kind = type(node).__name__.lower()

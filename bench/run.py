@@ -3,9 +3,10 @@
     python -m venv .bench && .bench/bin/pip install . ruff ast-grep-cli
     .bench/bin/python bench/run.py
 
-fetches the pinned wheels from PyPI into a directory outside of any repository, writes ``bench/results.json`` and prints
-the table. Peers that are not installed beside this Python are left out, and named. Times are
-whole processes, wall clock, the median of the rounds with the least and the most.
+fetches the pinned wheels from PyPI into a directory outside of any repository, writes
+``bench/results.json`` and prints the table. Peers that are not installed beside this Python are
+left out, and named. Times are whole processes, wall clock, the median of the rounds with the
+least and the most.
 """
 
 from __future__ import annotations

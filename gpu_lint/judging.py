@@ -17,17 +17,17 @@ from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.model import FileFacts
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_file
-from gpu_lint.findings import Finding
+from gpu_lint.findings import Finding, Fix
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
 
+_ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
     Touch.SETTINGS | Touch.ENVIRONMENT | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS,
     Touch.FORKS,
@@ -143,11 +143,18 @@ class View:
         return read is not None and read.settings.is_entry_point(read.path)
 
     def _matters(self, file: str) -> Matter:
-        """What rules will ask of a file: without a policy, only what a set variable decides."""
+        """What rules will ask of a file: without a policy, only what a set variable decides;
+        with one, also whether a validator that the file names is called."""
         read = self.reads.get(file)
-        if read is None or read.settings.policy_for(read.path) is None:
+        policy = read.settings.policy_for(read.path) if read is not None else None
+        if read is None or policy is None:
             return _WITHOUT_POLICY
-        return EVERYTHING
+        validation = policy.validation
+        stems = [
+            re.split(r"[*?\[]", name)[0] for name in (validation.function, *validation.functions)
+        ]
+        data = read.source.data
+        return _ALWAYS if any(stem.encode() in data for stem in stems) else EVERYTHING
 
     def with_changes(self, changed: dict[str, Read]) -> View:
         """The same files after some have changed."""
@@ -206,11 +213,7 @@ class View:
     def _run_digest(self) -> str:
         """A digest of the content of every file of the run."""
         notes = ((file, self._note(file)) for file in self.project.files)
-        return digest_of(
-            repr([(f, n.digest) for f, n in notes if n is not None]).encode(
-                "utf-8", "surrogatepass"
-            )
-        )
+        return _digest([(file, note.digest) for file, note in notes if note is not None])
 
     @cached_property
     def _settings_digest(self) -> str:
@@ -237,13 +240,21 @@ class View:
             mentioned_elsewhere=self._mentioned,
         )
         kept = self._unsuppressed(read, rules, context)
-        findings = [self._finding(found, source, facts, context) for found in kept]
+        fixes: dict[object, Fix | None] = {}
+        findings = []
+        for found in kept:
+            wanted = found.remedy, found.applicability
+            if wanted not in fixes:  # several findings may be mended by the same fix
+                fixes[wanted] = fix_for(found, source, facts, context, self._source_of)
+            findings.append(self._finding(found, fixes[wanted]))
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
 
     def _unsuppressed(self, read: Read, rules: dict[str, Rule], context: Context) -> list[Found]:
         assert read.reading is not None
         rulebook = self._finder.rulebook
-        suppressions = read_suppressions(read.reading.comments, read.source, rulebook)
+        meant_for_us = self.project.needles.comments(read.source.data)
+        comments = read.reading.comments if meant_for_us else ()
+        suppressions = read_suppressions(comments, read.source, rulebook)
         kept: list[Found] = []
         for name in dict.fromkeys(rule.check for rule in rules.values()):
             for found in CHECKS[name](context) if name in CHECKS else ():
@@ -257,7 +268,7 @@ class View:
                 kept.append(found)
         return kept
 
-    def _finding(self, found: Found, source: Source, facts: FileFacts, context: Context) -> Finding:
+    def _finding(self, found: Found, fix: Fix | None) -> Finding:
         rule = self._finder.rulebook.rules[found.code]
         return Finding(
             code=rule.code,
@@ -266,7 +277,7 @@ class View:
             message=found.message,
             span=found.span,
             note=found.note,
-            fix=fix_for(found, source, facts, context, self._source_of),
+            fix=fix,
         )
 
     def _source_of(self, file: str) -> Source | None:

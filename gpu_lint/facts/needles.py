@@ -31,7 +31,7 @@ class Touch(Flag):
     FORKS = auto()
     """It may go on in a copy of itself."""
     FREEZES = auto()
-    """It may make CUDA read the mask."""
+    """It may make CUDA read the mask when it is imported."""
     COMMENTS = auto()
     """It may hold a comment that is meant for us."""
     IMPORTS = auto()
@@ -62,6 +62,9 @@ _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+a
 _FROM_MULTIPROCESSING = re.compile(
     rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
 )
+_HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
+_CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)")
+_IMPORTING = re.compile(rb"(?:import|from)\b")
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 _GENERAL_NAMES = frozenset({"to", "device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
@@ -126,7 +129,7 @@ class Needles:
             found |= Touch.IMPORTS
         if b"fork" in data or b"multiprocessing" in data:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
-        if (b"gpu-lint" in data or b"noqa" in data) and _FOR_US.search(data):
+        if self.comments(data):
             found |= Touch.COMMENTS
         return found
 
@@ -137,9 +140,15 @@ class Needles:
             found |= Touch.CHILDREN
         if self._devices.search(data) or self._numbered_device(data):
             found |= Touch.DEVICES
-        if self._freezes.search(data):
+        if self._freezes_on_import(data):
             found |= Touch.FREEZES
         return found
+
+    def comments(self, data: bytes) -> bool:
+        """Whether a file may hold a comment that is meant for us."""
+        if not any(mark in data for mark in (b"gpu-lint", b"noqa", b"NOQA", b"NoQA")):
+            return False
+        return _FOR_US.search(data) is not None
 
     def starts_children(self, data: bytes) -> bool:
         """Whether a file may start a process of which something may be said."""
@@ -151,6 +160,34 @@ class Needles:
         """Whether a name that is bound to a number other than 0 is given as a device."""
         given = set(_GIVEN_NAME.findall(data)) if b".to(" in data or b"device" in data else set()
         return bool(given) and not given.isdisjoint(_NUMBERED.findall(data))
+
+    def _freezes_on_import(self, data: bytes) -> bool:
+        """Whether a GPU is mentioned outside of functions, or in one that is called there."""
+        if not self._freezes.search(data):
+            return False
+        inside: set[bytes] = set()
+        called: set[bytes] = set()
+        heads: list[tuple[int, bytes, bytes]] = []
+        """The definitions around a line: how far they are indented, their kinds and names."""
+        for line in data.splitlines():
+            text = line.lstrip()
+            if not text or text.startswith(b"#"):
+                continue
+            indent = len(line) - len(text)
+            while heads and heads[-1][0] >= indent:
+                heads.pop()
+            in_function = any(kind != b"class" for _, kind, _ in heads)
+            mentions = self._freezes.search(text) is not None
+            head = _HEAD.match(text)
+            if head is not None:
+                heads.append((indent, head.group(1), head.group(2)))
+            elif mentions and in_function:
+                inside.update(name for _, _, name in heads)
+            elif mentions and not _IMPORTING.match(text):
+                return True
+            if head is None and not in_function:
+                called.update(word for pair in _CALLED.findall(text) for word in pair)
+        return not inside.isdisjoint(called)
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""

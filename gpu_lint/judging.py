@@ -181,9 +181,8 @@ class View:
 
     def forget(self, read: Read) -> None:
         """Let go of what no other file will ask of this one."""
-        if not self.project.may_do_something(read.file):
-            self.project.forget(read.file)
-            read.forget()
+        self.project.forget(read.file)
+        read.forget()
 
     def _dependencies(self, read: Read, note: Note) -> str:
         """A digest of everything that decides what is found in a file."""

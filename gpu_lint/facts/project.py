@@ -247,10 +247,11 @@ class Project(ImportGraph):
         )
 
     def forget(self, file: str) -> None:
-        """Let go of a file that has nothing to do with any other, to save memory."""
-        if not self.may_do_something(file):
-            self._readings.pop(file, None)
-            self._facts.pop(file, None)
+        """Let go of a file that no other will ask about, to save memory."""
+        if self._reach.bit(file) & self._bits_under_settings or self.touch(file) & Touch.DEVICES:
+            return
+        for kept in (self._readings, self._facts, self._runs):
+            kept.pop(file, None)
 
     def may_do_something(self, file: str) -> bool:
         """Whether a run of a file can tell more than its text: it, or its process, may set,

@@ -64,8 +64,10 @@ class Cache:
         note = self._note(file)
         if note is None or not note.changed:
             return None
-        same = note.changed == status.st_mtime_ns and note.size == status.st_size
-        return note if same else None
+        if note.changed != status.st_mtime_ns or note.size != status.st_size:
+            return None
+        self._seen.add(file)
+        return note
 
     def of_content(self, file: str, status: os.stat_result, digest: str) -> Note | None:
         """The note of a file that holds what it held, whatever its time of change."""
@@ -73,6 +75,7 @@ class Cache:
         if note is None or note.digest != digest:
             return None
         note.changed, note.size, note.grown = _settled(status), status.st_size, True
+        self._seen.add(file)
         return note
 
     def add(self, file: str, status: os.stat_result, digest: str, alone: Touch) -> Note:
@@ -90,10 +93,7 @@ class Cache:
         if file not in self._notes and file in self._raw:
             with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, AttributeError):
                 self._notes[file] = _read_note(self._raw[file])
-        note = self._notes.get(file)
-        if note is not None:
-            self._seen.add(file)
-        return note
+        return self._notes.get(file)
 
     def save(self) -> None:
         """Write what is new, in one step; without any effect where that is impossible."""

@@ -68,7 +68,8 @@ class Engine:
         self._progress = progress or (lambda count: None)
 
     def check(self, paths: Iterable[Path], named: Collection[Path] = ()) -> Run:
-        """Check files; those that are ``named`` are read even if no rule can speak of them."""
+        """Check files; those that are ``named`` are asked for syntax errors, and for what they
+        import, even where they show nothing that a rule looks for."""
         run = Run()
         view = self._view(paths, named, run)
         if view is not None:

@@ -115,10 +115,9 @@ class Survey:
         from gpu_lint.facts.native import parse_quietly
 
         for file in chosen:
-            source = decode_source(self.files[file], read_bytes(file))
             try:
-                parse_quietly(source.text, "exec")
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                parse_quietly(decode_source(self.files[file], read_bytes(file)).text, "exec")
+            except (SourceError, SyntaxError, ValueError, RecursionError, MemoryError):
                 yield file
             else:
                 if (note := self.note(file)) is not None:

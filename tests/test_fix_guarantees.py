@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpu_lint.errors import WriteError
@@ -399,6 +399,14 @@ LINES = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
+@example(
+    lines=["# gpu-lint: begin header", "t = torch.zeros(1, device='cuda:1'); u = 2"],
+    newline="\n",
+    bom=False,
+    final=False,
+    policy=ALL,
+    unsafe=True,
+)
 @given(
     lines=st.lists(LINES, max_size=12),
     newline=st.sampled_from(["\n", "\r\n", "\r"]),

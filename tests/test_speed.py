@@ -222,6 +222,13 @@ def test_a_rejected_file_is_not_parsed(
     assert (run.files, run.clean, run.troubles) == ([], 1, [])
 
 
+def test_a_file_too_deep_to_follow_does_not_end_the_run(project: Callable[..., Path]) -> None:
+    deep = f"x = a{'.b' * 1900}\nimport os\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+    done = lint(cwd=project({"a.py": deep, "b.py": LATE}))
+    assert "b.py:4:1: GPU107" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
 # --- reachability ----------------------------------------------------------------------------
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gpu_lint.errors import SourceError
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.skim import Skimmed, Unskimmable, skim
@@ -89,10 +91,15 @@ class ImportGraph:
         try:
             return skim(data)
         except Unskimmable:
-            reading = self.reading(file)
-            if reading is None:
-                return None
-            return Skimmed(reading.imported, reading.layout.guard is not None)
+            pass
+        try:
+            with deep_recursion():
+                reading = self.reading(file)
+                if reading is None:
+                    return None
+                return Skimmed(reading.imported, reading.layout.guard is not None)
+        except SourceError:
+            return None
 
     def touch(self, file: str) -> Touch:
         """What a file may do by its text."""
@@ -126,8 +133,12 @@ class ImportGraph:
             alone = Touch.NOTHING if data is None else self.needles.settings(data)
         if not alone & Touch.SETTINGS:
             return False
-        reading = self.reading(file)
-        return reading is not None and reading.decides
+        try:
+            with deep_recursion():
+                reading = self.reading(file)
+                return reading is not None and reading.decides
+        except SourceError:
+            return True  # what cannot be followed may do anything
 
     def _data_read(self, file: str) -> bytes | None:
         reading = self.reading(file)

@@ -38,7 +38,6 @@ from gpu_lint.facts.world import Class, Function
 if TYPE_CHECKING:
     from gpu_lint.notes import Note
 
-_WORTH_A_RUN = Touch.SETTINGS | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES
 _WORD = re.compile(rb"[A-Za-z_]\w*")
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from enum import Flag, auto
 
-from gpu_lint.facts.knowledge import Api, Knowledge
+from gpu_lint.facts.devicetext import DeviceText
+from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.skim import Unskimmable, long_strings
 from gpu_lint.source import Span
 from gpu_lint.variables import misspelt
@@ -66,23 +67,8 @@ _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
 _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)")
 _IMPORTING = re.compile(rb"(?:import|from)\b")
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
-_GENERAL_NAMES = frozenset({"to", "device"})
-_GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
-_NUMBERED = re.compile(rb"\b(\w+)[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
-_GIVEN = rb"(?:\.to\(|\bdevice\s*=|\bmap_location\s*=)\s*(?:\w+\.)*"
-_GIVEN_NAME = re.compile(_GIVEN + rb"(\w+)\b")
-_TEXTS = (
-    rb"(?i:cuda|gpu):(?:[1-9]|[{%\"'])",
-    rb"[\"']cuda[\"']\s*,\s*[^\s)\]}]",
-    _GIVEN + rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)",
-    _GIVEN + rb"\w*(?:gpu|GPU|idx|index|rank|ordinal|dev_id|device_id)\w*\s*[,)]",
-    rb"\bdevice\(\s*(?:\d|[A-Za-z_]\w*\s*[),])",
-    rb"\w*(?:gpu|GPU|device|DEVICE)\w*\s*=\s*[1-9]",
-    rb"device_count",
-)
-_NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"
-"""Not followed by what surely names no device other than the first."""
-_GPU_WORDS = rb"cuda|CUDA|gpu|GPU|jax|jnp|cupy|numba|tensorflow|\btf\."
+_GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
+              b"tf.")  # fmt: skip
 
 
 class Needles:
@@ -92,14 +78,9 @@ class Needles:
         self.knowledge = knowledge
         self._variables = tuple(name.encode() for name in knowledge.variables)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
-        self._devices = re.compile(b"|".join((*_TEXTS, *_calls(apis))))
-        self._freezes = re.compile(_GPU_WORDS)
-        self._lines = re.compile(
-            b"|".join(
-                (*_TEXTS, *_calls(apis), *map(re.escape, (*self._variables, *_ENVIRONMENT)),
-                 *map(re.escape, _CHILDREN), rb"\bProcess\(", rb"\bPopen\(")
-            )
-        )  # fmt: skip
+        self._devices = DeviceText(apis)
+        self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
+        self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
     def settings(self, data: bytes) -> Touch:
         """Whether a file may write the environment."""
@@ -138,7 +119,7 @@ class Needles:
         found = self.alone(data)
         if self.starts_children(data):
             found |= Touch.CHILDREN
-        if self._devices.search(data) or self._numbered_device(data):
+        if self._devices.found_in(data):
             found |= Touch.DEVICES
         if self._freezes_on_import(data):
             found |= Touch.FREEZES
@@ -156,14 +137,9 @@ class Needles:
             word in data for word in _CHILD_DETAILS
         )
 
-    def _numbered_device(self, data: bytes) -> bool:
-        """Whether a name that is bound to a number other than 0 is given as a device."""
-        given = set(_GIVEN_NAME.findall(data)) if b".to(" in data or b"device" in data else set()
-        return bool(given) and not given.isdisjoint(_NUMBERED.findall(data))
-
     def _freezes_on_import(self, data: bytes) -> bool:
         """Whether a GPU is mentioned outside of functions, or in one that is called there."""
-        if not self._freezes.search(data):
+        if not any(word in data for word in _GPU_WORDS):
             return False
         inside: set[bytes] = set()
         called: set[bytes] = set()
@@ -191,7 +167,7 @@ class Needles:
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
-        return self._lines.search(data) is not None
+        return any(word in data for word in self._doing) or self._devices.named_in(data)
 
 
 def _in_code(data: bytes, word: bytes) -> bool:
@@ -235,29 +211,3 @@ def needles_for(knowledge: Knowledge) -> Needles:
 
 
 _MADE: dict[int, Needles] = {}
-
-
-def _calls(apis: Iterable[Api]) -> list[bytes]:
-    """Patterns for the calls whose names say that a device is chosen."""
-    called: set[str] = set()
-    named: set[str] = set()
-    keywords: set[str] = set()
-    for api in apis:
-        for device in api.devices:
-            if device.after is not None:
-                continue
-            if device.keyword is not None and device.kind != "device":
-                keywords.add(device.keyword)
-            if device.position is not None:
-                name = api.name.rpartition(".")[2]
-                (named if device.kind == "device" else called).add(name)
-    given = _either(keywords - _GENERAL_KEYWORDS)
-    return [
-        rb"\b(?:" + _either(called - _GENERAL_NAMES) + rb")\(\s*[^\s)]",
-        rb"\b(?:" + _either(named - _GENERAL_NAMES) + rb")\([^)]*[,(=]\s*[1-9]\d*\s*[,)]",
-        rb"(?:\b(?:" + given + rb")\s*=(?!=)|[\"'](?:" + given + rb")[\"']\s*:)" + _NO_INDEX,
-    ]
-
-
-def _either(words: set[str]) -> bytes:
-    return "|".join(sorted(words)).encode()

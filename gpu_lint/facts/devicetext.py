@@ -1,0 +1,151 @@
+"""What the choice of a device looks like in the bytes of a file.
+
+Searching for a fixed string is some fifty times as fast as trying a pattern at every place. So
+each pattern has anchors, one of which is in whatever it matches, and begins with fixed bytes
+where it can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+from gpu_lint.facts.knowledge import Api
+
+_GENERAL_NAMES = frozenset({"to", "device"})
+_GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
+_GIVING = (
+    (b".to(", rb"\.to\("),
+    (b"device", rb"device(?<!\wdevice)\s*="),
+    (b"map_location", rb"map_location(?<!\wmap_location)\s*="),
+)
+"""What stands before a device: an anchor, and the pattern."""
+_INDEX = rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)"
+_INDEX_NAME = rb"\w*(?:gpu|GPU|idx|index|rank|ordinal|dev_id|device_id)\w*\s*[,)]"
+_NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"
+"""Not followed by what surely names no device other than the first."""
+_GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
+_LEAST_PART = 5
+"""Bytes: a shorter part of a name stands in too many other words."""
+
+_GIVEN_NAMES = [
+    (anchor, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for anchor, giving in _GIVING
+]
+_NUMBER = re.compile(rb"=[ \t]*[\[(]?[ \t]*[1-9]")
+_WORD_BEFORE = re.compile(rb"\w+\Z")
+_BOUND_BEFORE = re.compile(rb"(\w+)[ \t]*(?::[ \t]*[\w.\[\]| ]+)?\Z")
+
+
+class DeviceText:
+    """Finds in a file what may name a device other than the first, or ask how many there are."""
+
+    def __init__(self, apis: Iterable[Api]) -> None:
+        called, named, keywords = _names(apis)
+        self._patterns = [*_general(), *map(_numbered_call, sorted(named))]
+        self._calls = _AnyOf(called, rb"\(\s*[^\s)]")
+        self._keywords = _AnyOf(keywords, rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX)
+
+    def named_in(self, data: bytes) -> bool:
+        """Whether a call or a text names one by itself."""
+        for anchors, pattern in self._patterns:
+            if any(anchor in data for anchor in anchors) and pattern.search(data):
+                return True
+        return self._calls.found_in(data) or self._keywords.found_in(data)
+
+    def found_in(self, data: bytes) -> bool:
+        """Whether there is any. Errs to one side: true of every file that names one."""
+        return self.named_in(data) or _numbered(data)
+
+
+class _AnyOf:
+    """Any of many names, with something behind it."""
+
+    def __init__(self, names: set[str], behind: bytes) -> None:
+        self._names = frozenset(name.encode() for name in names)
+        self._parts = [
+            (part, re.compile(part + rb"(\w*)" + behind)) for part in _shared_parts(names)
+        ]
+
+    def found_in(self, data: bytes) -> bool:
+        for part, pattern in self._parts:
+            if part in data:
+                for match in pattern.finditer(data):
+                    before = _WORD_BEFORE.search(data, max(match.start() - 80, 0), match.start())
+                    start = before.start() if before is not None else match.start()
+                    if data[start : match.end(1)] in self._names:
+                        return True
+        return False
+
+
+def _numbered(data: bytes) -> bool:
+    """Whether a name that is bound to a number other than 0 is given as a device."""
+    given: set[bytes] = set()
+    for anchor, pattern in _GIVEN_NAMES:
+        if anchor in data:
+            given.update(pattern.findall(data))
+    if not given:
+        return False
+    for match in _NUMBER.finditer(data):
+        line = max(data.rfind(b"\n", 0, match.start()), match.start() - 200) + 1
+        bound = _BOUND_BEFORE.search(data, line, match.start())
+        if bound is not None and bound.group(1) in given:
+            return True
+    return False
+
+
+_Pattern: TypeAlias = "tuple[tuple[bytes, ...], re.Pattern[bytes]]"
+
+
+def _general() -> Iterator[_Pattern]:
+    kinds = tuple(kind + b":" for kind in (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu"))
+    yield kinds, re.compile(rb"(?i:cuda|gpu):(?:[1-9]|[{%\"'])")
+    yield (b"'cuda'", b'"cuda"'), re.compile(rb"cuda[\"']\s*,\s*[^\s)\]}]")
+    for anchor, giving in _GIVING:
+        given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
+        yield (anchor,), re.compile(giving + given)
+    yield (b"device(",), re.compile(rb"device(?<!\wdevice)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])")
+    for name in _GPU_NAMES:
+        yield (name,), re.compile(name + rb"\w*\s*=\s*[1-9]")
+    yield (b"device_count",), re.compile(rb"device_count")
+
+
+def _numbered_call(name: str) -> _Pattern:
+    """A call of a name with a number other than 0 among its arguments."""
+    word = name.encode()
+    start = word + rb"(?<!\w" + word + rb")\("
+    return (word + b"(",), re.compile(start + rb"[^)]*[,(=]\s*[1-9]\d*\s*[,)]")
+
+
+def _names(apis: Iterable[Api]) -> tuple[set[str], set[str], set[str]]:
+    """The calls whose name says that a device is chosen, those that only a number makes say so,
+    and the keywords that say so."""
+    called: set[str] = set()
+    named: set[str] = set()
+    keywords: set[str] = set()
+    for api in apis:
+        for device in api.devices:
+            if device.after is not None:
+                continue
+            if device.keyword is not None and device.kind != "device":
+                keywords.add(device.keyword)
+            if device.position is not None:
+                name = api.name.rpartition(".")[2]
+                (named if device.kind == "device" else called).add(name)
+    return called - _GENERAL_NAMES, named - _GENERAL_NAMES, keywords - _GENERAL_KEYWORDS
+
+
+def _shared_parts(names: set[str]) -> list[bytes]:
+    """A few texts of which every name has one: the parts of names that most of them share."""
+    waiting = set(names)
+    found: list[str] = []
+    while waiting:
+        shared: dict[str, int] = {}
+        for name in waiting:
+            parts = [part for part in name.split("_") if len(part) >= _LEAST_PART]
+            for part in parts or [name]:
+                shared[part] = shared.get(part, 0) + 1
+        best = max(sorted(shared), key=lambda part: (shared[part], len(part)))
+        found.append(best)
+        waiting = {name for name in waiting if best not in name}
+    return [part.encode() for part in found]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Flag, auto
+from typing import NamedTuple
 
 from gpu_lint.facts.devicetext import DeviceText
 from gpu_lint.facts.knowledge import Knowledge
@@ -63,6 +64,7 @@ _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+a
 _FROM_MULTIPROCESSING = re.compile(
     rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
 )
+_HEAD_END = re.compile(rb":\s*(?:#.*)?\Z|\)\s*(?:->.*)?:\s")
 _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
 _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)")
 _IMPORTING = re.compile(rb"(?:import|from)\b")
@@ -143,31 +145,74 @@ class Needles:
             return False
         inside: set[bytes] = set()
         called: set[bytes] = set()
-        heads: list[tuple[int, bytes, bytes]] = []
-        """The definitions around a line: how far they are indented, their kinds and names."""
-        for line in data.splitlines():
+        heads: list[_Head] = []
+        """The definitions around a line."""
+        importing = heading = False
+        """The line goes on with an import, with the head of a definition."""
+        for line in _without_long_strings(data).splitlines():
             text = line.lstrip()
-            if not text or text.startswith(b"#"):
+            if not text or text[:1] in b"#)":
+                importing = importing and b")" not in text
+                heading = heading and not text.rstrip().endswith(b":")
+                continue
+            if importing:
+                importing = b")" not in text
                 continue
             indent = len(line) - len(text)
-            while heads and heads[-1][0] >= indent:
+            while heads and not heading and heads[-1].indent >= indent:
                 heads.pop()
-            in_function = any(kind != b"class" for _, kind, _ in heads)
+            found = None if heading else _HEAD.match(text)
             mentions = self._freezes.search(text) is not None
-            head = _HEAD.match(text)
-            if head is not None:
-                heads.append((indent, head.group(1), head.group(2)))
+            if found is not None:
+                heads.append(_Head(indent, found.group(1), found.group(2)))
+                heading = True
+            if heading:
+                default = mentions and b"=" in text and self._freezes.search(text, text.find(b"="))
+                if default and not any(head.runs_later for head in heads[:-1]):
+                    return True
+                heading = not _HEAD_END.search(text)
+                continue
+            in_function = any(head.runs_later for head in heads)
+            if _IMPORTING.match(text):
+                importing = b"(" in text and b")" not in text
             elif mentions and in_function:
-                inside.update(name for _, _, name in heads)
-            elif mentions and not _IMPORTING.match(text):
+                inside.update(head.name for head in heads)
+            elif mentions:
                 return True
-            if head is None and not in_function:
+            if not in_function:
                 called.update(word for pair in _CALLED.findall(text) for word in pair)
         return not inside.isdisjoint(called)
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
         return any(word in data for word in self._doing) or self._devices.named_in(data)
+
+
+class _Head(NamedTuple):
+    """The first line of a definition."""
+
+    indent: int
+    kind: bytes
+    name: bytes
+
+    @property
+    def runs_later(self) -> bool:
+        """What stands in it does not run where it is defined."""
+        return self.kind != b"class"
+
+
+def _without_long_strings(data: bytes) -> bytes:
+    """A file without its strings in triple quotes, except those in which there may be code."""
+    parts: list[bytes] = []
+    end = 0
+    try:
+        for span in long_strings(data):
+            if not any(kind in data[max(span.start - 2, 0) : span.start] for kind in b"fFtT"):
+                parts.append(data[end : span.start])
+                end = span.end
+    except Unskimmable:
+        return data
+    return b'""'.join((*parts, data[end:])) if parts else data
 
 
 def _in_code(data: bytes, word: bytes) -> bool:

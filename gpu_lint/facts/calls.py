@@ -139,13 +139,13 @@ class Calls(Effects):
             return self.member(base.file, name, flow) or UNKNOWN
         assert isinstance(base, (Instance, ClassValue))
         if isinstance(base, Instance) and base.frame is not None:
-            found = flow.frames.get(base.frame, {}).get(name)
+            found = flow.frame(base.frame).get(name)
             if found is not None:
                 return found
         key = base.cls if isinstance(base, Instance) else base.key
         built = isinstance(base, ClassValue) or base.frame is not None
         for cls in self.lineage(key):
-            held = flow.frames.get(cls.frame, {}).get(name) if built else None
+            held = flow.frame(cls.frame).get(name) if built else None
             exact = held is not None
             found = held or cls.attributes.get(name)
             if found is not None:
@@ -175,7 +175,7 @@ class Calls(Effects):
 
     def member(self, file: str, name: str, flow: Flow) -> Value | None:
         """A module's name: what it bound, or a submodule that has been imported."""
-        found = flow.frames.get(self.world.frame_of(file), {}).get(name)
+        found = flow.frame(self.world.frame_of(file)).get(name)
         if found is None:
             submodule = self.world.submodule(file, name)
             if submodule is not None and (submodule in flow.touched):
@@ -348,7 +348,12 @@ class Calls(Effects):
         """Follow a call into its body; without ``args``, as an unknown caller would call it."""
         function = self.function(callee.key)
         too_deep = len(self._running) >= self._deepest or self._budget <= 0
-        if function is None or callee.key in self._running or (too_deep and args is not None):
+        if (
+            function is None
+            or callee.key in self._running
+            or (too_deep and args is not None)
+            or not self.is_entered(function, callee.key)
+        ):
             flow.quiet = frozenset()
             self.fallible = True
             return UNKNOWN
@@ -383,8 +388,12 @@ class Calls(Effects):
         if here.certainty >= flow.imported_here.certainty:
             flow.imported_here = here
         if isinstance(node, p.Lambda) or not node.nests:
-            flow.frames.pop(scope, None)
+            flow.close(scope)
         return result
+
+    @abstractmethod
+    def is_entered(self, function: Function, key: Key) -> bool:
+        """Whether a call of a function is followed into its body."""
 
     def _activation(self) -> tuple[object, ...]:
         """Everything that says where execution is, to return there."""

@@ -418,7 +418,7 @@ class Effects(Evaluator):
         target = args.value(99, "target")
         forks = name == "os.fork" or (
             name in ("multiprocessing.Process", "multiprocessing.context.Process")
-            and text_of(flow.frames.get(_PROCESS, {}).get("start method") or FORK) == "fork"
+            and text_of(flow.frame(_PROCESS).get("start method") or FORK) == "fork"
             and isinstance(target, FunctionValue)
             and self.uses_gpu(target, flow)
         )

@@ -6,24 +6,29 @@ meet. Joining keeps what holds on every path and marks the rest as possible.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
 from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, with_part_replaced
 
 MASK = "CUDA_VISIBLE_DEVICES"
 _CONTAINERS = frozenset({Items, Pairs, AnyOf})
 _UNTOUCHED = frozenset({INHERITED})
+_MOST_BESIDE = 24
+"""Frames beside the base; with more, a new base is made of all."""
 
 
 class Flow:
     """One path, or the join of several."""
 
     __slots__ = (
+        "_base",
+        "_frames",
         "_owned",
         "alive",
         "allocated",
         "at_exit",
         "counted",
-        "frames",
         "frozen",
         "imported",
         "imported_here",
@@ -55,7 +60,9 @@ class Flow:
         self.unset: frozenset[str] = frozenset()
         """Variables that a test on the way found not to be set."""
         self.needs = 0
-        self.frames: dict[int, dict[str, Value]] = {}
+        self._base = _NOTHING
+        self._frames: dict[int, dict[str, Value]] = {}
+        """Frames that are new, or differ from the base."""
         self.loaded: frozenset[str] = frozenset()
         """Files of the project that have surely been imported."""
         self.touched: frozenset[str] = frozenset()
@@ -69,8 +76,11 @@ class Flow:
         other = Flow.__new__(Flow)
         for slot in Flow.__slots__:
             setattr(other, slot, getattr(self, slot))
+        if len(self._frames) > _MOST_BESIDE:
+            self._base = other._base = _Base(self._base | self._frames)
+            self._frames = {}
         other.variables = dict(self.variables)
-        other.frames = dict(self.frames)
+        other._frames = dict(self._frames)
         other._owned = set()
         self._owned = set()
         return other
@@ -80,21 +90,32 @@ class Flow:
         for slot in Flow.__slots__:
             setattr(self, slot, getattr(other, slot))
 
+    def frame(self, frame: int) -> dict[str, Value]:
+        """The names of a frame, not to be changed; none if there is no such frame."""
+        found = self._frames.get(frame)
+        return self._base.get(frame, _EMPTY) if found is None else found
+
+    def open(self, frame: int) -> None:
+        """Begin a frame, unless there is one."""
+        if frame not in self._frames and frame not in self._base:
+            self._frames[frame] = {}
+            self._owned.add(frame)
+
+    def close(self, frame: int) -> None:
+        """Forget a frame that nothing refers to any more."""
+        self._frames.pop(frame, None)
+
     def bind(self, frame: int, name: str, value: Value) -> None:
         """Bind a name in a frame."""
         if frame not in self._owned:
-            self.frames[frame] = dict(self.frames.get(frame, {}))
+            self._frames[frame] = dict(self.frame(frame))
             self._owned.add(frame)
-        self.frames[frame][name] = value
+        self._frames[frame][name] = value
 
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
-        found = [
-            (frame, name, value)
-            for frame, names in self.frames.items()
-            for name, value in names.items()
-            if value is old or type(value) in _CONTAINERS
-        ]
+        found = [held for held in self._base.containers if held[0] not in self._frames]
+        found += _containers(self._frames)
         for frame, name, value in found:
             changed = with_part_replaced(value, old, new)
             if changed is not value:
@@ -148,11 +169,7 @@ class Flow:
             self.variables[variable] = (held - _UNTOUCHED) | kept
         self.quiet = frozenset()
         self.unset -= frozenset(other.variables)
-        for frame, names in other.frames.items():
-            mine = self.frames.setdefault(frame, names)
-            if mine is not names:  # what the other changed in a module both have run
-                self.frames[frame] = dict(_join_names(mine, names))
-                self._owned.add(frame)
+        self._add_frames(other)
         self.loaded |= other.loaded
         self.touched |= other.touched
         self.at_exit += other.at_exit
@@ -187,17 +204,69 @@ class Flow:
         self.touched |= other.touched
         if other.at_exit != self.at_exit:
             self.at_exit = tuple(dict.fromkeys((*self.at_exit, *other.at_exit)))
-        frames, owned = self.frames, self._owned
-        for frame, theirs in other.frames.items():
-            mine = frames.get(frame)
-            if mine is None:
-                frames[frame] = theirs
+        self._join_frames(other)
+
+    def _add_frames(self, other: Flow) -> None:
+        """Take over the frames of modules that another flow has run."""
+        theirs = {**other._base, **other._frames}
+        new = theirs.keys() - self._base.keys() - self._frames.keys()
+        for frame, names in theirs.items():
+            if frame not in new:  # what the other changed in a module both have run
+                self._join_frame(frame, names)
+        if new:
+            self._base = _Base(self._base)
+            self._base.update((frame, theirs[frame]) for frame in new)
+
+    def _join_frames(self, other: Flow) -> None:
+        if self._base is not other._base:
+            theirs = {**other._base, **other._frames}
+            for frame in theirs.keys() & (self._base.keys() | self._frames.keys()):
+                self._join_frame(frame, theirs[frame])
+            new = theirs.keys() - self._base.keys() - self._frames.keys()
+            if new:
+                self._base = _Base(self._base)
+                self._base.update((frame, theirs[frame]) for frame in new)
+            other._owned = set()
+            return
+        for frame, names in other._frames.items():
+            if frame in self._frames or frame in self._base:
+                self._join_frame(frame, names)
+            else:
+                self._frames[frame] = names
                 other._owned.discard(frame)
-            elif mine is not theirs:
-                joined = _join_names(mine, theirs)
-                if joined is not mine:
-                    frames[frame] = joined
-                    owned.add(frame)
+        for frame in self._frames.keys() - other._frames.keys():
+            if frame in self._base:
+                self._join_frame(frame, self._base[frame])
+
+    def _join_frame(self, frame: int, names: dict[str, Value]) -> None:
+        mine = self.frame(frame)
+        if mine is not names:
+            joined = _join_names(mine, names)
+            if joined is not mine:
+                self._frames[frame] = joined
+                self._owned.add(frame)
+
+
+class _Base(dict[int, dict[str, Value]]):
+    """Frames that several flows share. It is never changed once it is shared."""
+
+    @cached_property
+    def containers(self) -> list[tuple[int, str, Value]]:
+        """What may hold, or be, an object that is changed in place."""
+        return _containers(self)
+
+
+_NOTHING = _Base()
+_EMPTY: dict[str, Value] = {}
+
+
+def _containers(frames: dict[int, dict[str, Value]]) -> list[tuple[int, str, Value]]:
+    return [
+        (frame, name, value)
+        for frame, names in frames.items()
+        for name, value in names.items()
+        if type(value) in _CONTAINERS
+    ]
 
 
 def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:

@@ -60,6 +60,9 @@ from gpu_lint.source import Span
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
 _MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
 
+_FEW_STATEMENTS = 2
+"""A function that is no longer may only say which device it is."""
+
 
 @dataclass(eq=False)
 class _Attempt:
@@ -101,6 +104,8 @@ class Interpreter(Calls):
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
         self._exits: list[Flow] = []
+        self._doing: frozenset[Key] = frozenset()
+        """The functions that may do something, while those run that nothing called."""
 
     def run(self) -> Flow:
         """Run the file as the program, then what nothing called; the state at its end.
@@ -126,7 +131,7 @@ class Interpreter(Calls):
 
     def _run_body(self) -> Flow:
         flow = Flow()
-        flow.frames[self.scopes[0]] = {}
+        flow.open(self.scopes[0])
         flow.loaded = flow.touched = frozenset({self.start})
         self._exits = []
         self.block(self.reading.program.body, flow)
@@ -158,7 +163,8 @@ class Interpreter(Calls):
         counted: dict[Key, frozenset[bytes]] = {}
         names: set[bytes] = set()
         while True:
-            for key in self._concerned(others, names):
+            self._doing = frozenset(concerned := self._concerned(others, names))
+            for key in concerned:
                 if key not in self._executed and key not in counted:
                     counted[key] = self.world.words_in(self.functions[key])
                     mentioned.update(counted[key])
@@ -219,6 +225,15 @@ class Interpreter(Calls):
         self._budget += left
         self._executed.add(key)
         self._restore(saved)
+
+    def is_entered(self, function: Function, key: Key) -> bool:
+        """Whether a call of a function is followed. Where no variable is set, a function that
+        nothing calls is asked for devices alone: it calls in vain what has none."""
+        if not self._still or self.reach is not Reach.UNCALLED or key in self._doing:
+            return True
+        node = function.node
+        short = isinstance(node, p.Lambda) or len(node.body) <= _FEW_STATEMENTS
+        return short or self.world.is_concerned(function)
 
     def _is_root(self, key: Key, words: frozenset[bytes], mentioned: Counter[bytes]) -> bool:
         """Whether no waiting function but itself mentions a function's name."""
@@ -298,7 +313,7 @@ class Interpreter(Calls):
         value = super().lookup(name, flow)
         if value is None or self.reach is not Reach.UNCALLED:
             return value
-        if flow.frames.get(self.scopes[0], {}).get(name) is value:
+        if flow.frame(self.scopes[0]).get(name) is value:
             rebound, changed = self._shared_names()
             if name in rebound or (isinstance(value, (Items, Pairs)) and name in changed):
                 return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
@@ -318,7 +333,7 @@ class Interpreter(Calls):
     def _scope_of(self, name: str, flow: Flow) -> int:
         """The frame that a ``global`` or ``nonlocal`` name lives in."""
         for frame in reversed(self.scopes[1:-1]):
-            if name in flow.frames.get(frame, {}):
+            if name in flow.frame(frame):
                 return frame
         return self.scopes[0]
 
@@ -446,7 +461,7 @@ class Interpreter(Calls):
             whole = name.bound != name.module.partition(".")[0]
             self._bind(name.bound, ModuleValue(module if whole else located[0].file), flow)
         elif name.name == "*":
-            for bound, value in dict(flow.frames.get(self.world.frame_of(module), {})).items():
+            for bound, value in dict(flow.frame(self.world.frame_of(module))).items():
                 if not bound.startswith("_"):
                     self._bind(bound, value, flow)
         else:
@@ -510,7 +525,7 @@ class Interpreter(Calls):
         self.steps = (*self.steps, step)
         self._move_to(module.file)
         frame = self.world.frame_of(module.file)
-        flow.frames.setdefault(frame, {})
+        flow.open(frame)
         self.scopes = (frame,)
         self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None
         self._branches = 0
@@ -823,14 +838,14 @@ class Interpreter(Calls):
             known = Class(node, scope, keys, dict(self.known_attributes.get(key, {})))
             self.classes[key] = known
         known.frame = scope
-        flow.frames[scope] = {}
+        flow.open(scope)
         saved, self._owner = self._owner, key
         outer, self.scopes = self.scopes, (*self.scopes, scope)
         self._class_depth += 1
         self.block(node.body, flow)
         self._class_depth -= 1
         self.scopes, self._owner = outer, saved
-        for name, value in dict(flow.frames.get(scope, {})).items():
+        for name, value in dict(flow.frame(scope)).items():
             if isinstance(value, FunctionValue) and value.key in self.functions:
                 self.functions[value.key].scopes = outer
                 value = FunctionValue(value.key, outer, value.receiver)

@@ -46,16 +46,18 @@ class DeviceText:
         self._calls = _AnyOf(called, rb"\(\s*[^\s)]")
         self._keywords = _AnyOf(keywords, rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX)
 
-    def named_in(self, data: bytes) -> bool:
-        """Whether a call or a text names one by itself."""
+    def places(self, data: bytes) -> Iterator[int]:
+        """The offsets at which a call or a text names one by itself."""
         for anchors, pattern in self._patterns:
-            if any(anchor in data for anchor in anchors) and pattern.search(data):
-                return True
-        return self._calls.found_in(data) or self._keywords.found_in(data)
+            if any(anchor in data for anchor in anchors):
+                for match in pattern.finditer(data):
+                    yield match.start()
+        yield from self._calls.places(data)
+        yield from self._keywords.places(data)
 
     def found_in(self, data: bytes) -> bool:
         """Whether there is any. Errs to one side: true of every file that names one."""
-        return self.named_in(data) or _numbered(data)
+        return next(self.places(data), None) is not None or _numbered(data)
 
 
 class _AnyOf:
@@ -67,15 +69,14 @@ class _AnyOf:
             (part, re.compile(part + rb"(\w*)" + behind)) for part in _shared_parts(names)
         ]
 
-    def found_in(self, data: bytes) -> bool:
+    def places(self, data: bytes) -> Iterator[int]:
         for part, pattern in self._parts:
             if part in data:
                 for match in pattern.finditer(data):
                     before = _WORD_BEFORE.search(data, max(match.start() - 80, 0), match.start())
                     start = before.start() if before is not None else match.start()
                     if data[start : match.end(1)] in self._names:
-                        return True
-        return False
+                        yield start
 
 
 def _numbered(data: bytes) -> bool:

@@ -314,15 +314,13 @@ class Interpreter(Calls):
         if value is None or self.reach is not Reach.UNCALLED:
             return value
         if flow.frame(self.scopes[0]).get(name) is value:
-            rebound, changed = self._shared_names()
-            if name in rebound or (isinstance(value, (Items, Pairs)) and name in changed):
+            reading = self.world.reading(self.file)
+            container = isinstance(value, (Items, Pairs))
+            if reading is not None and (
+                name in reading.rebound or (container and name in reading.containers_changed)
+            ):
                 return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
         return value
-
-    def _shared_names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Names of the file's module that functions bind anew, and those changed in place."""
-        reading = self.world.reading(self.file)
-        return (frozenset(), frozenset()) if reading is None else reading.shared_names
 
     def _bind(self, name: str, value: Value, flow: Flow) -> None:
         scope = self.scopes[-1]

@@ -7,7 +7,7 @@ has the touch for it, and most files that have it do nothing of the kind.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Flag, auto
 from typing import NamedTuple
 
@@ -185,7 +185,25 @@ class Needles:
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
-        return any(word in data for word in self._doing) or self._devices.named_in(data)
+        return next(self._places(data), None) is not None
+
+    def lines(self, data: bytes) -> list[bytes]:
+        """The lines of a file that may set, select, count or start anything."""
+        found: dict[int, bytes] = {}
+        for place in self._places(data):
+            start = data.rfind(b"\n", 0, place) + 1
+            if start not in found:
+                end = data.find(b"\n", place)
+                found[start] = data[start : end if end >= 0 else len(data)]
+        return list(found.values())
+
+    def _places(self, data: bytes) -> Iterator[int]:
+        for word in self._doing:
+            at = data.find(word)
+            while at >= 0:
+                yield at
+                at = data.find(word, at + 1)
+        yield from self._devices.places(data)
 
 
 class _Head(NamedTuple):

@@ -152,8 +152,7 @@ class Project(ImportGraph):
         """The names that a file binds, and all that it mentions, on lines that may do
         something."""
         if reading.beside is None:
-            lines = reading.source.data.splitlines()
-            lines = [line for line in lines if self.needles.concerns(line)]
+            lines = self.needles.lines(reading.source.data)
             bound = frozenset(m.group(1) for line in lines if (m := _BINDING.match(line)))
             used = frozenset(word for line in lines for word in _WORD.findall(line))
             reading.beside = bound, used

@@ -103,10 +103,16 @@ class Reading:
         return tuple(managed_blocks(self.program, self.comments, self.source))
 
     @cached_property
-    def shared_names(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Names of the module that functions bind anew, and those of containers changed."""
-        body = self.program.body
-        return frozenset(_global_names(body)), frozenset(_containers_changed(body))
+    def rebound(self) -> frozenset[str]:
+        """Names of the module that functions bind anew."""
+        if b"global" not in self.source.data:
+            return frozenset()
+        return frozenset(_global_names(self.program.body))
+
+    @cached_property
+    def containers_changed(self) -> frozenset[str]:
+        """Names whose containers are changed in place somewhere."""
+        return frozenset(_containers_changed(self.program.body))
 
     @cached_property
     def compared(self) -> frozenset[str]:

@@ -78,9 +78,9 @@ class Cache:
         self._seen.add(file)
         return note
 
-    def add(self, file: str, status: os.stat_result, digest: str, alone: Touch) -> Note:
-        """Begin a note."""
-        note = Note(_settled(status), status.st_size, digest, alone, grown=True)
+    def add(self, file: str, status: os.stat_result, note: Note) -> Note:
+        """Take up a note that was begun of a file in this state."""
+        note.changed = _settled(status)
         self._notes[file] = note
         self._seen.add(file)
         return note

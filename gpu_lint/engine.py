@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_lint.errors import ConfigError, SourceError, Trouble, WriteError
+from gpu_lint.errors import ConfigError, SourceError, Trouble, WriteError, internal
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, read_bytes, read_source
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from gpu_lint.cache import Cache
     from gpu_lint.facts.graph import Graph
     from gpu_lint.facts.reading import Reading
-    from gpu_lint.findings import FileFindings, FixedFile
-    from gpu_lint.judging import View
+    from gpu_lint.findings import FileFindings, Finding, FixedFile
+    from gpu_lint.judging import Read, View
+    from gpu_lint.work import Executor, Failed
+
+_LEAST_CHUNK = 100_000
+"""Microseconds that a chunk of files takes to check at least."""
+_MOST_CHUNKS = 1_000
 
 
 @dataclass
@@ -49,7 +54,14 @@ class Run:
         except (ConfigError, KeyboardInterrupt):
             raise
         except Exception as error:
-            self.troubles.append(Trouble(path, _internal(error)))
+            self.troubles.append(Trouble(path, internal(error)))
+
+    def failed(self, path: Path, failed: Failed) -> None:
+        """Take note of what another process says. Raises :class:`ConfigError` for what ends
+        the run."""
+        if failed.in_configuration:
+            raise ConfigError(failed.message)
+        self.troubles.append(Trouble(path, failed.message))
 
 
 class Engine:
@@ -60,9 +72,13 @@ class Engine:
         finder: SettingsFinder,
         progress: Callable[[int], None] | None = None,
         cache: Cache | None = None,
+        executor_for: Callable[[float], Executor | None] = lambda seconds: None,
     ) -> None:
-        """``progress`` is told of every step done; a file takes two: reading, then the rest."""
+        """``progress`` is told of every step done; a file takes two: reading, then the rest.
+        ``executor_for`` tells who should do work that takes so many seconds in one process;
+        None for this process."""
         self.finder = finder
+        self._executor_for = executor_for
         self._cache = cache
         self.rulebook = finder.rulebook
         self._progress = progress or (lambda count: None)
@@ -75,11 +91,17 @@ class Engine:
         if view is not None:
             from gpu_lint.findings import FileFindings
 
-            for one in view.reads.values():
+            ahead = self._judge_ahead(view, run, view.remembered)
+            for file, one in view.reads.items():
+                if file in ahead and ahead[file] is None:
+                    continue
                 with run.reporting(one.path):
-                    run.files.append(FileFindings(one.source, view.recalled(one)))
-                    view.forget(one)
-                self._progress(1)
+                    findings = ahead.get(file)
+                    if findings is None:
+                        findings = view.recalled(one)
+                        view.forget(one)
+                    run.files.append(FileFindings(one.source, findings))
+                self._progress(file not in ahead)
         if self._cache is not None:
             self._cache.save()
         return run
@@ -106,7 +128,8 @@ class Engine:
         if view is not None:
             from gpu_lint.fixing import Fixing
 
-            for fixed in Fixing(self.finder, view, unsafe, run.reporting).fix():
+            ahead = self._judge_ahead(view, run, lambda read: None)
+            for fixed in Fixing(self.finder, view, unsafe, run.reporting, ahead).fix():
                 done = self._write(fixed, run) if fixed.changed and write else fixed
                 run.fixed.append(done)
                 run.files.append(done.after)
@@ -160,6 +183,9 @@ class Engine:
         """
         survey = Survey(self.finder, named, self._cache)
         judged: list[str] = []
+        paths = list(paths)
+        if (executor := self._executor_for(survey.seconds(paths))) is not None:
+            survey.look_ahead(paths, executor)
         for path in paths:
             with run.reporting(path):
                 if (file := survey.take(path)) is not None:
@@ -179,6 +205,33 @@ class Engine:
         reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
         return View(self.finder, reads, together, graph, survey.note)
 
+    def _judge_ahead(
+        self, view: View, run: Run, known: Callable[[Read], tuple[Finding, ...] | None]
+    ) -> dict[str, tuple[Finding, ...] | None]:
+        """The findings of files that others find, where that pays; None for those that failed.
+
+        Those that are ``known`` already are left out.
+        """
+        waiting = [one for one in view.reads.values() if known(one) is None]
+        weights = [(one.file, view.weight(one.file)) for one in waiting]
+        executor = self._executor_for(sum(weight for _, weight in weights) / 1e6)
+        if executor is None or len(waiting) < 2:
+            return {}
+        from gpu_lint.work import chunks_of
+
+        found: dict[str, tuple[Finding, ...] | None] = {}
+        chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)
+        for file, answer in executor.each(view.judging(), chunks):
+            one = view.reads[file]
+            if isinstance(answer, tuple):
+                found[file] = answer
+                view.remember(one, answer)
+            else:
+                found[file] = None
+                run.failed(one.path, answer)
+            self._progress(1)
+        return found
+
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""
         from gpu_lint.judging import read_beside
@@ -191,10 +244,3 @@ def _data(file: str) -> bytes | None:
         return read_bytes(file)
     except SourceError:
         return None
-
-
-def _internal(error: Exception) -> str:
-    return (
-        f"could not be checked: internal error ({type(error).__name__}: {error}); "
-        "please report it with the file"
-    )

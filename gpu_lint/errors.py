@@ -36,3 +36,11 @@ class Trouble:
 
     path: Path
     message: str
+
+
+def internal(error: Exception) -> str:
+    """What to tell the user of a fault of ours."""
+    return (
+        f"could not be checked: internal error ({type(error).__name__}: {error}); "
+        "please report it with the file"
+    )

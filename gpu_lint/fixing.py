@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 
 from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.errors import SourceError
-from gpu_lint.findings import Applicability, FileFindings, Fix, FixedFile
+from gpu_lint.findings import Applicability, FileFindings, Finding, Fix, FixedFile
 from gpu_lint.judging import Read, View
 from gpu_lint.settings import SettingsFinder
 
@@ -24,8 +25,11 @@ class Fixing:
         view: View,
         unsafe: bool,
         reporting: Callable[[Path], AbstractContextManager[None]],
+        ahead: Mapping[str, tuple[Finding, ...] | None] = MappingProxyType({}),
     ) -> None:
-        """``reporting`` takes note of what goes wrong with a file, and goes on."""
+        """``reporting`` takes note of what goes wrong with a file, and goes on; ``ahead`` are the
+        findings that others have found already, None for a file that cannot be dealt with."""
+        self._ahead = ahead
         self._finder = finder
         self._view = view
         self._reporting = reporting
@@ -39,8 +43,11 @@ class Fixing:
         """Fix until nothing is left that may be fixed; what became of every file."""
         before: dict[str, FileFindings] = {}
         for file, one in self._view.reads.items():
-            with self._reporting(one.source.path):
-                before[file] = FileFindings(one.source, tuple(self._view.findings(one)))
+            if (known := self._ahead.get(file, ())) is None:
+                continue
+            with self._reporting(one.path):
+                found = known if file in self._ahead else tuple(self._view.findings(one))
+                before[file] = FileFindings(one.source, found)
         after = dict(before)
         for _ in range(_MOST_PASSES):
             changed = self._one_pass(after)

@@ -8,7 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
 from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.importgraph import ImportGraph
+from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
@@ -26,7 +27,10 @@ from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
+from gpu_lint.work import Judging
 
+_OF_A_RUN = 70_000
+"""Microseconds that the run of a program takes, about."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
     Touch.SETTINGS | Touch.ENVIRONMENT | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS,
@@ -110,6 +114,7 @@ class View:
             together,
             data=self._data,
             note=note,
+            imports=Imports(finder.rulebook.knowledge, home=str(finder.root)),
             is_entry_point=self._configured,
             matters=self._matters,
         )
@@ -171,13 +176,56 @@ class View:
 
         Raises :class:`SourceError`.
         """
+        found = self.remembered(read)
+        if found is None:
+            found = tuple(self.findings(read))
+            self.remember(read, found)
+        return found
+
+    def remembered(self, read: Read) -> tuple[Finding, ...] | None:
+        """What an earlier run found in a file, if nothing that this depends on has changed."""
         note = self._note(read.file)
-        if note is None:
-            return tuple(self.findings(read))
-        key = self._dependencies(read, note)
-        if note.findings is None or note.findings[0] != key:
-            note.findings, note.grown = (key, tuple(self.findings(read))), True
-        return note.findings[1]
+        if note is None or note.findings is None:
+            return None
+        key, findings = note.findings
+        return findings if key == self._dependencies(read, note) else None
+
+    def remember(self, read: Read, findings: tuple[Finding, ...]) -> None:
+        """Keep what was found in a file for later runs."""
+        note = self._note(read.file)
+        if note is not None:
+            note.findings, note.grown = (self._dependencies(read, note), findings), True
+
+    def weight(self, file: str) -> int:
+        """About how many microseconds it takes to judge a file."""
+        note = self._note(file)
+        size = note.size if note is not None else len(self._data(file) or b"")
+        return 500 + size // 10 + _OF_A_RUN * self.project.may_do_something(file)
+
+    def judging(self) -> Judging:
+        """The work of judging these files, as another process can do it."""
+        files = [*self.project.files, *self.reads]
+        notes = {file: note for file in files if (note := self._noted(file)) is not None}
+        judged = {file: str(read.path) for file, read in self.reads.items()}
+        return Judging(self._finder.spec, notes, judged, tuple(self.project.files))
+
+    def _noted(self, file: str) -> Note | None:
+        """What is known of a file by itself, without what was found in it."""
+        note = self._note(file)
+        if note is not None:
+            return replace(note, findings=None)
+        data = self._data(file)
+        if data is None:
+            return None
+        return Note(
+            0,
+            len(data),
+            digest_of(data),
+            self.project.needles.alone(data),
+            touch=self.project.touch(file),
+            skimmed=self.project.skimmed(file),
+            decides=self.project.mentions(file),
+        )
 
     def forget(self, read: Read) -> None:
         """Let go of what no other file will ask of this one."""
@@ -217,7 +265,7 @@ class View:
     @cached_property
     def _settings_digest(self) -> str:
         """A digest of where the run takes place, and of all configuration in force in it."""
-        return _digest([os.getcwd(), self._finder.everything])
+        return _digest([str(self._finder.root), self._finder.everything])
 
     def findings(self, read: Read) -> list[Finding]:
         """The findings of a file. Raises :class:`SourceError`."""
@@ -286,7 +334,8 @@ class View:
     def place(self, file: str, span: Span) -> tuple[str, int]:
         """A file's name as a message says it, and the line (from 1) of a span."""
         read = self.reads.get(file)
-        shown = os.path.relpath(file) if file.startswith(os.getcwd() + os.sep) else file
+        root = str(self._finder.root)
+        shown = os.path.relpath(file, root) if file.startswith(root + os.sep) else file
         shown = shown.replace(os.sep, "/")
         if read is not None:
             return shown, read.source.row(span.start)

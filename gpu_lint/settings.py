@@ -156,6 +156,18 @@ def _codes(book: Rulebook, selectors: list[str]) -> set[str]:
     return {code for selector in selectors for code in book.matching(selector)}
 
 
+@dataclass(frozen=True)
+class FinderSpec:
+    """What makes a :class:`SettingsFinder`, as it can be sent to another process."""
+
+    root: str
+    """The directory in which the run takes place."""
+    config_file: str | None
+    keys: tuple[tuple[str, Any], ...]
+    options: tuple[tuple[str, Any], ...]
+    isolated: bool
+
+
 class SettingsFinder:
     """Finds the settings of each file: the nearest configuration above it, read once."""
 
@@ -167,13 +179,35 @@ class SettingsFinder:
         config_keys: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         isolated: bool = False,
+        root: Path | None = None,
     ) -> None:
+        """``root`` is the directory in which the run takes place: by default the current one."""
+        self.root = root or Path.cwd()
         self.rulebook = rulebook
         self._fixed = config_file
         self._keys = dict(config_keys or {})
         self._options = dict(options or {})
         self._isolated = isolated
         self._by_directory: dict[Path, Settings] = {}
+
+    @property
+    def spec(self) -> FinderSpec:
+        """What this finder was made of."""
+        file = None if self._fixed is None else str(self._fixed.absolute())
+        keys, options = tuple(self._keys.items()), tuple(self._options.items())
+        return FinderSpec(str(self.root), file, keys, options, self._isolated)
+
+    @classmethod
+    def of(cls, spec: FinderSpec, rulebook: Rulebook) -> SettingsFinder:
+        """The finder that a specification describes."""
+        return cls(
+            rulebook,
+            config_file=None if spec.config_file is None else Path(spec.config_file),
+            config_keys=dict(spec.keys),
+            options=dict(spec.options),
+            isolated=spec.isolated,
+            root=Path(spec.root),
+        )
 
     @property
     def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
@@ -187,16 +221,17 @@ class SettingsFinder:
 
     def for_directory(self, directory: Path) -> Settings:
         """The settings for the files right in a directory."""
-        directory = Path(directory).absolute()
+        if not directory.is_absolute():
+            directory = self.root / directory
         if directory not in self._by_directory:
             self._by_directory[directory] = self._find(directory)
         return self._by_directory[directory]
 
     def _find(self, directory: Path) -> Settings:
         if self._isolated:
-            return self._finish(Settings(self.rulebook, Path.cwd()))
+            return self._finish(Settings(self.rulebook, self.root))
         if self._fixed is not None:
-            return self._finish(load_settings(self._fixed, self.rulebook, root=Path.cwd()))
+            return self._finish(load_settings(self._fixed, self.rulebook, root=self.root))
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
             if candidate.is_file():
@@ -205,7 +240,7 @@ class SettingsFinder:
                     return self._finish(settings)
         if directory.parent != directory:
             return self.for_directory(directory.parent)
-        return self._finish(Settings(self.rulebook, Path.cwd()))
+        return self._finish(Settings(self.rulebook, self.root))
 
     def _finish(self, settings: Settings) -> Settings:
         settings = settings.with_options(self._keys, "--config")

@@ -6,6 +6,7 @@ without any is never decoded further than to see that it could be, and never par
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -23,10 +24,13 @@ from gpu_lint.source import check_decodes, decode_source, read_bytes
 
 if TYPE_CHECKING:
     from gpu_lint.cache import Cache
+    from gpu_lint.work import Executor, Failed
 
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS
 _CHEAP = 2_000_000
 """Bytes of Python that are parsed in a quarter of a second."""
+_LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
+"""Bytes of a chunk of files that another process looks at, and how many there are."""
 _BEHIND_A_MASK = Touch.DEVICES | Touch.CHILDREN | Touch.ENVIRONMENT
 
 
@@ -55,8 +59,46 @@ class Survey:
         self._wanted: dict[tuple[int, int], _Wanted] = {}
         self.files: dict[str, Path] = {}
         """Every file that can be read, by its absolute path."""
+        self._ahead: dict[str, Note] = {}
+        self._failed: dict[str, Failed] = {}
         self._passed: list[tuple[str, int]] = []
         self._as_a_whole = False
+
+    def seconds(self, paths: Collection[Path]) -> float:
+        """About how long one process would take to look at files."""
+        if not paths:
+            return 0.0
+        policy = self._wanted_of(next(iter(paths))).policy is not None
+        size = 0
+        for path in paths:
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                file = os.path.abspath(path)
+                if self._cache is None or self._cache.unchanged(file, status) is None:
+                    size += status.st_size
+        return len(paths) * 2e-5 + size * (1e-7 if policy else 1e-8)
+
+    def look_ahead(self, paths: Collection[Path], executor: Executor) -> None:
+        """Let others look at the files of which nothing is known."""
+        from gpu_lint.work import Failed, Looking, chunks_of
+
+        whole = any(self._wanted_of(path).policy is not None for path in paths)
+        waiting: dict[str, os.stat_result] = {}
+        for path in paths:
+            file = os.path.abspath(path)
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                if self._cache is None or self._cache.unchanged(file, status) is None:
+                    waiting[file] = status
+        weights = [(file, status.st_size) for file, status in waiting.items()]
+        chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)
+        for file, answer in executor.each(Looking(whole), chunks):
+            if isinstance(answer, Failed):
+                self._failed[file] = answer
+            elif self._cache is None:
+                self._ahead[file] = answer
+            elif self._cache.of_content(file, waiting[file], answer.digest) is None:
+                self._cache.add(file, waiting[file], answer)
 
     def take(self, path: Path) -> str | None:
         """Look at a file; its absolute path, if a rule may speak of it by what it shows alone.
@@ -66,8 +108,12 @@ class Survey:
         """
         wanted = self._wanted_of(path)
         file = os.path.abspath(path)
-        note = None
-        if self._cache is None:
+        if (failed := self._failed.get(file)) is not None:
+            raise SourceError(failed.message)
+        note = self._ahead.get(file)
+        if note is not None:
+            alone, size = note.alone, note.size
+        elif self._cache is None:
             data = read_bytes(path)
             check_decodes(data)
             alone, size = self._needles.alone(data), len(data)
@@ -96,11 +142,14 @@ class Survey:
         note = cache.of_content(file, status, digest)
         if note is None:
             check_decodes(data)
-            note = cache.add(file, status, digest, self._needles.alone(data))
+            alone = self._needles.alone(data)
+            note = cache.add(file, status, Note(0, len(data), digest, alone, grown=True))
         return note
 
     def note(self, file: str) -> Note | None:
         """What is kept of a file of this run."""
+        if (note := self._ahead.get(file)) is not None:
+            return note
         return self._cache.note(file) if self._cache is not None else None
 
     def broken(self) -> Iterator[str]:

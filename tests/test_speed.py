@@ -27,6 +27,7 @@ from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.facts.skim import Unskimmable, skim
+from gpu_lint.notes import Note
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, decode_source
@@ -387,7 +388,7 @@ def test_many_files_do_not_make_the_cache_grow_for_ever(tmp_path: Path) -> None:
         cache = Cache.open(tmp_path / "c", tmp_path / str(number), load_rulebook())
         path = tmp_path / "a.py"
         path.write_text("x = 1\n")
-        cache.add(str(path), path.stat(), "0", Touch.NOTHING)
+        cache.add(str(path), path.stat(), Note(0, 6, "0", Touch.NOTHING, grown=True))
         cache.save()
     assert len(list((tmp_path / "c").glob("*.json"))) == 32
 

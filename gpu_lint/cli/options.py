@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,7 +23,15 @@ from gpu_lint.reports.summary import count_line, statistics
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option
 from gpu_lint.source import Source, decode_source
+from gpu_lint.work import Executor, processors
 
+if TYPE_CHECKING:
+    from gpu_lint.workers import Workers
+
+_MOST_JOBS = 8
+"""Processes, unless more are asked for: each holds a part of the project in memory."""
+_WORTH = 0.6
+"""Seconds that worker processes must save, for they take some time to start."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -46,6 +55,7 @@ class Options:
     quiet: bool
     no_cache: bool
     cache_dir: Path | None
+    jobs: int | None
 
 
 def lint_options(command: _F) -> _F:
@@ -93,6 +103,13 @@ def lint_options(command: _F) -> _F:
                 type=path,
                 envvar="GPU_LINT_CACHE_DIR",
                 help="Where the cache is; by default in the project.",
+            ),
+            click.option(
+                "--jobs",
+                "-j",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Processes to use; by default as many as pay.",
             ),
         )
     ):
@@ -164,13 +181,42 @@ def run_engine(
         options.paths or (Path("."),), finder, force_exclude=options.force_exclude
     )
     cache = None if options.no_cache else cache_for(options.cache_dir, finder)
-    with _progress(len(discovered.files), options.quiet) as advance:
-        run = work(Engine(finder, advance, cache), discovered)
+    gc.disable()  # a run makes few cycles, and looking for them takes a third of its time
+    with (
+        _executor(options) as executor_for,
+        _progress(len(discovered.files), options.quiet) as advance,
+    ):
+        run = work(Engine(finder, advance, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
         click.echo("gpu-lint: no Python files found under the given paths", err=True)
     return run
+
+
+@contextmanager
+def _executor(options: Options) -> Iterator[Callable[[float], Executor | None]]:
+    """Who does work that takes so many seconds: worker processes, where they pay.
+
+    A hook runner that has split its list of files already gets no more processes.
+    """
+    count = options.jobs or (1 if "PRE_COMMIT" in os.environ else processors())
+    if count == 1:
+        yield lambda seconds: None
+        return
+    count = count if options.jobs else min(count, _MOST_JOBS)
+    workers: list[Workers] = []
+
+    def executor_for(seconds: float) -> Executor | None:
+        saved = seconds * (1 - 1 / count)
+        if not workers and (saved > _WORTH if options.jobs is None else seconds > 0):
+            from gpu_lint.workers import Workers
+
+            workers.append(stack.enter_context(Workers(count)))
+        return workers[0] if workers else None
+
+    with ExitStack() as stack:
+        yield executor_for
 
 
 def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:

@@ -51,8 +51,13 @@ class Imports:
     """Looks imports up; every directory is read once."""
 
     def __init__(
-        self, knowledge: Knowledge, entries: Callable[[str], frozenset[str]] = entries_on_disk
+        self,
+        knowledge: Knowledge,
+        entries: Callable[[str], frozenset[str]] = entries_on_disk,
+        home: str | None = None,
     ) -> None:
+        """``home`` is the directory that programs are run from: by default the current one."""
+        self._home = home or os.getcwd()
         self._knowledge = knowledge
         self._read_entries = entries
         self._entries: dict[str, frozenset[str]] = {}
@@ -157,8 +162,8 @@ class Imports:
                 return current
             parent = os.path.dirname(current)
             if parent == current:
-                here = os.getcwd()
-                return here if (directory + os.sep).startswith(here + os.sep) else directory
+                inside = (directory + os.sep).startswith(self._home + os.sep)
+                return self._home if inside else directory
             current = parent
 
     def _names(self, directory: str) -> frozenset[str]:

@@ -10,6 +10,8 @@ from gpu_lint.source import Source, Span
 
 HEADER = "header"
 VALIDATOR = "validator"
+MARKER = b"# gpu-lint: "
+"""What every one of our comments begins with."""
 HEADER_BEGIN = "# gpu-lint: begin header"
 HEADER_END = "# gpu-lint: end header"
 VALIDATOR_MARK = "# gpu-lint: validator"

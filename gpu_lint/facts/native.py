@@ -103,13 +103,14 @@ class NativeLowering:
         waiting: list[Any] = list(tree.body)
         while waiting:
             node = waiting.pop()
+            span = self.span(node) if hasattr(node, "lineno") else None
+            if span is not None and span.end - span.start < 2 * LONGEST_CHAIN:
+                continue
             inner = [child for name in _SUITES for child in getattr(node, name, ())]
             waiting += inner
-            if hasattr(node, "lineno"):
-                span = self.span(node)
-                end = (
-                    self.span(inner[0]).start if inner and hasattr(inner[0], "lineno") else span.end
-                )
+            if span is not None:
+                nested = bool(inner) and hasattr(inner[0], "lineno")
+                end = self.span(inner[0]).start if nested else span.end
                 if end - span.start >= 2 * LONGEST_CHAIN:
                     try:
                         check_limits(self._source.slice(Span(span.start, end)))

@@ -17,7 +17,7 @@ from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import layout_of, statement_spans
 from gpu_lint.facts.limits import check_limits, deep_recursion
-from gpu_lint.facts.markers import managed_blocks
+from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_native
 from gpu_lint.facts.needles import Touch, needles_for
@@ -100,6 +100,8 @@ class Reading:
 
     @cached_property
     def blocks(self) -> tuple[ManagedBlock, ...]:
+        if MARKER not in self.source.data:
+            return ()
         return tuple(managed_blocks(self.program, self.comments, self.source))
 
     @cached_property

@@ -1,0 +1,157 @@
+"""The two kinds of work on the files of a run, in a form that any process can do.
+
+A :class:`Looking` says what one file shows by itself; a :class:`Judging` finds what is wrong with
+it, given what every file of the project shows. Both hold plain values alone, so that they can
+be sent to another process or another machine which sees the same files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from gpu_lint.errors import ConfigError, SourceError, internal
+from gpu_lint.notes import Note, digest_of
+from gpu_lint.settings import FinderSpec, SettingsFinder
+
+if TYPE_CHECKING:
+    from gpu_lint.findings import Finding
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why there is no answer for a file, in words for the user."""
+
+    message: str
+    in_configuration: bool = False
+    """It is the fault of the configuration, which ends the run."""
+
+
+class Work(Protocol[T_co]):
+    """Something to be done with each of many files, named by their absolute paths."""
+
+    def start(self) -> Callable[[str], T_co]:
+        """Get ready, once in each process; what is to be called for each file."""
+
+
+class Executor(Protocol):
+    """Does work on chunks of files, in whatever order; every file is answered for once."""
+
+    def each(
+        self, work: Work[T], chunks: Sequence[Sequence[str]]
+    ) -> Iterator[tuple[str, T | Failed]]: ...
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Find out what files show by themselves."""
+
+    whole: bool
+    """What a policy's rules ask for, and what is imported, is found out as well."""
+
+    def start(self) -> Callable[[str], Note]:
+        from gpu_lint.facts.needles import needles_for
+        from gpu_lint.facts.skim import Unskimmable, skim
+        from gpu_lint.rulebook import load_rulebook
+        from gpu_lint.source import check_decodes, read_bytes
+
+        needles = needles_for(load_rulebook().knowledge)
+
+        def look(file: str) -> Note:
+            data = read_bytes(file)
+            check_decodes(data)
+            note = Note(0, len(data), digest_of(data), needles.alone(data), grown=True)
+            if self.whole:
+                note.touch = needles.touch(data)
+                with suppress(Unskimmable):  # it will be read properly where it is asked for
+                    note.skimmed = skim(data)
+            return note
+
+        return look
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Find what is wrong with files."""
+
+    spec: FinderSpec
+    notes: Mapping[str, Note]
+    """What is known of each file of the run."""
+    judged: Mapping[str, str]
+    """The files of which rules may speak, each with its path as it was given."""
+    together: tuple[str, ...]
+    """The files that make up the project."""
+
+    def start(self) -> Callable[[str], tuple[Finding, ...]]:
+        from gpu_lint.judging import Read, View
+        from gpu_lint.rulebook import load_rulebook
+        from gpu_lint.source import read_bytes
+
+        finder = SettingsFinder.of(self.spec, load_rulebook())
+        reads = {
+            file: Read(file, Path(self.spec.root, path), finder)
+            for file, path in self.judged.items()
+        }
+        view = View(finder, reads, self.together, note=self.notes.get)
+
+        def judge(file: str) -> tuple[Finding, ...]:
+            note = self.notes.get(file)
+            if note is not None and digest_of(read_bytes(file)) != note.digest:
+                raise SourceError("has changed while it was checked, or is another file there")
+            found = tuple(view.findings(reads[file]))
+            view.forget(reads[file])
+            return found
+
+        return judge
+
+
+class Doing(Generic[T]):
+    """Some work under way in one process: whatever goes wrong with a file is its answer."""
+
+    def __init__(self, work: Work[T]) -> None:
+        self._start = work.start
+        self._do: Callable[[str], T] | None = None
+
+    def __call__(self, file: str) -> T | Failed:
+        from gpu_lint.facts.limits import deep_recursion
+
+        try:
+            if self._do is None:
+                self._do = self._start()
+            with deep_recursion():
+                return self._do(file)
+        except SourceError as error:
+            return Failed(str(error))
+        except ConfigError as error:
+            return Failed(str(error), in_configuration=True)
+        except Exception as error:
+            return Failed(internal(error))
+
+
+def chunks_of(weights: Iterable[tuple[str, int]], at_least: int, most: int) -> list[list[str]]:
+    """Files in chunks of about the same weight: at most so many, none lighter than so much."""
+    weighed = list(weights)
+    size = max(sum(weight for _, weight in weighed) // max(most, 1), at_least)
+    chunks: list[list[str]] = []
+    left = 0
+    for file, weight in weighed:
+        if left <= 0:
+            chunks.append([])
+            left = size
+        chunks[-1].append(file)
+        left -= weight
+    return chunks
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

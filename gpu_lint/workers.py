@@ -1,0 +1,138 @@
+"""Worker processes of this machine.
+
+They are started where they pay, once, by a fresh Python (never by forking, which not every
+system can do). Each is given one chunk of files at a time and answers file by file: so it is
+known which file a worker died over, and only that one has no answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context
+from typing import Any, TypeVar
+
+from gpu_lint.work import Doing, Failed, Work
+
+T = TypeVar("T")
+_SPAWN = get_context("spawn")
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    pipe: connection.Connection[Any, Any]
+    chunk: deque[str] = field(default_factory=deque)
+    """What is still to be answered for; the first file is being worked on."""
+
+
+class Workers:
+    """Up to ``count`` processes; use it as a context, which ends them all when it is left."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._idle: list[_Worker] = []
+        self._all: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._all:
+            worker.process.kill()
+        for worker in self._all:
+            worker.process.join()
+            worker.pipe.close()
+        self._all = []
+        self._idle = []
+
+    def each(
+        self, work: Work[T], chunks: Sequence[Sequence[str]]
+    ) -> Iterator[tuple[str, T | Failed]]:
+        """Do some work on every file of every chunk; answers come as they are ready."""
+        waiting = deque(deque(chunk) for chunk in chunks if chunk)
+        busy: dict[connection.Connection[Any, Any], _Worker] = {}
+        started: set[_Worker] = set()
+        while waiting or busy:
+            while waiting and len(busy) < self.count:
+                worker = self._idle.pop() if self._idle else self._start()
+                worker.chunk = waiting.popleft()
+                with contextlib.suppress(OSError):  # a dead one is found out below
+                    if worker not in started:
+                        worker.pipe.send(work)
+                        started.add(worker)
+                    worker.pipe.send(list(worker.chunk))
+                busy[worker.pipe] = worker
+            for pipe in connection.wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]
+                try:
+                    answer = worker.pipe.recv()
+                except (EOFError, OSError):
+                    del busy[worker.pipe]
+                    yield worker.chunk.popleft(), Failed(_died(self._bury(worker)))
+                    if worker.chunk:
+                        waiting.appendleft(worker.chunk)
+                    continue
+                yield worker.chunk.popleft(), answer
+                if not worker.chunk:
+                    del busy[worker.pipe]
+                    self._idle.append(worker)
+
+    def _start(self) -> _Worker:
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
+        with _interrupts_ignored():
+            process.start()
+        theirs.close()
+        worker = _Worker(process, ours)
+        self._all.append(worker)
+        return worker
+
+    def _bury(self, worker: _Worker) -> int | None:
+        """See a dead worker off; its exit code."""
+        worker.process.join()
+        worker.pipe.close()
+        self._all.remove(worker)
+        code: int | None = worker.process.exitcode
+        return code
+
+
+def _died(code: int | None) -> str:
+    how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+    return f"could not be checked: the worker process died over it ({how})"
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """While a process is started: Ctrl-C is for us alone, and a child that began in this state
+    keeps it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _serve(pipe: connection.Connection[Any, Any]) -> None:
+    """Answer for files until the other side is gone."""
+    import gc
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
+    doing: Doing[object] | None = None
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            message = pipe.recv()
+            if not isinstance(message, list):
+                doing = Doing(message)
+                continue
+            assert doing is not None
+            for file in message:
+                pipe.send(doing(file))

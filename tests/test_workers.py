@@ -1,0 +1,226 @@
+"""Work done by several processes: the same result, and nothing lost when one of them dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gpu_lint.discovery import discover
+from gpu_lint.engine import Engine, Run
+from gpu_lint.rulebook import load_rulebook
+from gpu_lint.settings import SettingsFinder
+from gpu_lint.work import Doing, Failed, chunks_of, processors
+from gpu_lint.workers import Workers
+
+VOICE_ASSISTANT = Path(__file__).parent.parent / "fixtures" / "superwhisper" / "before"
+
+
+@dataclass(frozen=True)
+class Echo:
+    """Says the name of each file, and its process; some end the process, some raise."""
+
+    def start(self) -> Callable[[str], tuple[str, int]]:
+        return self._say
+
+    @staticmethod
+    def _say(file: str) -> tuple[str, int]:
+        if file == "die":
+            os._exit(7)
+        if file == "raise":
+            raise RuntimeError("on purpose")
+        return file.upper(), os.getpid()
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(2) as started:
+        yield started
+
+
+def test_every_file_is_answered_for_once_by_processes_started_once(workers: Workers) -> None:
+    chunks = [[f"{chunk}-{n}" for n in range(5)] for chunk in range(6)]
+    first = list(workers.each(Echo(), chunks))
+    second = list(workers.each(Echo(), chunks))
+    for answers in (first, second):
+        said = dict(answers)
+        assert sorted(said) == sorted(file for chunk in chunks for file in chunk)
+        assert all(isinstance(a, tuple) and a[0] == f.upper() for f, a in said.items())
+    pids = {answer[1] for _, answer in first + second if isinstance(answer, tuple)}
+    assert len(pids) <= 2
+    assert os.getpid() not in pids
+
+
+def test_a_worker_that_dies_is_an_error_for_the_file_it_died_over_alone(workers: Workers) -> None:
+    chunks = [["a", "die", "b"], ["die"], ["c", "raise", "d"]]
+    answers = list(workers.each(Echo(), chunks))
+    good = sorted(answer[0] for _, answer in answers if isinstance(answer, tuple))
+    bad = [answer.message for _, answer in answers if isinstance(answer, Failed)]
+    assert good == ["A", "B", "C", "D"]
+    assert sum("exit status 7" in message for message in bad) == 2
+    assert sum("RuntimeError: on purpose" in message for message in bad) == 1
+
+
+def test_leaving_ends_every_process() -> None:
+    with Workers(2) as started:
+        answers = dict(started.each(Echo(), [["a"], ["b"]]))
+    for answer in answers.values():
+        assert isinstance(answer, tuple)
+        assert not is_running(answer[1])
+
+
+def is_running(pid: int) -> bool:
+    if sys.platform == "win32":
+        found = subprocess.run(["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True)
+        return str(pid) in found.stdout
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def outcome(run: Run) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = [(str(file.path), file.findings) for file in run.files]
+    return found + [(str(trouble.path), trouble.message) for trouble in run.troubles]
+
+
+@pytest.mark.parametrize("job", ["check", "fix"])
+def test_several_processes_find_what_one_finds(workers: Workers, job: str) -> None:
+    results = []
+    for executor in (None, workers):
+        finder = SettingsFinder(load_rulebook())
+        found = discover([VOICE_ASSISTANT], finder)
+        engine = Engine(finder, executor_for=lambda seconds, executor=executor: executor)
+        if job == "check":
+            results.append(outcome(engine.check(found.files, found.named)))
+        else:
+            run = engine.fix(found.files, found.named, unsafe=True, write=False)
+            results.append(
+                [(str(one.before.path), one.after.source.data, one.dropped) for one in run.fixed]
+            )
+    assert len(results[0]) == 40
+    assert results[0] == results[1]
+
+
+def test_what_is_wrong_with_files_is_said_alike(workers: Workers, tmp_path: Path) -> None:
+    (tmp_path / "gpu-lint.toml").write_text(
+        '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\nrequired-in = "all"\n'
+    )
+    (tmp_path / "bad.py").write_text("import torch\ndef (:\n")
+    (tmp_path / "null.py").write_bytes(b"import torch\n\0\n")
+    (tmp_path / "latin.py").write_bytes(b"import torch\nx = '\xe9'\n")
+    (tmp_path / "good.py").write_text("import torch\ntorch.zeros(1).cuda(1)\n")
+    results = []
+    for executor in (None, workers):
+        finder = SettingsFinder(load_rulebook())
+        engine = Engine(finder, executor_for=lambda seconds, executor=executor: executor)
+        results.append(outcome(engine.check(sorted(tmp_path.glob("*.py")))))
+    assert results[0] == results[1]
+    assert {Path(path).name for path, _ in results[0]} == {
+        "bad.py", "null.py", "latin.py", "good.py"
+    }  # fmt: skip
+
+
+def many_files(root: Path, count: int) -> None:
+    (root / "gpu-lint.toml").write_text(
+        '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\nrequired-in = "all"\n'
+    )
+    body = "".join(f"def f{n}(x):\n    return x.to('cuda:1') + {n}\n\n\n" for n in range(60))
+    for number in range(count):
+        (root / f"m{number}.py").write_text(f"import torch\n\n\n{body}f0(torch.zeros(1))\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process group")
+def test_ctrl_c_ends_at_once_and_leaves_no_child(tmp_path: Path) -> None:
+    many_files(tmp_path, 400)
+    command = [sys.executable, "-m", "gpu_lint", "check", "-j", "2", "--no-cache", "."]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    group = os.getpgid(process.pid)
+    waited = time.monotonic()
+    while len(members(group)) < 3 and time.monotonic() - waited < 60:
+        time.sleep(0.02)
+    assert len(members(group)) >= 3, "the workers did not start"
+    os.killpg(group, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert (out, err.strip()) == ("", "gpu-lint: interrupted; no file was left half-written")
+    waited = time.monotonic()
+    while members(group) and time.monotonic() - waited < 20:
+        time.sleep(0.02)
+    assert members(group) == []
+
+
+def members(group: int) -> list[int]:
+    """The running processes of a group."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, pgid, state in rows if int(pgid) == group and state[0] != "Z"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "count"),
+    [
+        ([], {}, 0),
+        (["-j", "1"], {}, 0),
+        (["-j", "2"], {}, 1),
+        ([], {"PRE_COMMIT": "1"}, 0),
+    ],
+    ids=["a little work", "one job", "two jobs", "under pre-commit"],
+)
+def test_processes_are_started_where_they_pay(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], count: int
+) -> None:
+    many_files(tmp_path, 3)
+    code = textwrap.dedent(
+        """
+        import sys
+        sys.argv = ["gpu-lint", "check", "--no-cache", *{arguments!r}]
+        from gpu_lint.cli import main
+        try:
+            main()
+        except SystemExit:
+            print("workers", int("gpu_lint.workers" in sys.modules))
+        """
+    ).format(arguments=arguments)
+    script = tmp_path / "run.txt"
+    script.write_text(f"if __name__ == '__main__':\n{textwrap.indent(code, '    ')}")
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == f"workers {count}", done.stderr
+
+
+def test_chunks_are_of_about_equal_weight_and_in_order() -> None:
+    weights = [(str(n), n % 7 + 1) for n in range(100)]
+    chunks = chunks_of(weights, at_least=20, most=10)
+    assert [file for chunk in chunks for file in chunk] == [file for file, _ in weights]
+    assert len(chunks) <= 10
+    assert all(sum(int(f) % 7 + 1 for f in chunk) >= 20 for chunk in chunks[:-1])
+    assert chunks_of([], 1, 1) == []
+
+
+def test_one_start_serves_all_files_of_a_process() -> None:
+    started = []
+
+    class Once:
+        def start(self) -> Callable[[str], int]:
+            started.append(1)
+            return len
+
+    doing = Doing(Once())
+    assert [doing(file) for file in ("a", "bb")] == [1, 2]
+    assert started == [1]
+    assert processors() >= 1

@@ -56,6 +56,8 @@ class Options:
     no_cache: bool
     cache_dir: Path | None
     jobs: int | None
+    executor: str
+    scheduler: str | None
 
 
 def lint_options(command: _F) -> _F:
@@ -110,6 +112,16 @@ def lint_options(command: _F) -> _F:
                 type=click.IntRange(min=1),
                 metavar="N",
                 help="Processes to use; by default as many as pay.",
+            ),
+            click.option(
+                "--executor",
+                type=click.Choice(["local", "dask"]),
+                default="local",
+                show_default=True,
+                help="Who does the work: this machine or a Dask cluster.",
+            ),
+            click.option(
+                "--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://HOST:8786."
             ),
         )
     ):
@@ -200,6 +212,16 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None]]:
 
     A hook runner that has split its list of files already gets no more processes.
     """
+    if options.executor == "dask" and options.scheduler is None:
+        raise ConfigError("--executor dask needs --scheduler tcp://HOST:PORT")
+    if options.executor != "dask" and options.scheduler is not None:
+        raise ConfigError("--scheduler is for --executor dask")
+    if options.scheduler is not None:
+        from gpu_lint.cluster import Cluster
+
+        with Cluster(options.scheduler) as cluster:
+            yield lambda seconds: cluster if seconds else None
+        return
     count = options.jobs or (1 if "PRE_COMMIT" in os.environ else processors())
     if count == 1:
         yield lambda seconds: None

@@ -206,7 +206,7 @@ class Calls(Effects):
             new = value if old is None else any_of((old, value))
             if new != old:
                 known.attributes[name] = new
-                self.attributes_changed = True
+                self.attributes_changed |= self.is_worth_following(value)
 
     # --- calls ---------------------------------------------------------------------------
 
@@ -390,6 +390,10 @@ class Calls(Effects):
         if isinstance(node, p.Lambda) or not node.nests:
             flow.close(scope)
         return result
+
+    @abstractmethod
+    def is_worth_following(self, value: Value) -> bool:
+        """Whether what is known of an attribute may be used by what ran before it was known."""
 
     @abstractmethod
     def is_entered(self, function: Function, key: Key) -> bool:

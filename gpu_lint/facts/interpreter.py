@@ -48,6 +48,7 @@ from gpu_lint.facts.values import (
     Pairs,
     Returned,
     Symbol,
+    Unknown,
     Value,
     alternatives,
     any_of,
@@ -62,6 +63,16 @@ _MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
 
 _FEW_STATEMENTS = 2
 """A function that is no longer may only say which device it is."""
+
+
+def _may_name_a_device(value: Value) -> bool:
+    """Whether a value may be, hold or do something that names a device but the first."""
+    if isinstance(value, Known):
+        constant = value.value
+        if isinstance(constant, str):
+            return ":" in constant or constant.isdigit()
+        return isinstance(constant, int) and constant > 0 and constant is not True
+    return not isinstance(value, (Unknown, Input))
 
 
 @dataclass(eq=False)
@@ -234,6 +245,10 @@ class Interpreter(Calls):
         node = function.node
         short = isinstance(node, p.Lambda) or len(node.body) <= _FEW_STATEMENTS
         return short or self.world.is_concerned(function)
+
+    def is_worth_following(self, value: Value) -> bool:
+        """Where no variable is set, only what may be called, or may name a device."""
+        return not self._still or any(map(_may_name_a_device, alternatives(value)))
 
     def _is_root(self, key: Key, words: frozenset[bytes], mentioned: Counter[bytes]) -> bool:
         """Whether no waiting function but itself mentions a function's name."""

@@ -22,7 +22,13 @@ _GIVING = (
 )
 """What stands before a device: an anchor, and the pattern."""
 _INDEX = rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)"
-_INDEX_NAME = rb"\w*(?:gpu|GPU|idx|index|rank|ordinal|dev_id|device_id)\w*\s*[,)]"
+_INDEX_NAME = rb"\w*(?:gpu|GPU|dev_id|device_id|(?:idx|index|rank|ordinal)(?![a-z]))\w*\s*[,)]"
+_NUMBERED_NAME = rb"(?:s|_?(?:ids?|idx|index|num|number|no|nr|ordinal|rank|to_use))?"
+"""What may stand behind ``gpu`` in the name of a number that says which."""
+_ANNOTATION = rb"\s*(?::[ \t]*[\w.\[\]| ]+)?"
+_PASSED_ON = rb"(?!\s*(?:kwargs\.(?:get|pop)\(|getattr\())"
+_A_DEVICE = rb"(?!\s*(?:\w+\.)+device\s*[,)])"
+"""Not followed by where something else is: what put it there says so elsewhere."""
 _NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"
 """Not followed by what surely names no device other than the first."""
 _GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
@@ -33,6 +39,8 @@ _GIVEN_NAMES = [
     (anchor, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for anchor, giving in _GIVING
 ]
 _NUMBER = re.compile(rb"=[ \t]*[\[(]?[ \t]*[1-9]")
+_DEFINING = re.compile(rb"\b(?:def|class)[ \t]+\Z")
+_GIVEN_ON = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*[,)\n]")
 _WORD_BEFORE = re.compile(rb"\w+\Z")
 _BOUND_BEFORE = re.compile(rb"(\w+)[ \t]*(?::[ \t]*[\w.\[\]| ]+)?\Z")
 
@@ -43,8 +51,9 @@ class DeviceText:
     def __init__(self, apis: Iterable[Api]) -> None:
         called, named, keywords = _names(apis)
         self._patterns = [*_general(), *map(_numbered_call, sorted(named))]
-        self._calls = _AnyOf(called, rb"\(\s*[^\s)]")
-        self._keywords = _AnyOf(keywords, rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX)
+        self._calls = _AnyOf(called, rb"\(" + _A_DEVICE + rb"\s*[^\s)]")
+        behind = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
+        self._keywords = _AnyOf(keywords, behind, passed_on=True)
 
     def places(self, data: bytes) -> Iterator[int]:
         """The offsets at which a call or a text names one by itself."""
@@ -63,11 +72,13 @@ class DeviceText:
 class _AnyOf:
     """Any of many names, with something behind it."""
 
-    def __init__(self, names: set[str], behind: bytes) -> None:
+    def __init__(self, names: set[str], behind: bytes, passed_on: bool = False) -> None:
+        """With ``passed_on``, a name that is given under itself does not count."""
         self._names = frozenset(name.encode() for name in names)
         self._parts = [
             (part, re.compile(part + rb"(\w*)" + behind)) for part in _shared_parts(names)
         ]
+        self._passed_on = passed_on
 
     def places(self, data: bytes) -> Iterator[int]:
         for part, pattern in self._parts:
@@ -75,8 +86,14 @@ class _AnyOf:
                 for match in pattern.finditer(data):
                     before = _WORD_BEFORE.search(data, max(match.start() - 80, 0), match.start())
                     start = before.start() if before is not None else match.start()
-                    if data[start : match.end(1)] in self._names:
-                        yield start
+                    name = data[start : match.end(1)]
+                    if name not in self._names or _DEFINING.search(data, max(start - 9, 0), start):
+                        continue
+                    if self._passed_on:
+                        given = _GIVEN_ON.match(data, match.end())
+                        if given is not None and given.group(1) == name:
+                            continue
+                    yield start
 
 
 def _numbered(data: bytes) -> bool:
@@ -101,13 +118,17 @@ _Pattern: TypeAlias = "tuple[tuple[bytes, ...], re.Pattern[bytes]]"
 def _general() -> Iterator[_Pattern]:
     kinds = tuple(kind + b":" for kind in (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu"))
     yield kinds, re.compile(rb"(?i:cuda|gpu):(?:[1-9]|[{%\"'])")
-    yield (b"'cuda'", b'"cuda"'), re.compile(rb"cuda[\"']\s*,\s*[^\s)\]}]")
+    yield (
+        (b"'cuda'", b'"cuda"'),
+        re.compile(rb"cuda[\"']\s*,\s*(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=])[^\s)\]}\"'])"),
+    )
     for anchor, giving in _GIVING:
         given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
         yield (anchor,), re.compile(giving + given)
-    yield (b"device(",), re.compile(rb"device(?<!\wdevice)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])")
+    yield (b"device(",), re.compile(rb"device(?<![\w \t]device)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])")
     for name in _GPU_NAMES:
-        yield (name,), re.compile(name + rb"\w*\s*=\s*[1-9]")
+        number = _NUMBERED_NAME.upper() if name.isupper() else _NUMBERED_NAME
+        yield (name,), re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]")
     yield (b"device_count",), re.compile(rb"device_count")
 
 

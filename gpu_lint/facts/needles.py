@@ -121,7 +121,7 @@ class Needles:
         found = self.alone(data)
         if self.starts_children(data):
             found |= Touch.CHILDREN
-        if self._devices.found_in(data):
+        if self._devices.found_in(data) and self._devices.found_in(_without_long_strings(data)):
             found |= Touch.DEVICES
         if self._freezes_on_import(data):
             found |= Touch.FREEZES

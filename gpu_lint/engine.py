@@ -87,7 +87,7 @@ class Engine:
         """Check files; those that are ``named`` are asked for syntax errors, and for what they
         import, even where they show nothing that a rule looks for."""
         run = Run()
-        view = self._view(paths, named, run)
+        view = self._view(paths, named, run, outlines=True)
         if view is not None:
             from gpu_lint.findings import FileFindings
 
@@ -176,10 +176,18 @@ class Engine:
 
     # --- reading -------------------------------------------------------------------------
 
-    def _view(self, paths: Iterable[Path], named: Collection[Path], run: Run) -> View | None:
+    def _view(
+        self,
+        paths: Iterable[Path],
+        named: Collection[Path],
+        run: Run,
+        *,
+        outlines: bool = False,
+    ) -> View | None:
         """The files as one project, of which those are read that a rule may speak of.
 
-        None where there is no such file.
+        None where there is no such file. With ``outlines``, of many files those that do nothing
+        are not read as a whole.
         """
         survey = Survey(self.finder, named, self._cache)
         judged: list[str] = []
@@ -203,7 +211,8 @@ class Engine:
         from gpu_lint.judging import Read, View
 
         reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
-        return View(self.finder, reads, together, graph, survey.note)
+        outlined = survey.many(judged) if outlines else frozenset()
+        return View(self.finder, reads, together, graph, survey.note, outlined)
 
     def _judge_ahead(
         self, view: View, run: Run, known: Callable[[Read], tuple[Finding, ...] | None]

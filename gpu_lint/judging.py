@@ -20,7 +20,7 @@ from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
-from gpu_lint.facts.reading import Reading, read_file
+from gpu_lint.facts.reading import Reading, read_file, read_outline
 from gpu_lint.findings import Finding, Fix
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rule
@@ -102,10 +102,13 @@ class View:
         together: Iterable[str],
         graph: ImportGraph | None = None,
         note: Callable[[str], Note | None] = lambda file: None,
+        outlined: frozenset[str] = frozenset(),
     ) -> None:
         """``together`` are the files that make up the project, those not read included;
-        ``graph`` is what was found out of them before, ``note`` what is kept of each."""
+        ``graph`` is what was found out of them before, ``note`` what is kept of each;
+        ``outlined`` are those that need not be read as a whole where they do nothing."""
         self._finder = finder
+        self._outlined = outlined
         self._note = note
         self.reads = reads
         self.project = Project(
@@ -117,6 +120,7 @@ class View:
             imports=Imports(finder.rulebook.knowledge, home=str(finder.root)),
             is_entry_point=self._configured,
             matters=self._matters,
+            outline=self._outline,
         )
         if graph is not None:
             self.project.adopt(graph)
@@ -142,6 +146,13 @@ class View:
             except SourceError:
                 return None
         return read_beside(file, self._finder.rulebook.knowledge)
+
+    def _outline(self, file: str) -> Reading | None:
+        skimmed = self.project.skimmed(file) if file in self._outlined else None
+        if skimmed is None:
+            return None
+        knowledge = self._finder.rulebook.knowledge
+        return read_outline(self.reads[file].source, knowledge, skimmed.imported)
 
     def _configured(self, file: str) -> bool:
         read = self.reads.get(file)
@@ -207,7 +218,8 @@ class View:
         files = [*self.project.files, *self.reads]
         notes = {file: note for file in files if (note := self._noted(file)) is not None}
         judged = {file: str(read.path) for file, read in self.reads.items()}
-        return Judging(self._finder.spec, notes, judged, tuple(self.project.files))
+        together = tuple(self.project.files)
+        return Judging(self._finder.spec, notes, judged, together, self._outlined)
 
     def _noted(self, file: str) -> Note | None:
         """What is known of a file by itself, without what was found in it."""
@@ -242,6 +254,7 @@ class View:
             sorted(read.settings.rules_for(read.path)),
             sorted(project.reached_frameworks(file)),
             file in project.importers,
+            file in self._outlined,
         ]
         if project.may_do_something(file):
             parts.append(self._run_digest)
@@ -271,7 +284,7 @@ class View:
         """The findings of a file. Raises :class:`SourceError`."""
         source, settings = read.source, read.settings
         rules = settings.rules_for(source.path)
-        if read.fault is not None:
+        if self.project.outline(read.file) is None and read.fault is not None:
             return _syntax_finding(read, rules)
         facts = self.project.facts(read.file)
         context = Context(
@@ -297,10 +310,9 @@ class View:
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
 
     def _unsuppressed(self, read: Read, rules: dict[str, Rule], context: Context) -> list[Found]:
-        assert read.reading is not None
         rulebook = self._finder.rulebook
         meant_for_us = self.project.needles.comments(read.source.data)
-        comments = read.reading.comments if meant_for_us else ()
+        comments = context.facts.reading.comments if meant_for_us else ()
         suppressions = read_suppressions(comments, read.source, rulebook)
         kept: list[Found] = []
         for name in dict.fromkeys(rule.check for rule in rules.values()):

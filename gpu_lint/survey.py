@@ -172,6 +172,16 @@ class Survey:
                 if (note := self.note(file)) is not None:
                     note.parses, note.grown = True, True
 
+    def many(self, judged: Collection[str]) -> frozenset[str]:
+        """Of the files that rules may speak of, those that were not named, if they are many."""
+        sizes = 0
+        for file in judged:
+            with contextlib.suppress(OSError):
+                sizes += os.path.getsize(file)
+        if sizes <= _CHEAP:
+            return frozenset()
+        return frozenset(file for file in judged if self.files[file] not in self._named)
+
     def together(self, judged: Collection[str], graph: ImportGraph) -> Collection[str]:
         """The files that belong together, given those that rules may speak of.
 

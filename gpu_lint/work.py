@@ -88,6 +88,8 @@ class Judging:
     """The files of which rules may speak, each with its path as it was given."""
     together: tuple[str, ...]
     """The files that make up the project."""
+    outlined: frozenset[str]
+    """Those that need not be read as a whole where they do nothing."""
 
     def start(self) -> Callable[[str], tuple[Finding, ...]]:
         from gpu_lint.judging import Read, View
@@ -99,7 +101,7 @@ class Judging:
             file: Read(file, Path(self.spec.root, path), finder)
             for file, path in self.judged.items()
         }
-        view = View(finder, reads, self.together, note=self.notes.get)
+        view = View(finder, reads, self.together, note=self.notes.get, outlined=self.outlined)
 
         def judge(file: str) -> tuple[Finding, ...]:
             note = self.notes.get(file)

@@ -31,7 +31,7 @@ def write_header(source: Source, facts: FileFacts, context: Context) -> list[Edi
     policy = context.policy
     if policy is None:
         return None
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     blocks = [block for block in facts.blocks if block.kind == HEADER]
     anchor = header_anchor(facts.layout)
     block = next((found for found in blocks if found.span.end <= anchor), None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from gpu_lint.facts.markers import HEADER_END
+from gpu_lint.facts.model import FileFacts
 from gpu_lint.facts.program import Comment
 from gpu_lint.source import Source, Span
 
@@ -10,10 +13,16 @@ from gpu_lint.source import Source, Span
 class Lines:
     """The lines (rows from 1) of a source and the comments on them."""
 
-    def __init__(self, source: Source, comments: tuple[Comment, ...]) -> None:
+    def __init__(self, source: Source, facts: FileFacts) -> None:
         self.source = source
-        self._comments = comments
-        self._own_line = {source.row(c.span.start) for c in comments if c.own_line}
+        self._facts = facts
+
+    @cached_property
+    def _by_row(self) -> dict[int, list[Comment]]:
+        found: dict[int, list[Comment]] = {}
+        for comment in self._facts.comments:
+            found.setdefault(self.source.row(comment.span.start), []).append(comment)
+        return found
 
     @property
     def last(self) -> int:
@@ -38,7 +47,9 @@ class Lines:
 
     def is_comment(self, row: int) -> bool:
         """Whether a row holds nothing but a comment."""
-        return row in self._own_line
+        if not 1 <= row <= self.last or not self.source.line(row).lstrip().startswith("#"):
+            return False
+        return any(comment.own_line for comment in self._by_row.get(row, ()))
 
     def is_alone(self, span: Span) -> bool:
         """Whether nothing but blanks and a comment shares a statement's lines."""
@@ -50,7 +61,9 @@ class Lines:
 
     def comments_on(self, rows: range) -> list[Comment]:
         """The comments that start on some rows."""
-        return [c for c in self._comments if self.source.row(c.span.start) in rows]
+        if b"#" not in self.source.data[self.start(rows[0]) : self.start(rows[-1] + 1)]:
+            return []
+        return [comment for row in rows for comment in self._by_row.get(row, ())]
 
     def attached_above(self, row: int) -> int:
         """The first row of the comment lines right above a row; the row itself without any.

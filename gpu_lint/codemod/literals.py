@@ -66,7 +66,7 @@ def set_at_module_level(
 ) -> list[Edit] | None:
     """Write a variable once more where it is in time; the function stays as it is."""
     anchor = header_anchor(facts.layout)
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     removal = Removal()
     environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
     if environ is None:
@@ -87,7 +87,7 @@ def assign_plainly(source: Source, facts: FileFacts, remedy: AssignPlainly) -> l
 def move_settings(source: Source, facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
     """Move statements before the first import from outside the standard library."""
     anchor = header_anchor(facts.layout)
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     removal = Removal()
     text: list[str] = []
     spans = [span for span in remedy.statements if span.start > anchor]

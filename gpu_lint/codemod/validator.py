@@ -22,7 +22,7 @@ def insert_validator(source: Source, facts: FileFacts, context: Context) -> list
     name = policy.validation.function
     if name in facts.layout.names:
         return None
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     body = render_validator(policy, context.rulebook, context.uses_pytorch).splitlines()
     function = [VALIDATOR_MARK, *body]
     if facts.layout.guard is not None:
@@ -61,7 +61,7 @@ def call_validator(
     if facts.layout.guard is not None:
         call = call_in_guard(source, facts, name)
         return None if call is None else [call]
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
     return [_between([f"{name}()"], row, 2 if defined else 1, lines)]
@@ -72,7 +72,7 @@ def call_in_guard(source: Source, facts: FileFacts, name: str) -> Edit | None:
     guard = facts.layout.guard
     if guard is None or source.slice(guard.first) == f"{name}()":
         return None
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     newline = source.newline
     first = source.row(guard.first.start)
     line_start = lines.start(first)
@@ -95,7 +95,7 @@ def complete_validator(
     function = next(iter(facts.functions_named(lambda other: other == name)), None)
     if function is None or context.policy is None:
         return None
-    lines = Lines(source, facts.comments)
+    lines = Lines(source, facts)
     row = source.row(function.body.start)
     indent = source.data[lines.start(row) : function.body.start].decode(source.encoding)
     if indent.strip() or not indent:

@@ -18,6 +18,7 @@ from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.fstrings import Unclear, parts_of
 from gpu_lint.facts.limits import LONGEST_CHAIN, check_limits
+from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.source import Source, Span
 
 _ExpressionRule: TypeAlias = "Callable[[NativeLowering, Any], p.Expression]"
@@ -69,6 +70,19 @@ def lower_native(source: Source) -> p.Program:
         lowering.check_limits(tree)
         return p.Program(lowering.block(tree.body))
     except (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault) as error:
+        raise NotNative from error
+
+
+def lower_outline(source: Source) -> p.Program:
+    """Lower a file without the bodies of its functions, each of which becomes a ``pass``.
+
+    Raises :class:`NotNative` where the file must be read as a whole.
+    """
+    try:
+        tree = parse_quietly(outlined(source), "exec")
+        assert isinstance(tree, ast.Module)
+        return p.Program(NativeLowering(source, source.line_starts).block(tree.body))
+    except (NoOutline, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NotNative from error
 
 

@@ -74,11 +74,13 @@ class Project(ImportGraph):
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
         matters: Callable[[str], Matter] = lambda file: EVERYTHING,
+        outline: Callable[[str], Reading | None] = lambda file: None,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
         bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
         ``is_entry_point`` knows those that the configuration names; ``matters`` what somebody
-        will ask of each."""
+        will ask of each; ``outline`` gives the reading of a file without its functions, where
+        that will do for one that does nothing."""
         super().__init__(
             knowledge,
             read,
@@ -91,6 +93,8 @@ class Project(ImportGraph):
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
         self._matters = matters
+        self._read_outline = outline
+        self._outlines: dict[str, Reading | None] = {}
         self._facts: dict[str, FileFacts] = {}
         self._words_of: dict[str, frozenset[bytes]] = {}
         self._defined_in: dict[str, frozenset[bytes]] = {}
@@ -208,8 +212,16 @@ class Project(ImportGraph):
             self._facts[file] = self._find_facts(file)
         return self._facts[file]
 
+    def outline(self, file: str) -> Reading | None:
+        """The reading of a file without its functions, if that is all that will be asked for."""
+        if self.may_do_something(file):
+            return None
+        if file not in self._outlines:
+            self._outlines[file] = self._read_outline(file)
+        return self._outlines[file]
+
     def _find_facts(self, file: str) -> FileFacts:
-        reading = self.reading(file)
+        reading = self.outline(file) or self.reading(file)
         if reading is None:
             raise SourceError("cannot be read")
         if not self.may_do_something(file):
@@ -246,6 +258,7 @@ class Project(ImportGraph):
 
     def forget(self, file: str) -> None:
         """Let go of a file that no other will ask about, to save memory."""
+        self._outlines.pop(file, None)
         if self._reach.bit(file) & self._bits_under_settings or self.touch(file) & Touch.DEVICES:
             return
         for kept in (self._readings, self._facts, self._runs):

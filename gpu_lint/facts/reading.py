@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
-from gpu_lint.errors import SyntaxFault
+from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
@@ -19,7 +19,7 @@ from gpu_lint.facts.layout import layout_of, statement_spans
 from gpu_lint.facts.limits import check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
-from gpu_lint.facts.native import NotNative, lower_native
+from gpu_lint.facts.native import NotNative, lower_native, lower_outline
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.skim import Imported
 from gpu_lint.facts.values import CHANGING_METHODS
@@ -149,6 +149,23 @@ def read_file(source: Source, knowledge: Knowledge, *, reference: bool = False) 
         except NotNative:
             pass
     return _read_whole(source, knowledge)
+
+
+def read_outline(
+    source: Source, knowledge: Knowledge, imported: tuple[Imported, ...]
+) -> Reading | None:
+    """Read what a file says outside of its functions; ``imported`` is what it imports anywhere.
+
+    None where that takes reading it as a whole. A syntax error in a function goes unnoticed.
+    """
+    try:
+        with deep_recursion():
+            program = lower_outline(source)
+    except (NotNative, SourceError):
+        return None
+    reading = Reading(source, knowledge, program, lambda: comments_of(source))
+    reading.imported = imported
+    return reading
 
 
 def _read_whole(source: Source, knowledge: Knowledge) -> Reading:

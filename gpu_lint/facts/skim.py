@@ -89,7 +89,7 @@ def imports_in(data: bytes) -> Iterator[Imported]:
         statement = _STATEMENT.match(data, start)
         if strings is None:
             strings = list(long_strings(data))
-        if _inside(start, strings):
+        if inside(start, strings):
             continue
         line = data.rfind(b"\n", 0, match.start(1)) + 1
         if b"'" in data[line:start] or b'"' in data[line:start]:
@@ -101,7 +101,7 @@ def imports_in(data: bytes) -> Iterator[Imported]:
             raise Unskimmable
         if hidden is None:
             hidden = list(_for_checkers(data, strings))
-        if not _inside(start, hidden):
+        if not inside(start, hidden):
             yield from _names(statement, start)
 
 
@@ -209,18 +209,18 @@ def _for_checkers(data: bytes, strings: list[Span]) -> Iterator[Span]:
     if b"TYPE_CHECKING" not in data:
         return
     for match in _CHECKING.finditer(data):
-        if _inside(match.end(), strings):
+        if inside(match.end(), strings):
             continue
         indent = match.group(1)
         deeper = re.compile(rb"\n(?!" + indent + rb"[ \t]|[ \t\f]*(?:[#\r\n]|\Z))")
         end = len(data)
         for found in deeper.finditer(data, match.end()):
-            if not _inside(found.end(), strings):
+            if not inside(found.end(), strings):
                 end = found.start()
                 break
         yield Span(match.end(), end)
 
 
-def _inside(offset: int, spans: list[Span]) -> bool:
+def inside(offset: int, spans: list[Span]) -> bool:
     at = bisect_right(spans, offset, key=lambda span: span.start) - 1
     return at >= 0 and offset < spans[at].end

@@ -173,12 +173,16 @@ class Interpreter(Calls):
         mentioned: Counter[bytes] = Counter()
         counted: dict[Key, frozenset[bytes]] = {}
         names: set[bytes] = set()
+        known = 0
         while True:
-            self._doing = frozenset(concerned := self._concerned(others, names))
-            for key in concerned:
-                if key not in self._executed and key not in counted:
-                    counted[key] = self.world.words_in(self.functions[key])
-                    mentioned.update(counted[key])
+            if len(self.functions) != known:  # those that have run may have defined others
+                known = len(self.functions)
+                concerned = self._concerned(others, names)
+                self._doing = frozenset(concerned)
+                for key in concerned:
+                    if key not in self._executed and key not in counted:
+                        counted[key] = self.world.words_in(self.functions[key])
+                        mentioned.update(counted[key])
             for key in [key for key in counted if key in self._executed]:
                 mentioned.subtract(counted.pop(key))
             if not counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -175,6 +176,7 @@ CHANGING_METHODS = frozenset(
     }
 )  # fmt: skip
 """Methods that change a list, a set or a dict in place."""
+_DIGIT = re.compile(r"\d")
 _MOST_ALTERNATIVES = 8
 
 
@@ -273,7 +275,7 @@ def _join_constants(one: Known, other: Known) -> Known:
 
 
 def _has_digits(part: Known) -> bool:
-    return any(character.isdigit() for character in str(part.value))
+    return _DIGIT.search(str(part.value)) is not None
 
 
 def _digits_origin(part: Known) -> Place | None:

@@ -101,6 +101,7 @@ class Engine:
                         findings = view.recalled(one)
                         view.forget(one)
                     run.files.append(FileFindings(one.source, findings))
+                    one.source.forget()
                 self._progress(file not in ahead)
         if self._cache is not None:
             self._cache.save()

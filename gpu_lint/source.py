@@ -62,6 +62,12 @@ class Source:
         """The content decoded, without its BOM."""
         return self.data[self.bom :].decode(self.encoding)
 
+    def forget(self) -> None:
+        """Let go of what follows from the bytes: it is several times their size, and is worked
+        out again where it is asked for."""
+        for name in ("text", "line_starts", "_wide"):
+            self.__dict__.pop(name, None)
+
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
         """Byte offset of the first byte of every line; a BOM belongs to no line."""

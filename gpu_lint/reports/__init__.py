@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,14 +24,28 @@ class ReportOptions:
     color: bool = False
 
 
-Renderer: TypeAlias = "Callable[[list[FileFindings], ReportOptions], str]"
+Renderer: TypeAlias = "Callable[[Iterable[FileFindings], ReportOptions], str]"
+"""It may go over the results more than once."""
+
+
+class _OneByOne:
+    """Results of which one at a time is unfolded: what a report works out of a source is let go
+    when it comes to the next."""
+
+    def __init__(self, results: list[FileFindings]) -> None:
+        self._results = results
+
+    def __iter__(self) -> Iterator[FileFindings]:
+        for result in self._results:
+            yield result
+            result.source.forget()
 
 
 def render(name: str, results: list[FileFindings], options: ReportOptions) -> str:
     """The report in a format of :data:`FORMATS`; only that format's module is imported."""
     module = import_module(f"gpu_lint.reports.{name}")
     renderer: Renderer = module.render
-    return renderer(results, options)
+    return renderer(_OneByOne(results), options)
 
 
 def shown_path(path: Path, base: Path) -> str:

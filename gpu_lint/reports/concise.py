@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gpu_lint.findings import FileFindings
 from gpu_lint.reports import ReportOptions, printable, shown_path
 
 
-def render(results: list[FileFindings], options: ReportOptions) -> str:
+def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     lines = []
     for result in results:
         path = printable(shown_path(result.path, options.base))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from gpu_lint.findings import Applicability, FileFindings, Finding
@@ -12,7 +14,7 @@ from gpu_lint.source import Source
 _WIDEST = 160
 
 
-def render(results: list[FileFindings], options: ReportOptions) -> str:
+def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     def paint(text: str, **style: object) -> str:
         return click.style(text, **style) if options.color else text  # type: ignore[arg-type]
 

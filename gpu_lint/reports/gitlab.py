@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from gpu_lint.findings import FileFindings
 from gpu_lint.reports import ReportOptions, shown_path
 from gpu_lint.rulebook import Severity
 
 
-def render(results: list[FileFindings], options: ReportOptions) -> str:
+def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     entries = []
     seen: set[str] = set()
     for result in results:

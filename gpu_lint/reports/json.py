@@ -8,6 +8,7 @@ Rows and columns count from 1, columns in characters.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from gpu_lint.findings import FileFindings, Finding, Fix
@@ -15,7 +16,7 @@ from gpu_lint.reports import ReportOptions
 from gpu_lint.source import Source
 
 
-def render(results: list[FileFindings], options: ReportOptions) -> str:
+def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     entries = [_entry(result.source, finding) for result in results for finding in result.findings]
     return json.dumps(entries, indent=2) + "\n"
 

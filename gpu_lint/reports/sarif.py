@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from gpu_lint.source import Source, Span
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.OFF: "note"}
 
 
-def render(results: list[FileFindings], options: ReportOptions) -> str:
+def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     codes = sorted({finding.code for result in results for finding in result.findings})
     rules = [options.rulebook.rules[code] for code in codes]
     index = {code: number for number, code in enumerate(codes)}

@@ -87,7 +87,7 @@ class Engine:
         """Check files; those that are ``named`` are asked for syntax errors, and for what they
         import, even where they show nothing that a rule looks for."""
         run = Run()
-        view = self._view(paths, named, run, outlines=True)
+        view = self._view(paths, named, run)
         if view is not None:
             from gpu_lint.findings import FileFindings
 
@@ -182,13 +182,10 @@ class Engine:
         paths: Iterable[Path],
         named: Collection[Path],
         run: Run,
-        *,
-        outlines: bool = False,
     ) -> View | None:
         """The files as one project, of which those are read that a rule may speak of.
 
-        None where there is no such file. With ``outlines``, of many files those that do nothing
-        are not read as a whole.
+        None where there is no such file.
         """
         survey = Survey(self.finder, named, self._cache)
         judged: list[str] = []
@@ -202,7 +199,14 @@ class Engine:
             self._progress(1)
         judged += survey.broken()
         knowledge = self.rulebook.knowledge
-        graph = ImportGraph(knowledge, self._read_beside, judged, data=_data, note=survey.note)
+        graph = ImportGraph(
+            knowledge,
+            self._read_beside,
+            judged,
+            data=_data,
+            note=survey.note,
+            header=survey.header,
+        )
         together = survey.together(judged, graph)
         graph.files = tuple(together)
         judged += survey.behind_masks(graph, frozenset(judged))
@@ -212,8 +216,7 @@ class Engine:
         from gpu_lint.judging import Read, View
 
         reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
-        outlined = survey.many(judged) if outlines else frozenset()
-        return View(self.finder, reads, together, graph, survey.note, outlined)
+        return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
 
     def _judge_ahead(
         self, view: View, run: Run, known: Callable[[Read], tuple[Finding, ...] | None]

@@ -129,7 +129,8 @@ class Fixing:
     def _apply(self, file: str, changes: tuple[Change, ...]) -> Read | str:
         """A file after some changes, read again, or why they cannot be trusted."""
         old = self._view.reads[file]
-        assert old.reading is not None
+        if old.reading is None:
+            return f"the file cannot be read as a whole: {old.fault}"
         edits = {edit for change in changes for edit in change.edits_in(file)}
         try:
             spliced = splice(old.source, edits)

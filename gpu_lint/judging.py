@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,9 @@ from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_file, read_outline
 from gpu_lint.findings import Finding, Fix
+from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note, digest_of
+from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
@@ -121,6 +123,7 @@ class View:
             is_entry_point=self._configured,
             matters=self._matters,
             outline=self._outline,
+            header=SettledHeaders(self._policies(), finder.rulebook).span_in,
         )
         if graph is not None:
             self.project.adopt(graph)
@@ -146,6 +149,9 @@ class View:
             except SourceError:
                 return None
         return read_beside(file, self._finder.rulebook.knowledge)
+
+    def _policies(self) -> Iterator[Policy | None]:
+        return (read.settings.policy_for(read.path) for read in self.reads.values())
 
     def _outline(self, file: str) -> Reading | None:
         skimmed = self.project.skimmed(file) if file in self._outlined else None
@@ -174,7 +180,8 @@ class View:
 
     def with_changes(self, changed: dict[str, Read]) -> View:
         """The same files after some have changed."""
-        view = View(self._finder, {**self.reads, **changed}, self.project.files)
+        reads, together = {**self.reads, **changed}, self.project.files
+        view = View(self._finder, reads, together, outlined=self._outlined)
         view.project.take_over(self.project, frozenset(changed))
         return view
 

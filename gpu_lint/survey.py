@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from gpu_lint.notes import Note, digest_of
 from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.source import check_decodes, decode_source, read_bytes
+from gpu_lint.source import Span, check_decodes, decode_source, read_bytes
 
 if TYPE_CHECKING:
     from gpu_lint.cache import Cache
@@ -151,6 +152,17 @@ class Survey:
         if (note := self._ahead.get(file)) is not None:
             return note
         return self._cache.note(file) if self._cache is not None else None
+
+    @cached_property
+    def header(self) -> Callable[[bytes], Span | None]:
+        """Finds in a file's bytes the header that all files have alike; to be asked for when all
+        files have been looked at."""
+        if not self._as_a_whole:
+            return lambda data: None
+        from gpu_lint.headers import SettledHeaders
+
+        policies = [wanted.policy for wanted in self._wanted.values()]
+        return SettledHeaders(policies, self._finder.rulebook).span_in
 
     def broken(self) -> Iterator[str]:
         """Of the files in which no rule can find anything, those with a syntax error.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gpu_lint.errors import SourceError
+from gpu_lint.facts.layout import statement_spans
 from gpu_lint.facts.reading import Reading
 from gpu_lint.findings import Edit, Fix
 from gpu_lint.source import Source, Span, decode_source
@@ -83,11 +84,22 @@ def splice(source: Source, edits: Iterable[Edit]) -> Spliced:
 def prove(
     before: Reading, source: Source, edits: Iterable[Edit], spliced: Spliced, after: Reading
 ) -> str:
-    """Why a splice must not be trusted; empty when every statement outside it is unchanged."""
+    """Why a splice must not be trusted; empty when every statement outside it is unchanged.
+
+    A statement that no edit touches is compared as a whole: the same bytes between the same
+    borders hold the same statements.
+    """
     edits = sorted(set(edits), key=lambda edit: edit.span)
-    remaining = set(after.statements)
-    for span in before.statements:
-        if any(_touches(edit.span, span) for edit in edits):
+
+    def edited(span: Span) -> bool:
+        return any(_touches(edit.span, span) for edit in edits)
+
+    def written(span: Span) -> bool:
+        return any(_touches(where, span) for where in spliced.inserted)
+
+    remaining = set(statement_spans(after.program.body, written))
+    for span in statement_spans(before.program.body, edited):
+        if edited(span):
             continue
         moved = _moved(span, edits, source)
         if moved not in remaining or (
@@ -96,7 +108,7 @@ def prove(
             return f"the statement on line {source.row(span.start)} would change"
         remaining.discard(moved)
     for span in remaining:
-        if not any(_touches(where, span) for where in spliced.inserted):
+        if not written(span):
             return f"a statement would appear on line {spliced.source.row(span.start)}"
     return ""
 

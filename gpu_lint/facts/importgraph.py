@@ -34,10 +34,12 @@ class ImportGraph:
         note: Callable[[str], Note | None] = lambda file: None,
         imports: Imports | None = None,
         is_entry_point: Callable[[str], bool] = lambda file: False,
+        header: Callable[[bytes], Span | None] = lambda data: None,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
         bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
-        ``is_entry_point`` knows those that the configuration names."""
+        ``is_entry_point`` knows those that the configuration names; ``header`` finds in a file's
+        bytes the header that all files have alike."""
         self.knowledge = knowledge
         self.needles = needles_for(knowledge)
         self.files = tuple(files)
@@ -46,6 +48,8 @@ class ImportGraph:
         self._data = data or self._data_read
         self._note = note
         self._configured = is_entry_point
+        self._find_header = header
+        self._headers: dict[str, Span | None] = {}
         self._readings: dict[str, Reading | None] = {}
         self._edges: dict[str, dict[str, Span]] = {}
         self._skimmed: dict[str, Skimmed | None] = {}
@@ -115,8 +119,21 @@ class ImportGraph:
             self._touches[file] = touch
         return self._touches[file]
 
+    def header(self, file: str) -> Span | None:
+        """A file's header, if it is the one that all files have alike."""
+        if file not in self._headers:
+            note = self._note(file)
+            shown = note is None or note.alone & Touch.SETTINGS
+            data = self._data(file) if shown else None
+            self._headers[file] = None if data is None else self._find_header(data)
+        return self._headers[file]
+
     def mentions(self, file: str) -> bool:
-        """Whether a file may write a variable that decides about GPUs."""
+        """Whether a file may write a variable that decides about GPUs, otherwise than in a
+        header that all files have alike."""
+        header = self.header(file)
+        if header is not None:
+            return self._mentions_beside(file, header)
         note = self._note(file)
         if note is not None and note.decides is not None:
             return note.decides
@@ -124,6 +141,18 @@ class ImportGraph:
         if note is not None:
             note.decides, note.grown = found, True
         return found
+
+    def _mentions_beside(self, file: str, header: Span) -> bool:
+        data = self._data(file) or b""
+        rest = data[: header.start] + data[header.end :]
+        if not self.needles.settings(rest) & Touch.SETTINGS:
+            return False
+        try:
+            with deep_recursion():
+                reading = self.reading(file)
+                return reading is not None and reading.decides_beside(header)
+        except SourceError:
+            return True
 
     def _find_mention(self, file: str, note: Note | None) -> bool:
         if note is not None:

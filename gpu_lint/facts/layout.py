@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.evaluation import bound_names
@@ -120,11 +120,15 @@ def header_anchor(layout: Layout) -> int:
     return layout.statements[-1].end if layout.statements else layout.prologue_end
 
 
-def statement_spans(body: p.Block) -> tuple[Span, ...]:
-    """The span of every statement, nested ones included, in source order."""
+def statement_spans(
+    body: p.Block, inside: Callable[[Span], bool] = lambda span: True
+) -> tuple[Span, ...]:
+    """The spans of statements in source order; those nested in a statement if ``inside`` it is
+    wanted."""
     found: list[Span] = []
     for statement in body:
         found.append(statement.span)
-        for block in blocks(statement):
-            found += statement_spans(block)
+        if inside(statement.span):
+            for block in blocks(statement):
+                found += statement_spans(block, inside)
     return tuple(found)

@@ -368,10 +368,6 @@ class FileFacts:
     def compared(self) -> frozenset[str]:
         return self.reading.compared
 
-    @property
-    def statements(self) -> tuple[Span, ...]:
-        return self.reading.statements
-
     def holds(self, variable: str) -> tuple[Written, ...]:
         """What a header variable may hold at the first use of a framework."""
         return dict(self.at_first_use).get(variable, (INHERITED,))

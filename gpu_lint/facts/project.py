@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,13 +27,13 @@ from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
-from gpu_lint.facts.model import (
-    FileFacts,
-)
+from gpu_lint.facts.model import FileFacts, Written
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key
 from gpu_lint.facts.world import Class, Function
+from gpu_lint.source import Span
 
 if TYPE_CHECKING:
     from gpu_lint.notes import Note
@@ -75,12 +75,14 @@ class Project(ImportGraph):
         is_entry_point: Callable[[str], bool] = lambda file: False,
         matters: Callable[[str], Matter] = lambda file: EVERYTHING,
         outline: Callable[[str], Reading | None] = lambda file: None,
+        header: Callable[[bytes], Span | None] = lambda data: None,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
         bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
         ``is_entry_point`` knows those that the configuration names; ``matters`` what somebody
         will ask of each; ``outline`` gives the reading of a file without its functions, where
-        that will do for one that does nothing."""
+        that will do for one that does nothing; ``header`` finds in a file's bytes the header that
+        all files have alike."""
         super().__init__(
             knowledge,
             read,
@@ -89,6 +91,7 @@ class Project(ImportGraph):
             note=note,
             imports=imports,
             is_entry_point=is_entry_point,
+            header=header,
         )
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
@@ -225,9 +228,14 @@ class Project(ImportGraph):
         if reading is None:
             raise SourceError("cannot be read")
         if not self.may_do_something(file):
+            own = self._run_of_header(file, reading)
+            settings = with_peers(list(own.settings.values()), own, reading.program)
             return FileFacts(
                 reading=reading,
                 file=file,
+                at_first_use=_in_order(own.at_first_use),
+                settings=settings,
+                reached_settings=settings,
                 reached_frameworks=self.reached_frameworks(file),
                 importers=self.importers.get(file, ()),
             )
@@ -241,10 +249,7 @@ class Project(ImportGraph):
         return FileFacts(
             reading=reading,
             file=file,
-            at_first_use=tuple(
-                (variable, tuple(sorted(held, key=repr)))
-                for variable, held in sorted(own.at_first_use.items())
-            ),
+            at_first_use=_in_order(own.at_first_use),
             settings=with_peers(list(own.settings.values()), own, reading.program),
             reached_settings=with_peers(reached, own, reading.program),
             selectors=selectors(own, there, is_start),
@@ -255,6 +260,16 @@ class Project(ImportGraph):
             reached_frameworks=self.reached_frameworks(file),
             importers=self.importers.get(file, ()),
         )
+
+    def _run_of_header(self, file: str, reading: Reading) -> Recorder:
+        """What a file that does nothing else sets in the header that all files have alike."""
+        header = self.header(file)
+        if header is None:
+            return Recorder()
+        run = Interpreter(self, file, reading.until(header.end))
+        with deep_recursion():
+            run.run()
+        return run.recorders[file]
 
     def forget(self, file: str) -> None:
         """Let go of a file that no other will ask about, to save memory."""
@@ -326,3 +341,9 @@ class Project(ImportGraph):
     def _start(self, file: str, reading: Reading) -> Interpreter:
         follow = self.is_start(file) and self.decides(file)
         return Interpreter(self, file, reading, follow_imports=follow)
+
+
+def _in_order(
+    held: Mapping[str, frozenset[Written]],
+) -> tuple[tuple[str, tuple[Written, ...]], ...]:
+    return tuple((name, tuple(sorted(held[name], key=repr))) for name in sorted(held))

@@ -15,7 +15,7 @@ from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.layout import layout_of, statement_spans
+from gpu_lint.facts.layout import layout_of
 from gpu_lint.facts.limits import check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
@@ -122,17 +122,22 @@ class Reading:
         return frozenset(_compared(self.program))
 
     @cached_property
-    def statements(self) -> tuple[Span, ...]:
-        """Every simple statement and compound header, for the proof of a fix."""
-        return statement_spans(self.program.body)
-
-    @cached_property
     def decides(self) -> bool:
         """It names an environment variable that decides about GPUs, and may write it."""
         needles = needles_for(self._knowledge)
         if not needles.settings(self.source.data) & Touch.SETTINGS:
             return False
         return any(map(needles.is_variable, _texts(self.program.body)))
+
+    def decides_beside(self, header: Span) -> bool:
+        """Whether it does so elsewhere than in its header, which stands at module level."""
+        body = tuple(one for one in self.program.body if one.span not in header)
+        return any(map(needles_for(self._knowledge).is_variable, _texts(body)))
+
+    def until(self, end: int) -> Reading:
+        """What it says by its statements that end before an offset."""
+        body = tuple(one for one in self.program.body if one.span.end <= end)
+        return Reading(self.source, self._knowledge, p.Program(body), self._comments)
 
 
 def read_file(source: Source, knowledge: Knowledge, *, reference: bool = False) -> Reading:

@@ -78,8 +78,12 @@ class Fixing:
         done: dict[tuple[str, tuple[Change, ...]], Read | str] = {}
         while changes:
             result: dict[str, Read] = {}
-            for file in {file for change in changes for file in change.files}:
-                here = tuple(change for change in changes if file in change.files)
+            by_file: dict[str, list[Change]] = {}
+            for change in changes:
+                for file in change.files:
+                    by_file.setdefault(file, []).append(change)
+            for file, those in by_file.items():
+                here = tuple(those)
                 if (file, here) not in done:
                     done[file, here] = self._apply(file, here)
                 applied = done[file, here]

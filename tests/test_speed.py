@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,16 +19,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpu_lint import judging, survey
 from gpu_lint.cache import Cache
 from gpu_lint.cli import main
+from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.layout import statement_spans
 from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.facts.skim import Unskimmable, skim
+from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.settings import SettingsFinder
@@ -415,3 +420,167 @@ def test_starting_up_loads_neither_parser_nor_terminal(project: Callable[..., Pa
     lint(cwd=root)
     assert not {"libcst", "rich"} & modules_of("check", cwd=root)
     assert main is not None
+
+
+# --- files read without their functions, and headers that all files have alike ----------------
+
+
+def shape(body: list[ast.stmt]) -> list[tuple[object, ...]]:
+    """The places of all statements that stand outside of functions and classes."""
+    found: list[tuple[object, ...]] = []
+    for node in body:
+        place = (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+        found.append((type(node).__name__, *place))
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            for name in ("body", "handlers", "orelse", "finalbody"):
+                for inner in getattr(node, name, ()):
+                    found += shape([inner] if isinstance(inner, ast.stmt) else inner.body)
+    return found
+
+
+def same_outline(source: Source) -> bool:
+    """Whether a file has an outline; then it must have every statement in its place."""
+    try:
+        tree = ast.parse(outlined(source))
+    except (NoOutline, SyntaxError):
+        return False
+    assert shape(tree.body) == shape(ast.parse(source.text).body)
+    return True
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_outline_keeps_every_statement_in_its_place() -> None:
+    paths = sorted(STDLIB.glob("*.py")) + sorted((STDLIB / "test").glob("test_[a-f]*.py"))
+    done = 0
+    for path in paths:
+        try:
+            source = decode_source(path, path.read_bytes())
+            ast.parse(source.text)
+        except (SourceError, SyntaxError, ValueError, RecursionError):
+            continue
+        done += same_outline(source)
+    assert done > 100
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = 1\ndef f(): return 1\ny = 2\n",
+        "x = 1\ndef f(\n    a,  # one:\n    b,\n):\n    return a\ny = 2\n",
+        'x = 1\ndef f():\n    """a\nb"""\ny = 2\n',
+        'x = 1\ndef f():\n    return """\ndef g():\n    pass\n"""\ny = 2\n',
+        "x = 1\nclass C:\n    def f(self):\n        return (\n1)\n    y = 3\nz = 2\n",
+        "x = 1\ndef f():\n    return 1; \ny = 2\n",
+        "x = 1\ndef f():\n    a = 1 + \\\n2\n    return a\ny = 2\n",
+        "x = 1\ndef f():\n    return 1  # one\n# two\n\n    # three\ny = 2\n",
+        "x = 1\ndef f():\n  a\ny = 2\n",
+        "x = 1\n@d(1)\nasync def f():\n    return 'é'\n\nif x:\n    def g():\n        pass\nelse:\n    y\n",
+        "x = 1\ndef f():\n\tif 1:\n\t\treturn 2\n\treturn [\n\t]\ny = 2\n",
+        "x = 1\nclass C: pass\nclass D(C):\n    a: int = 1\n\n    class E: b = 2\n\n\ny = 2\n",
+        "x = 1\ndef f():\n    return 1",
+    ],
+)
+def test_an_outline_is_right_or_there_is_none(text: str) -> None:
+    same_outline(decode_source(Path("a.py"), text.encode()))
+
+
+PROJECTS = ROOT / "fixtures" / "superwhisper"
+
+
+def found_in(root: Path) -> list[tuple[str, object]]:
+    finder = SettingsFinder(load_rulebook())
+    run = Engine(finder).check(discover([root], finder).files)
+    assert run.troubles == []
+    return [(file.path.name, file.findings) for file in run.files]
+
+
+def test_of_many_files_those_that_do_nothing_need_no_functions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gpu-lint.toml").write_text(
+        f'{POLICY}required-in = "all"\n[validation]\nrequired-in = "all"\n'
+    )
+    for package in ("asyncio", "email", "json", "logging", "unittest"):
+        shutil.copytree(STDLIB / package, tmp_path / package)
+    read = []
+    quick = judging.read_outline
+    monkeypatch.setattr(judging, "read_outline", lambda *given: read.append(1) or quick(*given))
+    monkeypatch.setattr(survey, "_CHEAP", 10**9)
+    whole = found_in(tmp_path)
+    assert read == []
+    monkeypatch.setattr(survey, "_CHEAP", 0)
+    assert found_in(tmp_path) == whole
+    assert len(read) > 50
+
+
+def test_a_header_that_all_files_have_changes_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = []
+    span_in = SettledHeaders.span_in
+
+    def counted(self: SettledHeaders, data: bytes) -> Span | None:
+        found = span_in(self, data)
+        settled.append(found is not None)
+        return found
+
+    monkeypatch.setattr(SettledHeaders, "span_in", counted)
+    quick = found_in(PROJECTS / "after")
+    assert sum(settled) > 30
+    monkeypatch.setattr(SettledHeaders, "span_in", lambda self, data: None)
+    assert found_in(PROJECTS / "after") == quick
+
+
+POLICY = '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\n'
+HEADER = (
+    "import os\n\n# gpu-lint: begin header\n"
+    'os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+    'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+    "# gpu-lint: end header\n\nimport torch\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "required_in", "settled"),
+    [
+        (HEADER, '"all"', True),
+        (HEADER, '"gpu-files"', True),
+        (HEADER.replace("\n", "\r\n"), '"all"', True),
+        (HEADER, '"entry-points"', False),
+        (HEADER.replace('"1"', '"0"'), '"all"', False),
+        ("import numpy\n" + HEADER, '"all"', False),
+        ("from . import a\n" + HEADER, '"all"', False),
+        (HEADER + HEADER, '"all"', False),
+        (HEADER.replace("# gpu-lint: end header\n", ""), '"all"', False),
+        ("if 1:\n" + HEADER.replace("\n", "\n    ") + "pass\n", '"all"', False),
+    ],
+    ids=["all", "gpu files", "CRLF", "entry points", "another mask", "behind numpy",
+         "behind ours", "twice", "no end", "in a branch"],
+)  # fmt: skip
+def test_which_headers_are_settled(
+    project: Callable[..., Path], text: str, required_in: str, settled: bool
+) -> None:
+    root = project({"gpu-lint.toml": f"{POLICY}required-in = {required_in}\n", "a.py": ""})
+    rulebook = load_rulebook()
+    policy = SettingsFinder(rulebook).for_file(root / "a.py").policy_for(root / "a.py")
+    found = SettledHeaders([policy], rulebook).span_in(text.encode())
+    assert (found is not None) is settled
+    if found is not None:
+        inside = text.encode()[found.start : found.end]
+        assert inside.startswith(b"# gpu-lint: begin")
+        assert inside.endswith(b"end header")
+
+
+def test_what_is_set_beside_a_settled_header_is_followed(project: Callable[..., Path]) -> None:
+    late = HEADER + 'torch.cuda.init()\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n'
+    files = {"gpu-lint.toml": f'{POLICY}required-in = "all"\n', "a.py": late, "b.py": HEADER}
+    root = project(files)
+    codes = [finding.code for _, findings in found_in(root) for finding in findings]  # type: ignore[attr-defined]
+    assert "GPU102" in codes or "GPU107" in codes
+
+
+def test_two_policies_settle_nothing(project: Callable[..., Path]) -> None:
+    override = '[[overrides]]\npaths = ["b.py"]\ngpu = { visible-devices = "0" }\n'
+    root = project({"gpu-lint.toml": f'{POLICY}required-in = "all"\n{override}', "a.py": ""})
+    rulebook = load_rulebook()
+    settings = SettingsFinder(rulebook).for_file(root / "a.py")
+    policies = [settings.policy_for(root / name) for name in ("a.py", "b.py")]
+    assert SettledHeaders(policies, rulebook).span_in(HEADER.encode()) is None

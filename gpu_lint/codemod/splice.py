@@ -28,8 +28,11 @@ class Change:
     fix: Fix
 
     @property
-    def files(self) -> frozenset[str]:
-        return frozenset((self.file, *(file for file, _ in self.fix.elsewhere)))
+    def files(self) -> tuple[str, ...]:
+        """The files that it changes, each once."""
+        if not self.fix.elsewhere:
+            return (self.file,)
+        return tuple(dict.fromkeys((self.file, *(file for file, _ in self.fix.elsewhere))))
 
     def edits_in(self, file: str) -> tuple[Edit, ...]:
         """The edits that it makes in a file."""

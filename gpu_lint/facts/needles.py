@@ -82,6 +82,7 @@ class Needles:
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(apis)
         self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
+        self._names = re.compile(rb"\w*(?:" + b"|".join(self._variables) + rb")\w*")
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
     def settings(self, data: bytes) -> Touch:
@@ -141,6 +142,8 @@ class Needles:
 
     def _freezes_on_import(self, data: bytes) -> bool:
         """Whether a GPU is mentioned outside of functions, or in one that is called there."""
+        if any(name in data for name in self._variables):
+            data = self._names.sub(b"", data)  # to name a variable is not to use a GPU
         if not any(word in data for word in _GPU_WORDS):
             return False
         inside: set[bytes] = set()

@@ -263,7 +263,8 @@ _READERS = frozenset(
 
 
 def _texts(body: p.Block) -> Iterator[str]:
-    """Every text, keyword and name in a block that may be that of a variable which is written.
+    """Every text, keyword and constant's name in a block that may be that of a variable which is
+    written.
 
     That is not one which stands alone as a statement, is raised, compared, or read by.
     """
@@ -285,9 +286,9 @@ def _names_in(node: p.Expression) -> Iterator[str]:
     match node:
         case p.Literal(value=str(text)):
             yield text
-        case p.Name():
+        case p.Name() if node.id.isupper():
             yield node.id
-        case p.Attribute():
+        case p.Attribute() if node.name.isupper():
             yield node.name
         case p.Comparison():
             return

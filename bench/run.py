@@ -1,11 +1,13 @@
 """Times gpu-lint beside its peers, in one run, the commands in turn.
 
-    python -m venv .bench && .bench/bin/pip install . ruff ast-grep-cli
-    .bench/bin/python bench/run.py
+    python -m venv .bench
+    .bench/bin/pip install . ruff ast-grep-cli semgrep torchfix fixit matplotlib
+    .bench/bin/python bench/run.py && .bench/bin/python bench/plot.py
 
 fetches the pinned wheels from PyPI into a directory outside of any repository, writes
-``bench/results.json`` and prints the table. Peers that are not installed beside this Python are
-left out, and named. Times are whole processes, wall clock, the median of the rounds with the
+``bench/results.json`` and prints the table; ``bench/plot.py`` draws it. What takes long runs fewer
+times, or on a subset, and says so. Peers that are not installed beside this Python are left out,
+and named. Times are whole processes, wall clock, the median of the rounds with the
 least and the most.
 """
 
@@ -28,8 +30,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CORPUS = Path(tempfile.gettempdir()) / "gpu-lint-bench"
 BIN = Path(sys.executable).parent
-WHEELS = {"transformers": "5.17.0", "diffusers": "0.42.1", "ultralytics": "8.4.190"}
+WHEELS = {
+    "transformers": "5.17.0",
+    "diffusers": "0.42.1",
+    "ultralytics": "8.4.190",
+    "torch": "2.9.1",
+}
+PLATFORM = ["--platform", "macosx_11_0_arm64", "--python-version", "3.11"]
+"""Of torch, the smallest wheel is fetched: its Python files are the same."""
+SUBSET = "transformers/transformers/pipelines"
+"""What the slow peers are run on: 28 files, 10,703 lines."""
 ONE_FILE = "transformers/models/llama/modeling_llama.py"
+LARGE_FILE = "transformers/trainer.py"
+"""It names devices, so that what it imports is looked at too."""
 EMPTY_FILES = 41_000
 POLICY = """\
 [gpu]
@@ -51,6 +64,18 @@ rule:
     - pattern: 'torch.cuda.set_device($X)'
     - pattern: 'torch.device($X)'
 """
+SEMGREP = """\
+rules:
+  - id: gpu
+    languages: [python]
+    severity: WARNING
+    message: gpu
+    pattern-either:
+      - pattern: os.environ["CUDA_VISIBLE_DEVICES"] = $X
+      - pattern: $X.cuda($Y)
+      - pattern: torch.cuda.set_device($X)
+      - pattern: torch.device($X)
+"""
 
 
 @dataclass
@@ -61,10 +86,12 @@ class Subject:
     command: list[str]
     fresh: Path | None = None
     """A directory that is deleted before every run."""
+    most: int = sys.maxsize
+    """Rounds it takes part in."""
     seconds: list[float] = field(default_factory=list)
     peak_mib: float = 0.0
 
-    def run(self, warm_up: bool = False) -> None:
+    def run(self) -> None:
         """Run once; the exit status is not of interest here."""
         if self.fresh is not None:
             shutil.rmtree(self.fresh, ignore_errors=True)
@@ -79,9 +106,8 @@ class Subject:
             peak = usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         else:
             child.wait()
-        if not warm_up:
-            self.seconds.append(time.perf_counter() - start)
-            self.peak_mib = max(self.peak_mib, peak)
+        self.seconds.append(time.perf_counter() - start)
+        self.peak_mib = max(self.peak_mib, peak)
 
 
 def fetch() -> None:
@@ -92,10 +118,12 @@ def fetch() -> None:
             continue
         downloads = CORPUS / "wheels"
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads)]
-        subprocess.run([*pip, f"{name}=={version}"], check=True)
+        which = ["--only-binary=:all:", *PLATFORM] if name == "torch" else []
+        subprocess.run([*pip, *which, f"{name}=={version}"], check=True)
         wheel = next(downloads.glob(f"{name}-*.whl"))
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(target)
+            members = [member for member in archive.namelist() if member.endswith(".py")]
+            archive.extractall(target, members)
     empty = CORPUS / "empty"
     for number in range(0 if empty.is_dir() else EMPTY_FILES):
         path = empty / f"p{number // 100}" / f"m{number}.py"
@@ -103,6 +131,7 @@ def fetch() -> None:
         path.touch()
     (CORPUS / "policy.toml").write_text(POLICY)
     (CORPUS / "patterns.yml").write_text(PATTERNS)
+    (CORPUS / "semgrep.yml").write_text(SEMGREP)
 
 
 def copies_of_other_code(times: int) -> Path:
@@ -121,8 +150,11 @@ def copies_of_other_code(times: int) -> Path:
 
 def subjects() -> tuple[list[Subject], list[str]]:
     """What is timed, and the peers that are missing."""
-    lint = [str(BIN / "gpu-lint"), "check", "--isolated", "--output-format", "concise"]
+    tool = str(BIN / "gpu-lint")
+    lint = [tool, "check", "--isolated", "--output-format", "concise"]
     cold = [*lint, "--no-cache"]
+    strict = [tool, "check", "--config", "policy.toml", "--output-format", "concise"]
+    fix = [tool, "fix", "--diff", "--config", "policy.toml", "--no-cache", "-q"]
     cache = CORPUS / ".gpu-lint-cache"
     file = f"transformers/{ONE_FILE}"
     found = [
@@ -131,21 +163,43 @@ def subjects() -> tuple[list[Subject], list[str]]:
         Subject("gpu-lint, warm", [*lint, "--cache-dir", "warm", "transformers"]),
         Subject("gpu-lint, one file, cold", [*cold, file]),
         Subject("gpu-lint, one file, warm", [*lint, "--cache-dir", "warm", file]),
+        Subject("gpu-lint, trainer.py, cold", [*cold, f"transformers/{LARGE_FILE}"]),
         Subject(f"gpu-lint, {EMPTY_FILES} empty files, cold", [*cold, "empty"]),
         Subject("gpu-lint, diffusers, cold", [*cold, "diffusers"]),
-    ]
+        Subject("gpu-lint, torch, cold", [*cold, "torch"], most=1),
+        Subject("gpu-lint, ultralytics, cold", [*cold, "ultralytics"], most=1),
+        Subject("gpu-lint, policy, cold", [*strict, "--no-cache", "transformers"], most=3),
+        Subject("gpu-lint, policy, one process", [*strict, "--no-cache", "-j", "1", "transformers"],
+                most=1),
+        Subject("gpu-lint, policy, warm", [*strict, "--cache-dir", "warm", "transformers"], most=3),
+        Subject("gpu-lint, policy, fix --diff", [*fix, "transformers"], most=1),
+        Subject("gpu-lint, policy, diffusers, fix --diff", [*fix, "diffusers"], most=1),
+        Subject("gpu-lint, subset, cold", [*cold, SUBSET]),
+    ]  # fmt: skip
     found += [
         Subject(f"gpu-lint, other code {n} times, cold", [*cold, copies_of_other_code(n).name])
         for n in (2, 4, 8)
     ]
+    quick = ["check", "--isolated", "--no-cache", "--select", "F,E9"]
     peers = {
-        "ruff": ["check", "--isolated", "--no-cache", "--select", "F,E9", "transformers"],
-        "ast-grep": ["scan", "--rule", "patterns.yml", "transformers"],
-    }
+        "ruff": ("ruff", [*quick, "transformers"], sys.maxsize),
+        "ruff, torch": ("ruff", [*quick, "torch"], sys.maxsize),
+        "ruff, subset": ("ruff", [*quick, SUBSET], sys.maxsize),
+        "ast-grep": ("ast-grep", ["scan", "--rule", "patterns.yml", "transformers"], sys.maxsize),
+        "ast-grep, subset": ("ast-grep", ["scan", "--rule", "patterns.yml", SUBSET], sys.maxsize),
+        "Semgrep, subset": (
+            "semgrep",
+            ["scan", "--metrics", "off", "--disable-version-check", "--no-git-ignore", "--config",
+             "semgrep.yml", SUBSET],
+            2,
+        ),
+        "TorchFix, subset": ("torchfix", ["--select", "ALL", SUBSET], 2),
+        "Fixit, subset": ("fixit", ["lint", SUBSET], 2),
+    }  # fmt: skip
     missing = []
-    for name, arguments in peers.items():
-        if (BIN / name).exists():
-            found.append(Subject(name, [str(BIN / name), *arguments]))
+    for name, (program, arguments, most) in peers.items():
+        if (BIN / program).exists():
+            found.append(Subject(name, [str(BIN / program), *arguments], most=most))
         else:
             missing.append(name)
     return found, missing
@@ -158,13 +212,14 @@ def main() -> None:
     fetch()
     timed, missing = subjects()
     for subject in timed:
-        subject.run(warm_up=True)
         looks = subprocess.run(subject.command, cwd=CORPUS, capture_output=True, text=True)
-        if "no Python files" in looks.stderr or looks.returncode > 1:
-            sys.exit(f"{subject.name}: {looks.stderr}")
-    for _ in range(rounds):
+        if subject.name.startswith("gpu-lint"):
+            if "no Python files" in looks.stderr or looks.returncode > 1:
+                sys.exit(f"{subject.name}: {looks.stderr}")
+    for number in range(rounds):
         for subject in timed:
-            subject.run()
+            if number < subject.most:
+                subject.run()
     medians = {s.name: statistics.median(s.seconds) for s in timed}
     print("| command | median s | least | most | peak MiB | of ruff | of ast-grep |")
     print("|---|---|---|---|---|---|---|")

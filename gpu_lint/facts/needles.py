@@ -58,6 +58,7 @@ _CHILDREN = (
 )  # fmt: skip
 _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
                   b"accelerate")  # fmt: skip
+_PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER")
 _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+as\s+(\w+))?")
@@ -82,6 +83,8 @@ class Needles:
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(apis)
         self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
+        names = "|".join(knowledge.variables)
+        self._assigning = re.compile(rf"(?:{names})\w*\s*=")
         self._names = re.compile(rb"\w*(?:" + b"|".join(self._variables) + rb")\w*")
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
@@ -101,7 +104,10 @@ class Needles:
         return Touch.ENVIRONMENT
 
     def is_variable(self, text: str) -> bool:
-        """Whether a text may be the name of a variable that decides about GPUs, or part of it."""
+        """Whether a text may be the name of a variable that decides about GPUs, or part of it, or
+        a command that sets one."""
+        if _PROSE.search(text):
+            return self._assigning.search(text) is not None
         return any(name in text for name in self.knowledge.variables) or (
             "environ" not in text and misspelt(text) is not None
         )

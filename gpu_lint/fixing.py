@@ -46,8 +46,7 @@ class Fixing:
             if (known := self._ahead.get(file, ())) is None:
                 continue
             with self._reporting(one.path):
-                found = known if file in self._ahead else tuple(self._view.findings(one))
-                before[file] = FileFindings(one.source, found)
+                before[file] = self._findings(one, known if file in self._ahead else None)
         after = dict(before)
         for _ in range(_MOST_PASSES):
             changed = self._one_pass(after)
@@ -56,11 +55,17 @@ class Fixing:
             self._view = self._view.with_changes(changed)
             for file in self._view.affected_by(changed) & after.keys():
                 one = self._view.reads[file]
-                after[file] = FileFindings(one.source, tuple(self._view.findings(one)))
+                after[file] = self._findings(one)
         return [
             FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
             for file, found in before.items()
         ]
+
+    def _findings(self, one: Read, known: tuple[Finding, ...] | None = None) -> FileFindings:
+        found = tuple(self._view.findings(one)) if known is None else known
+        self._view.forget(one)
+        one.source.forget()
+        return FileFindings(one.source, found)
 
     def _one_pass(self, findings: dict[str, FileFindings]) -> dict[str, Read]:
         """The files that one pass changes."""
@@ -143,4 +148,8 @@ class Fixing:
             return f"the result {error}"
         if after.reading is None:
             return f"the result would not parse: {after.fault}"
-        return prove(old.reading, old.source, edits, spliced, after.reading) or after
+        refused = prove(old.reading, old.source, edits, spliced, after.reading)
+        for one in (old, after):
+            one.forget()
+            one.source.forget()
+        return refused or after

@@ -55,6 +55,7 @@ def bars(axes: plt.Axes, found: dict[str, float], names: dict[str, str], title: 
     axes.bar_label(drawn, [f" {value:.2f} s" for value in values], padding=2)
     axes.set_xscale("log")
     axes.set_xlim(right=max(values) * 3)
+    axes.set_xlabel("seconds, on a logarithmic scale")
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 

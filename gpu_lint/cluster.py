@@ -6,6 +6,7 @@ that is mounted at the same place on every machine; a file that they see otherwi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import uuid
@@ -42,13 +43,13 @@ class Cluster:
             self._client: Any = self._distributed.Client(
                 address, timeout=_PATIENCE, set_as_default=False, direct_to_workers=False
             )
-        except (OSError, ValueError, TimeoutError) as error:
+        except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise ConfigError(
                 f"--scheduler {address}: cannot be reached ({_first_line(error)})"
             ) from error
         try:
             self._client.wait_for_workers(1, timeout=_PATIENCE)
-        except (OSError, TimeoutError) as error:
+        except (OSError, asyncio.TimeoutError) as error:
             self._client.close()
             raise ConfigError(f"--scheduler {address}: the cluster has no workers") from error
 

@@ -407,6 +407,14 @@ LINES = st.sampled_from(
     policy=ALL,
     unsafe=True,
 )
+@example(
+    lines=["# gpu-lint: begin header"],
+    newline="\r",
+    bom=False,
+    final=True,
+    policy=ALL,
+    unsafe=False,
+)
 @given(
     lines=st.lists(LINES, max_size=12),
     newline=st.sampled_from(["\n", "\r\n", "\r"]),

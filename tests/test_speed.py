@@ -584,3 +584,12 @@ def test_two_policies_settle_nothing(project: Callable[..., Path]) -> None:
     settings = SettingsFinder(rulebook).for_file(root / "a.py")
     policies = [settings.policy_for(root / name) for name in ("a.py", "b.py")]
     assert SettledHeaders(policies, rulebook).span_in(HEADER.encode()) is None
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_what_ends_lines_changes_no_needle(newline: str) -> None:
+    needles = needles_for(KNOWLEDGE)
+    lines = ["# one", 'NAME = "CUDA_VISIBLE_DEVICES"', "", "def f():", "    x.to(1)", "y = 2", ""]
+    data = newline.join(lines).encode()
+    assert needles.settings(data) & Touch.SETTINGS
+    assert sorted(needles.lines(data)) == [b"    x.to(1)", b'NAME = "CUDA_VISIBLE_DEVICES"']

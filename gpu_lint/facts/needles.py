@@ -200,10 +200,10 @@ class Needles:
         """The lines of a file that may set, select, count or start anything."""
         found: dict[int, bytes] = {}
         for place in self._places(data):
-            start = data.rfind(b"\n", 0, place) + 1
+            start = _line_start(data, place)
             if start not in found:
-                end = data.find(b"\n", place)
-                found[start] = data[start : end if end >= 0 else len(data)]
+                ends = [at for at in (data.find(b"\n", place), data.find(b"\r", place)) if at >= 0]
+                found[start] = data[start : min(ends, default=len(data))]
         return list(found.values())
 
     def _places(self, data: bytes) -> Iterator[int]:
@@ -242,12 +242,17 @@ def _without_long_strings(data: bytes) -> bytes:
     return b'""'.join((*parts, data[end:])) if parts else data
 
 
+def _line_start(data: bytes, at: int) -> int:
+    """Where the line of an offset begins, whatever ends lines."""
+    return max(data.rfind(b"\n", 0, at), data.rfind(b"\r", 0, at)) + 1
+
+
 def _in_code(data: bytes, word: bytes) -> bool:
     """Whether a word stands anywhere but in comments and docstrings."""
     prose: list[Span] | None = None
     at = data.find(word)
     while at >= 0:
-        before = data[data.rfind(b"\n", 0, at) + 1 : at]
+        before = data[_line_start(data, at) : at]
         if not before.lstrip().startswith(b"#"):
             if prose is None:
                 try:

@@ -230,11 +230,14 @@ class Engine:
         executor = self._executor_for(sum(weight for _, weight in weights) / 1e6)
         if executor is None or len(waiting) < 2:
             return {}
-        from gpu_lint.work import chunks_of
+        from gpu_lint.work import Judging, chunks_of
 
         found: dict[str, tuple[Finding, ...] | None] = {}
         chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)
-        for file, answer in executor.each(view.judging(), chunks):
+        paths = {file: str(one.path) for file, one in view.reads.items()}
+        together = tuple(view.project.files)
+        work = Judging(self.finder.spec, view.notes, paths, together, view.outlined)
+        for file, answer in executor.each(work, chunks):
             one = view.reads[file]
             if isinstance(answer, tuple):
                 found[file] = answer

@@ -29,7 +29,6 @@ from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
-from gpu_lint.work import Judging
 
 _OF_A_RUN = 70_000
 """Microseconds that the run of a program takes, about."""
@@ -110,7 +109,7 @@ class View:
         ``graph`` is what was found out of them before, ``note`` what is kept of each;
         ``outlined`` are those that need not be read as a whole where they do nothing."""
         self._finder = finder
-        self._outlined = outlined
+        self.outlined = outlined
         self._note = note
         self.reads = reads
         self.project = Project(
@@ -154,7 +153,7 @@ class View:
         return (read.settings.policy_for(read.path) for read in self.reads.values())
 
     def _outline(self, file: str) -> Reading | None:
-        skimmed = self.project.skimmed(file) if file in self._outlined else None
+        skimmed = self.project.skimmed(file) if file in self.outlined else None
         if skimmed is None:
             return None
         knowledge = self._finder.rulebook.knowledge
@@ -181,7 +180,7 @@ class View:
     def with_changes(self, changed: dict[str, Read]) -> View:
         """The same files after some have changed."""
         reads, together = {**self.reads, **changed}, self.project.files
-        view = View(self._finder, reads, together, outlined=self._outlined)
+        view = View(self._finder, reads, together, outlined=self.outlined)
         view.project.take_over(self.project, frozenset(changed))
         return view
 
@@ -220,13 +219,11 @@ class View:
         size = note.size if note is not None else len(self._data(file) or b"")
         return 500 + size // 10 + _OF_A_RUN * self.project.may_do_something(file)
 
-    def judging(self) -> Judging:
-        """The work of judging these files, as another process can do it."""
+    @property
+    def notes(self) -> dict[str, Note]:
+        """What is known of each file by itself, as it can be sent to another process."""
         files = [*self.project.files, *self.reads]
-        notes = {file: note for file in files if (note := self._noted(file)) is not None}
-        judged = {file: str(read.path) for file, read in self.reads.items()}
-        together = tuple(self.project.files)
-        return Judging(self._finder.spec, notes, judged, together, self._outlined)
+        return {file: note for file in files if (note := self._noted(file)) is not None}
 
     def _noted(self, file: str) -> Note | None:
         """What is known of a file by itself, without what was found in it."""
@@ -261,7 +258,7 @@ class View:
             sorted(read.settings.rules_for(read.path)),
             sorted(project.reached_frameworks(file)),
             file in project.importers,
-            file in self._outlined,
+            file in self.outlined,
         ]
         if project.may_do_something(file):
             parts.append(self._run_digest)

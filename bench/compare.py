@@ -1,6 +1,6 @@
 """Holds the quick parser against LibCST on every file that ``bench/run.py`` has fetched.
 
-    .bench/bin/python bench/compare.py
+    .bench/bin/python bench/compare.py [WHEEL ...]
 
 reads each file both ways, as a project of its own and under a strict policy, and compares its
 facts, findings and fixes. Prints the files that differ; ends with 1 if there are any.
@@ -8,6 +8,7 @@ facts, findings and fixes. Prints the files that differ; ends with 1 if there ar
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -33,6 +34,7 @@ class Comparing:
     policy: str
 
     def start(self) -> Callable[[str], str]:
+        gc.enable()  # every file makes a project here, full of cycles
         finder = SettingsFinder(load_rulebook(), config_file=Path(self.policy))
         knowledge = finder.rulebook.knowledge
 
@@ -64,7 +66,8 @@ class Comparing:
 
 def main() -> int:
     fetch()
-    files = sorted(str(path) for name in WHEELS for path in (CORPUS / name).rglob("*.py"))
+    names = sys.argv[1:] or list(WHEELS)
+    files = sorted(str(path) for name in names for path in (CORPUS / name).rglob("*.py"))
     chunks = chunks_of(((file, 1) for file in files), 8, 2_000)
     differing = 0
     with Workers(processors()) as workers:

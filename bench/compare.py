@@ -9,6 +9,7 @@ facts, findings and fixes. Prints the files that differ; ends with 1 if there ar
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -23,7 +24,7 @@ from gpu_lint.judging import Read, View
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import read_source
-from gpu_lint.work import chunks_of, processors
+from gpu_lint.work import chunks_of
 from gpu_lint.workers import Workers
 
 
@@ -70,7 +71,7 @@ def main() -> int:
     files = sorted(str(path) for name in names for path in (CORPUS / name).rglob("*.py"))
     chunks = chunks_of(((file, 1) for file in files), 8, 2_000)
     differing = 0
-    with Workers(processors()) as workers:
+    with Workers(os.cpu_count() or 1) as workers:
         for file, answer in workers.each(Comparing(str(CORPUS / "policy.toml")), chunks):
             if answer:
                 differing += 1

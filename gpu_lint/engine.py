@@ -72,11 +72,11 @@ class Engine:
         finder: SettingsFinder,
         progress: Callable[[int], None] | None = None,
         cache: Cache | None = None,
-        executor_for: Callable[[float], Executor | None] = lambda seconds: None,
+        executor_for: Callable[[float], Executor | None] | None = None,
     ) -> None:
         """``progress`` is told of every step done; a file takes two: reading, then the rest.
-        ``executor_for`` tells who should do work that takes so many seconds in one process;
-        None for this process."""
+        ``executor_for`` tells who should do work that takes so many seconds in one process:
+        None is this process."""
         self.finder = finder
         self._executor_for = executor_for
         self._cache = cache
@@ -87,22 +87,29 @@ class Engine:
         """Check files; those that are ``named`` are asked for syntax errors, and for what they
         import, even where they show nothing that a rule looks for."""
         run = Run()
-        view = self._view(paths, named, run)
+        survey = Survey(self.finder, named, self._cache)
+        view = self._view(survey, paths, run)
         if view is not None:
             from gpu_lint.findings import FileFindings
+            from gpu_lint.recall import Recall
 
-            ahead = self._judge_ahead(view, run, view.remembered)
+            recall = None if self._cache is None else Recall(self.finder, survey, view)
+            known = {} if recall is None else recall.known()
+            others = [one for file, one in view.reads.items() if file not in known]
+            found = {**known, **self._judge_ahead(view, run, others)}
             for file, one in view.reads.items():
-                if file in ahead and ahead[file] is None:
+                if file in found and found[file] is None:
                     continue
                 with run.reporting(one.path):
-                    findings = ahead.get(file)
+                    findings = found.get(file)
                     if findings is None:
-                        findings = view.recalled(one)
+                        findings = tuple(view.findings(one))
                         view.forget(one)
+                    if recall is not None and file not in known:
+                        recall.keep(one, findings)
                     run.files.append(FileFindings(one.source, findings))
                     one.source.forget()
-                self._progress(file not in ahead)
+                self._progress(file in known or file not in found)
         if self._cache is not None:
             self._cache.save()
         return run
@@ -125,11 +132,11 @@ class Engine:
     ) -> Run:
         """Fix files; with ``write`` off, only say what would change."""
         run = Run()
-        view = self._view(paths, named, run)
+        view = self._view(Survey(self.finder, named, self._cache), paths, run)
         if view is not None:
             from gpu_lint.fixing import Fixing
 
-            ahead = self._judge_ahead(view, run, lambda read: None)
+            ahead = self._judge_ahead(view, run, list(view.reads.values()))
             for fixed in Fixing(self.finder, view, unsafe, run.reporting, ahead).fix():
                 done = self._write(fixed, run) if fixed.changed and write else fixed
                 run.fixed.append(done)
@@ -177,21 +184,15 @@ class Engine:
 
     # --- reading -------------------------------------------------------------------------
 
-    def _view(
-        self,
-        paths: Iterable[Path],
-        named: Collection[Path],
-        run: Run,
-    ) -> View | None:
+    def _view(self, survey: Survey, paths: Iterable[Path], run: Run) -> View | None:
         """The files as one project, of which those are read that a rule may speak of.
 
         None where there is no such file.
         """
-        survey = Survey(self.finder, named, self._cache)
         judged: list[str] = []
         paths = list(paths)
-        if (executor := self._executor_for(survey.seconds(paths))) is not None:
-            survey.look_ahead(paths, executor)
+        if self._executor_for is not None:
+            survey.look_ahead(paths, self._executor_for)
         for path in paths:
             with run.reporting(path):
                 if (file := survey.take(path)) is not None:
@@ -219,16 +220,14 @@ class Engine:
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
 
     def _judge_ahead(
-        self, view: View, run: Run, known: Callable[[Read], tuple[Finding, ...] | None]
+        self, view: View, run: Run, waiting: Collection[Read]
     ) -> dict[str, tuple[Finding, ...] | None]:
-        """The findings of files that others find, where that pays; None for those that failed.
-
-        Those that are ``known`` already are left out.
-        """
-        waiting = [one for one in view.reads.values() if known(one) is None]
+        """The findings of files that others find, where that pays; None for those that failed."""
+        if self._executor_for is None or len(waiting) < 2:
+            return {}
         weights = [(one.file, view.weight(one.file)) for one in waiting]
         executor = self._executor_for(sum(weight for _, weight in weights) / 1e6)
-        if executor is None or len(waiting) < 2:
+        if executor is None:
             return {}
         from gpu_lint.work import Judging, chunks_of
 
@@ -241,7 +240,6 @@ class Engine:
             one = view.reads[file]
             if isinstance(answer, tuple):
                 found[file] = answer
-                view.remember(one, answer)
             else:
                 found[file] = None
                 run.failed(one.path, answer)

@@ -23,7 +23,7 @@ from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_file, read_outline
 from gpu_lint.findings import Finding, Fix
 from gpu_lint.headers import SettledHeaders
-from gpu_lint.notes import Note, digest_of
+from gpu_lint.notes import Note
 from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import Settings, SettingsFinder, matches
@@ -116,7 +116,7 @@ class View:
             finder.rulebook.knowledge,
             self._reading,
             together,
-            data=self._data,
+            data=self.data,
             note=note,
             imports=Imports(finder.rulebook.knowledge, home=str(finder.root)),
             is_entry_point=self._configured,
@@ -133,7 +133,8 @@ class View:
         by_file = {read.file: read for read in reads}
         return cls(finder, by_file, by_file)
 
-    def _data(self, file: str) -> bytes | None:
+    def data(self, file: str) -> bytes | None:
+        """The content of any file; None where it cannot be read."""
         read = self.reads.get(file)
         try:
             return read.source.data if read is not None else read_bytes(file)
@@ -188,35 +189,10 @@ class View:
         """Files whose findings may differ when others change."""
         return self.project.affected_by(frozenset(changed))
 
-    def recalled(self, read: Read) -> tuple[Finding, ...]:
-        """The findings of a file, from an earlier run where nothing they depend on has changed.
-
-        Raises :class:`SourceError`.
-        """
-        found = self.remembered(read)
-        if found is None:
-            found = tuple(self.findings(read))
-            self.remember(read, found)
-        return found
-
-    def remembered(self, read: Read) -> tuple[Finding, ...] | None:
-        """What an earlier run found in a file, if nothing that this depends on has changed."""
-        note = self._note(read.file)
-        if note is None or note.findings is None:
-            return None
-        key, findings = note.findings
-        return findings if key == self._dependencies(read, note) else None
-
-    def remember(self, read: Read, findings: tuple[Finding, ...]) -> None:
-        """Keep what was found in a file for later runs."""
-        note = self._note(read.file)
-        if note is not None:
-            note.findings, note.grown = (self._dependencies(read, note), findings), True
-
     def weight(self, file: str) -> int:
         """About how many microseconds it takes to judge a file."""
         note = self._note(file)
-        size = note.size if note is not None else len(self._data(file) or b"")
+        size = note.size if note is not None else len(self.data(file) or b"")
         return 500 + size // 10 + _OF_A_RUN * self.project.may_do_something(file)
 
     @property
@@ -230,14 +206,11 @@ class View:
         note = self._note(file)
         if note is not None:
             return replace(note, findings=None)
-        data = self._data(file)
+        data = self.data(file)
         if data is None:
             return None
-        return Note(
-            0,
-            len(data),
-            digest_of(data),
-            self.project.needles.alone(data),
+        return replace(
+            Note.begun(data, self.project.needles.alone(data)),
             touch=self.project.touch(file),
             skimmed=self.project.skimmed(file),
             decides=self.project.mentions(file),
@@ -247,42 +220,6 @@ class View:
         """Let go of what no other file will ask of this one."""
         self.project.forget(read.file)
         read.forget()
-
-    def _dependencies(self, read: Read, note: Note) -> str:
-        """A digest of everything that decides what is found in a file."""
-        project, file = self.project, read.file
-        parts: list[object] = [
-            note.digest,
-            self._settings_digest,
-            read.settings.policy_for(read.path),
-            sorted(read.settings.rules_for(read.path)),
-            sorted(project.reached_frameworks(file)),
-            file in project.importers,
-            file in self.outlined,
-        ]
-        if project.may_do_something(file):
-            parts.append(self._run_digest)
-            reached = set(project.closure(file))
-            for start in project.starts_reaching(file):
-                reached |= project.closure(start)
-            for other in sorted(reached - self._run_files):
-                parts.append(digest_of(self._data(other) or b""))
-        return _digest(parts)
-
-    @cached_property
-    def _run_files(self) -> frozenset[str]:
-        return frozenset(self.project.files)
-
-    @cached_property
-    def _run_digest(self) -> str:
-        """A digest of the content of every file of the run."""
-        notes = ((file, self._note(file)) for file in self.project.files)
-        return _digest([(file, note.digest) for file, note in notes if note is not None])
-
-    @cached_property
-    def _settings_digest(self) -> str:
-        """A digest of where the run takes place, and of all configuration in force in it."""
-        return _digest([str(self._finder.root), self._finder.everything])
 
     def findings(self, read: Read) -> list[Finding]:
         """The findings of a file. Raises :class:`SourceError`."""
@@ -364,7 +301,7 @@ class View:
         """Whether some file of the run mentions a name."""
         word = re.compile(rb"\b" + re.escape(name).encode() + rb"\b")
         for file in self.project.files:
-            data = self._data(file)
+            data = self.data(file)
             if data is not None and word.search(data):
                 reading = self.project.reading(file)
                 if reading is not None and name in reading.referenced:
@@ -394,10 +331,6 @@ class View:
         suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
         rows = _rows(span, read.source)
         return not any(s.covers("GPU201", rows) for s in suppressions)
-
-
-def _digest(parts: object) -> str:
-    return digest_of(repr(parts).encode("utf-8", "surrogatepass"))
 
 
 def _rows(span: Span, source: Source) -> set[int]:

@@ -31,6 +31,11 @@ class Note:
     grown: bool = False
     """It says more than when it was last written."""
 
+    @classmethod
+    def begun(cls, data: bytes, alone: Touch) -> Note:
+        """The note of some content, of which no more is known."""
+        return cls(0, len(data), digest_of(data), alone, grown=True)
+
 
 def digest_of(data: bytes) -> str:
     """A short digest of some content."""

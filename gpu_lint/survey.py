@@ -32,6 +32,8 @@ _CHEAP = 2_000_000
 """Bytes of Python that are parsed in a quarter of a second."""
 _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process looks at, and how many there are."""
+_SECONDS, _SECONDS_WHOLE = 1e-8, 1e-7
+"""That one process takes to look at a byte, without a policy and with one (``bench/scale.py``)."""
 _BEHIND_A_MASK = Touch.DEVICES | Touch.CHILDREN | Touch.ENVIRONMENT
 
 
@@ -64,34 +66,32 @@ class Survey:
         self._failed: dict[str, Failed] = {}
         self._passed: list[tuple[str, int]] = []
         self._as_a_whole = False
+        self._shown = 0
+        """Bytes of the files that show something."""
 
-    def seconds(self, paths: Collection[Path]) -> float:
-        """About how long one process would take to look at files."""
-        if not paths:
-            return 0.0
-        policy = self._wanted_of(next(iter(paths))).policy is not None
-        size = 0
+    def _unknown(self, paths: Collection[Path]) -> dict[str, os.stat_result]:
+        """The files of which nothing is kept that still holds, by their absolute paths."""
+        found: dict[str, os.stat_result] = {}
         for path in paths:
             with contextlib.suppress(OSError):
-                status = os.stat(path)
-                file = os.path.abspath(path)
+                file, status = os.path.abspath(path), os.stat(path)
                 if self._cache is None or self._cache.unchanged(file, status) is None:
-                    size += status.st_size
-        return len(paths) * 2e-5 + size * (1e-7 if policy else 1e-8)
+                    found[file] = status
+        return found
 
-    def look_ahead(self, paths: Collection[Path], executor: Executor) -> None:
-        """Let others look at the files of which nothing is known."""
+    def look_ahead(
+        self, paths: Collection[Path], executor_for: Callable[[float], Executor | None]
+    ) -> None:
+        """Let others look at the files of which nothing is known, where that pays."""
+        waiting = self._unknown(paths)
+        whole = bool(waiting) and any(self._wanted_of(path).policy is not None for path in paths)
+        weights = [(file, status.st_size) for file, status in waiting.items()]
+        cost = _SECONDS_WHOLE if whole else _SECONDS
+        executor = executor_for(sum(size for _, size in weights) * cost)
+        if executor is None:
+            return
         from gpu_lint.work import Failed, Looking, chunks_of
 
-        whole = any(self._wanted_of(path).policy is not None for path in paths)
-        waiting: dict[str, os.stat_result] = {}
-        for path in paths:
-            file = os.path.abspath(path)
-            with contextlib.suppress(OSError):
-                status = os.stat(path)
-                if self._cache is None or self._cache.unchanged(file, status) is None:
-                    waiting[file] = status
-        weights = [(file, status.st_size) for file, status in waiting.items()]
         chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)
         for file, answer in executor.each(Looking(whole), chunks):
             if isinstance(answer, Failed):
@@ -124,6 +124,7 @@ class Survey:
         self.files[file] = path
         if self._shows(file, alone, wanted):
             self._as_a_whole = self._as_a_whole or wanted.demands
+            self._shown += size
             return file
         if size and wanted.syntax and not (note is not None and note.parses):
             self._passed.append((file, size))
@@ -144,7 +145,7 @@ class Survey:
         if note is None:
             check_decodes(data)
             alone = self._needles.alone(data)
-            note = cache.add(file, status, Note(0, len(data), digest, alone, grown=True))
+            note = cache.add(file, status, Note.begun(data, alone))
         return note
 
     def note(self, file: str) -> Note | None:
@@ -186,11 +187,7 @@ class Survey:
 
     def many(self, judged: Collection[str]) -> frozenset[str]:
         """Of the files that rules may speak of, those that were not named, if they are many."""
-        sizes = 0
-        for file in judged:
-            with contextlib.suppress(OSError):
-                sizes += os.path.getsize(file)
-        if sizes <= _CHEAP:
+        if self._shown <= _CHEAP:
             return frozenset()
         return frozenset(file for file in judged if self.files[file] not in self._named)
 

@@ -7,7 +7,6 @@ be sent to another process or another machine which sees the same files.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ class Looking:
         def look(file: str) -> Note:
             data = read_bytes(file)
             check_decodes(data)
-            note = Note(0, len(data), digest_of(data), needles.alone(data), grown=True)
+            note = Note.begun(data, needles.alone(data))
             if self.whole:
                 note.touch = needles.touch(data)
                 with suppress(Unskimmable):  # it will be read properly where it is asked for
@@ -94,7 +93,6 @@ class Judging:
     def start(self) -> Callable[[str], tuple[Finding, ...]]:
         from gpu_lint.judging import Read, View
         from gpu_lint.rulebook import load_rulebook
-        from gpu_lint.source import read_bytes
 
         finder = SettingsFinder.of(self.spec, load_rulebook())
         reads = {
@@ -105,7 +103,7 @@ class Judging:
 
         def judge(file: str) -> tuple[Finding, ...]:
             note = self.notes.get(file)
-            if note is not None and digest_of(read_bytes(file)) != note.digest:
+            if note is not None and digest_of(reads[file].source.data) != note.digest:
                 raise SourceError("has changed while it was checked, or is another file there")
             found = tuple(view.findings(reads[file]))
             view.forget(reads[file])
@@ -151,10 +149,3 @@ def chunks_of(weights: Iterable[tuple[str, int]], at_least: int, most: int) -> l
         chunks[-1].append(file)
         left -= weight
     return chunks
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

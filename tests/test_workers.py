@@ -18,7 +18,7 @@ from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine, Run
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.work import Doing, Failed, chunks_of, processors
+from gpu_lint.work import Doing, Failed, chunks_of
 from gpu_lint.workers import Workers
 
 VOICE_ASSISTANT = Path(__file__).parent.parent / "fixtures" / "superwhisper" / "before"
@@ -223,4 +223,3 @@ def test_one_start_serves_all_files_of_a_process() -> None:
     doing = Doing(Once())
     assert [doing(file) for file in ("a", "bb")] == [1, 2]
     assert started == [1]
-    assert processors() >= 1

@@ -23,9 +23,9 @@ from gpu_lint.reports.summary import count_line, statistics
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option
 from gpu_lint.source import Source, decode_source
-from gpu_lint.work import Executor, processors
 
 if TYPE_CHECKING:
+    from gpu_lint.work import Executor
     from gpu_lint.workers import Workers
 
 _MOST_JOBS = 8
@@ -193,8 +193,8 @@ def run_engine(
         options.paths or (Path("."),), finder, force_exclude=options.force_exclude
     )
     cache = None if options.no_cache else cache_for(options.cache_dir, finder)
-    gc.disable()  # a run makes few cycles, and looking for them takes a third of its time
     with (
+        _no_collector(),
         _executor(options) as executor_for,
         _progress(len(discovered.files), options.quiet) as advance,
     ):
@@ -207,10 +207,30 @@ def run_engine(
 
 
 @contextmanager
-def _executor(options: Options) -> Iterator[Callable[[float], Executor | None]]:
+def _no_collector() -> Iterator[None]:
+    """A run makes few cycles, and looking for them takes a third of its time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] | None]:
     """Who does work that takes so many seconds: worker processes, where they pay.
 
-    A hook runner that has split its list of files already gets no more processes.
+    A hook runner that has split its list of files already gets no more processes. None where
+    there is nobody else in any case.
     """
     if options.executor == "dask" and options.scheduler is None:
         raise ConfigError("--executor dask needs --scheduler tcp://HOST:PORT")
@@ -222,9 +242,9 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None]]:
         with Cluster(options.scheduler) as cluster:
             yield lambda seconds: cluster if seconds else None
         return
-    count = options.jobs or (1 if "PRE_COMMIT" in os.environ else processors())
+    count = options.jobs or (1 if "PRE_COMMIT" in os.environ else _processors())
     if count == 1:
-        yield lambda seconds: None
+        yield None
         return
     count = count if options.jobs else min(count, _MOST_JOBS)
     workers: list[Workers] = []

@@ -105,8 +105,7 @@ def _numbered(data: bytes) -> bool:
     if not given:
         return False
     for match in _NUMBER.finditer(data):
-        line = max(data.rfind(b"\n", 0, match.start()), match.start() - 200) + 1
-        bound = _BOUND_BEFORE.search(data, line, match.start())
+        bound = _BOUND_BEFORE.search(data, max(match.start() - 200, 0), match.start())
         if bound is not None and bound.group(1) in given:
             return True
     return False

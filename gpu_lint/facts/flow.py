@@ -207,26 +207,20 @@ class Flow:
         self._join_frames(other)
 
     def _add_frames(self, other: Flow) -> None:
-        """Take over the frames of modules that another flow has run."""
+        """Take over the frames of another flow, which must not be written to any more."""
         theirs = {**other._base, **other._frames}
         new = theirs.keys() - self._base.keys() - self._frames.keys()
         for frame, names in theirs.items():
-            if frame not in new:  # what the other changed in a module both have run
+            if frame not in new:  # a frame of both, which either may have changed
                 self._join_frame(frame, names)
         if new:
             self._base = _Base(self._base)
             self._base.update((frame, theirs[frame]) for frame in new)
+        other._owned = set()
 
     def _join_frames(self, other: Flow) -> None:
         if self._base is not other._base:
-            theirs = {**other._base, **other._frames}
-            for frame in theirs.keys() & (self._base.keys() | self._frames.keys()):
-                self._join_frame(frame, theirs[frame])
-            new = theirs.keys() - self._base.keys() - self._frames.keys()
-            if new:
-                self._base = _Base(self._base)
-                self._base.update((frame, theirs[frame]) for frame in new)
-            other._owned = set()
+            self._add_frames(other)
             return
         for frame, names in other._frames.items():
             if frame in self._frames or frame in self._base:

@@ -8,6 +8,7 @@ is left as it is.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from gpu_lint.facts.skim import Unskimmable, inside, long_strings
 from gpu_lint.source import Source, Span
@@ -68,13 +69,9 @@ def _end_of_body(data: bytes, start: int, indent: int, strings: list[Span]) -> i
     return len(data)
 
 
+@cache
 def _dedent(indent: int) -> re.Pattern[bytes]:
-    if indent not in _DEDENTS:
-        _DEDENTS[indent] = re.compile(rb"\n[ \t]{0,%d}[^\s#]" % indent)
-    return _DEDENTS[indent]
-
-
-_DEDENTS: dict[int, re.Pattern[bytes]] = {}
+    return re.compile(rb"\n[ \t]{0,%d}[^\s#]" % indent)
 
 
 def _last_line(data: bytes, start: int, end: int) -> tuple[int, int] | None:

@@ -1,0 +1,85 @@
+"""Findings of earlier runs: which of them still hold, and what they depend on."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from gpu_lint.errors import SourceError
+from gpu_lint.facts.limits import deep_recursion
+from gpu_lint.findings import Finding
+from gpu_lint.judging import Read, View
+from gpu_lint.notes import Note, digest_of
+from gpu_lint.settings import SettingsFinder
+from gpu_lint.survey import Survey
+
+
+class Recall:
+    """What was found in the files of a run before, kept in their notes."""
+
+    def __init__(self, finder: SettingsFinder, survey: Survey, view: View) -> None:
+        self._finder = finder
+        self._note = survey.note
+        self._view = view
+
+    def known(self) -> dict[str, tuple[Finding, ...]]:
+        """The findings that need not be found again, by file."""
+        found = {file: self._of(read) for file, read in self._view.reads.items()}
+        return {file: findings for file, findings in found.items() if findings is not None}
+
+    def _of(self, read: Read) -> tuple[Finding, ...] | None:
+        """What was found in a file, if nothing that this depends on has changed."""
+        note = self._note(read.file)
+        if note is None or note.findings is None:
+            return None
+        key, findings = note.findings
+        try:
+            with deep_recursion():
+                return findings if key == self._dependencies(read, note) else None
+        except SourceError:
+            return None
+
+    def keep(self, read: Read, findings: tuple[Finding, ...]) -> None:
+        """Keep what was found in a file for later runs."""
+        note = self._note(read.file)
+        if note is not None:
+            note.findings, note.grown = (self._dependencies(read, note), findings), True
+
+    def _dependencies(self, read: Read, note: Note) -> str:
+        """A digest of everything that decides what is found in a file."""
+        project, file = self._view.project, read.file
+        parts: list[object] = [
+            note.digest,
+            self._settings_digest,
+            read.settings.policy_for(read.path),
+            sorted(read.settings.rules_for(read.path)),
+            sorted(project.reached_frameworks(file)),
+            file in project.importers,
+            file in self._view.outlined,
+        ]
+        if project.may_do_something(file):
+            parts.append(self._run_digest)
+            reached = set(project.closure(file))
+            for start in project.starts_reaching(file):
+                reached |= project.closure(start)
+            for other in sorted(reached - self._run_files):
+                parts.append(digest_of(self._view.data(other) or b""))
+        return _digest(parts)
+
+    @cached_property
+    def _run_files(self) -> frozenset[str]:
+        return frozenset(self._view.project.files)
+
+    @cached_property
+    def _run_digest(self) -> str:
+        """A digest of the content of every file of the run."""
+        notes = ((file, self._note(file)) for file in self._view.project.files)
+        return _digest([(file, note.digest) for file, note in notes if note is not None])
+
+    @cached_property
+    def _settings_digest(self) -> str:
+        """A digest of where the run takes place, and of all configuration in force in it."""
+        return _digest([str(self._finder.root), self._finder.everything])
+
+
+def _digest(parts: object) -> str:
+    return digest_of(repr(parts).encode("utf-8", "surrogatepass"))

@@ -84,12 +84,15 @@ class Survey:
     ) -> None:
         """Let others look at the files of which nothing is known, where that pays."""
         waiting = self._unknown(paths)
-        whole = bool(waiting) and any(self._wanted_of(path).policy is not None for path in paths)
+        if not waiting:
+            return
         weights = [(file, status.st_size) for file, status in waiting.items()]
-        cost = _SECONDS_WHOLE if whole else _SECONDS
+        policy = self._wanted_of(next(iter(paths))).policy  # of one for all: it is an estimate
+        cost = _SECONDS if policy is None else _SECONDS_WHOLE
         executor = executor_for(sum(size for _, size in weights) * cost)
         if executor is None:
             return
+        whole = any(self._wanted_of(path).policy is not None for path in paths)
         from gpu_lint.work import Failed, Looking, chunks_of
 
         chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)

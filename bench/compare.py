@@ -2,67 +2,82 @@
 
     .bench/bin/python bench/compare.py [WHEEL ...]
 
-reads each file both ways, as a project of its own and under a strict policy, and compares its
-facts, findings and fixes. Prints the files that differ; ends with 1 if there are any.
+reads each file both ways and compares all that facts are told from; then checks each wheel as a
+whole both ways, under a strict policy, and compares findings and fixes. Prints what differs; ends
+with 1 if anything does.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
+from unittest import mock
 
 from run import CORPUS, WHEELS, fetch
 
+from gpu_lint import judging
+from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.findings import Finding
-from gpu_lint.judging import Read, View
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.source import read_source
+from gpu_lint.source import Source, read_source
 from gpu_lint.work import chunks_of
 from gpu_lint.workers import Workers
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from tests.agreement import disagreement
 
 
 @dataclass(frozen=True)
 class Comparing:
-    """Work: where the two ways differ on a file; empty if they do not."""
-
-    policy: str
+    """Work: where the two ways of reading a file differ; empty if they do not."""
 
     def start(self) -> Callable[[str], str]:
-        gc.enable()  # every file makes a project here, full of cycles
-        finder = SettingsFinder(load_rulebook(), config_file=Path(self.policy))
-        knowledge = finder.rulebook.knowledge
-
-        def outcome(file: str, reading: Reading) -> tuple[dict[str, object], list[Finding]]:
-            read = Read(file, Path(file), finder)
-            read.source, read.reading = reading.source, reading
-            view = View.of(finder, [read])
-            findings = view.findings(read)
-            facts = view.project.facts(file)
-            names = [field.name for field in fields(facts) if field.name != "reading"]
-            return {name: getattr(facts, name) for name in names}, findings
+        warnings.simplefilter("ignore")
+        knowledge = load_rulebook().knowledge
 
         def compare(file: str) -> str:
-            source = read_source(Path(file))
             try:
-                quick = read_file(source, knowledge)
-                reference = read_file(source, knowledge, reference=True)
-            except (SyntaxFault, SourceError):
-                return ""
-            if quick.comments != reference.comments or quick.layout != reference.layout:
-                return "comments or layout"
-            one, other = outcome(file, quick), outcome(file, reference)
-            if one[0] != other[0]:
-                return "facts: " + ", ".join(n for n in one[0] if one[0][n] != other[0][n])
-            return "" if one[1] == other[1] else "findings or fixes"
+                return disagreement(read_source(Path(file)), knowledge)
+            except (SyntaxFault, SourceError) as error:
+                return "" if isinstance(error, SourceError) else f"one finds no fault: {error}"
 
         return compare
+
+
+def by_libcst(source: Source, knowledge: Knowledge) -> Reading:
+    return read_file(source, knowledge, reference=True)
+
+
+def findings_of(name: str) -> list[tuple[Path, tuple[Finding, ...]]]:
+    """The findings of a wheel, checked as a whole in this process."""
+    finder = SettingsFinder(load_rulebook(), config_file=CORPUS / "policy.toml")
+    files = sorted((CORPUS / name).rglob("*.py"))
+    return [(one.path, one.findings) for one in Engine(finder).check(files).files]
+
+
+def compare_findings(name: str) -> bool:
+    """Whether a wheel has the same findings, fixes included, either way."""
+    start = perf_counter()
+    quick = findings_of(name)
+    with mock.patch.object(judging, "read_file", by_libcst):
+        with mock.patch.object(judging, "read_outline", return_value=None):
+            reference = findings_of(name)
+    count = sum(len(findings) for _, findings in quick)
+    for one, other in zip(quick, reference, strict=False):
+        if one != other:
+            print(one[0], "findings or fixes differ", flush=True)
+    print(f"{name}: {count} findings, {perf_counter() - start:.0f} s", flush=True)
+    return quick == reference
 
 
 def main() -> int:
@@ -72,12 +87,13 @@ def main() -> int:
     chunks = chunks_of(((file, 1) for file in files), 8, 2_000)
     differing = 0
     with Workers(os.cpu_count() or 1) as workers:
-        for file, answer in workers.each(Comparing(str(CORPUS / "policy.toml")), chunks):
+        for file, answer in workers.each(Comparing(), chunks):
             if answer:
                 differing += 1
                 print(file, answer, flush=True)
-    print(f"{len(files)} files compared, {differing} differ")
-    return 1 if differing else 0
+    print(f"{len(files)} files read both ways, {differing} differ", flush=True)
+    same = [compare_findings(name) for name in names]
+    return 0 if all(same) and not differing else 1
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,67 +24,24 @@ from gpu_lint.cli import main
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
-from gpu_lint.facts import program as p
-from gpu_lint.facts.layout import statement_spans
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading, read_file
-from gpu_lint.facts.skim import Unskimmable, skim
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, decode_source
+from tests.agreement import disagreement
 from tests.conftest import ROOT, engine_for
 
 KNOWLEDGE = load_rulebook().knowledge
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 
 
-def difference(one: object, other: object, path: str = "") -> str:
-    """Where two programs differ; empty if they do not."""
-    if type(one) is not type(other):
-        return f"{path}: {one!r:.200} is not {other!r:.200}"
-    if isinstance(one, p.Suite) and isinstance(other, p.Suite):
-        return difference(one.content, other.content, path)
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        if len(one) != len(other):
-            return f"{path}: {one!r:.200} is not {other!r:.200}"
-        pairs = enumerate(zip(one, other, strict=True))
-        return next((d for n, (a, b) in pairs if (d := difference(a, b, f"{path}[{n}]"))), "")
-    if is_dataclass(one) and not isinstance(one, (Span, type)):
-        names = [field.name for field in fields(one)]
-        found = (difference(getattr(one, n), getattr(other, n), f"{path}.{n}") for n in names)
-        return next((d for d in found if d), "")
-    return "" if one == other or one != one else f"{path}: {one!r} is not {other!r}"
-
-
-def both(source: Source) -> tuple[Reading, Reading] | None:
-    """A file read in both ways; None where Python's own parser does not read it."""
-    try:
-        ast.parse(source.text)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    return read_file(source, KNOWLEDGE), read_file(source, KNOWLEDGE, reference=True)
-
-
 def agree(source: Source) -> None:
-    found = both(source)
-    if found is None:
-        return
-    quick, reference = found
-    assert difference(quick.program.body, reference.program.body) == ""
-    assert quick.comments == reference.comments
-    assert quick.imported == reference.imported
-    assert quick.layout == reference.layout
-    assert statement_spans(quick.program.body) == statement_spans(reference.program.body)
-    try:
-        skimmed = skim(source.data)
-    except Unskimmable:
-        return
-    assert skimmed.imported == reference.imported
-    assert skimmed.guard is None or skimmed.guard is (reference.layout.guard is not None)
+    assert disagreement(source, KNOWLEDGE) == ""
 
 
 SNIPPETS = [

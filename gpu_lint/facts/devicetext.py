@@ -38,11 +38,11 @@ _LEAST_PART = 5
 _GIVEN_NAMES = [
     (anchor, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for anchor, giving in _GIVING
 ]
-_NUMBER = re.compile(rb"=[ \t]*[\[(]?[ \t]*[1-9]")
+_NUMBERED = re.compile(rb"[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
+_NEVER_BOUND = {b"None", b"int", b"bool", b"float", b"str"}
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+\Z")
 _GIVEN_ON = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*[,)\n]")
 _WORD_BEFORE = re.compile(rb"\w+\Z")
-_BOUND_BEFORE = re.compile(rb"(\w+)[ \t]*(?::[ \t]*[\w.\[\]| ]+)?\Z")
 
 
 class DeviceText:
@@ -102,12 +102,17 @@ def _numbered(data: bytes) -> bool:
     for anchor, pattern in _GIVEN_NAMES:
         if anchor in data:
             given.update(pattern.findall(data))
-    if not given:
-        return False
-    for match in _NUMBER.finditer(data):
-        bound = _BOUND_BEFORE.search(data, max(match.start() - 200, 0), match.start())
-        if bound is not None and bound.group(1) in given:
+    return any(_is_numbered(data, name) for name in given - _NEVER_BOUND)
+
+
+def _is_numbered(data: bytes, name: bytes) -> bool:
+    """Whether a name is bound to a number other than 0."""
+    at = data.find(name)
+    while at >= 0:
+        end = at + len(name)
+        if _NUMBERED.match(data, end) and not _WORD_BEFORE.search(data, max(at - 1, 0), at):
             return True
+        at = data.find(name, end)
     return False
 
 

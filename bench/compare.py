@@ -69,9 +69,9 @@ def compare_findings(name: str) -> bool:
     """Whether a wheel has the same findings, fixes included, either way."""
     start = perf_counter()
     quick = findings_of(name)
-    with mock.patch.object(judging, "read_file", by_libcst):
-        with mock.patch.object(judging, "read_outline", return_value=None):
-            reference = findings_of(name)
+    reference_only = {"read_file": by_libcst, "read_outline": lambda *_: None}
+    with mock.patch.multiple(judging, **reference_only):
+        reference = findings_of(name)
     count = sum(len(findings) for _, findings in quick)
     for one, other in zip(quick, reference, strict=False):
         if one != other:

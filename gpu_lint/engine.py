@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpu_lint.errors import ConfigError, SourceError, Trouble, WriteError, internal
+from gpu_lint.errors import ConfigError, SourceError, Trouble, internal
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, read_bytes, read_source
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gpu_lint.findings import FileFindings, Finding, FixedFile
     from gpu_lint.judging import Read, View
     from gpu_lint.work import Executor, Failed
+    from gpu_lint.writing import Writing, Written
 
 _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
@@ -40,6 +41,8 @@ class Run:
     """How many files more there are, in which no rule can find anything."""
     fixed: list[FixedFile] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    written: Written | None = None
+    """What became of the files that were to be changed; None where nothing was to be written."""
 
     @contextmanager
     def reporting(self, path: Path) -> Iterator[None]:
@@ -128,33 +131,53 @@ class Engine:
         named: Collection[Path] = (),
         *,
         unsafe: bool,
-        write: bool,
+        writing: Writing | None,
+        blocked: bool = False,
     ) -> Run:
-        """Fix files; with ``write`` off, only say what would change."""
+        """Fix files; without a ``writing``, only say what would change. ``blocked``: something
+        else stands in the way already of fixing all.
+
+        Raises :class:`gpu_lint.errors.JournalError` with every file as it was.
+        """
         run = Run()
         view = self._view(Survey(self.finder, named, self._cache), paths, run)
         if view is not None:
             from gpu_lint.fixing import Fixing
 
             ahead = self._judge_ahead(view, run, list(view.reads.values()))
-            for fixed in Fixing(self.finder, view, unsafe, run.reporting, ahead).fix():
-                done = self._write(fixed, run) if fixed.changed and write else fixed
-                run.fixed.append(done)
-                run.files.append(done.after)
+            run.fixed = Fixing(self.finder, view, unsafe, run.reporting, ahead).fix()
+            if writing is not None:
+                self._write(run, writing, blocked)
+            run.files = [one.after for one in run.fixed]
         return run
 
-    def _write(self, fixed: FixedFile, run: Run) -> FixedFile:
-        """Put a fixed file in its place; what became of it."""
+    def _write(self, run: Run, writing: Writing, blocked: bool) -> None:
+        """Put the fixed files in their places; those that cannot be are as they were."""
         from gpu_lint.findings import FixedFile
-        from gpu_lint.writing import replace_file
+        from gpu_lint.writing import Replacement, Written
 
-        before, after = fixed.before.source, fixed.after.source
-        try:
-            replace_file(before.path, before.data, after.data)
-        except WriteError as error:
-            run.troubles.append(Trouble(before.path, str(error)))
-            return FixedFile(fixed.before, fixed.before, fixed.dropped)
-        return fixed
+        wanted = [
+            Replacement(
+                one.before.path,
+                self.finder.project_of(one.before.path),
+                one.before.source.data,
+                one.after.source.data,
+            )
+            for one in run.fixed
+            if one.changed
+        ]
+        if writing.all_or_nothing and (blocked or run.troubles):
+            run.written = Written()
+        else:
+            run.written = writing.replace(self.finder.project_of(self.finder.root / "x"), wanted)
+        run.troubles += run.written.troubles
+        done = frozenset(run.written.done)
+        run.fixed = [
+            one
+            if one.before.path in done or not one.changed
+            else FixedFile(one.before, one.before, one.dropped)
+            for one in run.fixed
+        ]
 
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""

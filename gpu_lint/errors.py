@@ -21,6 +21,17 @@ class SourceError(GpuLintError):
 class WriteError(GpuLintError):
     """A file that could not be replaced, or must not be."""
 
+    hopeless = False
+    """Other files will fare no better."""
+
+
+class JournalError(GpuLintError):
+    """A journal that cannot be read or written; its text says what became of the files."""
+
+
+class Interrupted(GpuLintError):
+    """Ctrl-C while files were written; its text says what became of them."""
+
 
 class SyntaxFault(Exception):
     """The text is no Python that our parsers read; ``character`` is an index into it."""

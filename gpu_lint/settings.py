@@ -219,6 +219,15 @@ class SettingsFinder:
         """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""
         return self.for_directory(path.parent)
 
+    def project_of(self, path: Path) -> Path:
+        """The directory of the project that a file belongs to: where its configuration stands,
+        or else its repository, or else where the run takes place."""
+        settings = self.for_file(path)
+        if settings.home is not None and self._fixed is None:
+            return settings.root
+        around = (self.root / path).parents
+        return next((one for one in around if (one / ".git").exists()), self.root)
+
     def for_directory(self, directory: Path) -> Settings:
         """The settings for the files right in a directory."""
         if not directory.is_absolute():

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from typing import Any, TypeVar
 
+from gpu_lint.interrupts import interrupts_ignored
 from gpu_lint.work import Doing, Failed, Work
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Workers:
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
-        with _interrupts_ignored():
+        with interrupts_ignored():
             process.start()
         theirs.close()
         worker = _Worker(process, ours)
@@ -104,20 +104,6 @@ class Workers:
 def _died(code: int | None) -> str:
     how = f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
     return f"could not be checked: the worker process died over it ({how})"
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """While a process is started: Ctrl-C is for us alone, and a child that began in this state
-    keeps it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _serve(pipe: connection.Connection[Any, Any]) -> None:

@@ -1,55 +1,308 @@
-"""The only module that changes a user's file."""
+"""The only module that changes a user's file: all replacements of a run, journalled first.
+
+New content is written beside the file, flushed to disk and renamed over it, so that every file
+is the old one or the new one at every moment, whatever happens to the process or the machine.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpu_lint.errors import WriteError
+from gpu_lint.errors import Interrupted, Trouble, WriteError
+from gpu_lint.interrupts import interrupts_deferred
+from gpu_lint.journal import Entry, Journal, RunRecord, State, digest, sync_directory
+
+_CHANGED = "changed while it was checked; it was left as it is: run this again"
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""What will be wrong with every other file, too."""
 
 
-def replace_file(path: Path, before: bytes, after: bytes) -> None:
-    """Replace a file's content in one step, keeping its mode; a link stays a link.
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A file's content, as it was read and as it is to be."""
 
-    The new content is written beside the file, flushed to disk, and renamed over it, so that
-    the file is the old one or the new one at every moment. Raises :class:`WriteError`, with
-    the file untouched, where it is no longer what was read or cannot be written.
-    """
-    target = path.resolve()
+    path: Path
+    project: Path
+    """The directory that a link must not leave."""
+    before: bytes | None
+    """None if there is no such file."""
+    after: bytes
+    mode: int | None = None
+    """The permissions to give; None keeps those it has."""
+
+
+@dataclass
+class Written:
+    """What became of a run's files."""
+
+    run: str | None = None
+    """The id under which the run can be undone, if it changed anything."""
+    changed: list[Path] = field(default_factory=list)
+    standing: list[Path] = field(default_factory=list)
+    """Files that somebody else had changed just so."""
+    troubles: list[Trouble] = field(default_factory=list)
+    """Files that are as they were, and why."""
+    notices: list[Trouble] = field(default_factory=list)
+    """What a user should know of files that were changed."""
+
+    @property
+    def done(self) -> list[Path]:
+        """The files that are what they were to be."""
+        return self.changed + self.standing
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A replacement that may be made."""
+
+    wanted: Replacement
+    target: Path
+    status: os.stat_result | None
+
+    @property
+    def entry(self) -> Entry:
+        mode = self.wanted.mode
+        if mode is None:
+            mode = 0o644 if self.status is None else stat.S_IMODE(self.status.st_mode)
+        before = None if self.wanted.before is None else digest(self.wanted.before)
+        return Entry(str(self.target), mode, before, digest(self.wanted.after))
+
+
+@dataclass
+class Writing:
+    """Replaces the files of runs; ``all_or_nothing``: if one fails, none stays changed."""
+
+    journal: Journal
+    all_or_nothing: bool = False
+
+    def replace(
+        self, root: Path, wanted: Sequence[Replacement], undoes: str | None = None
+    ) -> Written:
+        """Replace files, as a run in the project at ``root``.
+
+        A file that is no longer what was read, or that must not be written, is left as it is
+        and told of. Raises :class:`gpu_lint.errors.JournalError` with every file as it was, and
+        :class:`Interrupted` with what Ctrl-C left.
+        """
+        if not wanted:
+            return Written()
+        with self.journal.locked():
+            self.journal.tidy()
+            done = Written()
+            ready = list(_ready(wanted, done))
+            if not ready or (self.all_or_nothing and done.troubles):
+                return done
+            record = self.journal.begin(
+                root,
+                [one.entry for one in ready],
+                [one.wanted.before or b"" for one in ready],
+                undoes,
+            )
+            done.run = record.id
+            batch = _Batch(record, ready, done)
+            try:
+                batch.together() if self.all_or_nothing else batch.one_by_one()
+            except KeyboardInterrupt as interrupt:
+                with interrupts_deferred():
+                    batch.settle(self.journal)
+                raise Interrupted(_what_is_changed("interrupted", done, len(ready))) from interrupt
+            batch.settle(self.journal)
+            return done
+
+
+def _ready(wanted: Sequence[Replacement], done: Written) -> Iterator[_Ready]:
+    """The replacements that may be made; of the others, ``done`` is told why not."""
+    for one in wanted:
+        try:
+            ready = _checked(one)
+            if ready is None:
+                done.standing.append(one.path)
+            else:
+                yield ready
+        except WriteError as error:
+            done.troubles.append(Trouble(one.path, str(error)))
+
+
+def _checked(one: Replacement) -> _Ready | None:
+    """A replacement that may be made; None if the file is already what it is to be."""
+    target = Path(os.path.realpath(one.path))
+    if one.path.is_symlink() and not target.is_relative_to(os.path.realpath(one.project)):
+        raise WriteError(f"is a link that leaves the project, to {target}; it was left as it is")
     try:
-        mode = target.stat().st_mode
-        if not os.access(target, os.W_OK):
-            raise WriteError("is read-only; the fix was not applied")
-        if target.read_bytes() != before:
-            raise WriteError("changed while it was checked; run the fix again")
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        now, status = _content(target), None
+        if now is not None:
+            status = target.stat()
+            if not os.access(target, os.W_OK):
+                raise WriteError("is read-only; it was left as it is")
     except OSError as error:
-        raise WriteError(f"cannot be written: {error.strerror or error}") from error
-    temporary = Path(name)
+        raise _unwritable(error) from error
+    if now == one.after:
+        return None
+    if now != one.before:
+        raise WriteError(_CHANGED)
+    return _Ready(one, target, status)
+
+
+def _content(target: Path) -> bytes | None:
+    return target.read_bytes() if os.path.lexists(target) else None
+
+
+def _stage(data: bytes, temporary: Path, mode: int, like: _Ready) -> None:
+    """Write a new content beside a file. Raises :class:`WriteError`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(after)
+        with open(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(data)
             file.flush()
+            if like.status is not None:
+                _keep_owner(temporary, like.target, like.status)
+            os.chmod(temporary, mode)
             os.fsync(file.fileno())
-        os.chmod(temporary, mode & 0o7777)
-        if target.read_bytes() != before:
-            raise WriteError("changed while it was checked; run the fix again")
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def _put(temporary: Path, target: Path, expected: bytes | None) -> None:
+    """Let a staged content take the place of what is expected. Raises :class:`WriteError`."""
+    try:
+        if _content(target) != expected:
+            raise WriteError(_CHANGED)
         os.replace(temporary, target)
     except OSError as error:
-        raise WriteError(f"cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    _sync_directory(target.parent)
+        raise _unwritable(error) from error
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make a rename durable, where the system lets a directory be opened for that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
+def _unwritable(error: OSError) -> WriteError:
+    failed = WriteError(f"cannot be written: {error.strerror or error}; it is as it was")
+    failed.hopeless = error.errno in _HOPELESS
+    return failed
+
+
+@dataclass
+class _Batch:
+    """The files of one run while they are replaced."""
+
+    record: RunRecord
+    ready: Sequence[_Ready]
+    done: Written
+    replaced: list[int] = field(default_factory=list)
+
+    def one_by_one(self) -> None:
+        """Replace what can be replaced; stop where nothing more can be written."""
+        for number, one in enumerate(self.ready):
+            try:
+                self._stage(number)
+                self._put(number)
+            except WriteError as error:
+                message = str(error)
+                if error.hopeless:
+                    stopped = _what_is_changed("stopped", self.done, len(self.ready))
+                    message = f"{message}; {stopped}"
+                self.done.troubles.append(Trouble(one.wanted.path, message))
+                if error.hopeless:
+                    return
+            finally:
+                self._drop(number)
+
+    def together(self) -> None:
+        """Replace all, or leave all as they were."""
+        numbers = range(len(self.ready))
+        whole = False
         try:
-            os.fsync(descriptor)
+            whole = all(self._tried(self._stage, number) for number in numbers) and all(
+                self._tried(self._put, number) for number in numbers
+            )
         finally:
-            os.close(descriptor)
+            if not whole:
+                with interrupts_deferred():
+                    self._take_back()
+            for number in numbers:
+                self._drop(number)
+
+    def _tried(self, step: Callable[[int], None], number: int) -> bool:
+        try:
+            step(number)
+        except WriteError as error:
+            self.done.troubles.append(Trouble(self.ready[number].wanted.path, str(error)))
+            return False
+        return True
+
+    def settle(self, journal: Journal) -> None:
+        """Make what was done durable, and note in the journal that it is."""
+        for directory in {self.ready[number].target.parent for number in self.replaced}:
+            sync_directory(directory)
+        if not self.replaced:
+            self.done.run = None
+            journal.forget(self.record)
+        else:
+            journal.end(self.record, State.DONE)
+
+    def _stage(self, number: int) -> None:
+        one = self.ready[number]
+        mode = self.record.entries[number].mode
+        _stage(one.wanted.after, self.record.temporary(number), mode, one)
+
+    def _put(self, number: int) -> None:
+        one = self.ready[number]
+        with interrupts_deferred():
+            _put(self.record.temporary(number), one.target, one.wanted.before)
+            self.replaced.append(number)
+            self.done.changed.append(one.wanted.path)
+        if one.status is not None and one.status.st_nlink > 1:
+            self.done.notices.append(
+                Trouble(one.wanted.path, "has other names (hard links); they keep the old content")
+            )
+
+    def _take_back(self) -> None:
+        """Give back what the files held that were replaced already."""
+        for number in reversed(self.replaced.copy()):
+            one, temporary = self.ready[number], self.record.temporary(number)
+            self._drop(number)
+            try:
+                if one.wanted.before is None:
+                    one.target.unlink()
+                else:
+                    _stage(one.wanted.before, temporary, self.record.entries[number].mode, one)
+                    _put(temporary, one.target, one.wanted.after)
+            except (WriteError, OSError) as error:
+                message = f"stays changed: {error}; `gpu-lint undo {self.record.id}` gives it back"
+                self.done.troubles.append(Trouble(one.wanted.path, message))
+            else:
+                self.replaced.remove(number)
+                self.done.changed.remove(one.wanted.path)
+
+    def _drop(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self.record.temporary(number).unlink()
+
+
+def _keep_owner(temporary: Path, target: Path, status: os.stat_result) -> None:
+    """Give a new file the owner, the group and the attributes of the old one, where allowed."""
+    if hasattr(os, "chown"):
+        for owner in (status.st_uid, -1):
+            with contextlib.suppress(OSError):
+                os.chown(temporary, owner, status.st_gid)
+                break
+    if hasattr(os, "listxattr"):
+        with contextlib.suppress(OSError):
+            for name in os.listxattr(target):
+                with contextlib.suppress(OSError):
+                    os.setxattr(temporary, name, os.getxattr(target, name))
+
+
+def _what_is_changed(why: str, done: Written, count: int) -> str:
+    changed = len(done.changed)
+    if not changed:
+        return f"{why}: every file is as it was"
+    return (
+        f"{why}: {changed} of {count} files {'is' if changed == 1 else 'are'} changed, the others "
+        f"are as they were; `gpu-lint undo --list {done.run}` says which, `gpu-lint undo "
+        f"{done.run}` takes it back"
+    )

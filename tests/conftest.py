@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from gpu_lint.engine import Engine
 from gpu_lint.findings import FileFindings, FixedFile
+from gpu_lint.journal import Journal
 from gpu_lint.policy import check_table
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import decode_source
+from gpu_lint.writing import Writing
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the journal of whoever runs the tests."""
+    monkeypatch.setenv("GPU_LINT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
 
 ROOT = Path(__file__).resolve().parent.parent
 VOICE_POLICY: dict[str, Any] = {
@@ -72,7 +82,9 @@ def fix_files(
 ) -> dict[str, str]:
     """What fixing makes of files written below a directory."""
     paths = write_files(root, files)
-    run = engine_for(policy).fix(paths, unsafe=unsafe, write=True)
+    with TemporaryDirectory() as state:
+        writing = Writing(Journal(Path(state)))
+        run = engine_for(policy).fix(paths, unsafe=unsafe, writing=writing)
     assert run.troubles == []
     return {path.relative_to(root).as_posix(): path.read_text() for path in paths}
 

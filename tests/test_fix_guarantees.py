@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,10 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gpu_lint.errors import WriteError
 from gpu_lint.findings import Applicability
 from gpu_lint.source import decode_source
-from gpu_lint.writing import replace_file
 from tests.conftest import VOICE_POLICY, check_text, codes, engine_for, fix_text
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
@@ -337,28 +334,6 @@ def test_formatters_leave_the_result_alone(
             command = [sys.executable, "-m", *formatter, name]
             done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
             assert done.returncode == 0, (formatter[0], name, fixed, done.stderr)
-
-
-# --- writing -----------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(os.name == "nt", reason="modes and links are POSIX's")
-def test_mode_and_links_survive(project: Project) -> None:
-    root = project({"real.py": "a", "sub/x": "y"})
-    (root / "real.py").chmod(0o755)
-    (root / "link.py").symlink_to("real.py")
-    replace_file(root / "link.py", b"a", b"b")
-    assert (root / "link.py").is_symlink()
-    assert (root / "real.py").read_bytes() == b"b"
-    assert stat.S_IMODE((root / "real.py").stat().st_mode) == 0o755
-    assert sorted(path.name for path in root.iterdir()) == ["link.py", "real.py", "sub"]
-
-
-def test_a_file_that_changed_since_it_was_read_is_not_overwritten(project: Project) -> None:
-    root = project({"a.py": "newer"})
-    with pytest.raises(WriteError, match="changed while it was checked"):
-        replace_file(root / "a.py", b"older", b"fixed")
-    assert (root / "a.py").read_bytes() == b"newer"
 
 
 # --- programs at random ------------------------------------------------------------------

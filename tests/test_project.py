@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from gpu_lint.cli import main
 from gpu_lint.findings import Applicability, FileFindings
+from gpu_lint.journal import Journal
+from gpu_lint.writing import Writing
 from tests.conftest import check_files, codes, engine_for, fix_files, write_files
 
 MASK = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
@@ -513,7 +515,8 @@ def test_under_a_policy_the_header_is_applied_and_they_are_named(
 
 def test_nothing_changes_where_one_file_of_the_group_is_not_in_the_run(tmp_path: Path) -> None:
     paths = write_files(tmp_path, GROUP)
-    run = engine_for().fix([p for p in paths if p.name == "run.py"], unsafe=False, write=True)
+    chosen = [path for path in paths if path.name == "run.py"]
+    run = engine_for().fix(chosen, unsafe=False, writing=Writing(Journal(tmp_path / "state")))
     assert run.troubles == []
     assert {p.name: p.read_text() for p in paths} == GROUP
 

@@ -17,8 +17,10 @@ import pytest
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine, Run
 from gpu_lint.findings import Applicability, FileFindings
+from gpu_lint.journal import Journal
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
+from gpu_lint.writing import Writing
 from tests.conftest import ROOT
 
 BEFORE = ROOT / "fixtures" / "superwhisper" / "before"
@@ -30,7 +32,9 @@ def run(directory: Path, *, fix: bool = False) -> Run:
     finder = SettingsFinder(load_rulebook())
     files = discover([directory], finder).files
     engine = Engine(finder)
-    return engine.fix(files, unsafe=False, write=True) if fix else engine.check(files)
+    if not fix:
+        return engine.check(files)
+    return engine.fix(files, unsafe=False, writing=Writing(Journal(directory.parent / "state")))
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,7 @@ def test_several_processes_find_what_one_finds(workers: Workers, job: str) -> No
         if job == "check":
             results.append(outcome(engine.check(found.files, found.named)))
         else:
-            run = engine.fix(found.files, found.named, unsafe=True, write=False)
+            run = engine.fix(found.files, found.named, unsafe=True, writing=None)
             results.append(
                 [(str(one.before.path), one.after.source.data, one.dropped) for one in run.fixed]
             )

@@ -14,6 +14,7 @@ from gpu_lint.errors import GpuLintError
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
+    "undo": ("gpu_lint.cli.undo", "undo"),
     "graph": ("gpu_lint.cli.graph", "graph"),
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
@@ -51,7 +52,7 @@ class _Group(click.Group):
             click.echo(f"gpu-lint: {error}", err=True)
             status = 2
         except (KeyboardInterrupt, click.Abort):
-            click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
+            click.echo("gpu-lint: interrupted; no file was changed", err=True)
             status = 2
         except BrokenPipeError:
             # The reader has gone (`| head`); what is left to flush has nowhere to go.

@@ -11,25 +11,29 @@ from gpu_lint.cli.options import (
     Options,
     exit_status,
     finder_for,
+    journal,
     lint_options,
     run_engine,
     show_findings,
+    show_troubles,
     stdin_source,
     wants_color,
 )
-from gpu_lint.engine import Engine
+from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.findings import FixedFile
 from gpu_lint.reports import printable, shown_path
 from gpu_lint.reports.summary import diff, migration_rows
 from gpu_lint.rulebook import Rulebook, load_rulebook
+from gpu_lint.writing import Writing
 
 
 @click.command()
 @click.option("--diff", "show_diff", is_flag=True, help="Print what would change, change nothing.")
+@click.option("--all-or-nothing", is_flag=True, help="If one file fails, change none.")
 @click.option("--unsafe-fixes", is_flag=True, help="Apply fixes that may change more than the GPU.")
 @lint_options
-def fix(options: Options, show_diff: bool, unsafe_fixes: bool) -> int:
+def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: bool) -> int:
     """Apply safe fixes; what remains is reported. `-` reads standard input, prints the result."""
     rulebook = load_rulebook()
     finder = finder_for(options, rulebook)
@@ -46,11 +50,17 @@ def fix(options: Options, show_diff: bool, unsafe_fixes: bool) -> int:
             stream.write(fixed.after.source.data)
             stream.flush()
         return exit_status(options, [fixed.after], False, finder)
+    writing = None if show_diff else Writing(journal(), all_or_nothing)
+
     run = run_engine(
         options,
         finder,
         lambda engine, found: engine.fix(
-            found.files, found.named, unsafe=unsafe_fixes, write=not show_diff
+            found.files,
+            found.named,
+            unsafe=unsafe_fixes,
+            writing=writing,
+            blocked=bool(found.troubles),
         ),
     )
     if show_diff:
@@ -58,6 +68,8 @@ def fix(options: Options, show_diff: bool, unsafe_fixes: bool) -> int:
     else:
         show_findings(options, run.files, rulebook, run.clean)
     _show_dropped(run.fixed)
+    if writing is not None:
+        _show_written(options, writing, run)
     if not options.quiet and any(file.before.findings for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)
     status = exit_status(options, run.files, bool(run.troubles), finder)
@@ -74,6 +86,21 @@ def _print_diff(fixed: list[FixedFile]) -> None:
                 diff(file, Path.cwd()).encode(file.after.source.encoding, "backslashreplace")
             )
     stream.flush()
+
+
+def _show_written(options: Options, writing: Writing, run: Run) -> None:
+    written = run.written
+    if written is not None and written.changed:
+        show_troubles(written.notices)
+        if not options.quiet:
+            count = len(written.changed)
+            click.echo(
+                f"gpu-lint: {count} file{'s' * (count != 1)} changed; "
+                f"`gpu-lint undo {written.run}` takes it back",
+                err=True,
+            )
+    elif writing.all_or_nothing and run.troubles:
+        click.echo("gpu-lint: no file was changed, as --all-or-nothing demands", err=True)
 
 
 def _show_dropped(fixed: list[FixedFile]) -> None:

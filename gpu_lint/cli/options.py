@@ -25,6 +25,7 @@ from gpu_lint.settings import SettingsFinder, parse_config_option
 from gpu_lint.source import Source, decode_source
 
 if TYPE_CHECKING:
+    from gpu_lint.journal import Journal
     from gpu_lint.work import Executor
     from gpu_lint.workers import Workers
 
@@ -269,6 +270,24 @@ def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
 def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache:
     """The cache of the project that the current directory belongs to."""
     return Cache.open(cache_directory(chosen, finder), Path.cwd(), finder.rulebook)
+
+
+def journal() -> Journal:
+    """The journal of the user's runs."""
+    from gpu_lint.journal import Journal
+
+    chosen = os.environ.get("GPU_LINT_STATE_DIR")
+    if chosen:
+        directory = Path(chosen)
+    else:
+        from platformdirs import user_state_path
+
+        directory = user_state_path("gpu-lint", appauthor=False)
+    return Journal(directory, waiting=_tell_of_waiting)
+
+
+def _tell_of_waiting() -> None:
+    click.echo("gpu-lint: waiting for another gpu-lint that is writing", err=True)
 
 
 @contextmanager

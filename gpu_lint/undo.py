@@ -1,0 +1,80 @@
+"""Takes a run back: every file is given the bytes that the journal has of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+
+from gpu_lint.errors import Trouble
+from gpu_lint.journal import Entry, RunRecord, State, digest
+from gpu_lint.writing import Replacement, Writing, Written
+
+
+class Standing(Enum):
+    """What a file of a run is now."""
+
+    BEFORE = "as before the run"
+    AFTER = "as the run left it"
+    EDITED = "edited since"
+    GONE = "gone"
+    UNREADABLE = "unreadable"
+
+
+def standing(entry: Entry) -> tuple[Standing, bytes | None]:
+    """What a file is now, and what it holds; None if it is gone or cannot be read."""
+    path = Path(entry.path)
+    try:
+        if path.is_symlink():
+            return Standing.EDITED, path.read_bytes()
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return (Standing.BEFORE if entry.before is None else Standing.GONE), None
+    except OSError:
+        return Standing.UNREADABLE, None
+    found = digest(data)
+    if found == entry.before:
+        return Standing.BEFORE, data
+    return (Standing.AFTER if found == entry.after else Standing.EDITED), data
+
+
+def undo(record: RunRecord, writing: Writing, *, force: bool = False) -> Written:
+    """Give every file of a run what it held before.
+
+    A file that was edited or deleted since is left alone, unless ``force``; its content is
+    journalled like that of any file that is changed. Raises
+    :class:`gpu_lint.errors.JournalError`.
+    """
+    refused: list[Trouble] = []
+    wanted = list(_wanted(record, force, refused))
+    done = Written()
+    if not (writing.all_or_nothing and refused):
+        done = writing.replace(Path(record.root), wanted, undoes=record.id)
+    done.troubles[:0] = refused
+    if not done.troubles:
+        writing.journal.end(record, State.UNDONE)
+    return done
+
+
+def _wanted(record: RunRecord, force: bool, refused: list[Trouble]) -> Iterator[Replacement]:
+    for number, entry in enumerate(record.entries):
+        path = Path(entry.path)
+        state, now = standing(entry)
+        if state is Standing.BEFORE:
+            continue
+        if entry.before is None:
+            refused.append(Trouble(path, "was not there before the run; delete it by hand"))
+        elif state is Standing.UNREADABLE:
+            refused.append(Trouble(path, "cannot be read; it was left as it is"))
+        elif path.is_symlink():
+            refused.append(Trouble(path, "is a link now; it was left as it is"))
+        elif state is Standing.AFTER or (force and os.path.isdir(path.parent)):
+            yield Replacement(path, path.parent, now, record.original(number), entry.mode)
+        elif force:
+            refused.append(Trouble(path, f"cannot be given back: there is no {path.parent}"))
+        else:
+            what = "was edited" if state is Standing.EDITED else "was deleted"
+            refused.append(
+                Trouble(path, f"{what} since; it was left as it is (--force gives it back anyway)")
+            )

@@ -52,7 +52,7 @@ class _Group(click.Group):
             click.echo(f"gpu-lint: {error}", err=True)
             status = 2
         except (KeyboardInterrupt, click.Abort):
-            click.echo("gpu-lint: interrupted; no file was changed", err=True)
+            click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
             status = 2
         except BrokenPipeError:
             # The reader has gone (`| head`); what is left to flush has nowhere to go.

@@ -63,13 +63,12 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
             blocked=bool(found.troubles),
         ),
     )
-    if show_diff:
+    if writing is None:
         _print_diff(run.fixed)
     else:
+        _show_written(options, writing, run)
         show_findings(options, run.files, rulebook, run.clean)
     _show_dropped(run.fixed)
-    if writing is not None:
-        _show_written(options, writing, run)
     if not options.quiet and any(file.before.findings for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)
     status = exit_status(options, run.files, bool(run.troubles), finder)

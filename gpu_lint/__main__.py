@@ -1,6 +1,13 @@
 """``python -m gpu_lint``."""
 
-from gpu_lint.cli import main
+import os
+import sys
 
 if __name__ == "__main__":
+    # Python puts the current directory first, where the code may be that is not to be run.
+    _home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if sys.path[:1] == [os.getcwd()] != [_home]:
+        del sys.path[0]
+    from gpu_lint.cli import main
+
     main(prog_name="gpu-lint")

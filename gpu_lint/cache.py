@@ -1,12 +1,16 @@
 """What earlier runs found out, kept beside the project: plain JSON, nothing that can run.
 
-A file that has not changed (same time of change and size, or same content) is not looked at
+A file that has not changed (same times of change and size, or same content) is not looked at
 again. A cache that is damaged, old, or written by two runs at once costs time and nothing else.
+One that came with the code that it speaks of might say what is not so: so each is authenticated
+with a key that only this user has, and any other is as good as none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import hmac
 import json
 import os
 import sys
@@ -25,7 +29,8 @@ from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span
 
 DIRECTORY = ".gpu-lint-cache"
-_FORMAT = 1
+_FORMAT = 2
+_SECRET_BYTES = 32
 _MOST_FILES = 200_000
 _MOST_INDEXES = 32
 _SETTLED = 2_000_000_000
@@ -40,19 +45,25 @@ class Cache:
     directory: Path
     _key: str
     _index: Path
+    _secret: Path
+    """The file that holds the user's key."""
     _notes: dict[str, Note] = field(default_factory=dict)
     _raw: dict[str, Any] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
 
     @classmethod
-    def open(cls, directory: Path, root: Path, rulebook: Rulebook) -> Cache:
-        """The cache of the project at ``root``; empty if there is none that can be used."""
+    def open(cls, directory: Path, root: Path, rulebook: Rulebook, state: Path) -> Cache:
+        """The cache of the project at ``root``; empty if there is none that can be used.
+        ``state`` is the user's state directory."""
         tool = f"{_FORMAT} {__version__} {rulebook.digest} {sys.version_info[:2]}"
         key = digest_of(tool.encode())
         index = directory / f"{digest_of(os.fsencode(root.absolute()))}.json"
-        cache = cls(directory, key, index)
+        cache = cls(directory, key, index, state / "cache-key")
         try:
-            content = json.loads(index.read_bytes())
+            seal, _, text = index.read_bytes().partition(b"\n")
+            if not hmac.compare_digest(seal, _sealed(text, cache._secret.read_bytes())):
+                return cache
+            content = json.loads(text)
             if content["key"] == key and isinstance(content["files"], dict):
                 cache._raw = content["files"]
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -64,6 +75,8 @@ class Cache:
         note = self._note(file)
         if note is None or not note.changed:
             return None
+        if note.touched != status.st_ctime_ns:
+            return None
         if note.changed != status.st_mtime_ns or note.size != status.st_size:
             return None
         self._seen.add(file)
@@ -74,13 +87,14 @@ class Cache:
         note = self._note(file)
         if note is None or note.digest != digest:
             return None
-        note.changed, note.size, note.grown = _settled(status), status.st_size, True
+        note.changed, note.touched = _settled(status), status.st_ctime_ns
+        note.size, note.grown = status.st_size, True
         self._seen.add(file)
         return note
 
     def add(self, file: str, status: os.stat_result, note: Note) -> Note:
         """Take up a note that was begun of a file in this state."""
-        note.changed = _settled(status)
+        note.changed, note.touched = _settled(status), status.st_ctime_ns
         self._notes[file] = note
         self._seen.add(file)
         return note
@@ -103,17 +117,38 @@ class Cache:
         if len(files) + len(self._notes) > _MOST_FILES:
             files = {}
         files.update({file: _written(note) for file, note in self._notes.items()})
-        text = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
-        with contextlib.suppress(OSError):
+        index = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
+        text = index.encode("utf-8", "surrogatepass")
+        with contextlib.suppress(OSError, ValueError):
+            seal = _sealed(text, _secret_in(self._secret))
             _prepare(self.directory)
             handle, name = tempfile.mkstemp(prefix=".new-", dir=self.directory)
             try:
-                with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
-                    stream.write(text)
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(seal + b"\n" + text)
                 os.replace(name, self._index)
             except OSError:
                 os.unlink(name)
             _forget_old(self.directory)
+
+
+def _sealed(text: bytes, secret: bytes) -> bytes:
+    """What only the owner of a key can make of a text. Raises ``ValueError`` for no key."""
+    if len(secret) != _SECRET_BYTES:
+        raise ValueError("no key")
+    return hashlib.blake2b(text, key=secret).hexdigest().encode()
+
+
+def _secret_in(file: Path) -> bytes:
+    """The user's key, made if there is none yet."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_bytes()
+    with open(descriptor, "wb") as stream:
+        stream.write(secret := os.urandom(_SECRET_BYTES))
+    return secret
 
 
 def clean(directory: Path) -> bool:
@@ -168,12 +203,12 @@ def _written(note: Note) -> list[Any]:
     if note.findings is not None:
         found = [note.findings[0], [_finding_written(one) for one in note.findings[1]]]
     touch = None if note.touch is None else note.touch.value
-    return [note.changed, note.size, note.digest, note.alone.value, note.parses, touch, imported,
-            note.decides, found]  # fmt: skip
+    return [note.changed, note.touched, note.size, note.digest, note.alone.value, note.parses,
+            touch, imported, note.decides, found]  # fmt: skip
 
 
 def _read_note(raw: Any) -> Note:
-    changed, size, digest, alone, parses, touch, imported, decides, found = raw
+    changed, touched, size, digest, alone, parses, touch, imported, decides, found = raw
     skimmed = None
     if imported is not None:
         guard, names = imported
@@ -186,6 +221,7 @@ def _read_note(raw: Any) -> Note:
         findings = str(found[0]), tuple(_finding_read(one) for one in found[1])
     return Note(
         int(changed),
+        int(touched),
         int(size),
         str(digest),
         Touch(alone),

@@ -19,6 +19,8 @@ class Note:
 
     changed: int
     """When it was changed last, in nanoseconds; 0 if that is too recent to be relied on."""
+    touched: int
+    """When its entry in the file system was, which nobody can set back (``ctime``)."""
     size: int
     digest: str
     alone: Touch
@@ -34,7 +36,7 @@ class Note:
     @classmethod
     def begun(cls, data: bytes, alone: Touch) -> Note:
         """The note of some content, of which no more is known."""
-        return cls(0, len(data), digest_of(data), alone, grown=True)
+        return cls(0, 0, len(data), digest_of(data), alone, grown=True)
 
 
 def digest_of(data: bytes) -> str:

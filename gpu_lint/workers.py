@@ -8,6 +8,7 @@ known which file a worker died over, and only that one has no answer.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -84,8 +85,8 @@ class Workers:
 
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
-        with interrupts_ignored():
+        process = _SPAWN.Process(target=_serve, args=(theirs, os.getcwd()), daemon=True)
+        with interrupts_ignored(), _away_from_the_tree():
             process.start()
         theirs.close()
         worker = _Worker(process, ours)
@@ -106,9 +107,23 @@ def _died(code: int | None) -> str:
     return f"could not be checked: the worker process died over it ({how})"
 
 
-def _serve(pipe: connection.Connection[Any, Any]) -> None:
-    """Answer for files until the other side is gone."""
+@contextlib.contextmanager
+def _away_from_the_tree() -> Iterator[None]:
+    """While a process is started: a fresh Python looks for modules in the current directory
+    first, which may be that of code which is not to be run."""
+    here = os.getcwd()
+    os.chdir(os.path.dirname(os.__file__))
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+def _serve(pipe: connection.Connection[Any, Any], directory: str) -> None:
+    """Answer for files until the other side is gone; paths are relative to ``directory``."""
     import gc
+
+    os.chdir(directory)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()

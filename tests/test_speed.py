@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import shutil
@@ -229,6 +230,12 @@ def index_of(root: Path) -> Path:
     return next((root / ".gpu-lint-cache").glob("*.json"))
 
 
+def sealed(text: bytes) -> bytes:
+    """An index as if we had written it ourselves."""
+    key = (Path(os.environ["GPU_LINT_STATE_DIR"]) / "cache-key").read_bytes()
+    return hashlib.blake2b(text, key=key).hexdigest().encode() + b"\n" + text
+
+
 def age(*paths: Path) -> None:
     """Let files be old enough for their time of change to be relied on."""
     for path in paths:
@@ -297,7 +304,7 @@ def test_another_policy_is_another_answer(project: Callable[..., Path]) -> None:
 def test_a_damaged_cache_costs_only_time(project: Callable[..., Path], content: bytes) -> None:
     root = project({"a.py": LATE})
     expected = lint(cwd=root).stdout
-    index_of(root).write_bytes(content)
+    index_of(root).write_bytes(sealed(content))
     done = lint(cwd=root)
     assert (done.stdout, done.returncode) == (expected, 1)
     assert "Traceback" not in done.stderr
@@ -307,10 +314,10 @@ def test_damaged_notes_cost_only_time(project: Callable[..., Path]) -> None:
     root = project({"a.py": LATE})
     age(root / "a.py")
     expected = lint(cwd=root).stdout
-    content = json.loads(index_of(root).read_bytes())
+    content = json.loads(index_of(root).read_bytes().partition(b"\n")[2])
     for note in ([], {}, None, [1] * 9, ["x"] * 9, [0, 0, "", -1, 2, "t", [[]], 3, [1, [[]]]]):
         content["files"] = dict.fromkeys(content["files"], note)
-        index_of(root).write_text(json.dumps(content))
+        index_of(root).write_bytes(sealed(json.dumps(content).encode()))
         done = lint(cwd=root)
         assert (done.stdout, "Traceback" in done.stderr) == (expected, False)
 
@@ -347,10 +354,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(project: Callable[..., Path]
 
 def test_many_files_do_not_make_the_cache_grow_for_ever(tmp_path: Path) -> None:
     for number in range(40):
-        cache = Cache.open(tmp_path / "c", tmp_path / str(number), load_rulebook())
+        cache = Cache.open(tmp_path / "c", tmp_path / str(number), load_rulebook(), tmp_path)
         path = tmp_path / "a.py"
         path.write_text("x = 1\n")
-        cache.add(str(path), path.stat(), Note(0, 6, "0", Touch.NOTHING, grown=True))
+        cache.add(str(path), path.stat(), Note(0, 0, 6, "0", Touch.NOTHING, grown=True))
         cache.save()
     assert len(list((tmp_path / "c").glob("*.json"))) == 32
 

@@ -33,5 +33,5 @@ def check(options: Options) -> int:
         show_findings(options, results, rulebook)
         return exit_status(options, results, False, finder)
     run = run_engine(options, finder, lambda engine, found: engine.check(found.files, found.named))
-    show_findings(options, run.files, rulebook, run.clean)
+    show_findings(options, run.files, rulebook, run.clean, len(run.troubles))
     return exit_status(options, run.files, bool(run.troubles), finder)

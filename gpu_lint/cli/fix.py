@@ -67,7 +67,7 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         _print_diff(run.fixed)
     else:
         _show_written(options, writing, run)
-        show_findings(options, run.files, rulebook, run.clean)
+        show_findings(options, run.files, rulebook, run.clean, len(run.troubles))
     _show_dropped(run.fixed)
     if not options.quiet and any(file.before.findings for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)

@@ -269,21 +269,24 @@ def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
 
 def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache:
     """The cache of the project that the current directory belongs to."""
-    return Cache.open(cache_directory(chosen, finder), Path.cwd(), finder.rulebook)
+    directory = cache_directory(chosen, finder)
+    return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+
+
+def state_directory() -> Path:
+    """Where the user's journal and key are."""
+    if chosen := os.environ.get("GPU_LINT_STATE_DIR"):
+        return Path(chosen).absolute()
+    from platformdirs import user_state_path
+
+    return user_state_path("gpu-lint", appauthor=False)
 
 
 def journal() -> Journal:
     """The journal of the user's runs."""
     from gpu_lint.journal import Journal
 
-    chosen = os.environ.get("GPU_LINT_STATE_DIR")
-    if chosen:
-        directory = Path(chosen)
-    else:
-        from platformdirs import user_state_path
-
-        directory = user_state_path("gpu-lint", appauthor=False)
-    return Journal(directory, waiting=_tell_of_waiting)
+    return Journal(state_directory(), waiting=_tell_of_waiting)
 
 
 def _tell_of_waiting() -> None:
@@ -312,9 +315,14 @@ def show_troubles(troubles: list[Trouble]) -> None:
 
 
 def show_findings(
-    options: Options, results: list[FileFindings], rulebook: Rulebook, clean: int = 0
+    options: Options,
+    results: list[FileFindings],
+    rulebook: Rulebook,
+    clean: int = 0,
+    troubled: int = 0,
 ) -> None:
-    """Print the report where the options want it; ``clean`` more files have no findings."""
+    """Print the report where the options want it; ``clean`` more files have no findings, and
+    ``troubled`` paths could not be dealt with."""
     color = options.output_file is None and wants_color(sys.stdout)
     report_options = ReportOptions(rulebook, Path.cwd(), color)
     if options.show_statistics and options.output_format in ("full", "concise"):
@@ -329,7 +337,7 @@ def show_findings(
     else:
         print_text(text)
     if not options.quiet:
-        click.echo(count_line(results, clean), err=True)
+        click.echo(count_line(results, clean, troubled), err=True)
 
 
 def print_text(text: str) -> None:

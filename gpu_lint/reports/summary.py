@@ -11,15 +11,19 @@ from gpu_lint.reports import printable, shown_path
 from gpu_lint.rulebook import Rulebook
 
 
-def count_line(results: list[FileFindings], clean: int = 0) -> str:
-    """What was found, in one line; ``clean`` more files have nothing that could be found.
+def count_line(results: list[FileFindings], clean: int = 0, troubled: int = 0) -> str:
+    """What was found, in one line; ``clean`` more files have nothing that could be found, and
+    ``troubled`` paths could not be dealt with.
 
     ``Found 3 findings in 2 of 40 files (2 with a safe fix, 1 with an unsafe one).``
     """
     findings = [finding for result in results for finding in result.findings]
     files = sum(1 for result in results if result.findings)
     if not findings:
-        return f"All clear: {_plural(len(results) + clean, 'file')} checked."
+        checked = f"{_plural(len(results) + clean, 'file')} checked"
+        if troubled:
+            return f"Found nothing in {checked}; {_plural(troubled, 'path')} could not be."
+        return f"All clear: {checked}."
     safe = sum(1 for f in findings if f.fix and f.fix.applicability is Applicability.SAFE)
     unsafe = sum(1 for f in findings if f.fix) - safe
     fixes = f"{safe} with a safe fix, {unsafe} with an unsafe one"

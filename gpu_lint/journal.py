@@ -31,6 +31,7 @@ KEPT_BYTES = 1 << 30
 """The oldest runs are forgotten while all together take more."""
 _WAITED_SECONDS = 60
 _FORMAT = 1
+_BEGUN = ".begun.zip"
 _NAME = re.compile(r"(?P<id>\d{8}-\d{6}-[0-9a-f]{8})\.(?P<state>begun|done|undone)\.zip")
 _BY_HAND = """\
 The originals of the files that one run of gpu-lint changed. `gpu-lint undo` puts them back.
@@ -148,7 +149,7 @@ class Journal:
         """
         moment = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
         name = f"{moment}-{secrets.token_hex(4)}"
-        archive = self._runs / f"{name}.begun.zip"
+        archive = self._runs / f"{name}{_BEGUN}"
         record = RunRecord(name, archive, State.BEGUN, undoes, str(root), tuple(entries))
         head = {
             "format": _FORMAT,
@@ -176,12 +177,13 @@ class Journal:
         return record
 
     def end(self, record: RunRecord, state: State) -> None:
-        """Note how far a run came. Raises :class:`JournalError`."""
-        try:
-            os.replace(record.archive, self._runs / f"{record.id}.{state.value}.zip")
+        """Note how far a run came, if that can be written: otherwise it counts as stopped
+        half-way, and can be taken back as well."""
+        with contextlib.suppress(OSError, JournalError):
+            for archive in self._archives():  # it may have been tidied up since it was read
+                if archive.name.startswith(record.id):
+                    os.replace(archive, self._runs / f"{record.id}.{state.value}.zip")
             sync_directory(self._runs)
-        except OSError as error:
-            raise self._unwritable(error) from error
 
     def forget(self, record: RunRecord) -> None:
         """Drop a run that changed nothing after all."""
@@ -205,6 +207,11 @@ class Journal:
             raise JournalError(f"{what} {name!r}; `gpu-lint undo --list` shows them")
         return _read(fits[0])
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether some run was stopped half-way, or is writing just now."""
+        return any(archive.name.endswith(_BEGUN) for archive in self._archives())
+
     def tidy(self) -> None:
         """Remove what runs that were killed left behind, and forget old runs; call it with the
         lock held."""
@@ -212,7 +219,7 @@ class Journal:
             for path in self._runs.glob(".*.tmp"):
                 path.unlink()
         for archive in self._archives():
-            if archive.name.endswith(".begun.zip"):
+            if archive.name.endswith(_BEGUN):
                 with contextlib.suppress(JournalError):
                     record = _read(archive)
                     for number in range(len(record.entries)):

@@ -53,7 +53,8 @@ def undo(record: RunRecord, writing: Writing, *, force: bool = False) -> Written
         done = writing.replace(Path(record.root), wanted, undoes=record.id)
     done.troubles[:0] = refused
     if not done.troubles:
-        writing.journal.end(record, State.UNDONE)
+        with writing.journal.locked():
+            writing.journal.end(record, State.UNDONE)
     return done
 
 

@@ -90,7 +90,7 @@ class Writing:
         and told of. Raises :class:`gpu_lint.errors.JournalError` with every file as it was, and
         :class:`Interrupted` with what Ctrl-C left.
         """
-        if not wanted:
+        if not wanted and not self.journal.unfinished:
             return Written()
         with self.journal.locked():
             self.journal.tidy()

@@ -452,6 +452,26 @@ def test_undo_goes_on_where_a_crash_stopped_it(
     assert contents(root) == {"a.py": b"a", "b.py": b"b", "c.py": b"c"}
 
 
+def test_what_a_killed_run_left_beside_files_goes_with_its_undo(
+    project: Project, kept: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Crash(BaseException):
+        pass
+
+    root = project({"a.py": "a"})
+    failing(monkeypatch, "replace", 1, Crash())
+    monkeypatch.setattr("gpu_lint.writing._Batch._drop", lambda *_: None)
+    with pytest.raises(Crash):
+        replace(kept, root, {"a.py": ("a", "b")})
+    monkeypatch.undo()
+    assert len(contents(root)) == 2
+    (record,) = kept.records()
+    assert record.state is State.BEGUN
+    assert undo(record, Writing(kept)).troubles == []
+    assert contents(root) == {"a.py": b"a"}
+    assert [one.state for one in kept.records()] == [State.UNDONE]
+
+
 @posix
 def test_undo_does_not_write_through_a_link_that_was_put_there(
     project: Project, kept: Journal

@@ -135,7 +135,9 @@ class _Walk:
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
                         stack.append((current / name, os.path.join(real, name)))
                     continue
-                included = rules.includes(name)
+                included = rules.includes(name) and not (
+                    rules.excludes(name) or _ignored(ignores, name)
+                )
                 link = entry.is_symlink()
                 if link and not self._usable_link(current / name, included):
                     continue
@@ -143,11 +145,11 @@ class _Walk:
                     continue
                 path = current / name
                 target = os.path.realpath(path) if link else os.path.join(real, name)
-                if not rules.excludes(name) and not _ignored(ignores, name):
-                    yield target, path
+                yield target, path
 
     def _usable_link(self, path: Path, included: bool) -> bool:
-        """Whether a link leads to a file; loops and broken links are reported."""
+        """Whether a link leads to a file of the project; others are reported, as are broken
+        ones: a stranger's link could make any file's lines appear in a report."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
@@ -159,6 +161,10 @@ class _Walk:
             if target == here or target in here.parents:
                 message = f"links back to {target}: a directory loop; it is left out"
                 self.troubles.append(Trouble(path, message))
+            return False
+        if included and not target.is_relative_to(self.finder.project_of(path).resolve()):
+            message = f"is a link that leaves the project, to {target}; name it to have it checked"
+            self.troubles.append(Trouble(path, message))
             return False
         return True
 

@@ -31,7 +31,9 @@ def main() -> None:
         sys.exit("gpu-lint needs Python 3.10 or newer; run this with one, such as python3.12")
     if not (ENVIRONMENT / "pyvenv.cfg").exists():
         venv.create(ENVIRONMENT, with_pip=True, symlinks=os.name != "nt")
-    run("pip", "install", "--quiet", "--disable-pip-version-check", "-e", ".[test]")
+    install = ("pip", "install", "--quiet", "--disable-pip-version-check")
+    run(*install, "--require-hashes", "-r", ".ci/requirements.txt")
+    run(*install, "--no-deps", "--no-build-isolation", "-e", ".")
     run("ruff", "check", ".")
     run("ruff", "format", "--check", ".")
     run("mypy")

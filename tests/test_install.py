@@ -134,3 +134,6 @@ def test_pre_commit_hooks_fail_then_fix_then_pass(installed: Path, tmp_path: Pat
     assert (repo / "skipped.py").read_text("utf-8") == BAD
     assert hook("gpu-lint").returncode == 0
     assert hook("gpu-lint-fix").returncode == 0
+    undone = run(str(installed / "gpu-lint"), "undo", cwd=repo, **identity)
+    assert undone.returncode == 0, undone.stderr
+    assert (repo / "bad.py").read_text("utf-8") == BAD

@@ -10,6 +10,7 @@ import click
 
 from gpu_lint import __version__
 from gpu_lint.errors import GpuLintError
+from gpu_lint.printable import printable
 
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
@@ -49,7 +50,7 @@ class _Group(click.Group):
             error.show()
             status = 2
         except GpuLintError as error:
-            click.echo(f"gpu-lint: {error}", err=True)
+            click.echo(f"gpu-lint: {printable(str(error))}", err=True)
             status = 2
         except (KeyboardInterrupt, click.Abort):
             click.echo("gpu-lint: interrupted; no file was left half-written", err=True)

@@ -10,6 +10,7 @@ import click
 
 from gpu_lint.cli.options import finder_of
 from gpu_lint.policy import KEYS, json_schema
+from gpu_lint.printable import printable
 from gpu_lint.rulebook import load_rulebook
 
 
@@ -26,14 +27,16 @@ def config(path: Path, config_values: tuple[str, ...], isolated: bool, schema: b
     finder = finder_of(config_values, isolated, {}, load_rulebook())
     settings = finder.for_directory(path) if path.is_dir() else finder.for_file(path)
     flat, origins = settings.flat_for(path)
-    click.echo(f"# in force for {path}, relative to {settings.root}")
+    lines = [f"# in force for {path}, relative to {settings.root}"]
     for key in KEYS:
         if key.name in flat:
-            click.echo(f"{key.name} = {_toml(flat[key.name])}  # {origins.get(key.name, '')}")
+            lines.append(f"{key.name} = {_toml(flat[key.name])}  # {origins.get(key.name, '')}")
         elif key.default is not None:
-            click.echo(f"{key.name} = {_toml(key.default)}  # default")
+            lines.append(f"{key.name} = {_toml(key.default)}  # default")
     if settings.policy_for(path) is None:
-        click.echo("# no gpu.visible-devices: rules that need a policy do not run")
+        lines.append("# no gpu.visible-devices: rules that need a policy do not run")
+    for line in lines:
+        click.echo(printable(line))
     return 0
 
 

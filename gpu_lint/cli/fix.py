@@ -22,7 +22,8 @@ from gpu_lint.cli.options import (
 from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.findings import FixedFile
-from gpu_lint.reports import printable, shown_path
+from gpu_lint.printable import printable
+from gpu_lint.reports import shown_path
 from gpu_lint.reports.summary import diff, migration_rows
 from gpu_lint.rulebook import Rulebook, load_rulebook
 from gpu_lint.writing import Writing
@@ -78,12 +79,15 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
 
 
 def _print_diff(fixed: list[FixedFile]) -> None:
+    """Print a patch; on a terminal, one that cannot command it."""
     stream = sys.stdout.buffer
+    terminal = sys.stdout.isatty()
     for file in fixed:
         if file.changed:
-            stream.write(
-                diff(file, Path.cwd()).encode(file.after.source.encoding, "backslashreplace")
-            )
+            text = diff(file, Path.cwd())
+            if terminal:
+                text = "".join(f"{printable(line)}\n" for line in text.splitlines())
+            stream.write(text.encode(file.after.source.encoding, "backslashreplace"))
     stream.flush()
 
 

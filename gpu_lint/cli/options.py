@@ -18,7 +18,8 @@ from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError, Trouble
 from gpu_lint.findings import FileFindings
-from gpu_lint.reports import FORMATS, ReportOptions, printable, render, shown_path
+from gpu_lint.printable import printable
+from gpu_lint.reports import FORMATS, ReportOptions, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option

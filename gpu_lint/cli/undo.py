@@ -9,7 +9,8 @@ import click
 from gpu_lint.cli.options import journal, show_troubles
 from gpu_lint.errors import ConfigError
 from gpu_lint.journal import Journal, RunRecord, State
-from gpu_lint.reports import printable, shown_path
+from gpu_lint.printable import printable
+from gpu_lint.reports import shown_path
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.undo import Standing, standing

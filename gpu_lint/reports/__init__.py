@@ -11,7 +11,7 @@ from typing import TypeAlias
 from gpu_lint.findings import FileFindings
 from gpu_lint.rulebook import Rulebook
 
-FORMATS = ("full", "concise", "json", "github", "gitlab", "sarif")
+FORMATS = ("full", "concise", "json", "github", "gitlab", "junit", "sarif")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,3 @@ def shown_path(path: Path, base: Path) -> str:
         return path.absolute().relative_to(base.absolute()).as_posix()
     except ValueError:
         return path.as_posix()
-
-
-def printable(text: str) -> str:
-    """Text that cannot command a terminal: control characters are written as escapes."""
-    return "".join(
-        character if character.isprintable() or character == "\t" else _escape(character)
-        for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpu_lint.findings import FileFindings
-from gpu_lint.reports import ReportOptions, printable, shown_path
+from gpu_lint.printable import printable
+from gpu_lint.reports import ReportOptions, shown_path
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import click
 
 from gpu_lint.findings import Applicability, FileFindings, Finding
-from gpu_lint.reports import ReportOptions, printable, shown_path
+from gpu_lint.printable import printable
+from gpu_lint.reports import ReportOptions, shown_path
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Source
 

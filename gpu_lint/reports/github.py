@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpu_lint.findings import FileFindings
+from gpu_lint.printable import printable
 from gpu_lint.reports import ReportOptions, shown_path
 
 
@@ -30,7 +31,8 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(escaped)
 
 
 def _property(text: str) -> str:

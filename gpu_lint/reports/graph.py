@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from gpu_lint.facts.graph import Graph, Node, Spot, Start, Write
-from gpu_lint.reports import printable
+from gpu_lint.printable import printable
 
 GRAPH_FORMATS = ("text", "dot", "json")
 

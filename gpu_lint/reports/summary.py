@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from gpu_lint.findings import Applicability, FileFindings, FixedFile
-from gpu_lint.reports import printable, shown_path
+from gpu_lint.printable import printable
+from gpu_lint.reports import shown_path
 from gpu_lint.rulebook import Rulebook
 
 

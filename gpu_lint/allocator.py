@@ -11,6 +11,8 @@ from __future__ import annotations
 import difflib
 import re
 
+from gpu_lint.digits import number_in
+
 KEYS = (
     "backend",
     "expandable_segments",
@@ -58,7 +60,7 @@ def fault(text: str) -> str:
             return f"PyTorch does not know the key {key!r} (the program dies){hint}"
         if key in _BOOLEANS and value not in ("True", "False"):
             return f"{key} must be True or False, not {value!r} (the program dies)"
-        if key == "max_split_size_mb" and not (value.isdigit() and int(value) >= _LEAST_SPLIT_MB):
+        if key == "max_split_size_mb" and (number_in(value) or 0) < _LEAST_SPLIT_MB:
             return (
                 f"max_split_size_mb must be a number of at least {_LEAST_SPLIT_MB}, not {value!r}"
             )
@@ -91,11 +93,24 @@ def same(one: str, other: str) -> bool:
 def _entries(text: str) -> list[tuple[str, str | None]]:
     """``key:value`` pairs; a value in brackets may hold commas."""
     entries: list[tuple[str, str | None]] = []
-    for part in re.split(r",(?![^\[]*\])", text):
+    for part in _split(text):
         if part.strip():
             key, colon, value = part.partition(":")
             entries.append((key.strip(), value.strip() if colon else None))
     return entries
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that are in no brackets."""
+    bracketed = False
+    starts = [0]
+    for mark in re.finditer(r"[\[\],]", text):
+        if mark.group() != ",":
+            bracketed = mark.group() == "["
+        elif not bracketed:
+            starts.append(mark.end())
+    ends = [start - 1 for start in starts[1:]]
+    return [text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True)]
 
 
 def _is_fraction(value: str) -> bool:

@@ -273,7 +273,7 @@ class Engine:
         """The reading of a file that no rule speaks of, for what it does to others."""
         from gpu_lint.judging import read_beside
 
-        return read_beside(file, self.rulebook.knowledge)
+        return read_beside(file, self.finder)
 
 
 def _data(file: str) -> bytes | None:

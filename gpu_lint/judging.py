@@ -17,7 +17,6 @@ from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
-from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_file, read_outline
@@ -70,7 +69,7 @@ class Read:
         """None for a file with a syntax error. Raises :class:`SourceError` where it cannot be
         checked."""
         try:
-            return read_file(self.source, self.finder.rulebook.knowledge)
+            return read_file(self.source, self.finder.rulebook.knowledge, self.settings.limits)
         except SyntaxFault as fault:
             self._fault = fault
             return None
@@ -85,10 +84,12 @@ class Read:
         self.__dict__.pop("reading", None)
 
 
-def read_beside(file: str, knowledge: Knowledge) -> Reading | None:
+def read_beside(file: str, finder: SettingsFinder) -> Reading | None:
     """The reading of a file that is not checked itself; None where it cannot be read."""
     try:
-        return read_file(read_source(Path(file)), knowledge)
+        path = Path(file)
+        limits = finder.for_file(path).limits
+        return read_file(read_source(path), finder.rulebook.knowledge, limits)
     except (SourceError, SyntaxFault):
         return None
 
@@ -148,7 +149,7 @@ class View:
                 return read.reading
             except SourceError:
                 return None
-        return read_beside(file, self._finder.rulebook.knowledge)
+        return read_beside(file, self._finder)
 
     def _policies(self) -> Iterator[Policy | None]:
         return (read.settings.policy_for(read.path) for read in self.reads.values())
@@ -158,7 +159,8 @@ class View:
         if skimmed is None:
             return None
         knowledge = self._finder.rulebook.knowledge
-        return read_outline(self.reads[file].source, knowledge, skimmed.imported)
+        read = self.reads[file]
+        return read_outline(read.source, knowledge, read.settings.limits, skimmed.imported)
 
     def _configured(self, file: str) -> bool:
         read = self.reads.get(file)

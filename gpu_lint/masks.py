@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 DEVICE_ORDERS = ("PCI_BUS_ID", "FASTEST_FIRST")
-_INDEX = re.compile(r"\+?\d+")
+_INDEX = re.compile(r"\+?([0-9]{1,18})(?![0-9])")
 _UUID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z/-]+")
 _NO_DEVICE_WORDS = frozenset({"nodevfiles", "none", "cpu", "void", "no"})
 
@@ -33,29 +33,31 @@ def read_mask(text: str) -> MaskReading:
     if text.strip().lower() in _NO_DEVICE_WORDS:
         return MaskReading((), f"{text!r} is no device: CUDA shows no GPU at all", True)
     devices: list[str] = []
+    known: set[str] = set()
     entries = text.split(",")
     for position, entry in enumerate(entries):
         word = entry.strip()
         if word in ("", "-1") and position == len(entries) - 1:
             break
-        if _INDEX.fullmatch(word):
-            device = str(int(word))
+        if index := _INDEX.fullmatch(word):
+            device = str(int(index.group(1)))
         elif _UUID.fullmatch(word) and not (devices and devices[0].isdigit()):
             device = word
         else:
             return _cut(text, word, devices)
         if devices and devices[0].isdigit() != device.isdigit():
             return _cut(text, word, devices)
-        if device in devices:
+        if device in known:
             return MaskReading((), f"device {device} is listed twice: CUDA error 101, no GPU works")
         devices.append(device)
+        known.add(device)
     return MaskReading(tuple(devices))
 
 
 def _cut(text: str, word: str, devices: list[str]) -> MaskReading:
-    prefix = re.match(r"\+?\d+", word)
+    prefix = _INDEX.match(word)
     if prefix is not None and prefix.end() < len(word):
-        seen = str(int(prefix.group()))
+        seen = str(int(prefix.group(1)))
         shown = ",".join([*devices, seen])
         return MaskReading(
             (*devices, seen),
@@ -72,11 +74,11 @@ def _cut(text: str, word: str, devices: list[str]) -> MaskReading:
 def certain_correction(text: str) -> str | None:
     """The mask that was certainly meant, where an invalid one leaves no doubt."""
     stripped = text.strip().strip("'\"")
-    match = re.fullmatch(r"(?:cuda:|gpu:)?(\d+)", stripped, re.IGNORECASE)
+    match = re.fullmatch(r"(?:cuda:|gpu:)?([0-9]{1,18})", stripped, re.IGNORECASE)
     if match:
         return match.group(1)
-    if re.fullmatch(r"\d+(?:\s*[;,\s]\s*\d+)+", stripped):
-        numbers = re.findall(r"\d+", stripped)
+    if re.fullmatch(r"[0-9]{1,18}(?:(?:\s*[;,]\s*|\s+)[0-9]{1,18})+", stripped):
+        numbers = re.findall(r"[0-9]+", stripped)
         return ",".join(numbers) if len(set(numbers)) == len(numbers) else None
     return None
 

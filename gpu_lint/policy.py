@@ -81,6 +81,8 @@ class Key:
     doc: str
     default: Any = None
     choices: tuple[str, ...] = ()
+    most: int = 0
+    """The largest value of a count."""
 
 
 KEYS: tuple[Key, ...] = (
@@ -126,10 +128,13 @@ KEYS: tuple[Key, ...] = (
         "validate_gpu",
     ),
     Key("validation.functions", "strings", "Globs of further names that count as validators.", []),
+    Key("limits.file-mib", "count", "Larger files are not parsed.", 10, most=1_000),
+    Key("limits.brackets", "count", "Brackets in brackets that a parser is given.", 200, most=400),
+    Key("limits.operators", "count", "Operators in one expression.", 2_000, most=5_000),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 _OVERRIDABLE = ("gpu", "header", "validation")
-TABLES = ("gpu", "header", "validation")
+TABLES = ("gpu", "header", "validation", "limits")
 
 
 class Problem(ConfigError):
@@ -242,6 +247,10 @@ def _check(name: str, value: Any, known_code: Callable[[str], bool]) -> Any:
         raise Problem(keys, f"must be a number of GiB, not {_kind(value)}")
     if key.kind == "number" and not 0 < value < 100_000:
         raise Problem(keys, f"{value} GiB is no amount of memory; accepted: a number above 0")
+    if key.kind == "count" and (isinstance(value, bool) or not isinstance(value, int)):
+        raise Problem(keys, f"must be a whole number, not {_kind(value)}")
+    if key.kind == "count" and not 0 < value <= key.most:
+        raise Problem(keys, f"{value} is not accepted; accepted: 1 to {key.most}")
     if key.kind == "choice" and value not in key.choices:
         raise Problem(keys, f"{value!r} is not accepted; accepted: {_choices(key.choices, value)}")
     if key.kind in ("strings", "codes") and not _is_strings(value):
@@ -366,6 +375,7 @@ def _schema_of(key: Key) -> dict[str, Any]:
         "ignores": {"type": "object", "additionalProperties": strings},
         "choice": {"enum": list(key.choices)},
         "number": {"type": "number", "exclusiveMinimum": 0},
+        "count": {"type": "integer", "minimum": 1, "maximum": key.most},
         "mask": {
             "oneOf": [
                 {"type": ["string", "integer"]},

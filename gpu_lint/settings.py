@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_lint.errors import ConfigError
+from gpu_lint.facts.limits import Limits
 from gpu_lint.policy import KEYS, TABLES, Policy, Problem, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Rule, Rulebook, Severity
 from gpu_lint.toml import line_of, parse_value, read_toml
@@ -37,6 +38,15 @@ class Settings:
         """The value of a dotted key, or its default."""
         default = next(key.default for key in KEYS if key.name == name)
         return self.flat.get(name, default)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """How much of a file is given to a parser."""
+        return Limits(
+            self.get("limits.file-mib") << 20,
+            self.get("limits.brackets"),
+            self.get("limits.operators"),
+        )
 
     def with_options(self, options: Mapping[str, Any], origin: str) -> Settings:
         """These settings with some keys replaced. Raises :class:`ConfigError`."""

@@ -181,7 +181,9 @@ class Survey:
 
         for file in chosen:
             try:
-                parse_quietly(decode_source(self.files[file], read_bytes(file)).text, "exec")
+                data = read_bytes(file)
+                self._finder.for_file(self.files[file]).limits.check_size(data)
+                parse_quietly(decode_source(self.files[file], data).text, "exec")
             except (SourceError, SyntaxError, ValueError, RecursionError, MemoryError):
                 yield file
             else:

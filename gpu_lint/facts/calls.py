@@ -77,6 +77,8 @@ class Calls(Effects):
         self.classes: dict[Key, Class] = {}
         self.known_attributes: dict[Key, dict[str, Value]] = {}
         self._executed: set[Key] = set()
+        self._executed_since: list[Key] = []
+        """Those that were executed since somebody asked."""
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []
@@ -361,6 +363,7 @@ class Calls(Effects):
         if isinstance(node, p.Function) and node.generator and args is not None and not resumed:
             return Bound("generator", callee, args)
         self._executed.add(callee.key)
+        self._executed_since.append(callee.key)
         name = node.name if isinstance(node, p.Function) else "lambda"
         saved, here = self._activation(), flow.imported_here
         scope = self.new_frame()

@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.values import (
     Items,
@@ -115,7 +116,7 @@ def _processes(words: list[str]) -> int:
         option, equals, after = word.replace("_", "-").partition("=")
         if option in ("--nproc-per-node", "--num-processes"):
             text = after if equals else (words[number + 1 : number + 2] or [""])[0]
-            return int(text) if text.isdigit() else 0
+            return number_in(text) or 0
     return 0
 
 

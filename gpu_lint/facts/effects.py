@@ -9,6 +9,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from string import Formatter
 
+from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import argument_positions, command_of, may_use_gpu, starts_child
 from gpu_lint.facts.evaluation import MOST_ITEMS, Evaluator
@@ -637,8 +638,9 @@ def _format(template: str, args: Arguments) -> Value:
             continue
         if specification or conversion:
             return UNKNOWN
-        if name.isdigit() or not name:
-            found = args.find(int(name) if name else position, None)
+        number = number_in(name)
+        if number is not None or not name:
+            found = args.find(position if number is None else number, None)
             position += not name
         else:
             found = args.find(None, name)

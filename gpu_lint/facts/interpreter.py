@@ -9,7 +9,6 @@ state that importing leaves behind: whoever calls it does so later.
 from __future__ import annotations
 
 import builtins
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.outcomes import deciders, is_cpu, is_main_guard, outcome_of
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.uncalled import Uncalled
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
@@ -170,8 +170,7 @@ class Interpreter(Calls):
         others = MASK in end.variables
         self.reach = Reach.UNCALLED
         self._deepest = DEEPEST_ALONE
-        mentioned: Counter[bytes] = Counter()
-        counted: dict[Key, frozenset[bytes]] = {}
+        waiting: Uncalled[Key] = Uncalled()
         names: set[bytes] = set()
         known = 0
         while True:
@@ -180,15 +179,18 @@ class Interpreter(Calls):
                 concerned = self._concerned(others, names)
                 self._doing = frozenset(concerned)
                 for key in concerned:
-                    if key not in self._executed and key not in counted:
-                        counted[key] = self.world.words_in(self.functions[key])
-                        mentioned.update(counted[key])
-            for key in [key for key in counted if key in self._executed]:
-                mentioned.subtract(counted.pop(key))
-            if not counted:
+                    if key not in self._executed and key not in waiting:
+                        node = self.functions[key].node
+                        name = node.name.encode() if isinstance(node, p.Function) else b""
+                        waiting.add(key, name, self.world.words_in(self.functions[key]))
+                waiting.settle()
+            for key in self._executed_since:
+                waiting.drop(key)
+            self._executed_since.clear()
+            chosen = waiting.take()
+            if chosen is None:
                 return
-            roots = (k for k, words in counted.items() if self._is_root(k, words, mentioned))
-            self._run_alone(next(roots, next(iter(counted))), end)
+            self._run_alone(chosen, end)
 
     def _concerned(self, others: bool, names: set[bytes]) -> list[Key]:
         """The functions that may do something, or that mention one that may, by their text.
@@ -253,12 +255,6 @@ class Interpreter(Calls):
     def is_worth_following(self, value: Value) -> bool:
         """Where no variable is set, only what may be called, or may name a device."""
         return not self._still or any(map(_may_name_a_device, alternatives(value)))
-
-    def _is_root(self, key: Key, words: frozenset[bytes], mentioned: Counter[bytes]) -> bool:
-        """Whether no waiting function but itself mentions a function's name."""
-        node = self.functions[key].node
-        name = node.name.encode() if isinstance(node, p.Function) else b""
-        return mentioned[name] <= (name in words)
 
     # --- statements ----------------------------------------------------------------------
 
@@ -555,11 +551,13 @@ class Interpreter(Calls):
         trial = flow.copy()
         trial.frozen = trial.allocated = Mark()
         saved, recorders, executed = self._activation(), self.recorders, self._executed
+        since = self._executed_since.copy()
         self.recorders, self._executed = {self.start: Recorder()}, set(executed)
         self._move_to(self.file)
         self.enter(function, None, trial, self.statement.span)
         self._restore(saved)
         self.recorders, self._executed = recorders, executed
+        self._executed_since = since
         return trial.frozen.certainty is Certainty.ALWAYS
 
     def note_use(self, trigger: Trigger, flow: Flow) -> None:

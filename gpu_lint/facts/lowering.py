@@ -179,7 +179,10 @@ class Lowering:
         return p.Call(span, self.expression(node.func), arguments)
 
     def _number(self, node: cst.Integer | cst.Float) -> p.Expression:
-        return p.Literal(self.span(node), node.evaluated_value)
+        try:
+            return p.Literal(self.span(node), node.evaluated_value)
+        except (SyntaxError, ValueError):  # more digits than Python makes a number of
+            return p.Opaque(self.span(node), ())
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
         if isinstance(node, cst.ConcatenatedString):

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.fstrings import Unclear, parts_of
-from gpu_lint.facts.limits import LONGEST_CHAIN, check_limits
+from gpu_lint.facts.limits import Limits, check_limits
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.source import Source, Span
 
@@ -59,7 +59,7 @@ class NotNative(Exception):
     """Python's own parser does not read the file, or not the places of what it reads."""
 
 
-def lower_native(source: Source) -> p.Program:
+def lower_native(source: Source, limits: Limits) -> p.Program:
     """Lower a whole file. Raises :class:`NotNative` for one that LibCST must read."""
     if source.encoding != "utf-8":
         raise NotNative
@@ -67,7 +67,7 @@ def lower_native(source: Source) -> p.Program:
         tree = parse_quietly(source.text, "exec")
         assert isinstance(tree, ast.Module)
         lowering = NativeLowering(source, source.line_starts)
-        lowering.check_limits(tree)
+        lowering.check_limits(tree, limits)
         return p.Program(lowering.block(tree.body))
     except (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault) as error:
         raise NotNative from error
@@ -109,25 +109,26 @@ class NativeLowering:
             starts[node.end_lineno - 1] + node.end_col_offset,  # type: ignore[operator]
         )
 
-    def check_limits(self, tree: ast.Module) -> None:
+    def check_limits(self, tree: ast.Module, limits: Limits) -> None:
         """Refuse what is chained so far that LibCST could not read it either.
 
         Raises :class:`NotNative`; the other way then says what is wrong, and where.
         """
+        shortest = 2 * limits.operators
         waiting: list[Any] = list(tree.body)
         while waiting:
             node = waiting.pop()
             span = self.span(node) if hasattr(node, "lineno") else None
-            if span is not None and span.end - span.start < 2 * LONGEST_CHAIN:
+            if span is not None and span.end - span.start < shortest:
                 continue
             inner = [child for name in _SUITES for child in getattr(node, name, ())]
             waiting += inner
             if span is not None:
                 nested = bool(inner) and hasattr(inner[0], "lineno")
                 end = self.span(inner[0]).start if nested else span.end
-                if end - span.start >= 2 * LONGEST_CHAIN:
+                if end - span.start >= shortest:
                     try:
-                        check_limits(self._source.slice(Span(span.start, end)))
+                        check_limits(self._source.slice(Span(span.start, end)), limits)
                     except SourceError as error:
                         raise NotNative from error
 

@@ -13,7 +13,14 @@ from typing import NamedTuple
 
 from gpu_lint.facts.devicetext import DeviceText
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.skim import Unskimmable, long_strings
+from gpu_lint.facts.skim import (
+    Unskimmable,
+    end_before,
+    inside,
+    line_end,
+    line_start,
+    long_strings,
+)
 from gpu_lint.source import Span
 from gpu_lint.variables import misspelt
 
@@ -85,7 +92,7 @@ class Needles:
         self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
         names = "|".join(knowledge.variables)
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
-        self._names = re.compile(rb"\w*(?:" + b"|".join(self._variables) + rb")\w*")
+        self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
     def settings(self, data: bytes) -> Touch:
@@ -199,11 +206,11 @@ class Needles:
     def lines(self, data: bytes) -> list[bytes]:
         """The lines of a file that may set, select, count or start anything."""
         found: dict[int, bytes] = {}
+        start = end = 0
         for place in self._places(data):
-            start = _line_start(data, place)
-            if start not in found:
-                ends = [at for at in (data.find(b"\n", place), data.find(b"\r", place)) if at >= 0]
-                found[start] = data[start : min(ends, default=len(data))]
+            if not start <= place < end:
+                start, end = line_start(data, place), line_end(data, place)
+                found[start] = data[start:end]
         return list(found.values())
 
     def _places(self, data: bytes) -> Iterator[int]:
@@ -242,33 +249,29 @@ def _without_long_strings(data: bytes) -> bytes:
     return b'""'.join((*parts, data[end:])) if parts else data
 
 
-def _line_start(data: bytes, at: int) -> int:
-    """Where the line of an offset begins, whatever ends lines."""
-    return max(data.rfind(b"\n", 0, at), data.rfind(b"\r", 0, at)) + 1
-
-
 def _in_code(data: bytes, word: bytes) -> bool:
     """Whether a word stands anywhere but in comments and docstrings."""
     prose: list[Span] | None = None
     at = data.find(word)
     while at >= 0:
-        before = data[_line_start(data, at) : at]
-        if not before.lstrip().startswith(b"#"):
-            if prose is None:
-                try:
-                    prose = [span for span in long_strings(data) if _is_docstring(data, span)]
-                except Unskimmable:
-                    return True
-            if not any(span.start < at < span.end for span in prose):
+        if data[line_start(data, at) : at].lstrip().startswith(b"#"):
+            at = data.find(word, line_end(data, at))
+            continue
+        if prose is None:
+            try:
+                prose = [span for span in long_strings(data) if _is_docstring(data, span)]
+            except Unskimmable:
                 return True
+        if not inside(at, prose):
+            return True
         at = data.find(word, at + 1)
     return False
 
 
 def _is_docstring(data: bytes, span: Span) -> bool:
     """Whether a string stands by itself behind the head of a definition, or first in a file."""
-    before = data[: span.start].rstrip(b" \t\r\n\frR")
-    return not before or before.endswith(b":")
+    before = end_before(data, span.start, b" \t\r\n\frR")
+    return not before or data[before - 1 : before] == b":"
 
 
 def _forks(data: bytes) -> bool:

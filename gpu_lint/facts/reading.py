@@ -16,7 +16,7 @@ from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import layout_of
-from gpu_lint.facts.limits import check_limits, deep_recursion
+from gpu_lint.facts.limits import USUAL, Limits, check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_native, lower_outline
@@ -140,30 +140,34 @@ class Reading:
         return Reading(self.source, self._knowledge, p.Program(body), self._comments)
 
 
-def read_file(source: Source, knowledge: Knowledge, *, reference: bool = False) -> Reading:
+def read_file(
+    source: Source, knowledge: Knowledge, limits: Limits = USUAL, *, reference: bool = False
+) -> Reading:
     """Read what a file says; with ``reference``, by way of LibCST alone.
 
     Raises :class:`SyntaxFault` for a syntax error and
     :class:`gpu_lint.errors.SourceError` for a file that cannot be checked.
     """
+    limits.check_size(source.data)
     if not reference:
         try:
             with deep_recursion():
-                program = lower_native(source)
+                program = lower_native(source, limits)
             return Reading(source, knowledge, program, lambda: comments_of(source))
         except NotNative:
             pass
-    return _read_whole(source, knowledge)
+    return _read_whole(source, knowledge, limits)
 
 
 def read_outline(
-    source: Source, knowledge: Knowledge, imported: tuple[Imported, ...]
+    source: Source, knowledge: Knowledge, limits: Limits, imported: tuple[Imported, ...]
 ) -> Reading | None:
     """Read what a file says outside of its functions; ``imported`` is what it imports anywhere.
 
     None where that takes reading it as a whole. A syntax error in a function goes unnoticed.
     """
     try:
+        limits.check_size(source.data)
         with deep_recursion():
             program = lower_outline(source)
     except (NotNative, SourceError):
@@ -173,11 +177,11 @@ def read_outline(
     return reading
 
 
-def _read_whole(source: Source, knowledge: Knowledge) -> Reading:
+def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading:
     from gpu_lint.facts.lowering import comments, lower
     from gpu_lint.facts.tree import parse
 
-    check_limits(source.text)
+    check_limits(source.text, limits)
     with deep_recursion():
         tree = parse(source)
         found = comments(tree, source)

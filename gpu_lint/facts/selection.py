@@ -25,7 +25,7 @@ from gpu_lint.masks import read_mask
 
 _PREFIX = r"(?:/[\w:/]*)?(?:cuda|gpu):"
 _GPU_PREFIX = re.compile(_PREFIX, re.IGNORECASE)
-_INDEXED_DEVICE = re.compile(rf"{_PREFIX}(\d+)", re.IGNORECASE)
+_INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})", re.IGNORECASE)
 _NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
 
 

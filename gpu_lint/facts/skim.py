@@ -46,9 +46,10 @@ _ON_A_LINE = tuple(
 )
 _CHECKING = re.compile(rb"(?:\A|\n)([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
 _BY_NAME = re.compile(
-    rb"\b(?:import_module|__import__)\s*\((?:\s|#[^\n]*\n)*(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(]"
+    rb"\b(?:import_module|__import__)\s*\(\s*(?:#|(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(])"
 )
-"""A call of those with a literal, or with something that may be one in parentheses."""
+"""A call of those with a literal, or with something that may be one: in parentheses, or behind a
+comment."""
 _BLANK = rb"(?:[ \t\f]|\\\r?\n)"
 _WORD = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _STATEMENT = re.compile(
@@ -59,6 +60,7 @@ _STATEMENT = re.compile(
 )
 _CONTINUED = re.compile(rb"\\\r?\n")
 _COMMENT = re.compile(rb"#[^\r\n]*")
+_LONGEST_LINE = 4_000
 _OUTSIDE_ASCII = re.compile(rb"[^\x00-\x7f]")
 
 
@@ -91,13 +93,17 @@ def imports_in(data: bytes) -> Iterator[Imported]:
             strings = list(long_strings(data))
         if inside(start, strings):
             continue
-        line = data.rfind(b"\n", 0, match.start(1)) + 1
+        line = data.rfind(b"\n", max(match.start(1) - _LONGEST_LINE, 0), match.start(1)) + 1
+        if not line and match.start(1) > _LONGEST_LINE:
+            raise Unskimmable  # to look at a long line anew for each import on it takes too long
         if b"'" in data[line:start] or b'"' in data[line:start]:
-            line = max([line, *(span.end for span in strings if line < span.end <= start)])
+            above = bisect_right(strings, start, key=lambda span: span.end) - 1
+            line = max(line, strings[above].end if above >= 0 else 0)
         before = data[line:start]
         if before.strip() and _is_hidden_on_line(before):
             continue
-        if statement is None or data[: match.start(1)].rstrip(b"\r\n").endswith(b"\\"):
+        above = end_before(data, match.start(1), b"\r\n")
+        if statement is None or data[above - 1 : above] == b"\\":
             raise Unskimmable
         if hidden is None:
             hidden = list(_for_checkers(data, strings))
@@ -169,7 +175,7 @@ def long_strings(data: bytes) -> Iterator[Span]:
         start, quotes = min(((at, q) for q, at in nearest.items() if at >= 0), default=(-1, b""))
         if start < 0:
             return
-        line = max(data.rfind(b"\n", 0, start) + 1, data.rfind(b"\r", 0, start) + 1, position)
+        line = line_start(data, start, position)
         before = data[line:start]
         if b"#" in before or b"'" in before or b'"' in before:
             skipped = _behind(data, line, start)
@@ -181,8 +187,7 @@ def long_strings(data: bytes) -> Iterator[Span]:
             end = data.find(quotes, end)
             if end < 0:
                 raise Unskimmable
-            slashes = end - len(data[:end].rstrip(b"\\")) if data[end - 1] == 0x5C else 0
-            if slashes % 2 == 0:
+            if (end - end_before(data, end, b"\\")) % 2 == 0:
                 break
             end += 1
         yield Span(start, end + 3)
@@ -196,8 +201,7 @@ def _behind(data: bytes, line: int, quotes: int) -> int | None:
         if found.start() >= quotes:
             return None
         if found.group() == b"#":
-            ends = [at for at in (data.find(b"\n", quotes), data.find(b"\r", quotes)) if at >= 0]
-            return min(ends, default=len(data))
+            return line_end(data, quotes)
         if found.end() > quotes:
             return found.end()
         position = found.end()
@@ -219,6 +223,27 @@ def _for_checkers(data: bytes, strings: list[Span]) -> Iterator[Span]:
                 end = found.start()
                 break
         yield Span(match.end(), end)
+
+
+def line_start(data: bytes, offset: int, least: int = 0) -> int:
+    """Where the line of an offset begins, whatever ends lines; ``least`` or later."""
+    feed = max(data.rfind(b"\n", least, offset) + 1, least)
+    return max(data.rfind(b"\r", feed, offset) + 1, feed)
+
+
+def line_end(data: bytes, offset: int) -> int:
+    """Where the line of an offset ends, whatever ends lines."""
+    feed = data.find(b"\n", offset)
+    feed = len(data) if feed < 0 else feed
+    found = data.find(b"\r", offset, feed)
+    return feed if found < 0 else found
+
+
+def end_before(data: bytes, offset: int, skipped: bytes) -> int:
+    """Where what stands before an offset ends, without some bytes."""
+    while offset and data[offset - 1] in skipped:
+        offset -= 1
+    return offset
 
 
 def inside(offset: int, spans: list[Span]) -> bool:

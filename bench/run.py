@@ -116,20 +116,26 @@ class Subject:
         self.peak_mib = max(self.peak_mib, peak)
 
 
+def fetch_wheel(name: str, version: str) -> Path:
+    """Where the Python files of a wheel are; they are unpacked once."""
+    target = CORPUS / name
+    if target.is_dir():
+        return target
+    downloads = CORPUS / "wheels"
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads)]
+    which = ["--only-binary=:all:", *PLATFORM] if name == "torch" else []
+    subprocess.run([*pip, *which, f"{name}=={version}"], check=True)
+    wheel = next(downloads.glob(f"{name}-*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        members = [member for member in archive.namelist() if member.endswith(".py")]
+        archive.extractall(target, members)
+    return target
+
+
 def fetch() -> None:
     """Unpack the pinned wheels, once."""
     for name, version in WHEELS.items():
-        target = CORPUS / name
-        if target.is_dir():
-            continue
-        downloads = CORPUS / "wheels"
-        pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads)]
-        which = ["--only-binary=:all:", *PLATFORM] if name == "torch" else []
-        subprocess.run([*pip, *which, f"{name}=={version}"], check=True)
-        wheel = next(downloads.glob(f"{name}-*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            members = [member for member in archive.namelist() if member.endswith(".py")]
-            archive.extractall(target, members)
+        fetch_wheel(name, version)
     empty = CORPUS / "empty"
     for number in range(0 if empty.is_dir() else EMPTY_FILES):
         path = empty / f"p{number // 100}" / f"m{number}.py"

@@ -55,7 +55,9 @@ class Fixing:
             self._view = self._view.with_changes(changed)
             for file in self._view.affected_by(changed) & after.keys():
                 one = self._view.reads[file]
-                after[file] = self._findings(one)
+                after[file] = FileFindings(one.source, ())  # if it cannot be judged any more
+                with self._reporting(one.path):
+                    after[file] = self._findings(one)
         return [
             FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
             for file, found in before.items()

@@ -128,7 +128,7 @@ KEYS: tuple[Key, ...] = (
         "validate_gpu",
     ),
     Key("validation.functions", "strings", "Globs of further names that count as validators.", []),
-    Key("limits.file-mib", "count", "Larger files are not parsed.", 10, most=1_000),
+    Key("limits.file-mib", "count", "Larger files are not parsed.", 4, most=1_000),
     Key("limits.brackets", "count", "Brackets in brackets that a parser is given.", 200, most=400),
     Key("limits.operators", "count", "Operators in one expression.", 2_000, most=5_000),
 )

@@ -195,6 +195,10 @@ def decode_source(path: Path, data: bytes) -> Source:
             f"is not {encoding.upper()}: byte 0x{data[bom + error.start]:02x} at offset "
             f"{bom + error.start}; convert it, or declare its encoding on the first line"
         ) from error
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise SourceError(
+            f"cannot be decoded: {encoding} on its coding line is no encoding of text"
+        ) from error
     source = Source(path, data, encoding, bom)
     if encoding == "utf-8":
         return source

@@ -14,6 +14,9 @@ import jsonschema
 import pytest
 
 from gpu_lint import __version__
+from gpu_lint.cli import main
+from gpu_lint.findings import Finding
+from gpu_lint.judging import Read, View
 from gpu_lint.reports import FORMATS
 from gpu_lint.rulebook import load_rulebook
 from tests.conftest import ROOT
@@ -434,6 +437,47 @@ def test_version() -> None:
 def test_stdout_holds_nothing_but_findings_when_quiet(project: Project) -> None:
     done = run("check", "-q", cwd=project({"a.py": CLEAN}))
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_a_fault_of_ours_is_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("\x1b[31m\n")
+
+    monkeypatch.chdir(project({"a.py": CLEAN}))
+    monkeypatch.setattr("gpu_lint.engine.Survey.broken", fail)
+    monkeypatch.setattr(sys, "argv", ["gpu-lint", "check"])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    told = capsys.readouterr().err
+    assert leaving.value.code == 2
+    assert told.startswith("gpu-lint: internal error (KeyError:")
+    assert "please report it" in told
+    assert ("\x1b" in told, told.count("\n")) == (False, 1)
+
+
+def test_a_file_that_we_fail_over_is_one_line_and_the_rest_is_checked(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = View.findings
+
+    def fail(view: View, read: Read) -> list[Finding]:
+        if read.path.name == "a.py":
+            raise AttributeError("no such thing")
+        return real(view, read)
+
+    monkeypatch.chdir(project({"a.py": LATE, "b.py": LATE}))
+    monkeypatch.setattr(View, "findings", fail)
+    monkeypatch.setattr(sys, "argv", ["gpu-lint", "fix", "-j1", "--output-format", "concise"])
+    with pytest.raises(SystemExit) as leaving:
+        main()
+    told = capsys.readouterr()
+    assert leaving.value.code == 2
+    lines = [line for line in told.err.splitlines() if line.startswith("gpu-lint: a.py")]
+    assert len(lines) == 1
+    assert "internal error (AttributeError: no such thing); please report it" in lines[0]
+    assert "b.py" in told.out or (Path("b.py").read_text() != LATE)
 
 
 def test_nothing_of_the_scanned_tree_is_imported(project: Project) -> None:

@@ -59,6 +59,16 @@ class _Group(click.Group):
             # The reader has gone (`| head`); what is left to flush has nowhere to go.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = 2
+        except Exception as error:
+            if os.environ.get("GPU_LINT_TRACEBACK"):
+                raise
+            told = printable(f"{type(error).__name__}: {error}")
+            click.echo(
+                f"gpu-lint: internal error ({told}); please report it, with what "
+                "GPU_LINT_TRACEBACK=1 shows",
+                err=True,
+            )
+            status = 2
         sys.exit(status if isinstance(status, int) else 0)
 
 

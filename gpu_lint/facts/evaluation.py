@@ -29,7 +29,9 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     concatenate,
+    joined,
     merged,
+    number,
     text_of,
 )
 
@@ -95,6 +97,8 @@ class Evaluator(ABC):
         return None
 
     def _literal(self, node: p.Literal, flow: Flow) -> Value:
+        if type(node.value) is int and number(node.value) is UNKNOWN:
+            return UNKNOWN
         return Known(node.value, Place(self.file, node.span))
 
     def _name(self, node: p.Name, flow: Flow) -> Value:
@@ -262,7 +266,7 @@ class Evaluator(ABC):
         left, right = self.evaluate(node.left, flow), self.evaluate(node.right, flow)
         if node.operator == "+":
             if isinstance(left, Items) and isinstance(right, Items):
-                return Items(left.kind, left.values + right.values)
+                return joined(left, right)
             if _may_be_text(left) or _may_be_text(right):
                 return concatenate((left, right))
         if isinstance(left, Known) and isinstance(right, Known):
@@ -317,8 +321,8 @@ class Evaluator(ABC):
         self, node: p.Comprehension, items: tuple[Value, ...] | None, flow: Flow
     ) -> None:
         """Run a comprehension's parts once, for whatever items there are."""
-        for number, generator in enumerate(node.generators):
-            if number:
+        for position, generator in enumerate(node.generators):
+            if position:
                 items = self.iterate(self.evaluate(generator.iterable, flow), flow)
             self.assign_names(generator.target, any_of(items or ()), flow)
             for condition in generator.conditions:
@@ -446,9 +450,9 @@ def _arithmetic(left: Known, operator: str, right: Known) -> Value:
     one, two = left.value, right.value
     if isinstance(one, int) and isinstance(two, int):
         if operator == "+":
-            return Known(one + two)
+            return number(one + two)
         if operator == "-":
-            return Known(one - two)
+            return number(one - two)
         if operator == "*":
             return Known(one * two) if abs(one) < 10**6 and abs(two) < 10**6 else UNKNOWN
         if operator == "%" and two:

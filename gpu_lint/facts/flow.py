@@ -8,14 +8,34 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from gpu_lint.errors import SourceError
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
 from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, with_part_replaced
 
 MASK = "CUDA_VISIBLE_DEVICES"
 _CONTAINERS = frozenset({Items, Pairs, AnyOf})
 _UNTOUCHED = frozenset({INHERITED})
+_MOST_WORK = 30_000_000
+_COPIED_AT_ONCE = 16
+"""Names that are copied in the time in which one is compared."""
 _MOST_BESIDE = 24
 """Frames beside the base; with more, a new base is made of all."""
+
+
+class Work:
+    """What following a program has cost so far: every name that was copied or compared."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def add(self, names: int) -> None:
+        """Raises :class:`SourceError` where it is too much: branches times names, in a file that
+        no person wrote."""
+        self.done += names
+        if self.done > _MOST_WORK:
+            raise SourceError("cannot be checked: it has too many branches between too many names")
 
 
 class Flow:
@@ -40,9 +60,11 @@ class Flow:
         "unset",
         "variables",
         "visible",
+        "work",
     )
 
     def __init__(self) -> None:
+        self.work = Work()
         self.alive = True
         self.frozen = Mark()
         self.allocated = Mark()
@@ -104,11 +126,13 @@ class Flow:
     def close(self, frame: int) -> None:
         """Forget a frame that nothing refers to any more."""
         self._frames.pop(frame, None)
+        self._owned.discard(frame)
 
     def bind(self, frame: int, name: str, value: Value) -> None:
         """Bind a name in a frame."""
         if frame not in self._owned:
-            self._frames[frame] = dict(self.frame(frame))
+            self._frames[frame] = copied = dict(self.frame(frame))
+            self.work.add(len(copied) // _COPIED_AT_ONCE)
             self._owned.add(frame)
         self._frames[frame][name] = value
 
@@ -235,6 +259,7 @@ class Flow:
     def _join_frame(self, frame: int, names: dict[str, Value]) -> None:
         mine = self.frame(frame)
         if mine is not names:
+            self.work.add(len(names))
             joined = _join_names(mine, names)
             if joined is not mine:
                 self._frames[frame] = joined

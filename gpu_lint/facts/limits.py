@@ -19,7 +19,7 @@ from gpu_lint.errors import SourceError
 class Limits:
     """How much of a file is given to a parser."""
 
-    file_bytes: int = 10 << 20
+    file_bytes: int = 4 << 20
     brackets: int = 200
     """In one another; LibCST's parser ends the process at some 1,400."""
     operators: int = 2_000

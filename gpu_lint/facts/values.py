@@ -178,6 +178,11 @@ CHANGING_METHODS = frozenset(
 """Methods that change a list, a set or a dict in place."""
 _DIGIT = re.compile(r"\d")
 _MOST_ALTERNATIVES = 8
+_MOST_PARTS = 1_000
+"""Of a list or a dict that is made of others; one that is written out may have more."""
+_LONGEST_TEXT = 10_000
+"""Characters of a text that is made of others."""
+_LARGEST_NUMBER = 1 << 64
 
 
 def alternatives(value: Value) -> Iterator[Value]:
@@ -251,6 +256,7 @@ def concatenate(parts: Iterable[Value]) -> Value:
 def _join_parts(parts: Iterable[Value]) -> Value:
     """The string made of parts; its origin is the one part that holds digits."""
     joined: list[Value] = []
+    length = 0
     for part in parts:
         for piece in part.parts if isinstance(part, Text) else (part,):
             if isinstance(piece, (Input, EnvironmentValue)):
@@ -258,6 +264,8 @@ def _join_parts(parts: Iterable[Value]) -> Value:
             elif isinstance(piece, Known) and piece.value == "":
                 continue
             elif not isinstance(piece, Known) or isinstance(piece.value, float):
+                return UNKNOWN
+            elif (length := length + _length(piece)) > _LONGEST_TEXT:
                 return UNKNOWN
             elif joined and isinstance(joined[-1], Known):
                 joined[-1] = _join_constants(joined[-1], piece)
@@ -274,6 +282,12 @@ def _join_constants(one: Known, other: Known) -> Known:
     return Known(f"{one.value}{other.value}", origin)
 
 
+def _length(piece: Known) -> int:
+    """About how many characters a constant makes, however large a number it is."""
+    value = piece.value
+    return value.bit_length() if isinstance(value, int) else len(str(value))
+
+
 def _has_digits(part: Known) -> bool:
     return _DIGIT.search(str(part.value)) is not None
 
@@ -282,8 +296,22 @@ def _digits_origin(part: Known) -> Place | None:
     return part.origin if _has_digits(part) else None
 
 
+def number(value: int) -> Value:
+    """A number, if it is one that a program may count something with."""
+    return Known(value) if abs(value) <= _LARGEST_NUMBER else UNKNOWN
+
+
+def joined(one: Items, other: Items) -> Value:
+    """``one + other``."""
+    if len(one.values) + len(other.values) > _MOST_PARTS:
+        return UNKNOWN
+    return Items(one.kind, one.values + other.values)
+
+
 def merged(one: Pairs, other: Pairs) -> Pairs:
     """``{**one, **other}``."""
+    if len(one.entries) + len(other.entries) > _MOST_PARTS:
+        return Pairs((), open=True)
     return Pairs(one.entries + other.entries, one.open or other.open)
 
 
@@ -295,7 +323,8 @@ def convert(name: str, value: Value) -> Value:
         return UNKNOWN
     try:
         if name == "int":
-            return replace(value, value=int(value.value))
+            whole = number(int(value.value))
+            return replace(value, value=whole.value) if isinstance(whole, Known) else UNKNOWN
         return replace(value, value=str(value.value))
     except (ValueError, OverflowError):
         return UNKNOWN

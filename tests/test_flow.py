@@ -1,0 +1,46 @@
+"""The state of an execution path: frames that paths share, and what it costs to join them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpu_lint.errors import SourceError
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.uncalled import Uncalled
+from gpu_lint.facts.values import UNKNOWN, Items, Known
+
+
+def test_a_change_reaches_what_a_closed_frame_held() -> None:
+    held = Items("list", (Known(1),))
+    flow = Flow()
+    for frame in range(30):
+        flow.open(frame)
+    flow.bind(1, "x", held)
+    flow.copy()  # all frames are shared from here on
+    flow.bind(1, "y", held)
+    flow.close(1)
+    flow.change(held, UNKNOWN)
+    assert flow.frame(1)["x"] is UNKNOWN
+
+
+def test_branches_times_names_has_an_end() -> None:
+    flow = Flow()
+    flow.open(0)
+    for number in range(3_000):
+        flow.bind(0, f"x{number}", Known(number))
+    with pytest.raises(SourceError, match="too many branches"):
+        for number in range(20_000):
+            other = flow.copy()
+            other.bind(0, "y", Known(number))
+            flow.join(other)
+
+
+def test_functions_wait_until_no_other_that_waits_mentions_them() -> None:
+    waiting: Uncalled[str] = Uncalled()
+    for name, words in (("a", ()), ("b", ("a",)), ("c", ("b", "c")), ("d", ("e",)), ("e", ("d",))):
+        waiting.add(name, name.encode(), frozenset(word.encode() for word in words))
+    waiting.settle()
+    order = []
+    while (key := waiting.take()) is not None:
+        order.append(key)
+    assert order == ["c", "b", "a", "d", "e"]

@@ -124,16 +124,41 @@ def load_rulebook() -> Rulebook:
     for path in sorted(root.glob("GPU*.toml")):
         table, text = read_toml(path)
         digest.update(text.encode())
-        for rule in _rules(table, path):
+        for rule in rules_of(table, path):
             rules[rule.code] = rule
     for path in sorted((root / "frameworks").glob("*.toml")):
         table, text = read_toml(path)
         digest.update(text.encode())
-        frameworks.append(_framework(table, path))
+        frameworks.append(framework_of(table, path))
     return Rulebook(root, rules, Knowledge.of(tuple(frameworks)), digest.hexdigest())
 
 
-def _rules(table: dict[str, Any], path: Path) -> Iterator[Rule]:
+_MALFORMED = (KeyError, TypeError, AttributeError, ValueError)
+
+
+def rules_of(table: dict[str, Any], path: Path) -> tuple[Rule, ...]:
+    """The rules in the table of a rule file. Raises :class:`ConfigError`."""
+    try:
+        return tuple(_rules(table))
+    except _MALFORMED as error:
+        raise ConfigError(f"{path}: {_what_is_wrong(error)}") from error
+
+
+def framework_of(table: dict[str, Any], path: Path) -> Framework:
+    """The framework in the table of a framework file. Raises :class:`ConfigError`."""
+    try:
+        return _framework(table)
+    except _MALFORMED as error:
+        raise ConfigError(f"{path}: {_what_is_wrong(error)}") from error
+
+
+def _what_is_wrong(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"the key {error} is missing"
+    return f"a key is of the wrong type, or has a value that is not accepted ({error})"
+
+
+def _rules(table: dict[str, Any]) -> Iterator[Rule]:
     policies: dict[str, dict[str, Any]] = table.get("policy", {})
     for entry in table["rule"]:
         examples = tuple(
@@ -149,45 +174,39 @@ def _rules(table: dict[str, Any], path: Path) -> Iterator[Rule]:
             )
             for example in entry.get("examples", ())
         )
-        try:
-            yield Rule(
-                code=entry["code"],
-                name=entry["name"],
-                severity=Severity(entry["severity"]),
-                summary=entry["summary"],
-                what=entry["what"].strip(),
-                why=entry["why"].strip(),
-                evidence=entry["evidence"],
-                needs_policy=entry.get("needs-policy", False),
-                fix=entry["fix"],
-                since=entry["since"],
-                check=entry["check"],
-                needles=frozenset(entry["needles"]),
-                examples=examples,
-            )
-        except KeyError as error:
-            raise ConfigError(f"{path}: a rule lacks the key {error}") from error
-
-
-def _framework(table: dict[str, Any], path: Path) -> Framework:
-    try:
-        head = table["framework"]
-        name = head["name"]
-        apis = tuple(api for row in table.get("api", ()) for api in _apis(row, name))
-        return Framework(
-            name=name,
-            modules=tuple(head["modules"]),
-            uses_pytorch=head["pytorch"],
-            uses_mask=head.get("uses-mask", True),
-            import_freezes=head["import-freezes"],
-            reexports=head["reexports"],
-            submodules=tuple(head.get("submodules", ())),
-            apis=apis,
-            checked_against=head["checked-against"],
-            evidence=head["evidence"],
+        yield Rule(
+            code=entry["code"],
+            name=entry["name"],
+            severity=Severity(entry["severity"]),
+            summary=entry["summary"],
+            what=entry["what"].strip(),
+            why=entry["why"].strip(),
+            evidence=entry["evidence"],
+            needs_policy=entry.get("needs-policy", False),
+            fix=entry["fix"],
+            since=entry["since"],
+            check=entry["check"],
+            needles=frozenset(entry["needles"]),
+            examples=examples,
         )
-    except KeyError as error:
-        raise ConfigError(f"{path}: the key {error} is missing") from error
+
+
+def _framework(table: dict[str, Any]) -> Framework:
+    head = table["framework"]
+    name = head["name"]
+    apis = tuple(api for row in table.get("api", ()) for api in _apis(row, name))
+    return Framework(
+        name=name,
+        modules=tuple(head["modules"]),
+        uses_pytorch=head["pytorch"],
+        uses_mask=head.get("uses-mask", True),
+        import_freezes=head["import-freezes"],
+        reexports=head["reexports"],
+        submodules=tuple(head.get("submodules", ())),
+        apis=apis,
+        checked_against=head["checked-against"],
+        evidence=head["evidence"],
+    )
 
 
 def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:

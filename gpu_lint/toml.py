@@ -15,6 +15,11 @@ else:
     import tomli as tomllib
 
 
+_BESIDE_KEYS = re.compile(r"[^\w.\s-]+")
+_MOST_DOTS = 1_000
+"""Python's TOML parser takes a time that grows with the square of the parts of a key."""
+
+
 def read_toml(path: Path) -> tuple[dict[str, Any], str]:
     """A TOML file's table and its text.
 
@@ -26,9 +31,13 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; TOML files must be") from error
+    if any(part.count(".") > _MOST_DOTS for part in _BESIDE_KEYS.split(text)):
+        raise ConfigError(f"{path}: cannot be read: a key has more than {_MOST_DOTS} parts")
     try:
         return tomllib.loads(text), text
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: cannot be read: it is nested too deeply") from error
+    except ValueError as error:  # also for a number with thousands of digits
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
 
 
@@ -36,7 +45,7 @@ def parse_value(text: str) -> Any:
     """A single TOML value; bare words are taken as strings, as a shell user expects."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -28,11 +28,15 @@ def test_branches_times_names_has_an_end() -> None:
     flow.open(0)
     for number in range(3_000):
         flow.bind(0, f"x{number}", Known(number))
-    with pytest.raises(SourceError, match="too many branches"):
+
+    def branch_without_end() -> None:
         for number in range(20_000):
             other = flow.copy()
             other.bind(0, "y", Known(number))
             flow.join(other)
+
+    with pytest.raises(SourceError, match="too many branches"):
+        branch_without_end()
 
 
 def test_functions_wait_until_no_other_that_waits_mentions_them() -> None:

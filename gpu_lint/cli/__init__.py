@@ -12,6 +12,7 @@ from gpu_lint import __version__
 from gpu_lint.errors import GpuLintError
 from gpu_lint.printable import printable
 
+_LONGEST_MESSAGE = 600
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
@@ -50,7 +51,7 @@ class _Group(click.Group):
             error.show()
             status = 2
         except GpuLintError as error:
-            click.echo(f"gpu-lint: {printable(str(error))}", err=True)
+            click.echo(f"gpu-lint: {_one_line(str(error))}", err=True)
             status = 2
         except (KeyboardInterrupt, click.Abort):
             click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
@@ -62,7 +63,7 @@ class _Group(click.Group):
         except Exception as error:
             if os.environ.get("GPU_LINT_TRACEBACK"):
                 raise
-            told = printable(f"{type(error).__name__}: {error}")
+            told = _one_line(f"{type(error).__name__}: {error}")
             click.echo(
                 f"gpu-lint: internal error ({told}); please report it, with what "
                 "GPU_LINT_TRACEBACK=1 shows",
@@ -70,6 +71,14 @@ class _Group(click.Group):
             )
             status = 2
         sys.exit(status if isinstance(status, int) else 0)
+
+
+def _one_line(message: str) -> str:
+    """A message that fits a terminal, whatever it repeats of what was given."""
+    if len(message) > _LONGEST_MESSAGE:
+        half = _LONGEST_MESSAGE // 2
+        message = f"{message[:half]} ... {message[-half:]}"
+    return printable(message)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

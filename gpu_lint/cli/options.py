@@ -156,14 +156,11 @@ def finder_of(
     keys: dict[str, Any] = {}
     for text in config:
         name = text.partition("=")[0]
-        if (
-            "=" in text
-            and not Path(text).exists()
-            and name.replace(".", "").replace("-", "").isalnum()
-        ):
-            keys.update(parse_config_option(text, rulebook))
-        elif Path(text).is_file():
+        is_key = "=" in text and name.replace(".", "").replace("-", "").isalnum()
+        if os.path.isfile(text):
             file = Path(text)
+        elif is_key:
+            keys.update(parse_config_option(text, rulebook))
         else:
             raise ConfigError(f"--config {text}: is neither KEY=VALUE nor a file")
     if isolated and file is not None:

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import ast
 import copy
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -134,12 +136,24 @@ def compare(before: bytes, after: bytes) -> str:
             new = ast.parse(after) if old is not None else None
         except (SyntaxError, ValueError) as error:
             return f"does not parse any more: {error}"
+    if head(before) != head(after):
+        return "another first line, encoding or end"
     if only_inserted(before, after):
         return ""
     if old is None or new is None:
         return "rewritten, and this Python does not read it"
     one, other = ([*remaining(tree)] for tree in (old, new))
     return "rewritten" if one == other else f"differs: {difference(one, other)}"
+
+
+def head(data: bytes) -> tuple[object, ...]:
+    """What must be as it was: who runs the file, how it is encoded, how it ends."""
+    first = data.partition(b"\n")[0] if data.startswith(b"#!") else b""
+    try:
+        encoding = tokenize.detect_encoding(io.BytesIO(data).readline)[0]
+    except SyntaxError:
+        encoding = "none"
+    return first, encoding, not data.strip() or data.endswith((b"\n", b"\r"))
 
 
 def only_inserted(before: bytes, after: bytes) -> bool:

@@ -127,6 +127,18 @@ SHAPES = {
         + HEADER
         + "\nimport torch\n",
     ),
+    "which program runs it, then a plain import": (
+        "#!/usr/bin/env python3\nfrom pathlib import Path\nimport torch\n",
+        "#!/usr/bin/env python3\nimport os\nfrom pathlib import Path\n\n"
+        + HEADER
+        + "\nimport torch\n",
+    ),
+    "how it is encoded, then a plain import": (
+        "# -*- coding: latin-1 -*-\n# why\nfrom os import environ\nimport torch\n",
+        "# -*- coding: latin-1 -*-\nimport os\n# why\nfrom os import environ\n\n"
+        + HEADER
+        + "\nimport torch\n",
+    ),
     "sorted into the standard library": (
         "import json\nimport sys\nfrom pathlib import Path\n\nimport torch\n",
         "import json\nimport os\nimport sys\nfrom pathlib import Path\n\n"

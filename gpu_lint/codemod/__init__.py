@@ -44,7 +44,7 @@ from gpu_lint.remedies import (
     UseVisible,
     WriteHeader,
 )
-from gpu_lint.source import Source
+from gpu_lint.source import Source, Span
 from gpu_lint.templates import python_string
 
 __all__ = ["fix_for"]
@@ -69,7 +69,23 @@ def fix_for(
     if elsewhere is None or edits is None or not (edits or elsewhere):
         return None
     message = _describe(found.remedy, context)
-    return Fix(message, found.applicability, tuple(sorted(set(edits))), elsewhere)
+    edits = _without_final_newline(sorted(set(edits)), source)
+    return Fix(message, found.applicability, tuple(edits), elsewhere)
+
+
+def _without_final_newline(edits: list[Edit], source: Source) -> list[Edit]:
+    """Where the last line goes, and has no end of line, that of the line above it goes instead:
+    a file without a final newline stays one."""
+    data = source.data
+    last = edits[-1] if edits else None
+    if last is None or last.content or last.span.end != len(data) or data.endswith((b"\n", b"\r")):
+        return edits
+    start = last.span.start
+    newline = 2 if data[:start].endswith(b"\r\n") else data[start - 1 : start] in (b"\n", b"\r")
+    start -= newline
+    if len(edits) > 1 and edits[-2].span.end > start:
+        return edits
+    return [*edits[:-1], Edit(Span(start, len(data)), "")]
 
 
 def _edits_elsewhere(

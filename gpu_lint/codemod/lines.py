@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 
 from gpu_lint.facts.markers import HEADER_END
 from gpu_lint.facts.model import FileFacts
 from gpu_lint.facts.program import Comment
 from gpu_lint.source import Source, Span
+
+_COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=]")
+
+
+def head_rows(source: Source) -> int:
+    """How many rows must stay the first: ``#!``, and the coding line of PEP 263."""
+    rows = source.data[source.bom :].splitlines()[:2]
+    if any(row.strip() and not row.lstrip().startswith(b"#") for row in rows[:1]):
+        rows = rows[:1]
+    cookies = [number for number, row in enumerate(rows, start=1) if _COOKIE.match(row)]
+    return max([*cookies, int(source.data.startswith(b"#!"))])
 
 
 class Lines:
@@ -68,9 +80,15 @@ class Lines:
     def attached_above(self, row: int) -> int:
         """The first row of the comment lines right above a row; the row itself without any.
 
-        The end of a managed header belongs to what is above it.
+        The end of a managed header belongs to what is above it; the lines that say which program
+        runs the file and how it is encoded belong to the file.
         """
-        while self.is_comment(row - 1) and self.source.line(row - 1).strip() != HEADER_END:
+        head = head_rows(self.source)
+        while (
+            row - 1 > head
+            and self.is_comment(row - 1)
+            and self.source.line(row - 1).strip() != HEADER_END
+        ):
             row -= 1
         return row
 

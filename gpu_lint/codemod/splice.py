@@ -93,6 +93,11 @@ def prove(
     borders hold the same statements.
     """
     edits = sorted(set(edits), key=lambda edit: edit.span)
+    now = spliced.source
+    if (now.encoding, now.bom) != (source.encoding, source.bom):
+        return "the line that says how the file is encoded would lose its place"
+    if source.data.startswith(b"#!") and now.line(1) != source.line(1):
+        return "the line that says which program runs the file would lose its place"
 
     def edited(span: Span) -> bool:
         return any(_touches(edit.span, span) for edit in edits)

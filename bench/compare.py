@@ -24,6 +24,7 @@ from gpu_lint import judging
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.limits import Limits
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.findings import Finding
 from gpu_lint.rulebook import load_rulebook
@@ -54,8 +55,8 @@ class Comparing:
         return compare
 
 
-def by_libcst(source: Source, knowledge: Knowledge) -> Reading:
-    return read_file(source, knowledge, reference=True)
+def by_libcst(source: Source, knowledge: Knowledge, limits: Limits) -> Reading:
+    return read_file(source, knowledge, limits, reference=True)
 
 
 def findings_of(name: str) -> list[tuple[Path, tuple[Finding, ...]]]:

@@ -109,6 +109,7 @@ class _Walk:
     """The repository's root, or outside of one the directory walked: ignore files above it
     have no say."""
     _ignores: dict[Path, GitIgnoreSpec | None] = field(default_factory=dict)
+    _above: dict[Path, list[tuple[str, GitIgnoreSpec]]] = field(default_factory=dict)
 
     def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
@@ -171,16 +172,20 @@ class _Walk:
     def _ignores_above(self, directory: Path) -> list[tuple[str, GitIgnoreSpec]]:
         """The ignore files that have a say in a directory, the nearest first, each with the
         way from it to there."""
-        found = []
-        below = ""
-        for parent in (current := directory.absolute(), *current.parents):
-            spec = self._ignore_file(parent)
-            if spec is not None:
-                found.append((below, spec))
-            if parent == self._top:
+        current = directory.absolute()
+        chain = [current]
+        while chain[-1] != self._top and chain[-1] not in self._above:
+            if chain[-1].parent == chain[-1]:
                 break
-            below = f"{parent.name}/{below}"
-        return found
+            chain.append(chain[-1].parent)
+        for path in reversed(chain):
+            if path in self._above:
+                continue
+            inherited = [] if path == self._top else self._above.get(path.parent, [])
+            found = [(f"{below}{path.name}/", spec) for below, spec in inherited]
+            spec = self._ignore_file(path)
+            self._above[path] = found if spec is None else [("", spec), *found]
+        return self._above[current]
 
     def _ignore_file(self, directory: Path) -> GitIgnoreSpec | None:
         if directory not in self._ignores:

@@ -25,6 +25,7 @@ from gpu_lint.cli import main
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts.limits import Limits
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.reach import Reachability
@@ -103,8 +104,8 @@ def test_the_fixture_has_the_same_findings_by_either_parser(
     finder = SettingsFinder(load_rulebook())
     quick = Engine(finder).check(before).files
 
-    def by_libcst(source: Source, knowledge: Any) -> Reading:
-        return read_file(source, knowledge, reference=True)
+    def by_libcst(source: Source, knowledge: Any, limits: Limits) -> Reading:
+        return read_file(source, knowledge, limits, reference=True)
 
     monkeypatch.setattr("gpu_lint.judging.read_file", by_libcst)
     slow = Engine(finder).check(before).files

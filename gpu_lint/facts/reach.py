@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+_FEW = 50
+"""Bits that are picked one by one in the time in which all are gone through."""
+
 
 class Reachability:
     """Reachability over nodes that are names; every node reaches itself."""
@@ -17,6 +20,8 @@ class Reachability:
         self._bits: dict[str, int] = {}
         self._names: list[str] = []
         self._masks: dict[str, int] = {}
+        """Of nodes that reach others."""
+        self._alone: set[str] = set()
         self._sets: dict[int, frozenset[str]] = {}
 
     def bit(self, name: str) -> int:
@@ -28,9 +33,12 @@ class Reachability:
 
     def mask(self, name: str) -> int:
         """Everything that a node reaches, as bits."""
-        if name not in self._masks:
+        if not self._is_known(name):
             self._find(name)
-        return self._masks[name]
+        return self._masks[name] if name in self._masks else self.bit(name)
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._masks or name in self._alone
 
     def closure(self, name: str) -> frozenset[str]:
         """Everything that a node reaches, itself included."""
@@ -41,7 +49,14 @@ class Reachability:
 
     def names(self, mask: int) -> list[str]:
         """The nodes that bits stand for."""
-        digits = bin(mask)[:1:-1] if mask else ""
+        if mask.bit_count() < _FEW:
+            found = []
+            while mask:
+                lowest = mask & -mask
+                found.append(self._names[lowest.bit_length() - 1])
+                mask ^= lowest
+            return found
+        digits = bin(mask)[:1:-1]
         return [name for name, digit in zip(self._names, digits, strict=False) if digit == "1"]
 
     def _find(self, root: str) -> None:
@@ -55,7 +70,7 @@ class Reachability:
         while path:
             node, successors = path[-1]
             for other in successors:
-                if other in self._masks:
+                if self._is_known(other):
                     continue
                 if other not in order:
                     order[other] = low[other] = len(order)
@@ -74,6 +89,9 @@ class Reachability:
     def _close(self, node: str, waiting: list[str]) -> None:
         """Take a finished component off the stack and give its nodes their common answer."""
         members = [waiting.pop()]
+        if members[0] == node and all(other == node for other in self._edges(node)):
+            self._alone.add(node)
+            return
         while members[-1] != node:
             members.append(waiting.pop())
         mask = 0
@@ -81,6 +99,6 @@ class Reachability:
             mask |= self.bit(member)
         for member in members:
             for other in self._edges(member):
-                mask |= self._masks.get(other, 0)
+                mask |= self.bit(other) if other in self._alone else self._masks.get(other, 0)
         for member in members:
             self._masks[member] = mask

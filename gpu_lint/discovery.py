@@ -114,7 +114,7 @@ class _Walk:
     def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
         start = directory.absolute()
-        roots = (path for path in (start, *start.parents) if (path / ".git").exists())
+        roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
         self._top = next(roots, start)
         stack = [(directory, os.path.realpath(directory))]
         while stack:

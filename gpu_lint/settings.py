@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -236,7 +237,7 @@ class SettingsFinder:
         if settings.home is not None and self._fixed is None:
             return settings.root
         around = (self.root / path).parents
-        return next((one for one in around if (one / ".git").exists()), self.root)
+        return next((one for one in around if os.path.exists(one / ".git")), self.root)
 
     def for_directory(self, directory: Path) -> Settings:
         """The settings for the files right in a directory."""
@@ -253,7 +254,7 @@ class SettingsFinder:
             return self._finish(load_settings(self._fixed, self.rulebook, root=self.root))
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
-            if candidate.is_file():
+            if os.path.isfile(candidate):
                 settings = load_settings(candidate, self.rulebook)
                 if name == FILE_NAME or settings.origins:
                     return self._finish(settings)

@@ -49,6 +49,8 @@ _OPERATORS: dict[type[ast.AST], str] = {
     ast.UAdd: "+",
 }
 _CHANGING_OPERATORS: dict[type[ast.AST], str] = {ast.Add: "+", ast.BitOr: "|"}
+_MOST_NESTED = 200
+"""Brackets in one another: Python's own parser reads no more."""
 _CLOSERS = re.compile(rb"(?:[\s\\]|#[^\r\n]*[\r\n])*\)")
 _SUITES = ("body", "orelse", "handlers", "finalbody", "cases")
 _SEMICOLON = ord(";")
@@ -114,7 +116,9 @@ class NativeLowering:
 
         Raises :class:`NotNative`; the other way then says what is wrong, and where.
         """
-        shortest = 2 * limits.operators
+        shortest = 2 * min(limits.operators, limits.brackets)
+        if limits.brackets >= _MOST_NESTED:
+            shortest = 2 * limits.operators
         waiting: list[Any] = list(tree.body)
         while waiting:
             node = waiting.pop()

@@ -1,0 +1,112 @@
+"""Input of a size or shape that no person wrote: bounded time and memory, or one clear line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from tests import fuzzing
+
+Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
+LATE = "import os\nimport torch\ntorch.cuda.init()\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+POLICY = '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\nname = "x"\n[header]\nrequired-in = "all"\n'
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gpu_lint", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_file_over_the_limit_is_one_line_and_the_rest_is_checked(project: Project) -> None:
+    root = project({"big.py": LATE + "x = 1\n" * 200_000, "b.py": LATE})
+    done = run("check", "--config", "limits.file-mib=1", "--output-format", "concise", cwd=root)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if "big.py" in line]
+    assert lines == [
+        "gpu-lint: big.py cannot be checked: it has 1 MiB, and files of more than 1 are not "
+        "parsed (limits.file-mib)"
+    ]
+    assert done.stdout.startswith("b.py:4:1: GPU107")
+    assert run("fix", "--config", "limits.file-mib=1", cwd=root).returncode == 2
+    assert (root / "big.py").stat().st_size == len(LATE) + 6 * 200_000
+
+
+def test_a_large_file_that_shows_nothing_is_not_parsed_at_all(project: Project) -> None:
+    done = run("check", cwd=project({"big.py": "x = 1\n" * 1_000_000}))
+    assert (done.returncode, done.stderr) == (0, "All clear: 1 file checked.\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [("limits.brackets", "(" * 150 + "1" + ")" * 150), ("limits.operators", "1+" * 1_200 + "1")],
+)
+def test_how_deep_and_how_long_is_configured(project: Project, key: str, text: str) -> None:
+    root = project({"a.py": f"{LATE}x = {text}\n"})
+    assert run("check", cwd=root).returncode == 1
+    lowered = run("check", "--config", f"{key}=100", cwd=root)
+    assert lowered.returncode == 2
+    assert f"line 5 nests or chains more than 100 {key[7:]}" in lowered.stderr
+    refused = run("check", "--config", f"{key}=100000", cwd=root)
+    assert refused.returncode == 2
+    assert "accepted: 1 to" in refused.stderr
+
+
+def test_a_hundred_thousand_statements_and_a_line_of_a_megabyte(project: Project) -> None:
+    root = project(
+        {
+            "a.py": LATE + "x = f(1)\n" * 100_000 + "torch.cuda.set_device(1)\n",
+            "b.py": f"{LATE}y = '{'a' * 1_000_000}'\n",
+        }
+    )
+    done = run("check", "--output-format", "concise", "-q", cwd=root)
+    assert done.returncode == 1
+    assert "a.py:4:1: GPU107" in done.stdout
+    assert "b.py:4:1: GPU107" in done.stdout
+
+
+def test_a_tree_too_deep_for_the_system_is_one_line(project: Project) -> None:
+    root = project({"a.py": LATE})
+    if os.name == "nt":
+        pytest.skip("Windows refuses to make such a tree")
+    here = os.getcwd()
+    os.chdir(root)
+    try:
+        for _ in range(2_500):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    done = run("check", "--output-format", "concise", cwd=root)
+    assert done.returncode == 2
+    assert done.stdout.startswith("a.py:4:1: GPU107")
+    assert len([line for line in done.stderr.splitlines() if line.startswith("gpu-lint: d/")]) == 1
+
+
+SLOW_ONCE = {
+    "letters behind a variable": LATE + "x" * 300_000,
+    "brackets that do not close": LATE + "x = " + "[" * 100_000,
+    "quotes and backslashes": "\\'" * 100_000,
+    "long quotes and backslashes": LATE + "\\'''" * 60_000,
+    "imports on one line": "lambda:import a;" * 20_000,
+    "docstrings": LATE + "def f():\n    '''CUDA_VISIBLE_DEVICES'''\n" * 8_000,
+    "a variable in a comment": "# " + "CUDA_VISIBLE_DEVICES " * 10_000,
+    "comments behind an import by name": LATE + "import_module(#" * 20_000,
+}
+"""What took a time that grew with the square of its length: hours, for some of these."""
+
+
+@pytest.mark.parametrize("name", SLOW_ONCE)
+def test_what_was_slow_once_is_read_at_once(name: str) -> None:
+    fuzzing.run("reader", SLOW_ONCE[name].encode())
+
+
+def test_allocator_settings_and_masks_of_any_length() -> None:
+    for text in ("[" * 200_000, "1," * 100_000, "a:[1," * 50_000, "1" * 100_000):
+        fuzzing.run("check", f"{LATE}os.environ['PYTORCH_CUDA_ALLOC_CONF'] = {text!r}\n".encode())
+        fuzzing.run("check", f"{LATE}os.environ['CUDA_VISIBLE_DEVICES'] = {text!r}\n".encode())

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import libcst as cst
 from libcst.helpers import get_full_name_for_node
 
+from gpu_lint.errors import SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.tree import Tree, parse_expression
 from gpu_lint.source import Source, Span
@@ -184,6 +185,14 @@ class Lowering:
         except (SyntaxError, ValueError):  # more digits than Python makes a number of
             return p.Opaque(self.span(node), ())
 
+    def _evaluated(self, node: cst.SimpleString | cst.ConcatenatedString) -> str | bytes | None:
+        """The value of a string. Raises :class:`SyntaxFault` for an escape that is none."""
+        try:
+            return node.evaluated_value
+        except (SyntaxError, ValueError) as error:
+            message = error.msg if isinstance(error, SyntaxError) else str(error)
+            raise SyntaxFault(message, self.offset + self._spans[id(node)][0]) from error
+
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
         if isinstance(node, cst.ConcatenatedString):
             parts = tuple(
@@ -193,10 +202,10 @@ class Lowering:
                 if not any(isinstance(piece, cst.FormattedString) for piece in _pieces(node)):
                     texts = [str(part.value) for part in parts if isinstance(part, p.Literal)]
                     return p.Literal(self.span(node), "".join(texts))
-            elif isinstance(node.evaluated_value, bytes):
+            elif isinstance(self._evaluated(node), bytes):
                 return p.Opaque(self.span(node), ())
             return p.Template(self.span(node), parts)
-        value = node.evaluated_value
+        value = self._evaluated(node)
         if isinstance(value, bytes):
             return p.Opaque(self.span(node), ())
         return p.Literal(self.span(node), value)

@@ -6,6 +6,7 @@ running Python cannot, such as newer syntax, and is the reference: both give equ
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
 
@@ -182,7 +183,8 @@ def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading
     from gpu_lint.facts.tree import parse
 
     check_limits(source.text, limits)
-    with deep_recursion():
+    with deep_recursion(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python, about escapes in the file
         tree = parse(source)
         found = comments(tree, source)
         return Reading(source, knowledge, lower(tree, source), lambda: found)

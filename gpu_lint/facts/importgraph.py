@@ -50,6 +50,7 @@ class ImportGraph:
         self._configured = is_entry_point
         self._find_header = header
         self._headers: dict[str, Span | None] = {}
+        self._mentioning: dict[str, bool] = {}
         self._readings: dict[str, Reading | None] = {}
         self._edges: dict[str, dict[str, Span]] = {}
         self._skimmed: dict[str, Skimmed | None] = {}
@@ -64,6 +65,9 @@ class ImportGraph:
         self._edges = {f: e for f, e in other._edges.items() if f not in without}
         self._skimmed = {f: s for f, s in other._skimmed.items() if f not in without}
         self._touches = {f: t for f, t in other._touches.items() if f not in without}
+        if without:  # of the same run, with the same header
+            self._headers = {f: h for f, h in other._headers.items() if f not in without}
+            self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}
 
     def reading(self, file: str) -> Reading | None:
         if file not in self._readings:
@@ -131,6 +135,11 @@ class ImportGraph:
     def mentions(self, file: str) -> bool:
         """Whether a file may write a variable that decides about GPUs, otherwise than in a
         header that all files have alike."""
+        if file not in self._mentioning:
+            self._mentioning[file] = self._mentions(file)
+        return self._mentioning[file]
+
+    def _mentions(self, file: str) -> bool:
         header = self.header(file)
         if header is not None:
             return self._mentions_beside(file, header)

@@ -85,16 +85,21 @@ class Tree:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "GPU_LINT_STATE_DIR": str(self.root.parent / "state")}
+        # Not in the tree: what is there may be called like Python's own modules.
         return subprocess.run(
             [sys.executable, "-m", "gpu_lint", *arguments],
-            cwd=self.root, env=environment, capture_output=True, text=True, errors="replace",
-        )  # fmt: skip
+            cwd=self.root.parent,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
 
     def check(self) -> str:
         self.copy()
         before = self.files()
         start = perf_counter()
-        fixed = self.run("fix", "--no-cache", "--exit-zero", "--statistics")
+        fixed = self.run("fix", "tree", "--no-cache", "--exit-zero", "--statistics")
         seconds = perf_counter() - start
         after = self.files()
         if "Traceback" in fixed.stderr or "internal error" in fixed.stderr:
@@ -110,7 +115,7 @@ class Tree:
             if verdict not in ("", "rewritten"):
                 self.failures.append(f"{name}: {verdict}")
         self.count, self.changed = len(before), len(changed)
-        self.run("fix", "-q", "--no-cache", "--exit-zero")
+        self.run("fix", "tree", "-q", "--no-cache", "--exit-zero")
         again = self.files()
         self.failures += [f"{name}: changed again" for name in after if again[name] != after[name]]
         undone = self.run("undo", "--all-or-nothing")

@@ -524,6 +524,21 @@ def test_undo_without_a_name_stays_in_this_project(project: Project) -> None:
     assert (root / "one" / "a.py").read_text() == ""
 
 
+def test_undo_needs_no_policy_that_can_be_read(project: Project) -> None:
+    root = project({"gpu-lint.toml": POLICY, "a.py": ""})
+    command(root, "fix")
+    (root / "gpu-lint.toml").write_text("[gpu\n")
+    assert command(root, "undo").returncode == 0
+    assert (root / "a.py").read_text() == ""
+
+
+def test_undo_takes_back_what_was_done_from_here(project: Project) -> None:
+    root = project({"here/x": "", "there/gpu-lint.toml": POLICY, "there/a.py": ""})
+    command(root / "here", "fix", "../there")
+    assert command(root / "here", "undo").returncode == 0
+    assert (root / "there" / "a.py").read_text() == ""
+
+
 def test_fix_all_or_nothing_needs_every_file(project: Project) -> None:
     root = project({"gpu-lint.toml": POLICY, "a.py": "", "bad.py": b"\xff\xfe"})
     for paths in ([], ["a.py", "missing.py"]):

@@ -43,12 +43,17 @@ def _files(count: int) -> str:
 
 
 def _last(kept: Journal) -> RunRecord:
-    """The last run that can be taken back in the project of the current directory."""
+    """The last run that can be taken back of those that took place in the project of the current
+    directory, or changed a file of it."""
     finder = SettingsFinder(load_rulebook())
-    project = finder.project_of(finder.root / "x").resolve()
+    try:
+        project = finder.project_of(finder.root / "x").resolve()
+    except ConfigError:  # a policy that was broken since is no reason to lose anything
+        project = finder.root.resolve()
     for record in reversed(kept.records()):
         if record.undoes is None and record.state is not State.UNDONE:
-            if any(Path(entry.path).is_relative_to(project) for entry in record.entries):
+            changed = [Path(record.root), *(Path(entry.path) for entry in record.entries)]
+            if any(path.is_relative_to(project) for path in changed):
                 return record
     raise ConfigError(
         f"there is no run to take back in {project}; `gpu-lint undo --list` shows those of "

@@ -146,6 +146,7 @@ def in_order(pieces: list[bytes], data: bytes) -> bytes | None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(data=b"import os\n\n# gpu-lint: ignore[GPU101] x", policy=None, unsafe=False)
 @example(data=b"import torch\r\rx = 1\n\ny = 2\r\n", policy=VOICE_POLICY, unsafe=False)
 @example(
     data=b"# -*- coding: shift_jis -*-\nx = '\x93\xfa\x96\x7b'\n", policy=VOICE_POLICY, unsafe=False

@@ -74,15 +74,16 @@ def fix_for(
 
 
 def _without_final_newline(edits: list[Edit], source: Source) -> list[Edit]:
-    """Where the last line goes, and has no end of line, that of the line above it goes instead:
-    a file without a final newline stays one."""
+    """Where the last line goes, and has no end of line, those of the lines above it go instead, up
+    to one that holds something: a file without a final newline stays one."""
     data = source.data
     last = edits[-1] if edits else None
     if last is None or last.content or last.span.end != len(data) or data.endswith((b"\n", b"\r")):
         return edits
-    start = last.span.start
-    newline = 2 if data[:start].endswith(b"\r\n") else data[start - 1 : start] in (b"\n", b"\r")
-    start -= newline
+    start = len(data[: last.span.start].rstrip())
+    while data[start : start + 1] in (b" ", b"\t", b"\f"):
+        start += 1
+    start = min(start, last.span.start)
     if len(edits) > 1 and edits[-2].span.end > start:
         return edits
     return [*edits[:-1], Edit(Span(start, len(data)), "")]

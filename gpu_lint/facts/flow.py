@@ -10,7 +10,7 @@ from functools import cached_property
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
-from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, with_part_replaced
+from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, parts_of, with_part_replaced
 
 MASK = "CUDA_VISIBLE_DEVICES"
 _CONTAINERS = frozenset({Items, Pairs, AnyOf})
@@ -138,7 +138,8 @@ class Flow:
 
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
-        found = [held for held in self._base.containers if held[0] not in self._frames]
+        holders = self._base.holders.get(id(old), ())
+        found = [held for held in holders if held[0] not in self._frames]
         found += _containers(self._frames)
         for frame, name, value in found:
             changed = with_part_replaced(value, old, new)
@@ -270,9 +271,13 @@ class _Base(dict[int, dict[str, Value]]):
     """Frames that several flows share. It is never changed once it is shared."""
 
     @cached_property
-    def containers(self) -> list[tuple[int, str, Value]]:
-        """What may hold, or be, an object that is changed in place."""
-        return _containers(self)
+    def holders(self) -> dict[int, list[tuple[int, str, Value]]]:
+        """What holds, or is, each object that may be changed in place, by its ``id()``."""
+        found: dict[int, list[tuple[int, str, Value]]] = {}
+        for held in _containers(self):
+            for identity in _identities(held[2], set()):
+                found.setdefault(identity, []).append(held)
+        return found
 
 
 _NOTHING = _Base()
@@ -286,6 +291,15 @@ def _containers(frames: dict[int, dict[str, Value]]) -> list[tuple[int, str, Val
         for name, value in names.items()
         if type(value) in _CONTAINERS
     ]
+
+
+def _identities(value: Value, known: set[int]) -> set[int]:
+    """The ``id()`` of a container and of all that are in it."""
+    if type(value) in _CONTAINERS and id(value) not in known:
+        known.add(id(value))
+        for part in parts_of(value):
+            _identities(part, known)
+    return known
 
 
 def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:

@@ -224,6 +224,17 @@ def input_of(value: Value) -> Value | None:
     return value if isinstance(value, (Input, EnvironmentValue)) else None
 
 
+def parts_of(value: Value) -> Iterable[Value]:
+    """What a container holds, as far as that may be changed in place."""
+    if isinstance(value, AnyOf):
+        return value.values
+    if isinstance(value, (Items, Pairs)) and value.flat:
+        return ()
+    if isinstance(value, Items):
+        return value.values
+    return (held for _, held in value.entries) if isinstance(value, Pairs) else ()
+
+
 def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
     """A value in which one object, wherever it is held, has become another."""
     if value is old:

@@ -3,7 +3,7 @@
     .bench/bin/python bench/corpus.py [TREE ...]
 
 Without arguments: the standard libraries of this Python and of those beside it (pyenv), and the
-wheels of ``bench/run.py`` with numpy, scipy and Django. Of every tree a copy is made, in which
+wheels of ``bench/run.py`` with numpy, scipy, Django, sympy and pandas. Of every tree a copy is made, in which
 
 1. ``gpu-lint fix`` runs with a header demanded everywhere and a validator in entry points;
 2. every changed file must parse, and be the old one but for what a fix puts in: with the lines of
@@ -36,7 +36,13 @@ from time import perf_counter
 
 from run import WHEELS, fetch_wheel
 
-MORE = {"numpy": "2.2.6", "scipy": "1.15.3", "django": "5.2.8"}
+MORE = {
+    "numpy": "2.2.6",
+    "scipy": "1.15.3",
+    "django": "5.2.8",
+    "sympy": "1.14.0",
+    "pandas": "2.3.3",
+}
 POLICY = """\
 [gpu]
 name = "RTX 3090"

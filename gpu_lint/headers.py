@@ -49,10 +49,36 @@ class SettledHeaders:
         lines = data[start + len(_BEGIN) : end].decode("utf-8", "replace").splitlines()
         if "\n".join(lines[1:]) not in self._accepted or data.find(_BEGIN, end) >= 0:
             return None
-        try:
-            above = skim(data[:start])
-        except Unskimmable:
-            return None
-        if not all(not one.level and is_stdlib(one.module) for one in above.imported):
+        above = _imported(data[:start])
+        if above is None or not all(not level and is_stdlib(module) for module, level in above):
             return None
         return Span(start, end + len(_END))
+
+
+def _imported(data: bytes) -> list[tuple[str, int]] | None:
+    """The modules that some lines import, and how many dots stand before; None if that cannot be
+    told."""
+    try:
+        return [(one.module, one.level) for one in skim(data).imported]
+    except Unskimmable:
+        pass
+    import ast
+
+    from gpu_lint.facts.native import parse_quietly
+
+    try:
+        tree = parse_quietly(data.decode("utf-8-sig"), "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found.append((node.module or "", node.level))
+        elif isinstance(node, ast.Import):
+            found += [(alias.name, 0) for alias in node.names]
+        elif isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            called = node.func.id if isinstance(node.func, ast.Name) else called
+            if called in ("import_module", "__import__"):
+                return None
+    return found

@@ -3,7 +3,8 @@
     .bench/bin/python bench/corpus.py [TREE ...]
 
 Without arguments: the standard libraries of this Python and of those beside it (pyenv), and the
-wheels of ``bench/run.py`` with numpy, scipy, Django, sympy and pandas. Of every tree a copy is made, in which
+wheels of ``bench/run.py`` with numpy, scipy, Django, sympy and pandas. Of every tree a copy is
+made, in which
 
 1. ``gpu-lint fix`` runs with a header demanded everywhere and a validator in entry points;
 2. every changed file must parse, and be the old one but for what a fix puts in: with the lines of

@@ -140,8 +140,11 @@ class Fixing:
     def _apply(self, file: str, changes: tuple[Change, ...]) -> Read | str:
         """A file after some changes, read again, or why they cannot be trusted."""
         old = self._view.reads[file]
-        if old.reading is None:
-            return f"the file cannot be read as a whole: {old.fault}"
+        try:
+            if old.reading is None:
+                return f"the file cannot be read as a whole: {old.fault}"
+        except SourceError as error:
+            return f"the file {error}"
         edits = {edit for change in changes for edit in change.edits_in(file)}
         try:
             spliced = splice(old.source, edits)

@@ -57,6 +57,22 @@ def test_how_deep_and_how_long_is_configured(project: Project, key: str, text: s
     assert "accepted: 1 to" in refused.stderr
 
 
+def test_a_file_that_is_refused_when_it_is_read_as_a_whole_stops_no_other(
+    project: Project,
+) -> None:
+    """Of many files, those that do nothing are judged without their functions."""
+    bad = "import torch\n\n\ndef f():\n    return " + "1+" * 3_000 + "1\n"
+    filler = "import torch\n\n\ndef f():\n" + "    x = torch\n" * 10_000
+    files = {f"m{n}.py": filler for n in range(20)}
+    root = project({"gpu-lint.toml": POLICY, "bad.py": bad, **files})
+    done = run("fix", "-q", "--no-cache", cwd=root)
+    assert done.returncode == 1
+    assert "bad.py: a fix was not applied" in done.stderr
+    assert "limits.operators" in done.stderr
+    assert (root / "bad.py").read_text() == bad
+    assert "CUDA_VISIBLE_DEVICES" in (root / "m7.py").read_text()
+
+
 def test_a_hundred_thousand_statements_and_a_line_of_a_megabyte(project: Project) -> None:
     root = project(
         {

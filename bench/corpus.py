@@ -57,7 +57,7 @@ required-in = "all"
 required-in = "entry-points"
 """
 OURS = re.compile(r"import os( as \w+)?|import torch|validate_gpu\(\)")
-NAMED = re.compile(r"CUDA_|PYTORCH_|cuda|device|gpu|validate_gpu|environ", re.IGNORECASE)
+NAMED = re.compile(r"CUDA_|PYTORCH_|cuda|device|gpu|validate_gpu|environ|attr='to'", re.IGNORECASE)
 SUITES = {"body", "orelse", "finalbody", "handlers", "cases"}
 IMPORTED = {ast.dump(ast.parse(f"import {name}").body[0]) for name in ("os", "torch")}
 

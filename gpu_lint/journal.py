@@ -79,16 +79,28 @@ class RunRecord:
         began = datetime.strptime(self.id[:15], "%Y%m%d-%H%M%S")
         return began.replace(tzinfo=timezone.utc).astimezone()
 
-    def original(self, number: int) -> bytes:
-        """What the file with this number held. Raises :class:`JournalError`."""
-        try:
-            with zipfile.ZipFile(self.archive) as archive:
+    @contextlib.contextmanager
+    def originals(self) -> Iterator[Callable[[int], bytes]]:
+        """Gives what the file with a number held; the archive is opened once for all of them.
+
+        Both raise :class:`JournalError`.
+        """
+
+        def original(number: int) -> bytes:
+            try:
                 data = archive.read(f"originals/{number}")
+            except _BROKEN as error:
+                raise _damaged(self.archive, error) from error
+            if digest(data) != self.entries[number].before:
+                raise JournalError(f"run {self.id} is damaged ({self.archive}): wrong content")
+            return data
+
+        try:
+            archive = zipfile.ZipFile(self.archive)
         except _BROKEN as error:
             raise _damaged(self.archive, error) from error
-        if digest(data) != self.entries[number].before:
-            raise JournalError(f"run {self.id} is damaged ({self.archive}): wrong content")
-        return data
+        with archive:
+            yield original
 
     def temporary(self, number: int) -> Path:
         """Where the new content of a file is written first, beside it."""

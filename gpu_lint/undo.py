@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
@@ -47,7 +47,8 @@ def undo(record: RunRecord, writing: Writing, *, force: bool = False) -> Written
     :class:`gpu_lint.errors.JournalError`.
     """
     refused: list[Trouble] = []
-    wanted = list(_wanted(record, force, refused))
+    with record.originals() as original:
+        wanted = list(_wanted(record, original, force, refused))
     done = Written()
     if not (writing.all_or_nothing and refused):
         done = writing.replace(Path(record.root), wanted, undoes=record.id)
@@ -58,7 +59,9 @@ def undo(record: RunRecord, writing: Writing, *, force: bool = False) -> Written
     return done
 
 
-def _wanted(record: RunRecord, force: bool, refused: list[Trouble]) -> Iterator[Replacement]:
+def _wanted(
+    record: RunRecord, original: Callable[[int], bytes], force: bool, refused: list[Trouble]
+) -> Iterator[Replacement]:
     for number, entry in enumerate(record.entries):
         path = Path(entry.path)
         state, now = standing(entry)
@@ -71,7 +74,7 @@ def _wanted(record: RunRecord, force: bool, refused: list[Trouble]) -> Iterator[
         elif path.is_symlink():
             refused.append(Trouble(path, "is a link now; it was left as it is"))
         elif state is Standing.AFTER or (force and os.path.isdir(path.parent)):
-            yield Replacement(path, path.parent, now, record.original(number), entry.mode)
+            yield Replacement(path, path.parent, now, original(number), entry.mode)
         elif force:
             refused.append(Trouble(path, f"cannot be given back: there is no {path.parent}"))
         else:

@@ -272,7 +272,9 @@ class _Batch:
                     _stage(one.wanted.before, temporary, self.record.entries[number].mode, one)
                     _put(temporary, one.target, one.wanted.after)
             except (WriteError, OSError) as error:
-                message = f"stays changed: {error}; `gpu-lint undo {self.record.id}` gives it back"
+                why = error.__cause__ if isinstance(error, WriteError) else error
+                back = f"`gpu-lint undo {self.record.id}` gives it back"
+                message = f"stays changed ({why or error}); {back}"
                 self.done.troubles.append(Trouble(one.wanted.path, message))
             else:
                 self.replaced.remove(number)

@@ -229,6 +229,32 @@ def test_all_or_nothing_leaves_nothing_changed(
     assert kept.records() == []
 
 
+def test_what_cannot_be_taken_back_is_named_and_undo_gives_it_back(
+    project: Project, kept: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project({"a.py": "a", "b.py": "b"})
+    real = os.replace
+    calls = 0
+
+    def fail_from_the_third_on(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 2:  # the journal's own, and the first file's
+            raise OSError(errno.EIO, "Input/output error")
+        real(*arguments)
+
+    monkeypatch.setattr(os, "replace", fail_from_the_third_on)
+    files = {"a.py": ("a", "A"), "b.py": ("b", "B")}
+    done = replace(kept, root, files, all_or_nothing=True)
+    monkeypatch.undo()
+    assert contents(root) == {"a.py": b"A", "b.py": b"b"}
+    stays = done.troubles[1].message
+    assert stays.startswith("stays changed ([Errno 5] Input/output error); `gpu-lint undo ")
+    assert "as it was" not in stays
+    undo(kept.find(done.run or ""), Writing(kept))
+    assert contents(root) == {"a.py": b"a", "b.py": b"b"}
+
+
 def test_all_or_nothing_starts_with_nothing_if_one_file_is_not_what_it_was(
     project: Project, kept: Journal
 ) -> None:

@@ -24,7 +24,7 @@ from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.findings import FixedFile
 from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
-from gpu_lint.reports.summary import diff, migration_rows
+from gpu_lint.reports.summary import diff, migration_rows, plural
 from gpu_lint.rulebook import Rulebook, load_rulebook
 from gpu_lint.writing import Writing
 
@@ -96,9 +96,8 @@ def _show_written(options: Options, writing: Writing, run: Run) -> None:
     if written is not None and written.changed:
         show_troubles(written.notices)
         if not options.quiet:
-            count = len(written.changed)
             click.echo(
-                f"gpu-lint: {count} file{'s' * (count != 1)} changed; "
+                f"gpu-lint: {plural(len(written.changed), 'file')} changed; "
                 f"`gpu-lint undo {written.run}` takes it back",
                 err=True,
             )
@@ -110,7 +109,7 @@ def _show_dropped(fixed: list[FixedFile]) -> None:
     for file in fixed:
         path = printable(shown_path(file.before.path, Path.cwd()))
         for why in file.dropped:
-            click.echo(f"gpu-lint: {path}: a fix was not applied ({why})", err=True)
+            click.echo(f"gpu-lint: {path}: a fix was not applied ({printable(why)})", err=True)
 
 
 def _show_table(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:

@@ -11,6 +11,7 @@ from gpu_lint.errors import ConfigError
 from gpu_lint.journal import Journal, RunRecord, State
 from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
+from gpu_lint.reports.summary import plural
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.undo import Standing, standing
@@ -34,12 +35,10 @@ def undo(run: str | None, show: bool, force: bool, all_or_nothing: bool) -> int:
     done = take_back(record, Writing(kept, all_or_nothing), force=force)
     show_troubles(done.troubles + done.notices)
     again = f" (itself run {done.run})" if done.run is not None else ""
-    click.echo(f"gpu-lint: {_files(len(done.done))} as before run {record.id}{again}", err=True)
+    click.echo(
+        f"gpu-lint: {plural(len(done.done), 'file')} as before run {record.id}{again}", err=True
+    )
     return 2 if done.troubles else 0
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'s' * (count != 1)}"
 
 
 def _last(kept: Journal) -> RunRecord:
@@ -68,7 +67,7 @@ def _list_runs(kept: Journal) -> int:
         parts = (
             record.id,
             f"{record.started:%Y-%m-%d %H:%M}",
-            _files(len(record.entries)),
+            plural(len(record.entries), "file"),
             record.root,
             what,
             state[record.state],

@@ -21,20 +21,21 @@ def count_line(results: list[FileFindings], clean: int = 0, troubled: int = 0) -
     findings = [finding for result in results for finding in result.findings]
     files = sum(1 for result in results if result.findings)
     if not findings:
-        checked = f"{_plural(len(results) + clean, 'file')} checked"
+        checked = f"{plural(len(results) + clean, 'file')} checked"
         if troubled:
-            return f"Found nothing in {checked}; {_plural(troubled, 'path')} could not be."
+            return f"Found nothing in {checked}; {plural(troubled, 'path')} could not be."
         return f"All clear: {checked}."
     safe = sum(1 for f in findings if f.fix and f.fix.applicability is Applicability.SAFE)
     unsafe = sum(1 for f in findings if f.fix) - safe
     fixes = f"{safe} with a safe fix, {unsafe} with an unsafe one"
     return (
-        f"Found {_plural(len(findings), 'finding')} in {files} of "
-        f"{_plural(len(results) + clean, 'file')} ({fixes})."
+        f"Found {plural(len(findings), 'finding')} in {files} of "
+        f"{plural(len(results) + clean, 'file')} ({fixes})."
     )
 
 
-def _plural(number: int, word: str) -> str:
+def plural(number: int, word: str) -> str:
+    """``1 file``, ``2 files``."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 

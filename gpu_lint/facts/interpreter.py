@@ -12,6 +12,7 @@ import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeGuard
 
 from gpu_lint.facts import program as p
@@ -33,7 +34,7 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.outcomes import deciders, is_cpu, is_main_guard, outcome_of
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.uncalled import Uncalled
+from gpu_lint.facts.uncalled import Concerned, Uncalled
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
@@ -115,7 +116,7 @@ class Interpreter(Calls):
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
         self._exits: list[Flow] = []
-        self._doing: frozenset[Key] = frozenset()
+        self._doing: set[Key] = set()
         """The functions that may do something, while those run that nothing called."""
 
     def run(self) -> Flow:
@@ -171,18 +172,23 @@ class Interpreter(Calls):
         self.reach = Reach.UNCALLED
         self._deepest = DEEPEST_ALONE
         waiting: Uncalled[Key] = Uncalled()
-        names: set[bytes] = set()
+        concerned: Concerned[Key] = Concerned()
+        self._doing = concerned.found
         known = 0
         while True:
             if len(self.functions) != known:  # those that have run may have defined others
+                for key, function in islice(self.functions.items(), known, None):
+                    if others or function.file == self.start:
+                        words = self.world.words_in(function)
+                        does = self.world.is_concerned(function)
+                        concerned.add(key, self._names_of(function), words, does)
                 known = len(self.functions)
-                concerned = self._concerned(others, names)
-                self._doing = frozenset(concerned)
-                for key in concerned:
-                    if key not in self._executed and key not in waiting:
-                        node = self.functions[key].node
+                for key in concerned.take_new():
+                    if key not in self._executed:
+                        function = self.functions[key]
+                        node = function.node
                         name = node.name.encode() if isinstance(node, p.Function) else b""
-                        waiting.add(key, name, self.world.words_in(self.functions[key]))
+                        waiting.add(key, name, self.world.words_in(function))
                 waiting.settle()
             for key in self._executed_since:
                 waiting.drop(key)
@@ -191,30 +197,6 @@ class Interpreter(Calls):
             if chosen is None:
                 return
             self._run_alone(chosen, end)
-
-    def _concerned(self, others: bool, names: set[bytes]) -> list[Key]:
-        """The functions that may do something, or that mention one that may, by their text.
-
-        ``names`` are those of the ones found; they are added to.
-        """
-        candidates = {
-            key: function
-            for key, function in self.functions.items()
-            if others or function.file == self.start
-        }
-        found: dict[Key, None] = {}
-        grown = True
-        while grown:
-            grown = False
-            for key, function in candidates.items():
-                if key in found:
-                    continue
-                if self.world.is_concerned(function) or names & self.world.words_in(function):
-                    found[key] = None
-                    before = len(names)
-                    names.update(self._names_of(function))
-                    grown = grown or len(names) > before
-        return [key for key in candidates if key in found]
 
     def _names_of(self, function: Function) -> Iterator[bytes]:
         """The words by which others call a function."""

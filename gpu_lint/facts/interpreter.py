@@ -150,12 +150,20 @@ class Interpreter(Calls):
         return flow
 
     def _run_at_exit(self, flow: Flow) -> None:
-        """What ``atexit`` calls, last registered first."""
+        """What ``atexit`` calls, last registered first.
+
+        As of what nothing calls, functions of other files only count where this program sets a
+        mask.
+        """
         waiting, flow.at_exit = flow.at_exit, ()
+        others = MASK in flow.variables
         for bound in reversed(waiting):
             if flow.alive and isinstance(bound, Bound) and isinstance(bound.arguments, tuple):
                 node, args = bound.arguments
-                self.call_value(bound.callee, node, args, flow)
+                callee = bound.callee
+                function = callee if isinstance(callee, FunctionValue) else None
+                if others or function is None or function.key[0] == self.start:
+                    self.call_value(callee, node, args, flow)
 
     def adopt_attributes(self, other: Interpreter) -> None:
         """Start from the attributes that an earlier run of the same program found."""

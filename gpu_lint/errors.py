@@ -14,6 +14,17 @@ class ConfigError(GpuLintError):
     """A policy, rule file or command-line option that cannot be obeyed."""
 
 
+class Problem(ConfigError):
+    """A key that cannot be obeyed; the caller adds file and line.
+
+    ``keys`` is the way to it from the whole table; a number counts the tables of an array.
+    """
+
+    def __init__(self, keys: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
 class SourceError(GpuLintError):
     """A file that cannot be read, decoded or checked; the text does not repeat the path."""
 

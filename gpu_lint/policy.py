@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpu_lint import allocator
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import Problem
 from gpu_lint.masks import DEVICE_ORDERS, read_mask
 
 WHERE = ("all", "gpu-files", "entry-points", "never")
@@ -89,6 +89,7 @@ KEYS: tuple[Key, ...] = (
     Key("include", "strings", "Files to check, as gitignore patterns.", ["*.py", "*.pyw"]),
     Key("exclude", "strings", "Files and directories to leave out, as gitignore patterns.", []),
     Key("entry-points", "strings", "Globs of further files that are entry points.", []),
+    Key("extend-rules", "strings", "Globs of the project's own rule packs (TOML).", []),
     Key("select", "codes", "Rules to run: codes, prefixes such as GPU1, or ALL.", []),
     Key("extend-select", "codes", "Rules to run besides the default ones.", []),
     Key("ignore", "codes", "Rules not to run.", []),
@@ -135,14 +136,6 @@ KEYS: tuple[Key, ...] = (
 _BY_NAME = {key.name: key for key in KEYS}
 _OVERRIDABLE = ("gpu", "header", "validation")
 TABLES = ("gpu", "header", "validation", "limits")
-
-
-class Problem(ConfigError):
-    """A key that cannot be obeyed; the caller adds file and line."""
-
-    def __init__(self, keys: tuple[str, ...], message: str) -> None:
-        super().__init__(message)
-        self.keys = keys
 
 
 def check_table(table: Mapping[str, Any], known_code: Callable[[str], bool]) -> dict[str, Any]:

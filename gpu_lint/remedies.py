@@ -60,6 +60,22 @@ class UseFirst:
 
 
 @dataclass(frozen=True, slots=True)
+class UseNumber:
+    """Put a number in the place of an expression."""
+
+    span: Span
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakePart:
+    """Put a part of an expression in its place."""
+
+    span: Span
+    part: Span
+
+
+@dataclass(frozen=True, slots=True)
 class SetAtModuleLevel:
     """Write a variable before the first import that is not of the standard library, too."""
 
@@ -113,6 +129,6 @@ class DeleteComment:
 
 Remedy: TypeAlias = (
     "WriteHeader | MoveSettings | SetAtModuleLevel | ReplaceLiteral | Renumber | UseVisible"
-    " | UseFirst | AssignPlainly | InsertValidator | CallValidator | CompleteValidator"
-    " | RewriteBlock | DeleteComment"
+    " | UseFirst | UseNumber | TakePart | AssignPlainly | InsertValidator | CallValidator"
+    " | CompleteValidator | RewriteBlock | DeleteComment"
 )

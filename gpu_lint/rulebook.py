@@ -1,22 +1,24 @@
 """What we know: rules, framework tables and templates, read from the TOML files in ``rules/``.
 
 The files are data; nothing in them is executed. In a checkout they stand beside the package,
-in a wheel inside it.
+in a wheel inside it. A project's own rule packs have the form of framework files.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Framework, Knowledge
-from gpu_lint.toml import read_toml
+from gpu_lint.rulefiles import FRAMEWORK_FILE, RULE_FILE, check_file, check_pack
+from gpu_lint.toml import dotted, line_of, parse_toml, read_toml
 
 
 class Severity(str, Enum):
@@ -65,6 +67,14 @@ class Rule:
     examples: tuple[Example, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A rule pack of a project, as it was read."""
+
+    path: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Rulebook:
     """Everything in ``rules/``."""
@@ -93,6 +103,26 @@ class Rulebook:
             return self.codes
         by_name = [rule.code for rule in self.rules.values() if rule.name == prefix]
         return tuple(by_name) or tuple(c for c in self.codes if prefix and c.startswith(prefix))
+
+    def with_packs(self, packs: tuple[Pack, ...]) -> Rulebook:
+        """This, with what a project's rule packs describe; made once for the same packs.
+
+        Raises :class:`ConfigError` that names file, line and key.
+        """
+        if not packs:
+            return self
+        if packs not in self._extended:
+            digest = hashlib.sha256(self.digest.encode())
+            for pack in packs:
+                digest.update(repr(pack).encode())
+            knowledge = self.knowledge.with_own(tuple(map(pack_of, packs)))
+            extended = replace(self, knowledge=knowledge, digest=digest.hexdigest())
+            self._extended[packs] = extended
+        return self._extended[packs]
+
+    @cached_property
+    def _extended(self) -> dict[tuple[Pack, ...], Rulebook]:
+        return {}
 
     def template(self, name: str) -> str:
         """The text of a built-in template."""
@@ -124,71 +154,83 @@ def load_rulebook() -> Rulebook:
     for path in sorted(root.glob("GPU*.toml")):
         table, text = read_toml(path)
         digest.update(text.encode())
-        for rule in rules_of(table, path):
-            rules[rule.code] = rule
+        rules.update((rule.code, rule) for rule in _trusted_rules(table))
     for path in sorted((root / "frameworks").glob("*.toml")):
         table, text = read_toml(path)
         digest.update(text.encode())
-        frameworks.append(framework_of(table, path))
+        frameworks.append(_framework(table))
     return Rulebook(root, rules, Knowledge.of(tuple(frameworks)), digest.hexdigest())
 
 
-_MALFORMED = (KeyError, TypeError, AttributeError, ValueError)
+def _trusted_rules(table: dict[str, Any]) -> Iterator[Rule]:
+    """The rules of a file of ours, which a test has checked."""
+    return (_rule(entry, table.get("policy", {})) for entry in table["rule"])
 
 
-def rules_of(table: dict[str, Any], path: Path) -> tuple[Rule, ...]:
+def rules_of(table: dict[str, Any], path: Path, text: str) -> tuple[Rule, ...]:
     """The rules in the table of a rule file. Raises :class:`ConfigError`."""
-    try:
-        return tuple(_rules(table))
-    except _MALFORMED as error:
-        raise ConfigError(f"{path}: {_what_is_wrong(error)}") from error
-
-
-def framework_of(table: dict[str, Any], path: Path) -> Framework:
-    """The framework in the table of a framework file. Raises :class:`ConfigError`."""
-    try:
-        return _framework(table)
-    except _MALFORMED as error:
-        raise ConfigError(f"{path}: {_what_is_wrong(error)}") from error
-
-
-def _what_is_wrong(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"the key {error} is missing"
-    return f"a key is of the wrong type, or has a value that is not accepted ({error})"
-
-
-def _rules(table: dict[str, Any]) -> Iterator[Rule]:
+    with _located(path, text):
+        check_file(table, RULE_FILE)
     policies: dict[str, dict[str, Any]] = table.get("policy", {})
-    for entry in table["rule"]:
-        examples = tuple(
-            Example(
-                title=example["title"],
-                bad=example["bad"],
-                good=example.get("good", ""),
-                fixed=example.get("fixed", ""),
-                files=example.get("files", {}),
-                fixed_files=example.get("fixed-files", {}),
-                lines=tuple(example.get("lines", ())),
-                policy=policies[example["policy"]] if "policy" in example else {},
-            )
-            for example in entry.get("examples", ())
+    return tuple(_rule(entry, policies) for entry in table["rule"])
+
+
+def framework_of(table: dict[str, Any], path: Path, text: str) -> Framework:
+    """The framework in the table of a framework file. Raises :class:`ConfigError`."""
+    with _located(path, text):
+        check_file(table, FRAMEWORK_FILE)
+    return _framework(table)
+
+
+def pack_of(pack: Pack) -> Framework:
+    """What a project's rule pack describes. Raises :class:`ConfigError`."""
+    path = Path(pack.path)
+    table = parse_toml(pack.text, path)
+    with _located(path, pack.text):
+        check_pack(table)
+    return _framework(table)
+
+
+@contextmanager
+def _located(path: Path, text: str) -> Iterator[None]:
+    """Say where a key stands that cannot be obeyed."""
+    try:
+        yield
+    except Problem as problem:
+        line = line_of(text, problem.keys)
+        place = f"{path}:{line}" if line else str(path)
+        raise ConfigError(f"{place}: {dotted(problem.keys)}: {problem}") from problem
+
+
+def _rule(entry: dict[str, Any], policies: dict[str, dict[str, Any]]) -> Rule:
+    examples = tuple(
+        Example(
+            title=example["title"],
+            bad=example["bad"],
+            good=example.get("good", ""),
+            fixed=example.get("fixed", ""),
+            files=example.get("files", {}),
+            fixed_files=example.get("fixed-files", {}),
+            lines=tuple(example.get("lines", ())),
+            policy=policies[example["policy"]] if "policy" in example else {},
         )
-        yield Rule(
-            code=entry["code"],
-            name=entry["name"],
-            severity=Severity(entry["severity"]),
-            summary=entry["summary"],
-            what=entry["what"].strip(),
-            why=entry["why"].strip(),
-            evidence=entry["evidence"],
-            needs_policy=entry.get("needs-policy", False),
-            fix=entry["fix"],
-            since=entry["since"],
-            check=entry["check"],
-            needles=frozenset(entry["needles"]),
-            examples=examples,
-        )
+        for example in entry["examples"]
+    )
+    return Rule(
+        code=entry["code"],
+        name=entry["name"],
+        severity=Severity(entry["severity"]),
+        summary=entry["summary"],
+        what=entry["what"].strip(),
+        why=entry["why"].strip(),
+        evidence=entry["evidence"],
+        needs_policy=entry.get("needs-policy", False),
+        fix=entry["fix"],
+        since=entry["since"],
+        check=entry["check"],
+        needles=frozenset(entry["needles"]),
+        examples=examples,
+    )
 
 
 def _framework(table: dict[str, Any]) -> Framework:
@@ -198,14 +240,14 @@ def _framework(table: dict[str, Any]) -> Framework:
     return Framework(
         name=name,
         modules=tuple(head["modules"]),
-        uses_pytorch=head["pytorch"],
+        uses_pytorch=head.get("pytorch", False),
         uses_mask=head.get("uses-mask", True),
-        import_freezes=head["import-freezes"],
-        reexports=head["reexports"],
+        import_freezes=head.get("import-freezes", False),
+        reexports=head.get("reexports", False),
         submodules=tuple(head.get("submodules", ())),
         apis=apis,
-        checked_against=head["checked-against"],
-        evidence=head["evidence"],
+        checked_against=head.get("checked-against", ""),
+        evidence=head.get("evidence", ""),
     )
 
 
@@ -215,6 +257,7 @@ def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:
             kind=device["kind"],
             position=device.get("position"),
             keyword=device.get("keyword"),
+            key=device.get("key"),
             after=device.get("after"),
         )
         for device in row.get("devices", ())
@@ -231,5 +274,8 @@ def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:
             counts=row.get("counts", ""),
             returns=row.get("returns", ""),
             unless=(unless["variable"], unless["value"]) if unless else None,
-            evidence=row["evidence"],
+            physical=row.get("numbering") == "physical",
+            evidence=row.get("evidence", ""),
+            bad=row.get("bad", "").lstrip("\n"),
+            good=row.get("good", "").lstrip("\n"),
         )

@@ -6,19 +6,21 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.limits import Limits
-from gpu_lint.policy import KEYS, TABLES, Policy, Problem, check_table, check_whole, policy_of
-from gpu_lint.rulebook import Rule, Rulebook, Severity
-from gpu_lint.toml import line_of, parse_value, read_toml
+from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
+from gpu_lint.rulebook import Pack, Rule, Rulebook, Severity
+from gpu_lint.toml import dotted, line_of, parse_value, read_toml
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 FILE_NAME = "gpu-lint.toml"
+_MOST_PACKS = 100
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Settings:
     scripts: tuple[str, ...] = ()
     """Globs of the files behind ``[project.scripts]``."""
     home: Path | None = None
-    """The directory of the configuration file, which templates are looked up from."""
+    """The directory of the configuration file, which templates and packs are looked up from."""
+    packs: tuple[Pack, ...] = ()
+    """The project's own rule packs."""
 
     def get(self, name: str) -> Any:
         """The value of a dotted key, or its default."""
@@ -177,10 +181,16 @@ class FinderSpec:
     keys: tuple[tuple[str, Any], ...]
     options: tuple[tuple[str, Any], ...]
     isolated: bool
+    packs: tuple[Pack, ...]
+    """What the rulebook was extended with."""
 
 
 class SettingsFinder:
-    """Finds the settings of each file: the nearest configuration above it, read once."""
+    """Finds the settings of each file: the nearest configuration above it, read once.
+
+    One run has one :attr:`rulebook`: :meth:`learn` extends it with the rule packs of all the
+    configurations that govern it.
+    """
 
     def __init__(
         self,
@@ -195,6 +205,7 @@ class SettingsFinder:
         """``root`` is the directory in which the run takes place: by default the current one."""
         self.root = root or Path.cwd()
         self.rulebook = rulebook
+        self._packs: tuple[Pack, ...] = ()
         self._fixed = config_file
         self._keys = dict(config_keys or {})
         self._options = dict(options or {})
@@ -206,19 +217,31 @@ class SettingsFinder:
         """What this finder was made of."""
         file = None if self._fixed is None else str(self._fixed.absolute())
         keys, options = tuple(self._keys.items()), tuple(self._options.items())
-        return FinderSpec(str(self.root), file, keys, options, self._isolated)
+        return FinderSpec(str(self.root), file, keys, options, self._isolated, self._packs)
 
     @classmethod
     def of(cls, spec: FinderSpec, rulebook: Rulebook) -> SettingsFinder:
-        """The finder that a specification describes."""
-        return cls(
-            rulebook,
+        """The finder that a specification describes; the rulebook is the built-in one."""
+        finder = cls(
+            rulebook.with_packs(spec.packs),
             config_file=None if spec.config_file is None else Path(spec.config_file),
             config_keys=dict(spec.keys),
             options=dict(spec.options),
             isolated=spec.isolated,
             root=Path(spec.root),
         )
+        finder._packs = spec.packs
+        return finder
+
+    def learn(self, paths: Iterable[Path]) -> None:
+        """Take up the rule packs of the configurations above some files, before these are looked
+        at. Raises :class:`ConfigError`."""
+        found: dict[Pack, None] = {}
+        for directory in dict.fromkeys(path.parent for path in paths):
+            found.update(dict.fromkeys(self.for_directory(directory).packs))
+        if found:
+            self._packs = tuple(found)
+            self.rulebook = self.rulebook.with_packs(self._packs)
 
     @property
     def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
@@ -296,13 +319,35 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
         origins[name] = f"{path}:{line}" if line else str(path)
     if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
         scripts = _script_globs(read_toml(pyproject)[0])
-    return Settings(rulebook, root, flat, origins, scripts, path.absolute().parent)
+    home = path.absolute().parent
+    packs: tuple[Pack, ...] = ()
+    if flat.get("extend-rules"):
+        packs = _read_packs(flat["extend-rules"], home, origins["extend-rules"])
+    return Settings(rulebook, root, flat, origins, scripts, home, packs)
+
+
+def _read_packs(globs: list[str], home: Path, origin: str) -> tuple[Pack, ...]:
+    """The rule packs that globs name, from a directory on. Raises :class:`ConfigError`."""
+    found: dict[str, Pack] = {}
+    for glob in globs:
+        try:
+            paths = sorted(islice(home.glob(glob), _MOST_PACKS + 1))
+        except (ValueError, NotImplementedError, IndexError, OSError) as error:
+            raise ConfigError(f"{origin}: extend-rules: {glob!r}: {error}") from error
+        if not paths:
+            raise ConfigError(f"{origin}: extend-rules: no file matches {glob!r} in {home}")
+        for path in paths:
+            shown = os.path.relpath(path, Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+            found.setdefault(str(path), Pack(str(shown), read_toml(path)[1]))
+    if len(found) > _MOST_PACKS:
+        raise ConfigError(f"{origin}: extend-rules: more than {_MOST_PACKS} files match")
+    return tuple(found.values())
 
 
 def _located(path: Path, text: str, prefix: tuple[str, ...], problem: Problem) -> ConfigError:
     line = line_of(text, (*prefix, *problem.keys))
     place = f"{path}:{line}" if line else str(path)
-    return ConfigError(f"{place}: {'.'.join(problem.keys)}: {problem}")
+    return ConfigError(f"{place}: {dotted(problem.keys)}: {problem}")
 
 
 def parse_config_option(text: str, rulebook: Rulebook) -> dict[str, Any]:
@@ -325,7 +370,7 @@ def _validate_whole(flat: Mapping[str, Any], origin: str) -> None:
     try:
         check_whole(flat)
     except Problem as problem:
-        raise ConfigError(f"{origin}: {'.'.join(problem.keys)}: {problem}") from problem
+        raise ConfigError(f"{origin}: {dotted(problem.keys)}: {problem}") from problem
 
 
 def _script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:

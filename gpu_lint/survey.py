@@ -96,7 +96,7 @@ class Survey:
         from gpu_lint.work import Failed, Looking, chunks_of
 
         chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)
-        for file, answer in executor.each(Looking(whole), chunks):
+        for file, answer in executor.each(Looking(whole, self._finder.spec.packs), chunks):
             if isinstance(answer, Failed):
                 self._failed[file] = answer
             elif self._cache is None:

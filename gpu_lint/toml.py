@@ -16,6 +16,7 @@ else:
 
 
 _BESIDE_KEYS = re.compile(r"[^\w.\s-]+")
+_LONG_STRING = re.compile(r"(\"\"\"|''').*?\1", re.DOTALL)
 _MOST_DOTS = 1_000
 """Python's TOML parser takes a time that grows with the square of the parts of a key."""
 
@@ -31,14 +32,25 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; TOML files must be") from error
+    return parse_toml(text, path), text
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """The table of a file's text. Raises :class:`ConfigError` that names the file."""
     if any(part.count(".") > _MOST_DOTS for part in _BESIDE_KEYS.split(text)):
         raise ConfigError(f"{path}: cannot be read: a key has more than {_MOST_DOTS} parts")
     try:
-        return tomllib.loads(text), text
+        return tomllib.loads(text)
     except RecursionError as error:
         raise ConfigError(f"{path}: cannot be read: it is nested too deeply") from error
     except ValueError as error:  # also for a number with thousands of digits
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+
+
+def dotted(keys: tuple[str | int, ...]) -> str:
+    """The way to a key in words: ``api[2].names``, counted from 1."""
+    parts = [f"[{key + 1}]" if isinstance(key, int) else f".{key}" for key in keys]
+    return "".join(parts).removeprefix(".")
 
 
 def parse_value(text: str) -> Any:
@@ -49,14 +61,24 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def line_of(text: str, keys: tuple[str, ...]) -> int | None:
-    """The line (from 1) on which a dotted key is set, where that can be told."""
-    lines = text.splitlines()
-    table: tuple[str, ...] = ()
+def line_of(text: str, keys: tuple[str | int, ...]) -> int | None:
+    """The line (from 1) on which a key is set, where that can be told.
+
+    ``keys`` is the way to it; a number counts the tables of an array. Of a table in a value, the
+    line of the value is told.
+    """
+    lines = _LONG_STRING.sub(_blank, text).splitlines()
+    table: tuple[str | int, ...] = ()
+    arrays: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(lines, start=1):
-        header = re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$", line)
+        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$", line)
         if header:
-            table = _split(header.group(1))
+            name = _split(header.group(2))
+            table = name
+            if header.group(1) == "[[":
+                arrays[name] = arrays.get(name, -1) + 1
+                if any(isinstance(key, int) for key in keys):
+                    table = (*name, arrays[name])
             if table == keys:
                 return number
             continue
@@ -65,9 +87,18 @@ def line_of(text: str, keys: tuple[str, ...]) -> int | None:
         )
         if entry:
             here = (*table, *_split(entry.group(1)))
-            if here == keys or (here == keys[: len(here)] and keys[-1] in line):
+            if here == keys or (here == keys[: len(here)] and _may_hold(keys[len(here) :], line)):
                 return number
     return None
+
+
+def _may_hold(rest: tuple[str | int, ...], line: str) -> bool:
+    """Whether a value that begins on a line may be where the rest of a way leads."""
+    return isinstance(rest[0], int) or str(rest[-1]) in line
+
+
+def _blank(match: re.Match[str]) -> str:
+    return re.sub(r"[^\n]", " ", match.group())
 
 
 def _split(dotted: str) -> tuple[str, ...]:

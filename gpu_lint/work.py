@@ -19,6 +19,7 @@ from gpu_lint.settings import FinderSpec, SettingsFinder
 
 if TYPE_CHECKING:
     from gpu_lint.findings import Finding
+    from gpu_lint.rulebook import Pack
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -54,6 +55,8 @@ class Looking:
 
     whole: bool
     """What a policy's rules ask for, and what is imported, is found out as well."""
+    packs: tuple[Pack, ...] = ()
+    """The rule packs of the run."""
 
     def start(self) -> Callable[[str], Note]:
         from gpu_lint.facts.needles import needles_for
@@ -61,7 +64,7 @@ class Looking:
         from gpu_lint.rulebook import load_rulebook
         from gpu_lint.source import check_decodes, read_bytes
 
-        needles = needles_for(load_rulebook().knowledge)
+        needles = needles_for(load_rulebook().with_packs(self.packs).knowledge)
 
         def look(file: str) -> Note:
             data = read_bytes(file)

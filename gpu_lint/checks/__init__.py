@@ -10,11 +10,14 @@ from gpu_lint.checks.children import check_children
 from gpu_lint.checks.context import Check, Companion, Context, Found, is_entry_point
 from gpu_lint.checks.devices import (
     check_device_counts,
+    check_dynamic_indices,
+    check_fallbacks,
     check_followed_masks,
+    check_numberings,
     check_selectors,
 )
 from gpu_lint.checks.header import check_drift, check_missing
-from gpu_lint.checks.validation import check_validation, check_validators
+from gpu_lint.checks.validation import check_order, check_validation, check_validators
 from gpu_lint.checks.writes import check_conflicts, check_forced_settings, check_settings
 
 __all__ = [
@@ -35,6 +38,10 @@ CHECKS: dict[str, Check] = {
     "forced-settings": check_forced_settings,
     "selectors": check_selectors,
     "followed-masks": check_followed_masks,
+    "numberings": check_numberings,
+    "dynamic-indices": check_dynamic_indices,
+    "fallbacks": check_fallbacks,
+    "validation-order": check_order,
     "children": check_children,
     "device-counts": check_device_counts,
     "validation": check_validation,

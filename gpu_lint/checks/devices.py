@@ -17,9 +17,10 @@ from gpu_lint.facts.values import (
     text_of,
 )
 from gpu_lint.findings import Applicability
-from gpu_lint.remedies import Remedy, Renumber, UseFirst, UseVisible
+from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
+_NVML_NOTE = "measured: cuda-facts section 7 (NVML and nvidia-smi ignore the mask)"
 _TESTS: dict[str, Callable[[int, int], bool]] = {
     "<": lambda count, number: count < number,
     "<=": lambda count, number: count <= number,
@@ -110,6 +111,47 @@ def _renumber(index: Index, number: int, context: Context) -> Renumber:
     if index.file == context.facts.file:
         return Renumber(index.span, number)
     return Renumber(None, number, ((Place(index.file, index.span), number),))
+
+
+def check_numberings(context: Context) -> Iterator[Found]:
+    """GPU202: an index that counts other devices than the call that is given it."""
+    for crossing in context.facts.crossings:
+        devices = context.mask_devices(crossing.masks)
+        if devices is not None and devices == tuple(map(str, range(len(devices)))):
+            continue
+        whose = ("the machine's GPUs", "the GPUs behind the mask")
+        counted, taken = whose if crossing.physical else whose[::-1]
+        message = (
+            f"{crossing.api}: this index counts {counted} ({crossing.source}), the call counts "
+            f"{taken}; they differ as soon as CUDA_VISIBLE_DEVICES is set"
+        )
+        remedy: Remedy | None = None
+        if devices and len(devices) == 1 and context.policy is not None:
+            if crossing.physical:
+                remedy = UseFirst(crossing.span, None)
+            elif devices[0].isdigit():
+                remedy = UseNumber(crossing.span, int(devices[0]))
+        yield Found("GPU202", crossing.span, message, _NVML_NOTE, remedy, Applicability.UNSAFE)
+
+
+def check_dynamic_indices(context: Context) -> Iterator[Found]:
+    """GPU205: an index that only the run will tell, and that nothing checks."""
+    reported = set()
+    for selector in context.facts.selectors:
+        if selector.inputs and selector.shape is not Shape.COUNT and selector.span not in reported:
+            reported.add(selector.span)
+            message = f"{selector.api}: which device this is, only the run will tell"
+            yield Found("GPU205", selector.span, message)
+
+
+def check_fallbacks(context: Context) -> Iterator[Found]:
+    """GPU206: without a GPU the program goes on, although the policy demands one."""
+    if context.policy is None:
+        return
+    for fallback in context.facts.fallbacks:
+        message = "falls back to the CPU without a word; the policy demands a GPU"
+        remedy = TakePart(fallback.span, fallback.gpu)
+        yield Found("GPU206", fallback.span, message, "", remedy, Applicability.UNSAFE)
 
 
 def check_device_counts(context: Context) -> Iterator[Found]:

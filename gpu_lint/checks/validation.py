@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.markers import VALIDATOR
-from gpu_lint.facts.model import FunctionFacts, Reach
+from gpu_lint.facts.model import Certainty, FunctionFacts, Reach
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import same_mask
 from gpu_lint.policy import Policy
@@ -41,6 +41,24 @@ def check_validation(context: Context) -> Iterator[Found]:
         span = defined[0].span if defined else place
         message = f"{names[0]}() is here, but nothing calls it"
         yield Found("GPU302", span, message, "", CallValidator(names[0]), safety)
+
+
+def check_order(context: Context) -> Iterator[Found]:
+    """GPU305: a validator that runs when memory of a GPU has been allocated already."""
+    policy = context.policy
+    if policy is None:
+        return
+    for call in context.facts.calls:
+        trigger = call.allocated.trigger
+        late = call.allocated.certainty is Certainty.ALWAYS and call.reach > Reach.UNCALLED
+        if not late or trigger is None or not counts(call.name, policy):
+            continue
+        name, line = context.place(trigger.file, trigger.span)
+        where = f"line {line}" if trigger.file == context.facts.file else f"{name}:{line}"
+        message = (
+            f"{call.name}() checks the GPU when `{trigger.text}` ({where}) has used it already"
+        )
+        yield Found("GPU305", call.span, message)
 
 
 def check_validators(context: Context) -> Iterator[Found]:

@@ -26,6 +26,7 @@ def check(options: Options) -> int:
     finder = finder_for(options, rulebook)
     source = stdin_source(options)
     if source is not None:
+        finder.learn([source.path])
         try:
             results = [Engine(finder).check_source(source)]
         except SourceError as error:

@@ -191,6 +191,7 @@ def run_engine(
     discovered = discover(
         options.paths or (Path("."),), finder, force_exclude=options.force_exclude
     )
+    finder.learn(discovered.files)
     cache = None if options.no_cache else cache_for(options.cache_dir, finder)
     with (
         _no_collector(),

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
+from typing import Any
+
 import click
 
+from gpu_lint.errors import ConfigError
 from gpu_lint.rulebook import Rule, load_rulebook
+from gpu_lint.rulefiles import SCHEMAS
 
 
 @click.command()
 @click.argument("code", required=False)
-def rule(code: str | None) -> int:
+@click.option("--all", "everything", is_flag=True, help="All rules, with their examples.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "json"]),
+    default="markdown",
+    show_default=True,
+    help="How to print a rule, or all of them.",
+)
+@click.option(
+    "--schema",
+    type=click.Choice(["framework", "rule"]),
+    help="Print the JSON schema of framework files (and rule packs), or of rule files.",
+)
+def rule(code: str | None, everything: bool, form: str, schema: str | None) -> int:
     """Explain a rule by its code or name, or list them all."""
+    if schema is not None:
+        click.echo(json.dumps(SCHEMAS[schema](), indent=2))
+        return 0
     rulebook = load_rulebook()
-    if code is not None:
-        click.echo(_page(rulebook.rule(code)))
+    if code is not None and everything:
+        raise ConfigError("give a rule or --all, not both")
+    if code is not None or everything:
+        rules = [rulebook.rule(code)] if code is not None else list(rulebook.rules.values())
+        if form == "json":
+            described = [_described(one) for one in rules]
+            click.echo(json.dumps(described if everything else described[0], indent=2))
+        else:
+            click.echo("\n\n".join(map(_page, rules)))
         return 0
     for found in rulebook.rules.values():
         policy = "P" if found.needs_policy else " "
@@ -22,6 +52,18 @@ def rule(code: str | None) -> int:
             f"{found.name}: {found.summary}"
         )
     return 0
+
+
+def _described(rule: Rule) -> dict[str, Any]:
+    """A rule as JSON, with the keys of its file."""
+    described = {field.name.replace("_", "-"): getattr(rule, field.name) for field in fields(rule)}
+    described["severity"] = rule.severity.value
+    described["needles"] = sorted(rule.needles)
+    described["examples"] = [
+        {field.name.replace("_", "-"): getattr(example, field.name) for field in fields(example)}
+        for example in rule.examples
+    ]
+    return described
 
 
 def _page(rule: Rule) -> str:

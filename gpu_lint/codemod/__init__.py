@@ -40,7 +40,9 @@ from gpu_lint.remedies import (
     ReplaceLiteral,
     RewriteBlock,
     SetAtModuleLevel,
+    TakePart,
     UseFirst,
+    UseNumber,
     UseVisible,
     WriteHeader,
 )
@@ -122,6 +124,10 @@ def _edits(remedy: Remedy, source: Source, facts: FileFacts, context: Context) -
             return use_visible(source, remedy)
         case UseFirst(span, prefix):
             return [Edit(span, "0" if prefix is None else python_string(f"{prefix}0"))]
+        case UseNumber(span, number):
+            return [Edit(span, str(number))]
+        case TakePart(span, part):
+            return [Edit(span, source.slice(part))]
         case SetAtModuleLevel():
             return set_at_module_level(source, facts, remedy)
         case AssignPlainly():
@@ -152,6 +158,10 @@ def _describe(remedy: Remedy, context: Context) -> str:
             return "list the visible devices only"
         case UseFirst():
             return "use the first visible device"
+        case UseNumber(_, number):
+            return f"use index {number}"
+        case TakePart():
+            return "take the GPU"
         case SetAtModuleLevel():
             return "set it at module level, before the first import"
         case AssignPlainly():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Arguments, Effects
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Mark, Reach, Trigger
+from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -258,15 +258,17 @@ class Calls(Effects):
     ) -> Value:
         if isinstance(callee, Symbol):
             if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
-                self._note_call(callee.name.rpartition(".")[2], node)
+                self._note_call(callee.name.rpartition(".")[2], node, flow)
             return self.symbol_call(callee.name, node, args, flow)
         if isinstance(callee, FunctionValue) and (function := self.function(callee.key)):
             if isinstance(function.node, p.Function):
-                self._note_call(function.node.name, node)
+                self._note_call(function.node.name, node, flow)
+                self._apply_own(function.file, self._qualified(function), node, args, flow)
                 if function.file != self.file:
                     self.generic_device(node, function.node.name, args, flow)
             return self.enter(callee, args, flow, node.span)
         if isinstance(callee, ClassValue) and (cls := self.class_of(callee.key)):
+            self._apply_own(callee.key[0], cls.node.name, node, args, flow)
             return self._construct(callee, cls, node, args, flow)
         if isinstance(callee, Bound) and isinstance(callee.arguments, Arguments):
             first = callee.arguments
@@ -334,9 +336,21 @@ class Calls(Effects):
             return Instance(cls.bases[0], receiver.frame)
         return UNKNOWN
 
-    def _note_call(self, name: str, node: p.Call) -> None:
+    def _note_call(self, name: str, node: p.Call, flow: Flow) -> None:
         ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
-        self.recorder.call(name, node.span, self.reach, ignored)
+        self.recorder.call(LocalCall(name, node.span, self.reach, ignored, flow.allocated))
+
+    def _qualified(self, function: Function) -> str:
+        """A function's name in its module, with the class that it is a method of."""
+        name = function.node.name if isinstance(function.node, p.Function) else ""
+        owner = self.class_of(function.owner) if function.owner is not None else None
+        return name if owner is None else f"{owner.node.name}.{name}"
+
+    def _apply_own(self, file: str, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
+        """What a project's rule pack says of something that one of its files defines."""
+        api = self.knowledge.of_file(file, name)
+        if api is not None:
+            self.apply_api(api, node, args, flow)
 
     def enter(
         self,

@@ -49,8 +49,16 @@ class DeviceText:
     """Finds in a file what may name a device other than the first, or ask how many there are."""
 
     def __init__(self, apis: Iterable[Api]) -> None:
+        apis = tuple(apis)
         called, named, keywords = _names(apis)
-        self._patterns = [*_general(), *map(_numbered_call, sorted(named))]
+        lists = {
+            api.name.rpartition(".")[2] for api in apis if api.returns.startswith(("gpus", "ind"))
+        }
+        self._patterns = [
+            *_general(),
+            *map(_numbered_call, sorted(named)),
+            *((((name + "(").encode(),), _called(name)) for name in sorted(lists)),
+        ]
         self._calls = _AnyOf(called, rb"\(" + _A_DEVICE + rb"\s*[^\s)]")
         behind = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
         self._keywords = _AnyOf(keywords, behind, passed_on=True)
@@ -143,6 +151,10 @@ def _numbered_call(name: str) -> _Pattern:
     return (word + b"(",), re.compile(start + rb"[^)]*[,(=]\s*[1-9]\d*\s*[,)]")
 
 
+def _called(name: str) -> re.Pattern[bytes]:
+    return re.compile(name.encode() + rb"\(")
+
+
 def _names(apis: Iterable[Api]) -> tuple[set[str], set[str], set[str]]:
     """The calls whose name says that a device is chosen, those that only a number makes say so,
     and the keywords that say so."""
@@ -153,9 +165,10 @@ def _names(apis: Iterable[Api]) -> tuple[set[str], set[str], set[str]]:
         for device in api.devices:
             if device.after is not None:
                 continue
-            if device.keyword is not None and device.kind != "device":
-                keywords.add(device.keyword)
-            if device.position is not None:
+            entry = device.key or device.keyword
+            if entry is not None and device.kind != "device":
+                keywords.add(entry)
+            if device.position is not None and device.key is None:
                 name = api.name.rpartition(".")[2]
                 (named if device.kind == "device" else called).add(name)
     return called - _GENERAL_NAMES, named - _GENERAL_NAMES, keywords - _GENERAL_KEYWORDS

@@ -19,6 +19,7 @@ from gpu_lint.facts.model import (
     INHERITED,
     Certainty,
     Child,
+    Crossing,
     Form,
     Reach,
     Trigger,
@@ -33,12 +34,15 @@ from gpu_lint.facts.values import (
     DeviceCount,
     EnvironmentValue,
     FunctionValue,
+    Gpus,
     Input,
     Items,
     Known,
+    Numbered,
     Pairs,
     Returned,
     Symbol,
+    Text,
     Value,
     alternatives,
     any_of,
@@ -67,6 +71,8 @@ _HARMLESS_BUILTINS = frozenset(
     | {name for name, value in vars(builtins).items() if isinstance(value, type)}
 )
 _ENVIRON = "os.environ"
+_VAGUE = ("many", "some", "set")
+"""Kinds of containers of which no single item is known by its place."""
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
 _PROCESS = -2
@@ -88,6 +94,12 @@ class Arguments:
         if position is not None and position < len(self.positional):
             return self.positional[position]
         return None
+
+    @property
+    def texts(self) -> list[str | None]:
+        """The texts among the first argument and those with keywords."""
+        given = [*self.positional[:1], *self.keywords.values()]
+        return [text_of(value) for _, value in given]
 
     def value(self, position: int, keyword: str | None = None) -> Value | None:
         found = self.find(position, keyword)
@@ -155,7 +167,7 @@ class Effects(Evaluator):
                             result.keywords[name] = (argument.value, item)
                 exact = exact and isinstance(value, Pairs) and not value.open
             elif argument.star:
-                if isinstance(value, Items) and value.kind not in ("many", "set") and exact:
+                if isinstance(value, Items) and value.kind not in _VAGUE and exact:
                     result.positional.extend((argument.value, item) for item in value.values)
                 else:
                     exact = False
@@ -280,10 +292,21 @@ class Effects(Evaluator):
             found = args.find(argument.position, argument.keyword)
             if found is None:
                 continue
-            if argument.after is not None and text_of(args.value(0) or UNKNOWN) != argument.after:
+            if argument.after is not None and argument.after not in args.texts:
                 continue
             expression, value = found
+            if argument.key is not None:
+                entry = value.get(argument.key) if isinstance(value, Pairs) else None
+                if entry is None:
+                    continue
+                value = entry
             given = given or value != Known(None)
+            if argument.kind == "mask":
+                self._note_mask(node, value, flow)
+                continue
+            self._note_numbering(called, api.physical, expression, value, flow)
+            if api.physical:
+                continue
             selection = select(argument, expression, value)
             gpu = max(gpu, selection.gpu)
             selections.append((selection, expression.span))
@@ -320,6 +343,36 @@ class Effects(Evaluator):
             else:
                 flow.allocated = advance(flow.allocated, trigger, certainty)
         return _result_of(api, args)
+
+    def _note_mask(self, node: p.Call, value: Value, flow: Flow) -> None:
+        """Note a call that gives other processes a mask."""
+        listed = value.values if isinstance(value, Items) and value.kind not in _VAGUE else ()
+        parts = [part for item in listed for part in (Known(","), convert("str", item))]
+        mask = concatenate(parts[1:]) if parts else convert("str", value)
+        origin = value.origin if isinstance(value, Known) else None
+        masks = tuple(sorted(flow.masks(), key=repr))
+        self.recorder.children[node.span] = Child(
+            node.span, False, mask, origin.span if origin else None, 0, masks, reach=self.reach
+        )
+
+    def _note_numbering(
+        self, called: str, physical: bool, at: p.Expression, value: Value, flow: Flow
+    ) -> None:
+        """Note an index that counts other devices than a call takes it to count."""
+        for single in alternatives(value):
+            parts = single.parts if isinstance(single, Text) else (single,)
+            for part in parts:
+                if isinstance(part, Numbered) and part.physical != physical:
+                    masks = tuple(sorted(flow.masks(), key=repr))
+                    crossing = Crossing(called, part.source, part.physical, at.span, masks)
+                    self.recorder.crossings[at.span] = crossing
+
+    def listed_device(self, gpus: Gpus, node: p.Expression, key: Value, flow: Flow) -> None:
+        selection = select(DeviceArgument("index"), node, key)
+        if selection.indices or selection.inputs:
+            called = f"{gpus.api}()[…]"
+            masks = flow.masks()
+            self.recorder.selector(called, selection, node.span, masks, flow.needs, self.reach)
 
     def entered(self, manager: Value, span: Span, flow: Flow) -> None:
         """A ``with`` statement enters what a call gave it."""
@@ -402,6 +455,9 @@ class Effects(Evaluator):
         child = starts_child(name)
         if child and may_use_gpu(node):
             self._note_child(name, node, args, flow)
+        elif child and (found := args.find(0, "args")) is not None:
+            for item in found[1].values if isinstance(found[1], Items) else (found[1],):
+                self._note_numbering(f"{name}()", True, found[0], item, flow)
         if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
         known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
@@ -529,14 +585,18 @@ class Effects(Evaluator):
         if name in ("list", "tuple", "set", "sorted", "next", "any", "all", "sum", "enumerate"):
             items = self.iterate(first, flow)
             if name in ("list", "tuple") and items is not None:
-                kind = first.kind if isinstance(first, Items) and first.kind == "many" else name
+                kind = first.kind if isinstance(first, Items) and first.kind in _VAGUE else name
                 return Items(kind, items)
+            if isinstance(first, Items) and first.kind in _VAGUE:
+                return UNKNOWN
             if name == "enumerate" and items is not None and not args.value(1, "start"):
                 pairs = (Items("tuple", (Known(n), item)) for n, item in enumerate(items))
                 return Items("list", tuple(pairs))
             return UNKNOWN
         if name == "len":
-            known = isinstance(first, Items) and first.kind not in ("many", "set")
+            if isinstance(first, Gpus):
+                return DeviceCount()
+            known = isinstance(first, Items) and first.kind not in _VAGUE
             return Known(len(first.values)) if known and isinstance(first, Items) else UNKNOWN
         if name == "getattr" and (attribute := text_of(args.value(1) or UNKNOWN)):
             found = self.attribute(first, attribute, flow)
@@ -566,7 +626,7 @@ class Effects(Evaluator):
         first = args.value(0)
         if name == "join" and first is not None:
             items = self.iterate(first, flow)
-            if items is None or (isinstance(first, Items) and first.kind in ("many", "set")):
+            if items is None or (isinstance(first, Items) and first.kind in _VAGUE):
                 return UNKNOWN
             parts: list[Value] = []
             for item in items:
@@ -598,6 +658,10 @@ def option_name(args: Arguments) -> str:
 
 
 def _range(values: list[Value]) -> Value:
+    if isinstance(values[-1], DeviceCount) and len(values) < 3:
+        whose = "physical" if values[-1].physical else "visible"
+        source = f"range() over the {whose} devices"
+        return Items("some", (Numbered(values[-1].physical, source),))
     numbers = [value.value for value in values if isinstance(value, Known)]
     whole = [number for number in numbers if type(number) is int]
     if len(whole) != len(values) or not 1 <= len(whole) <= 3 or (len(whole) == 3 and not whole[2]):
@@ -654,7 +718,7 @@ def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -
     """``append`` and the like: what holds the container sees it changed."""
     first = args.value(0)
     if isinstance(receiver, Items) and name in ("append", "add") and first is not None:
-        if len(receiver.values) < MOST_ITEMS and receiver.kind != "many":
+        if len(receiver.values) < MOST_ITEMS and receiver.kind not in ("many", "some"):
             flow.change(receiver, Items(receiver.kind, (*receiver.values, first)))
             return Known(None)
     if isinstance(receiver, Items) and name == "extend" and isinstance(first, Items):
@@ -674,7 +738,17 @@ def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -
 
 def _result_of(api: Api, args: Arguments) -> Value:
     if api.returns == "device-count":
-        return DeviceCount()
+        return DeviceCount(api.physical)
+    if api.returns == "index":
+        return Numbered(api.physical, f"{api.name}()")
+    if api.returns == "indices":
+        return Items("some", (Numbered(api.physical, f"{api.name}()"),))
+    if api.returns in ("gpus", "gpus-if-named"):
+        said = next((text_of(value) for _, value in args.positional), None)
+        said = said or next((text_of(value) for _, value in args.keywords.values()), None)
+        named = said is not None and said.lower() in ("gpu", "cuda")
+        unnamed = not args.positional and not args.keywords and api.returns == "gpus"
+        return Gpus(api.name) if named or unnamed else UNKNOWN
     if api.returns == "device":
         first, second = args.value(0, "type") or args.value(0, "device"), args.value(1, "index")
         if isinstance(second, Known) and first is not None and text_of(first) is not None:

@@ -15,6 +15,7 @@ from gpu_lint.facts.values import (
     DeviceCount,
     EnvironmentValue,
     FunctionValue,
+    Gpus,
     Input,
     Instance,
     Items,
@@ -38,6 +39,7 @@ from gpu_lint.facts.values import (
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
+_VISIBLE = DeviceCount()
 MOST_ITEMS = 8
 """Longest list, range or loop that is followed item by item."""
 
@@ -81,8 +83,12 @@ class Evaluator(ABC):
         """Note that a comparison of the device count with a number was made."""
 
     @abstractmethod
-    def note_arm(self, test: p.Expression, truth: bool, arm: p.Expression) -> None:
-        """Note what a conditional expression yields when its test comes out so."""
+    def listed_device(self, gpus: Gpus, node: p.Expression, key: Value, flow: Flow) -> None:
+        """Note that a device is taken from a list of them by its number."""
+
+    @abstractmethod
+    def note_choice(self, node: p.Conditional, flow: Flow) -> None:
+        """Note what a conditional expression says of the GPU by its form."""
 
     def evaluate(self, node: p.Expression, flow: Flow) -> Value:
         """The value of an expression; calls in it take effect on ``flow``."""
@@ -166,6 +172,9 @@ class Evaluator(ABC):
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
         key = self.evaluate(node.key, flow)
+        for one in alternatives(base):
+            if isinstance(one, Gpus):
+                self.listed_device(one, node.key, key, flow)
         return any_of(
             self.item(one, single, flow)
             for one in alternatives(base)
@@ -186,6 +195,9 @@ class Evaluator(ABC):
             found = base.get(constant)
             if found is not None:
                 return found
+        if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
+            self.fallible = True
+            return any_of(base.values)
         if isinstance(base, Items) and base.kind not in ("set", "many"):
             if isinstance(constant, int) and -len(base.values) <= constant < len(base.values):
                 return base.values[constant]
@@ -204,8 +216,7 @@ class Evaluator(ABC):
         other = flow.copy()
         needs = flow.needs
         results = []
-        self.note_arm(node.test, True, node.body)
-        self.note_arm(node.test, False, node.orelse)
+        self.note_choice(node, flow)
         if truth is not False:
             self.refine(node.test, True, flow)
             results.append(adapted(self.evaluate(node.body, flow), flow))
@@ -222,10 +233,10 @@ class Evaluator(ABC):
     def _comparison(self, node: p.Comparison, flow: Flow) -> Value:
         left = self.evaluate(node.left, flow)
         right = self.evaluate(node.right, flow)
-        if isinstance(left, DeviceCount) and isinstance(right, Known):
+        if left == _VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 self.count_test(node, node.operator, right.value, flow)
-        elif isinstance(right, DeviceCount) and isinstance(left, Known):
+        elif right == _VISIBLE and isinstance(left, Known):
             if isinstance(left.value, int):
                 self.count_test(node, _MIRRORED.get(node.operator, "?"), left.value, flow)
         elif isinstance(right, Symbol) and right.name == "os.environ":
@@ -402,9 +413,9 @@ class Evaluator(ABC):
                 flow.unset |= self._variables_read(test.left, flow)
             return
         left = self.evaluate(test.left, probe)
-        if isinstance(right, DeviceCount):
+        if right == _VISIBLE:
             left, right, operator = right, left, _MIRRORED.get(operator, "?")
-        if isinstance(left, DeviceCount) and isinstance(right, Known):
+        if left == _VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 least = _least_count(operator, right.value, truth)
                 flow.needs = max(flow.needs, least)
@@ -502,7 +513,9 @@ def _compare(one: p.Constant, operator: str, other: p.Constant) -> Value:
 
 def _contains(operator: str, left: Known, right: Items | Pairs) -> Value:
     held = right.values if isinstance(right, Items) else tuple(key for key, _ in right.entries)
-    if operator not in ("in", "not in") or (isinstance(right, Items) and right.kind == "many"):
+    if operator not in ("in", "not in"):
+        return UNKNOWN
+    if isinstance(right, Items) and right.kind in ("many", "some"):
         return UNKNOWN
     if any(isinstance(item, Known) and item.value == left.value for item in held):
         return Known(operator == "in")

@@ -92,7 +92,8 @@ class Imports:
         root = module.partition(".")[0]
         if not root or root in sys.stdlib_module_names:
             return ()
-        if self._knowledge.framework_of(root) is not None:
+        framework = self._knowledge.framework_of(module)
+        if framework is not None and not framework.own:
             names = self._names(directory)
             beside = f"{root}.py" in names and "__init__.py" not in names
             return self._descend(directory, module) if beside else ()

@@ -24,6 +24,7 @@ from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import (
     Certainty,
     CountTest,
+    Fallback,
     Form,
     Mark,
     Outcome,
@@ -31,7 +32,7 @@ from gpu_lint.facts.model import (
     Setting,
     Trigger,
 )
-from gpu_lint.facts.outcomes import deciders, is_cpu, is_main_guard, outcome_of
+from gpu_lint.facts.outcomes import deciders, is_cpu, is_cuda, is_main_guard, outcome_of
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.uncalled import Concerned, Uncalled
@@ -62,6 +63,7 @@ from gpu_lint.source import Span
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
 _MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
 
+_AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
 _FEW_STATEMENTS = 2
 """A function that is no longer may only say which device it is."""
 
@@ -598,22 +600,31 @@ class Interpreter(Calls):
             CountTest(node.span, operator, number, None, None, masks, self.reach)
         )
 
-    def note_arm(self, test: p.Expression, truth: bool, arm: p.Expression) -> None:
-        if is_cpu(arm):
-            for comparison, decided, whole in deciders(test):
-                if whole is truth:
-                    self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
+    def note_choice(self, node: p.Conditional, flow: Flow) -> None:
+        for truth, arm in ((True, node.body), (False, node.orelse)):
+            if is_cpu(arm):
+                for comparison, decided, whole in deciders(node.test):
+                    if whole is truth:
+                        self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
+        test, body, orelse = node.test, node.body, node.orelse
+        if isinstance(test, p.Unary) and test.operator == "not":
+            test, body, orelse = test.operand, orelse, body
+        if isinstance(test, p.Call) and is_cpu(orelse) and is_cuda(body):
+            if self.evaluate(test.function, flow.copy()) in _AVAILABLE:
+                self.recorder.fallbacks[node.span] = Fallback(node.span, body.span)
 
     # --- loops ---------------------------------------------------------------------------
 
     def _for(self, node: p.For, flow: Flow) -> None:
-        items = self.iterate(self.evaluate(node.iterable, flow), flow)
+        iterable = self.evaluate(node.iterable, flow)
+        items = self.iterate(iterable, flow)
         broken: list[Flow] = []
-        if items is None or len(items) > MOST_ITEMS:
+        perhaps = isinstance(iterable, Items) and iterable.kind == "some"
+        if items is None or perhaps or len(items) > MOST_ITEMS:
             skipped = flow.copy()
             self.assign_names(node.target, any_of(items or ()), flow)
             broken += self._pass(node.body, flow)
-            if not items:
+            if not items or perhaps:
                 flow.join(skipped)
         else:
             for item in items:

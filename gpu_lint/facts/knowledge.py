@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceArgument:
-    """Which argument of a call names a device, and how.
-
-    ``kind`` is ``index`` (an integer, or a string such as ``cuda:1``), ``device`` (a string;
-    a bare integer too where the row says so), ``indices`` (a list of index), ``split`` (a share
-    per device), ``map`` (module to device), ``memory`` (device to limit), ``count``, or
-    ``providers`` (ONNX Runtime's list of names with options).
-    """
+    """Which argument of a call names a device, and how."""
 
     kind: str
+    """``index`` (an integer, or a string such as ``cuda:1``), ``device`` (a string; a bare
+    integer too where the row says so), ``indices`` (a list of index), ``devices`` (how many, or a
+    list), ``ranges`` (``0:2`` or ``0-2``), ``split`` (a share per device), ``map`` (module to
+    device), ``memory`` (device to limit), ``count``, ``mask`` (a mask for other processes), or
+    ``providers`` (ONNX Runtime's list of names with options)."""
     position: int | None = None
+    """From 0, without ``self``."""
     keyword: str | None = None
+    key: str | None = None
+    """The argument is a dict; this entry of it names the device."""
     after: str | None = None
-    """Counts only when the argument before it is this string: ``torch.device("cuda", 1)``."""
+    """Counts only when the first argument, or one with a keyword, is this string:
+    ``torch.device("cuda", 1)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,14 @@ class Api:
     unless: tuple[str, str] | None = None
     """It does not freeze where this environment variable has this value."""
     returns: str = ""
-    """``device``, ``device-count`` or empty."""
+    """``device``, ``device-count``, ``gpus`` (a list, of which a subscript selects one),
+    ``gpus-if-named`` (the same, if an argument says GPU), ``index``, ``indices`` or empty."""
+    physical: bool = False
+    """Indices that it takes or returns count the machine's devices, whatever the mask."""
     evidence: str = ""
+    bad: str = ""
+    """A program with a fault that the row tells of, under the mask ``1``."""
+    good: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ class Framework:
     apis: tuple[Api, ...]
     checked_against: str
     evidence: str
+    own: bool = False
+    """A project's rule pack describes it, so it may be one of the project's own packages."""
 
 
 _DECIDING = ("VISIBLE_DEVICE", "visible_device", "CUDA_DEVICE", "ALLOC_CONF")
@@ -77,6 +88,8 @@ class Knowledge:
     functions: dict[str, Api] = field(default_factory=dict)
     methods: dict[str, Api] = field(default_factory=dict)
     modules: dict[str, Framework] = field(default_factory=dict)
+    own: dict[str, Api] = field(default_factory=dict)
+    """Rows that a project wrote of its own functions and classes."""
     variables: tuple[str, ...] = ()
     """Environment variables that decide what CUDA sees, or what a row's calls do."""
 
@@ -93,6 +106,32 @@ class Knowledge:
         found = {api.unless[0] for f in frameworks for api in f.apis if api.unless is not None}
         object.__setattr__(knowledge, "variables", (*_DECIDING, *sorted(found)))
         return knowledge
+
+    def with_own(self, frameworks: tuple[Framework, ...]) -> Knowledge:
+        """This, with what a project knows besides; its rows come first."""
+        frameworks = tuple(replace(framework, own=True) for framework in frameworks)
+        knowledge = Knowledge.of((*frameworks, *self.frameworks))
+        for framework in frameworks:
+            knowledge.own.update((api.name, api) for api in framework.apis if not api.method)
+        return knowledge
+
+    def of_file(self, file: str, name: str) -> Api | None:
+        """The row that a project wrote of something that one of its files defines.
+
+        ``name`` is its name there, ``Class.method`` for a method.
+        """
+        if not self.own:
+            return None
+        parts = file.replace("\\", "/").removesuffix(".py").removesuffix("/__init__").split("/")
+        for start in range(len(parts)):
+            api = self.own.get(".".join((*parts[start:], name)))
+            if api is not None:
+                return api
+            framework = self.modules.get(parts[start])
+            if framework is not None and framework.reexports:
+                if (api := self.own.get(f"{parts[start]}.{name}")) is not None:
+                    return api
+        return None
 
     def framework_of(self, module: str) -> Framework | None:
         """The framework that importing a dotted module brings in."""

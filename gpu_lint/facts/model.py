@@ -216,6 +216,20 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """An index of one numbering given to a call that counts by the other."""
+
+    api: str
+    source: str
+    """Where the index came from, in words."""
+    physical: bool
+    """The index counts the machine's devices, the call those behind the mask."""
+    span: Span
+    """The argument."""
+    masks: tuple[Written, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CountTest:
     """``device_count() <operator> number`` that decides a branch."""
 
@@ -226,6 +240,15 @@ class CountTest:
     if_false: Outcome | None
     masks: tuple[Written, ...]
     reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """``"cuda" if torch.cuda.is_available() else "cpu"``: without a GPU the program goes on."""
+
+    span: Span
+    gpu: Span
+    """The part that is taken where there is a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +319,8 @@ class LocalCall:
     reach: Reach
     ignored: bool
     """Its result is thrown away."""
+    allocated: Mark = Mark()
+    """What has allocated memory of a GPU before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +351,8 @@ class FileFacts:
     reached_settings: tuple[Setting, ...] = ()
     """As they are reached from the entry points that run the file, itself included."""
     selectors: tuple[Selector, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
     count_tests: tuple[CountTest, ...] = ()
     calls: tuple[LocalCall, ...] = ()
     module_freeze: Trigger | None = None

@@ -53,6 +53,15 @@ def outcome_of(body: p.Block, alive: bool) -> Outcome | None:
 
 def is_cpu(node: p.Expression) -> bool:
     """Whether an expression is the device ``cpu``."""
+    return _device_text(node) == "cpu"
+
+
+def is_cuda(node: p.Expression) -> bool:
+    """Whether an expression is a device such as ``cuda`` or ``cuda:0``."""
+    return _device_text(node).partition(":")[0] == "cuda"
+
+
+def _device_text(node: p.Expression) -> str:
     if isinstance(node, p.Call) and node.arguments:
         node = node.arguments[0].value
-    return isinstance(node, p.Literal) and node.value == "cpu"
+    return node.value if isinstance(node, p.Literal) and isinstance(node.value, str) else ""

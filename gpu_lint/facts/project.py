@@ -253,6 +253,8 @@ class Project(ImportGraph):
             settings=with_peers(list(own.settings.values()), own, reading.program),
             reached_settings=with_peers(reached, own, reading.program),
             selectors=selectors(own, there, is_start),
+            crossings=tuple(sorted(own.crossings.values(), key=lambda found: found.span)),
+            fallbacks=tuple(sorted(own.fallbacks.values(), key=lambda found: found.span)),
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
             module_freeze=own_freeze(end.frozen, file),

@@ -10,6 +10,8 @@ from gpu_lint.facts.model import (
     Certainty,
     Child,
     CountTest,
+    Crossing,
+    Fallback,
     LocalCall,
     Outcome,
     Reach,
@@ -32,6 +34,8 @@ class Recorder:
         self.count_tests: dict[Span, CountTest] = {}
         self.calls: dict[Span, LocalCall] = {}
         self.children: dict[Span, Child] = {}
+        self.crossings: dict[Span, Crossing] = {}
+        self.fallbacks: dict[Span, Fallback] = {}
         self.first_use: Trigger | None = None
         self.at_first_use: dict[str, frozenset[Written]] = {}
 
@@ -127,9 +131,12 @@ class Recorder:
                 if_false=test.if_false if truth else outcome,
             )
 
-    def call(self, name: str, span: Span, reach: Reach, ignored: bool) -> None:
-        old = self.calls.get(span)
-        self.calls[span] = LocalCall(name, span, max(reach, old.reach if old else reach), ignored)
+    def call(self, call: LocalCall) -> None:
+        old = self.calls.get(call.span)
+        if old is not None:
+            allocated = join_marks(old.allocated, call.allocated)
+            call = replace(call, reach=max(call.reach, old.reach), allocated=allocated)
+        self.calls[call.span] = call
 
 
 def _union(one: tuple[Written, ...], other: tuple[Written, ...]) -> tuple[Written, ...]:

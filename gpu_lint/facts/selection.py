@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import DeviceArgument
 from gpu_lint.facts.model import Certainty, Index, Shape, Written
@@ -26,6 +27,7 @@ from gpu_lint.masks import read_mask
 _PREFIX = r"(?:/[\w:/]*)?(?:cuda|gpu):"
 _GPU_PREFIX = re.compile(_PREFIX, re.IGNORECASE)
 _INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})", re.IGNORECASE)
+_MOST_LISTED = 1_000
 _NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
 
 
@@ -50,6 +52,10 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
     if argument.kind == "providers":
         parts = [_select_one(node, found) for found in _provider_devices(value)]
         return _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
+    if argument.kind == "devices":
+        return _select_devices(node, value)
+    if argument.kind == "ranges":
+        return _select_ranges(node, value)
     if argument.kind == "count":
         known = constants(value) or ()
         numbers = [k.value for k in known if type(k.value) is int]
@@ -70,6 +76,39 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
     if argument.kind in ("map", "indices"):
         return _select_one(node, value)
     return Selection(Shape.MANY, (), 0, Certainty.MAYBE, False)
+
+
+def _select_devices(node: p.Expression, value: Value) -> Selection:
+    """How many devices, or a list of them, perhaps as a text with commas; -1 is all."""
+    known = constants(value)
+    if known is None or len(known) != 1:
+        return select(DeviceArgument("indices"), node, value)
+    constant = known[0].value
+    text = constant if isinstance(constant, str) else None
+    if text is not None and "," in text:
+        return _select_ranges(node, known[0])
+    count = number_in(text.strip()) if text is not None else constant
+    if type(count) is int and count > 0:
+        return Selection(Shape.COUNT, (), count, Certainty.MAYBE, True)
+    return Selection(Shape.COUNT, (), 0, Certainty.MAYBE, False)
+
+
+def _select_ranges(node: p.Expression, value: Value) -> Selection:
+    """Devices between commas or colons; a hyphen stands for all between two."""
+    text = text_of(value)
+    if text is None:
+        return select(DeviceArgument("indices"), node, value)
+    numbers: list[int] = []
+    for part in re.split(r"[:,]", text):
+        ends = [number_in(end.strip()) for end in part.split("-")]
+        first, last = ends[0], ends[-1]
+        if first is None or last is None or len(ends) > 2 or last - first > _MOST_LISTED:
+            return Selection(Shape.MANY, (), 0, Certainty.MAYBE, False)
+        numbers += range(first, last + 1)
+    literal = value if len(numbers) == 1 else Known(text)
+    indices = tuple(_index(number, literal) for number in numbers)
+    shape = Shape.ONE if len(numbers) == 1 else Shape.MANY
+    return Selection(shape, indices, len(numbers), Certainty.ALWAYS, True)
 
 
 def _combine(parts: list[Selection], shape: Shape) -> Selection:

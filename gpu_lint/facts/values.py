@@ -55,6 +55,8 @@ class Items:
     """A list, tuple or set with known length."""
 
     kind: str
+    """``list``, ``tuple`` or ``set``; ``many``: there are several, each one of the values;
+    ``some``: perhaps there are none."""
     values: tuple[Value, ...]
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """Nothing in it can be changed in place."""
@@ -140,7 +142,25 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class DeviceCount:
-    """The number of visible devices."""
+    """The number of devices that the mask shows; if ``physical``, that the machine has."""
+
+    physical: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """A list of the devices that the mask shows, as a call gives it."""
+
+    api: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """An index that counts the devices behind the mask or, if ``physical``, the machine's."""
+
+    physical: bool
+    source: str
+    """Where it came from, in words: ``torch.cuda.current_device()``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +184,8 @@ class Unknown:
 
 Value: TypeAlias = (
     "Known | Input | Text | Items | Pairs | Symbol | ModuleValue | FunctionValue | ClassValue"
-    " | Instance | Returned | Bound | DeviceCount | EnvironmentValue | AnyOf | Unknown"
+    " | Instance | Returned | Bound | DeviceCount | Gpus | Numbered | EnvironmentValue | AnyOf"
+    " | Unknown"
 )
 
 UNKNOWN = Unknown()
@@ -270,7 +291,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
     length = 0
     for part in parts:
         for piece in part.parts if isinstance(part, Text) else (part,):
-            if isinstance(piece, (Input, EnvironmentValue)):
+            if isinstance(piece, (Input, EnvironmentValue, Numbered)):
                 joined.append(piece)
             elif isinstance(piece, Known) and piece.value == "":
                 continue
@@ -328,7 +349,9 @@ def merged(one: Pairs, other: Pairs) -> Pairs:
 
 def convert(name: str, value: Value) -> Value:
     """What ``int(value)`` or ``str(value)`` gives."""
-    if isinstance(value, (Input, EnvironmentValue)) or (name == "str" and isinstance(value, Text)):
+    if isinstance(value, (Input, EnvironmentValue, Numbered)):
+        return value
+    if name == "str" and isinstance(value, Text):
         return value
     if not isinstance(value, Known) or value.value is None:
         return UNKNOWN

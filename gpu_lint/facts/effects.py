@@ -367,10 +367,16 @@ class Effects(Evaluator):
                     crossing = Crossing(called, part.source, part.physical, at.span, masks)
                     self.recorder.crossings[at.span] = crossing
 
-    def listed_device(self, gpus: Gpus, node: p.Expression, key: Value, flow: Flow) -> None:
+    def listed_device(
+        self, gpus: Gpus | Symbol, node: p.Expression, key: Value, flow: Flow
+    ) -> None:
+        name = gpus.api if isinstance(gpus, Gpus) else gpus.name
+        api = self.knowledge.function(name)
+        if api is None or not api.returns.startswith("gpus"):
+            return
         selection = select(DeviceArgument("index"), node, key)
         if selection.indices or selection.inputs:
-            called = f"{gpus.api}()[…]"
+            called = f"{name}{'()' if isinstance(gpus, Gpus) else ''}[…]"
             masks = flow.masks()
             self.recorder.selector(called, selection, node.span, masks, flow.needs, self.reach)
 

@@ -83,7 +83,9 @@ class Evaluator(ABC):
         """Note that a comparison of the device count with a number was made."""
 
     @abstractmethod
-    def listed_device(self, gpus: Gpus, node: p.Expression, key: Value, flow: Flow) -> None:
+    def listed_device(
+        self, gpus: Gpus | Symbol, node: p.Expression, key: Value, flow: Flow
+    ) -> None:
         """Note that a device is taken from a list of them by its number."""
 
     @abstractmethod
@@ -173,7 +175,7 @@ class Evaluator(ABC):
         base = self.evaluate(node.base, flow)
         key = self.evaluate(node.key, flow)
         for one in alternatives(base):
-            if isinstance(one, Gpus):
+            if isinstance(one, (Gpus, Symbol)):
                 self.listed_device(one, node.key, key, flow)
         return any_of(
             self.item(one, single, flow)

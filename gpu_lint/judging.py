@@ -33,8 +33,13 @@ _OF_A_RUN = 70_000
 """Microseconds that the run of a program takes, about."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
-    Touch.SETTINGS | Touch.ENVIRONMENT | Touch.DEVICES | Touch.CHILDREN | Touch.FORKS,
-    Touch.FORKS,
+    Touch.SETTINGS
+    | Touch.ENVIRONMENT
+    | Touch.DEVICES
+    | Touch.CHILDREN
+    | Touch.FORKS
+    | Touch.NUMBERING,
+    Touch.FORKS | Touch.NUMBERING,
 )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpu_lint.cache import Cache
     from gpu_lint.work import Executor, Failed
 
-_BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS
+_BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
 _CHEAP = 2_000_000
 """Bytes of Python that are parsed in a quarter of a second."""
 _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000

@@ -79,12 +79,13 @@ def fix_files(
     policy: dict[str, Any] | None = None,
     *,
     unsafe: bool = False,
+    **options: Any,
 ) -> dict[str, str]:
     """What fixing makes of files written below a directory."""
     paths = write_files(root, files)
     with TemporaryDirectory() as state:
         writing = Writing(Journal(Path(state)))
-        run = engine_for(policy).fix(paths, unsafe=unsafe, writing=writing)
+        run = engine_for(policy, **options).fix(paths, unsafe=unsafe, writing=writing)
     assert run.troubles == []
     return {path.relative_to(root).as_posix(): path.read_text() for path in paths}
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from gpu_lint.engine import Engine
-from gpu_lint.errors import ConfigError, SourceError, SyntaxFault
+from gpu_lint.errors import ConfigError, Problem, SourceError, SyntaxFault
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.limits import check_limits
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.skim import Unskimmable, skim
-from gpu_lint.policy import KEYS, Problem, check_table, check_whole, policy_of
-from gpu_lint.rulebook import framework_of, load_rulebook, rules_of
+from gpu_lint.policy import KEYS, check_table, check_whole, policy_of
+from gpu_lint.rulebook import Pack, framework_of, load_rulebook, pack_of, rules_of
 from gpu_lint.settings import SettingsFinder, load_settings, parse_config_option
 from gpu_lint.source import Span, check_decodes, decode_source
 from gpu_lint.suppressions import read_suppressions
@@ -137,7 +137,8 @@ def tables(data: bytes) -> None:
         policy_of(flat)
     for read in (rules_of, framework_of):
         with contextlib.suppress(ConfigError):
-            read({**top, "rule": [top], "framework": top, "api": [made.table()]}, Path("x.toml"))
+            table = {**top, "rule": [top], "framework": top, "api": [made.table()]}
+            read(table, Path("x.toml"), "")
 
 
 def policy(data: bytes) -> None:
@@ -158,7 +159,10 @@ def rules(data: bytes) -> None:
     path.write_bytes(data)
     for read in (rules_of, framework_of):
         with contextlib.suppress(ConfigError):
-            read(read_toml(path)[0], path)
+            table, text = read_toml(path)
+            read(table, path, text)
+    with contextlib.suppress(ConfigError):
+        pack_of(Pack("x.toml", data.decode("utf-8", "replace")))
 
 
 def option(data: bytes) -> None:

@@ -58,8 +58,9 @@ def test_fix_makes_exactly_the_fixed_example(rule: Rule, example: Example, tmp_p
     fixed_files = {name: text.lstrip("\n") for name, text in example.fixed_files.items()}
     expected = {**files, **fixed_files, "run.py": example.fixed.lstrip("\n")}
     unsafe = rule.fix == "unsafe"
-    assert fix_files(tmp_path, files, example.policy, unsafe=unsafe) == expected
-    assert fix_files(tmp_path, expected, example.policy, unsafe=unsafe) == expected
+    for before in (files, expected):
+        after = fix_files(tmp_path, before, example.policy, unsafe=unsafe, **options(rule))
+        assert after == expected
 
 
 @pytest.mark.parametrize("rule", BOOK.rules.values(), ids=lambda rule: rule.code)

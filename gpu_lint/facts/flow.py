@@ -112,6 +112,18 @@ class Flow:
         for slot in Flow.__slots__:
             setattr(self, slot, getattr(other, slot))
 
+    @property
+    def state(self) -> tuple[object, ...]:
+        """All that is true of the process, but for the names that are bound."""
+        variables = frozenset(self.variables.items())
+        marks = (self.frozen, self.allocated, self.imported, self.imported_here)
+        found = (self.initialised, self.counted, self.visible, self.quiet, self.unset)
+        return (variables, marks, found, self.needs, self.at_exit)
+
+    def forget_names(self) -> None:
+        """Let go of what names are bound to."""
+        self._base, self._frames, self._owned = _NOTHING, {}, set()
+
     def frame(self, frame: int) -> dict[str, Value]:
         """The names of a frame, not to be changed; none if there is no such frame."""
         found = self._frames.get(frame)

@@ -118,6 +118,8 @@ class Interpreter(Calls):
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
         self._exits: list[Flow] = []
+        self._left: set[object] = set()
+        """The states in which a path has ended the program."""
         self._doing: set[Key] = set()
         """The functions that may do something, while those run that nothing called."""
 
@@ -138,6 +140,15 @@ class Interpreter(Calls):
         self._run_uncalled(self.imported_end)
         return flow
 
+    def release(self) -> None:
+        """Let go of all but what was recorded, when nobody will run it again."""
+        self._exits, self._attempts = [], []
+        self._frame = Frame("")
+        self.functions, self.classes, self.known_attributes = {}, {}, {}
+        for flow in (self.imported_end, self.end):
+            if flow is not None:
+                flow.forget_names()
+
     def run_as_module(self) -> Flow:
         """Run the file as an import does, and nothing else; the state that this leaves."""
         self._is_program = False
@@ -147,7 +158,7 @@ class Interpreter(Calls):
         flow = Flow()
         flow.open(self.scopes[0])
         flow.loaded = flow.touched = frozenset({self.start})
-        self._exits = []
+        self._exits, self._left = [], set()
         self.block(self.reading.program.body, flow)
         return flow
 
@@ -158,14 +169,17 @@ class Interpreter(Calls):
         mask.
         """
         waiting, flow.at_exit = flow.at_exit, ()
-        others = MASK in flow.variables
         for bound in reversed(waiting):
-            if flow.alive and isinstance(bound, Bound) and isinstance(bound.arguments, tuple):
+            if flow.alive and isinstance(bound, Bound) and self._runs_at_exit(bound, flow):
+                assert isinstance(bound.arguments, tuple)
                 node, args = bound.arguments
-                callee = bound.callee
-                function = callee if isinstance(callee, FunctionValue) else None
-                if others or function is None or function.key[0] == self.start:
-                    self.call_value(callee, node, args, flow)
+                self.call_value(bound.callee, node, args, flow)
+
+    def _runs_at_exit(self, bound: Value, flow: Flow) -> bool:
+        """Whether it is followed what ``atexit`` calls."""
+        callee = bound.callee if isinstance(bound, Bound) else None
+        of_others = isinstance(callee, FunctionValue) and callee.key[0] != self.start
+        return MASK in flow.variables or not of_others
 
     def adopt_attributes(self, other: Interpreter) -> None:
         """Start from the attributes that an earlier run of the same program found."""
@@ -679,7 +693,16 @@ class Interpreter(Calls):
             if attempt.node.finalbody:
                 attempt.leaving.append((raised, left))
                 return
-        self._exits.append(left)
+        self._leave(left)
+
+    def _leave(self, flow: Flow) -> None:
+        """A path ends the program. Of those that end it alike, but for the names that they bind,
+        one is enough, unless something of this file runs at exit that may read the names."""
+        key = flow.state
+        reads = any(self._runs_at_exit(bound, flow) for bound in flow.at_exit)
+        if reads or key not in self._left:
+            self._left.add(key)
+            self._exits.append(flow)
 
     def may_be_missing(self) -> None:
         """Without the library nothing of it reaches a GPU, so only a ``try`` right around the

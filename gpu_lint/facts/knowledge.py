@@ -90,6 +90,8 @@ class Knowledge:
     modules: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, Api] = field(default_factory=dict)
     """Rows that a project wrote of its own functions and classes."""
+    beside_cuda: tuple[bytes, ...] = ()
+    """Modules that count the machine's devices, whatever the mask."""
     variables: tuple[str, ...] = ()
     """Environment variables that decide what CUDA sees, or what a row's calls do."""
 
@@ -103,6 +105,8 @@ class Knowledge:
             for api in framework.apis:
                 table = knowledge.methods if api.method else knowledge.functions
                 table.setdefault(api.name, api)
+        beside = {m for f in frameworks if not f.uses_mask for m in f.modules}
+        object.__setattr__(knowledge, "beside_cuda", tuple(m.encode() for m in sorted(beside)))
         found = {api.unless[0] for f in frameworks for api in f.apis if api.unless is not None}
         object.__setattr__(knowledge, "variables", (*_DECIDING, *sorted(found)))
         return knowledge

@@ -43,6 +43,8 @@ class Touch(Flag):
     """It may make CUDA read the mask when it is imported."""
     COMMENTS = auto()
     """It may hold a comment that is meant for us."""
+    NUMBERING = auto()
+    """It may ask for GPUs by another numbering than CUDA's."""
     IMPORTS = auto()
     """It may import something."""
     ANYTHING = auto()
@@ -93,6 +95,7 @@ class Needles:
         names = "|".join(knowledge.variables)
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
         self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
+        self._numbering = (b"nvidia-smi", *knowledge.beside_cuda)
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
     def settings(self, data: bytes) -> Touch:
@@ -124,6 +127,8 @@ class Needles:
         found = self.settings(data) | Touch.ANYTHING
         if b"import" in data:
             found |= Touch.IMPORTS
+        if any(word in data for word in self._numbering):
+            found |= Touch.NUMBERING
         if b"fork" in data or b"multiprocessing" in data:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if self.comments(data):

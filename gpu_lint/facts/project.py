@@ -57,7 +57,10 @@ class Matter(NamedTuple):
     otherwise: Touch
 
 
-EVERYTHING = Matter(~Touch.NOTHING, Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES)
+EVERYTHING = Matter(
+    ~Touch.NOTHING,
+    Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES | Touch.NUMBERING,
+)
 
 
 class Project(ImportGraph):
@@ -337,6 +340,7 @@ class Project(ImportGraph):
                     again.adopt_attributes(run)
                     again.run()
                     run = again
+            run.release()
             self._runs[file] = run
         return self._runs[file]
 

@@ -159,6 +159,7 @@ def load_rulebook() -> Rulebook:
         table, text = read_toml(path)
         digest.update(text.encode())
         frameworks.append(_framework(table))
+    rules = dict(sorted(rules.items()))
     return Rulebook(root, rules, Knowledge.of(tuple(frameworks)), digest.hexdigest())
 
 

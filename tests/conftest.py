@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from gpu_lint.cli import main
 from gpu_lint.engine import Engine
 from gpu_lint.findings import FileFindings, FixedFile
 from gpu_lint.journal import Journal
@@ -23,6 +25,11 @@ from gpu_lint.writing import Writing
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the journal of whoever runs the tests."""
     monkeypatch.setenv("GPU_LINT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+
+
+def run_cli(*arguments: str) -> Result:
+    """The command line, called in this process."""
+    return CliRunner().invoke(main, list(arguments))
 
 
 ROOT = Path(__file__).resolve().parent.parent

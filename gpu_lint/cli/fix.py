@@ -41,6 +41,7 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
     source = stdin_source(options)
     if source is not None:
         try:
+            finder.learn([source.path])
             fixed = Engine(finder).fix_source(source, unsafe=unsafe_fixes)
         except SourceError as error:
             raise ConfigError(f"{source.path} {error}") from error

@@ -24,6 +24,7 @@ def graph(paths: tuple[Path, ...], form: str, every_file: bool) -> int:
     """Show entry points, imports, where the mask is set and where CUDA is first touched."""
     finder = SettingsFinder(load_rulebook())
     discovered = discover(paths or (Path("."),), finder)
+    finder.learn(discovered.files)
     found, troubles = Engine(finder).graph(discovered.files)
     show_troubles(discovered.troubles + troubles)
     print_text(render_graph(form, found, every_file))

@@ -17,8 +17,15 @@ from typing import Any
 
 from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Framework, Knowledge
-from gpu_lint.rulefiles import FRAMEWORK_FILE, RULE_FILE, check_file, check_pack
+from gpu_lint.rulefiles import (
+    FRAMEWORK_FILE,
+    RULE_FILE,
+    VARIABLE_FILE,
+    check_file,
+    check_pack,
+)
 from gpu_lint.toml import dotted, line_of, parse_toml, read_toml
+from gpu_lint.variables import Variable
 
 
 class Severity(str, Enum):
@@ -160,7 +167,29 @@ def load_rulebook() -> Rulebook:
         digest.update(text.encode())
         frameworks.append(_framework(table))
     rules = dict(sorted(rules.items()))
-    return Rulebook(root, rules, Knowledge.of(tuple(frameworks)), digest.hexdigest())
+    table, text = read_toml(root / "variables.toml")
+    digest.update(text.encode())
+    knowledge = Knowledge.of(tuple(frameworks), tuple(map(_variable, table["variable"])))
+    return Rulebook(root, rules, knowledge, digest.hexdigest())
+
+
+def variables_of(table: dict[str, Any], path: Path, text: str) -> tuple[Variable, ...]:
+    """The variables in the table of a file. Raises :class:`ConfigError`."""
+    with _located(path, text):
+        check_file(table, VARIABLE_FILE)
+    return tuple(map(_variable, table["variable"]))
+
+
+def _variable(entry: dict[str, Any]) -> Variable:
+    return Variable(
+        name=entry["name"],
+        accepts=entry["accepts"],
+        choices=tuple(entry.get("choices", ())),
+        ignores_case=entry.get("ignores-case", False),
+        read_by=entry["read-by"],
+        otherwise=entry["otherwise"],
+        evidence=entry["evidence"],
+    )
 
 
 def _trusted_rules(table: dict[str, Any]) -> Iterator[Rule]:

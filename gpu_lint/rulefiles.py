@@ -137,6 +137,30 @@ FRAMEWORK_FILE = (
     ),
     Field("api", "array", "Calls that name devices, freeze or count.", fields=API),
 )
+VARIABLE_FILE = (
+    Field("schema", "count", f"The version of the form of this file: {SCHEMA}."),
+    Field(
+        "variable",
+        "array",
+        "Environment variables that decide about GPUs.",
+        True,
+        fields=(
+            Field("name", "name", "Its name.", True),
+            Field(
+                "accepts",
+                "text",
+                "What it accepts.",
+                True,
+                ("container", "indices", "indices-or-uuids", "affinity", "choice", "fraction"),
+            ),
+            Field("choices", "texts", "What a choice accepts."),
+            Field("ignores-case", "flag", "A choice may be written in any case."),
+            Field("read-by", "text", "Who reads it, and when.", True),
+            Field("otherwise", "text", "What comes of any other value.", True),
+            Field("evidence", "text", "What that is known from: package and version.", True),
+        ),
+    ),
+)
 EXAMPLE = (
     Field("title", "text", "What the example shows.", True),
     Field("bad", "text", "A program that breaks the rule.", True),
@@ -280,6 +304,7 @@ def json_schema(fields: tuple[Field, ...], title: str) -> dict[str, Any]:
 SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "framework": lambda: json_schema(FRAMEWORK_FILE, "gpu-lint framework file or rule pack"),
     "rule": lambda: json_schema(RULE_FILE, "gpu-lint rule file"),
+    "variable": lambda: json_schema(VARIABLE_FILE, "gpu-lint variable file"),
 }
 
 

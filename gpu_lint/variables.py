@@ -1,8 +1,10 @@
-"""Names of environment variables: those that mean the same, and those that were misspelt."""
+"""Environment variables: what those beside CUDA's own accept, and names that were misspelt."""
 
 from __future__ import annotations
 
 import difflib
+import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 HEADER_VARIABLES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF")
@@ -11,7 +13,6 @@ ORDER = "CUDA_DEVICE_ORDER"
 ALIASES = {"PYTORCH_ALLOC_CONF": "PYTORCH_CUDA_ALLOC_CONF"}
 _OTHER_VARIABLES = frozenset(
     {
-        "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES",
         "GPU_VISIBLE_DEVICES", "ONEAPI_DEVICE_SELECTOR", "ASCEND_RT_VISIBLE_DEVICES",
         "ASCEND_VISIBLE_DEVICES", "MUSA_VISIBLE_DEVICES", "TPU_VISIBLE_DEVICES",
         "TPU_VISIBLE_CHIPS", "XPU_VISIBLE_DEVICES", "MLU_VISIBLE_DEVICES",
@@ -19,12 +20,85 @@ _OTHER_VARIABLES = frozenset(
         "PYTORCH_NO_CUDA_MEMORY_CACHING", "HABANA_VISIBLE_DEVICES", "CUDA_DEVICE_MAX_CONNECTIONS",
     }
 )  # fmt: skip
+"""Names that are close to others and mean something themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable that decides about GPUs, beside CUDA's own."""
+
+    name: str
+    accepts: str
+    """``container`` (of NVIDIA's runtime), ``indices``, ``indices-or-uuids``, ``affinity`` (of
+    Level Zero), ``choice`` or ``fraction`` (a number from 0 to 1)."""
+    choices: tuple[str, ...]
+    ignores_case: bool
+    read_by: str
+    """Who reads it, and when, in words."""
+    otherwise: str
+    """What comes of a value that is not accepted, in words."""
+    evidence: str
+
+    @property
+    def reader(self) -> str:
+        """Who reads it."""
+        return self.read_by.partition(",")[0]
+
+    def fault(self, text: str) -> str:
+        """What is wrong with a value; empty where nothing is."""
+        return "" if self._accepts(text) else f"{self._wanted()}; {self.otherwise}"
+
+    def correction(self, text: str) -> str | None:
+        """The value that was certainly meant, where there is no doubt."""
+        truth = {"1": "true", "yes": "true", "on": "true", "0": "false", "no": "false"}
+        meant = truth.get(text.strip().lower(), text.strip().lower())
+        return meant if self.accepts == "choice" and meant in self.choices else None
+
+    def _accepts(self, text: str) -> bool:
+        if self.accepts == "choice":
+            return (text.lower() if self.ignores_case else text) in self.choices
+        if self.accepts == "fraction":
+            return _is_fraction(text)
+        if self.accepts == "container" and text.strip() in ("", "all", "none", "void"):
+            return True
+        if text.strip() in ("", "-1"):
+            return True  # the idiom for none
+        return all(_ENTRY[self.accepts].fullmatch(entry.strip()) for entry in text.split(","))
+
+    def _wanted(self) -> str:
+        if self.accepts == "choice":
+            return f"accepted are {', '.join(self.choices)}"
+        return {
+            "fraction": "a number from 0 to 1 is wanted",
+            "container": "indices or UUIDs with commas, all, none or void are wanted",
+            "indices": "indices with commas are wanted",
+            "indices-or-uuids": "indices or UUIDs with commas are wanted",
+            "affinity": "indices with commas are wanted, perhaps with sub-devices (0.1)",
+        }[self.accepts]
+
+
+_ENTRY = {
+    "container": re.compile(r"[0-9]+(:[0-9]+)?|(GPU|MIG)-[0-9A-Za-z/-]+"),
+    "indices": re.compile(r"[0-9]+"),
+    "indices-or-uuids": re.compile(r"[0-9]+|GPU-[0-9A-Za-z]+"),
+    "affinity": re.compile(r"[0-9]+(\.[0-9]+)*"),
+}
+
+
+def _is_fraction(text: str) -> bool:
+    try:
+        return 0.0 <= float(text) <= 1.0
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=4096)
-def misspelt(name: str) -> str | None:
-    """The header variable that a name was certainly meant to be, if it is not one itself."""
-    known = (*HEADER_VARIABLES, *ALIASES)
+def misspelt(name: str, others: tuple[str, ...] = ()) -> str | None:
+    """The variable that a name was certainly meant to be, if it is not one itself.
+
+    ``others`` are those known beside CUDA's and PyTorch's.
+    """
+    known = (*HEADER_VARIABLES, *ALIASES, *others)
     if name in known or name in _OTHER_VARIABLES or name.startswith("_"):
         return None  # a leading underscore is a name of the project's own
     folded = name.strip().upper().replace("-", "_").replace(" ", "_")

@@ -14,11 +14,11 @@ import pytest
 from gpu_lint.engine import Engine
 from gpu_lint.facts.knowledge import Api, Knowledge
 from gpu_lint.policy import check_table
-from gpu_lint.rulebook import Rulebook, framework_of, load_rulebook, rules_of
+from gpu_lint.rulebook import Rulebook, framework_of, load_rulebook, rules_of, variables_of
 from gpu_lint.rulefiles import SCHEMAS
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.toml import read_toml
-from tests.conftest import ROOT, codes, write_files
+from tests.conftest import ROOT, check_text, codes, write_files
 
 BOOK = load_rulebook()
 FILES = sorted((ROOT / "rules" / "frameworks").glob("*.toml"))
@@ -109,6 +109,67 @@ def test_a_rule_file_is_well_formed(path: Path) -> None:
     table, text = read_toml(path)
     assert rules_of(table, path, text)
     jsonschema.validate(table, SCHEMAS["rule"]())
+
+
+def test_the_file_of_variables_is_well_formed() -> None:
+    path = ROOT / "rules" / "variables.toml"
+    table, text = read_toml(path)
+    assert {one.name for one in variables_of(table, path, text)} >= {"HIP_VISIBLE_DEVICES"}
+    jsonschema.validate(table, SCHEMAS["variable"]())
+
+
+VALUES = [
+    ("TF_FORCE_GPU_ALLOW_GROWTH", "true", None),
+    ("TF_FORCE_GPU_ALLOW_GROWTH", "True", None),
+    ("TF_FORCE_GPU_ALLOW_GROWTH", "1", "true"),
+    ("TF_FORCE_GPU_ALLOW_GROWTH", "perhaps", ""),
+    ("XLA_PYTHON_CLIENT_PREALLOCATE", "false", None),
+    ("XLA_PYTHON_CLIENT_PREALLOCATE", "FALSE", "false"),
+    ("XLA_PYTHON_CLIENT_MEM_FRACTION", ".75", None),
+    ("XLA_PYTHON_CLIENT_MEM_FRACTION", "75%", ""),
+    ("XLA_CLIENT_MEM_FRACTION", "1.5", ""),
+    ("XLA_PYTHON_CLIENT_ALLOCATOR", "platform", None),
+    ("XLA_PYTHON_CLIENT_ALLOCATOR", "Platform", None),
+    ("XLA_PYTHON_CLIENT_ALLOCATOR", "cuda_malloc", ""),
+    ("HIP_VISIBLE_DEVICES", "0,1", None),
+    ("HIP_VISIBLE_DEVICES", "", None),
+    ("HIP_VISIBLE_DEVICES", "-1", None),
+    ("HIP_VISIBLE_DEVICES", "cuda:0", ""),
+    ("ROCR_VISIBLE_DEVICES", "0,GPU-4b2c1a9f-190c-4100-7a9b-3c0a5a0e0001", ""),
+    ("ROCR_VISIBLE_DEVICES", "0,GPU-4b2c1a9f190c", None),
+    ("ZE_AFFINITY_MASK", "0.1,1", None),
+    ("ZE_AFFINITY_MASK", "gpu0", ""),
+    ("NVIDIA_VISIBLE_DEVICES", "all", None),
+    ("NVIDIA_VISIBLE_DEVICES", "0:1", None),
+    ("NVIDIA_VISIBLE_DEVICES", "gpu0", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), VALUES)
+def test_what_a_variable_accepts(name: str, value: str, meant: str | None) -> None:
+    """``meant`` is None for a value that is accepted, else the correction, if there is one."""
+    found = check_text(f'import os\n\nos.environ["{name}"] = "{value}"\n')
+    assert codes(found) == ([] if meant is None else [("GPU112", 3)])
+    if meant is not None:
+        fix = found.findings[0].fix
+        assert (fix.edits[0].content if fix else "") == (f'"{meant}"' if meant else "")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("TF_FORCE_GPU_ALOW_GROWTH", True),
+        ("XLA_PYTHON_CLIENT_PREALOCATE", True),
+        ("HIP_VISIBLE_DEVICE", True),
+        ("xla_python_client_mem_fraction", True),
+        ("TF_GPU_ALLOCATOR", False),
+        ("XLA_FLAGS", False),
+        ("MY_XLA_PYTHON_CLIENT_PREALLOCATE", False),
+    ],
+)
+def test_a_name_that_is_nearly_that_of_a_variable(name: str, found: bool) -> None:
+    told = check_text(f'import os\n\nos.environ["{name}"] = "true"\n')
+    assert [code for code, _ in codes(told)] == (["GPU114"] if found else [])
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)

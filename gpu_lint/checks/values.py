@@ -16,7 +16,7 @@ from gpu_lint.masks import (
 )
 from gpu_lint.remedies import Remedy, ReplaceLiteral, WriteHeader
 from gpu_lint.rulebook import Severity
-from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER, Variable
 
 _WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
 _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 (Linux)"
@@ -63,6 +63,21 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
     return None
 
 
+def judge_other(setting: Setting, variable: Variable, context: Context) -> Found | None:
+    """What is wrong with the value of a variable beside CUDA's own."""
+    known = constants(setting.value) if setting.value is not None else None
+    for constant in known or ():
+        if not isinstance(constant.value, str):
+            return _not_a_string(setting, "", constant, context)
+        if fault := variable.fault(constant.value):
+            message = f"{variable.name} = {constant.value!r}: {fault}"
+            remedy = _replacement(setting, context, variable.correction(constant.value))
+            safety = _value_safety(setting, known, context)
+            at, note = setting.value_span, variable.evidence
+            return Found("GPU112", at, message, note, remedy, safety, Severity.WARNING)
+    return None
+
+
 def _not_a_string(setting: Setting, variable: str, constant: Known, context: Context) -> Found:
     kind = "None" if constant.value is None else type(constant.value).__name__
     message = f"{setting.variable} must be a string: writing {constant.value!r} raises TypeError"
@@ -93,7 +108,7 @@ def same_setting(variable: str, one: str, other: str) -> bool:
 
 
 def _wanted_or(variable: str, context: Context, otherwise: str | None) -> str | None:
-    wanted = context.policy.value(variable) if context.policy else None
+    wanted = context.policy.value(variable) if context.policy and variable else None
     return wanted or otherwise
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.places import judge_place
-from gpu_lint.checks.values import judge_value, same_setting
+from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting
 from gpu_lint.facts.values import constants
 from gpu_lint.remedies import ReplaceLiteral
-from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, misspelt
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,11 @@ def judge(context: Context) -> list[Judgement]:
     result = []
     for setting in context.settings:
         variable = ALIASES.get(setting.variable, setting.variable)
-        meant = misspelt(setting.variable)
+        meant = context.rulebook.knowledge.misspelt(setting.variable)
         if meant is not None and setting.value is not None:
-            message = f"{setting.variable!r} is not {meant}, so CUDA never sees it"
+            other = context.rulebook.knowledge.variable(meant)
+            whom = "CUDA never sees it" if other is None else f"{other.reader} never sees it"
+            message = f"{setting.variable!r} is not {meant}, so {whom}"
             note = "measured: cuda-facts section 2 (Linux; Windows ignores case only)"
             spelt_out = setting.key_span != setting.value_span  # not update(NAME=value)
             remedy = ReplaceLiteral(setting.key_span, meant) if spelt_out else None
@@ -40,6 +42,9 @@ def judge(context: Context) -> list[Judgement]:
         elif variable in HEADER_VARIABLES:
             value = judge_value(setting, variable, context)
             result.append(Judgement(setting, variable, value, judge_place(setting, context)))
+        elif (other := context.rulebook.knowledge.variable(variable)) is not None:
+            value = judge_other(setting, other, context)
+            result.append(Judgement(setting, variable, value, None))
     return result
 
 

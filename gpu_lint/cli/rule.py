@@ -26,8 +26,8 @@ from gpu_lint.rulefiles import SCHEMAS
 )
 @click.option(
     "--schema",
-    type=click.Choice(["framework", "rule"]),
-    help="Print the JSON schema of framework files (and rule packs), or of rule files.",
+    type=click.Choice(["framework", "rule", "variable"]),
+    help="Print the JSON schema of framework files (and rule packs), or of other files of rules.",
 )
 def rule(code: str | None, everything: bool, form: str, schema: str | None) -> int:
     """Explain a rule by its code or name, or list them all."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from gpu_lint.variables import Variable, misspelt
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +93,17 @@ class Knowledge:
     modules: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, Api] = field(default_factory=dict)
     """Rows that a project wrote of its own functions and classes."""
+    others: tuple[Variable, ...] = ()
+    """Environment variables beside CUDA's own and PyTorch's."""
     beside_cuda: tuple[bytes, ...] = ()
     """Modules that count the machine's devices, whatever the mask."""
     variables: tuple[str, ...] = ()
     """Environment variables that decide what CUDA sees, or what a row's calls do."""
 
     @classmethod
-    def of(cls, frameworks: tuple[Framework, ...]) -> Knowledge:
+    def of(cls, frameworks: tuple[Framework, ...], others: tuple[Variable, ...] = ()) -> Knowledge:
         """Index frameworks; the first row of a name wins."""
-        knowledge = cls(frameworks)
+        knowledge = cls(frameworks, others=others)
         for framework in frameworks:
             for module in framework.modules:
                 knowledge.modules[module] = framework
@@ -111,10 +116,22 @@ class Knowledge:
         object.__setattr__(knowledge, "variables", (*_DECIDING, *sorted(found)))
         return knowledge
 
+    def misspelt(self, name: str) -> str | None:
+        """The variable that a name was certainly meant to be, if it is not one itself."""
+        return misspelt(name, self.other_names)
+
+    @cached_property
+    def other_names(self) -> tuple[str, ...]:
+        return tuple(variable.name for variable in self.others)
+
+    def variable(self, name: str) -> Variable | None:
+        """One of the other variables."""
+        return next((one for one in self.others if one.name == name), None)
+
     def with_own(self, frameworks: tuple[Framework, ...]) -> Knowledge:
         """This, with what a project knows besides; its rows come first."""
         frameworks = tuple(replace(framework, own=True) for framework in frameworks)
-        knowledge = Knowledge.of((*frameworks, *self.frameworks))
+        knowledge = Knowledge.of((*frameworks, *self.frameworks), self.others)
         for framework in frameworks:
             knowledge.own.update((api.name, api) for api in framework.apis if not api.method)
         return knowledge

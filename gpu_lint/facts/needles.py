@@ -22,7 +22,6 @@ from gpu_lint.facts.skim import (
     long_strings,
 )
 from gpu_lint.source import Span
-from gpu_lint.variables import misspelt
 
 
 class Touch(Flag):
@@ -69,7 +68,8 @@ _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc",
                   b"accelerate")  # fmt: skip
 _PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
-_WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER")
+_WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER", b"AFFINITY",
+                   b"XLA", b"CLIENT", b"FORCE_GPU")  # fmt: skip
 _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+as\s+(\w+))?")
 _FROM_MULTIPROCESSING = re.compile(
     rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
@@ -95,6 +95,7 @@ class Needles:
         names = "|".join(knowledge.variables)
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
         self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
+        self._others = tuple(name.encode() for name in knowledge.other_names)
         self._numbering = (b"nvidia-smi", *knowledge.beside_cuda)
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
@@ -105,11 +106,13 @@ class Needles:
                 return Touch.SETTINGS | Touch.ENVIRONMENT
         if b"environ" not in data and b"putenv" not in data:
             return Touch.NOTHING
+        if any(name in data and _in_code(data, name) for name in self._others):
+            return Touch.SETTINGS | Touch.ENVIRONMENT
         for word in set(_LONG_WORD.findall(data)):
             folded = word.upper()
             parts = sum(part in folded for part in _WORDS_OF_NAMES)
             if parts > 1 or (parts and (b"_" in word or b"-" in word)):
-                if misspelt(word.decode("ascii")) is not None:
+                if self.knowledge.misspelt(word.decode("ascii")) is not None:
                     return Touch.SETTINGS | Touch.ENVIRONMENT
         return Touch.ENVIRONMENT
 
@@ -118,8 +121,9 @@ class Needles:
         a command that sets one."""
         if _PROSE.search(text):
             return self._assigning.search(text) is not None
-        return any(name in text for name in self.knowledge.variables) or (
-            "environ" not in text and misspelt(text) is not None
+        known = (*self.knowledge.variables, *self.knowledge.other_names)
+        return any(name in text for name in known) or (
+            "environ" not in text and self.knowledge.misspelt(text) is not None
         )
 
     def alone(self, data: bytes) -> Touch:

@@ -38,6 +38,19 @@ NOOP = {
             import torch
         MASK
         """,
+    "branches that exclude each other": """
+        import sys
+        def run(ids, gpu):
+            import torch
+            if len(ids) > 1:
+                torch.cuda.init()
+            if len(ids) == 1:
+                MASK
+            if gpu and len(sys.argv) > 1:
+                torch.cuda.set_device(0)
+            if not gpu:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        """,
     "dead branch": "if False:\n    import torch\nMASK",
     "device_count asks NVML; the import came later": "MASK\nimport torch\ntorch.cuda.device_count()",
     "the same value again changes nothing": "MASK\nimport torch\ntorch.cuda.init()\nMASK",
@@ -147,6 +160,29 @@ NOOP = {
         """,
 }
 FAULTS = {
+    "branches that exclude each other in a loop alone": (
+        """
+        def run(numbers):
+            import torch
+            for number in numbers:
+                if number > 1:
+                    torch.cuda.init()
+                if number == 1:
+                    MASK
+        """,
+        [("GPU107", 9)],
+    ),
+    "branches that do not exclude each other": (
+        """
+        def run(ids):
+            import torch
+            if len(ids) > 1:
+                torch.cuda.init()
+            if len(ids) >= 2:
+                MASK
+        """,
+        [("GPU107", 8)],
+    ),
     "after a call that freezes": ("import torch\ntorch.cuda.init()\nMASK", [("GPU107", 4)]),
     "after the import only": ("import torch\nMASK", [("GPU108", 3)]),
     "an import that freezes": ("import torch_geometric\nMASK", [("GPU107", 3)]),

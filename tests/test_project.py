@@ -343,6 +343,8 @@ PARSER = (
     "os.environ['CUDA_VISIBLE_DEVICES'] = str(args.gpu)\nimport torch\n"
 )
 FOLLOWS = {
+    "the same arithmetic": PARSER.replace("str(args.gpu)", "str(args.gpu % 8)")
+    + "torch.cuda.set_device(f'cuda:{args.gpu % 8}')\n",
     "a number": (PARSER + "torch.cuda.set_device(args.gpu)\n", "set_device(0)"),
     "an f-string": (PARSER + 'torch.zeros(1).to(f"cuda:{args.gpu}")\n', '.to("cuda:0")'),
     "percent": (PARSER + "torch.zeros(1).to('cuda:%d' % args.gpu)\n", '.to("cuda:0")'),
@@ -368,6 +370,9 @@ FOLLOWS = {
     ),
 }
 DOES_NOT_FOLLOW = {
+    "the mask gave the index, and is removed": "import os, torch\n"
+    "rank = int(os.environ.pop('CUDA_VISIBLE_DEVICES'))\ntorch.cuda.set_device(rank)\n",
+    "other arithmetic": PARSER + "torch.cuda.set_device(args.gpu % 4)\n",
     "another option": PARSER + "torch.cuda.set_device(args.other)\n",
     "set to another value before": PARSER + "args.gpu = 0\ntorch.cuda.set_device(args.gpu)\n",
     "the mask is a list that contains it": PARSER.replace("str(args.gpu)", "'0,' + str(args.gpu)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.facts.model import CountTest, Index, Selector, Shape, Written
+from gpu_lint.facts.model import INHERITED, CountTest, Index, Selector, Shape, Written
 from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.values import (
     EnvironmentValue,
@@ -18,6 +18,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.findings import Applicability
 from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
+from gpu_lint.variables import MASK
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
 _NVML_NOTE = "measured: cuda-facts section 7 (NVML and nvidia-smi ignore the mask)"
@@ -54,9 +55,12 @@ def check_selectors(context: Context) -> Iterator[Found]:
 
 def check_followed_masks(context: Context) -> Iterator[Found]:
     """GPU208: one value as the mask, and then as the index behind that mask."""
+    removed = any(s.variable == MASK and s.value is None for s in context.facts.settings)
     for selector in context.facts.selectors:
         if not selector.masks or selector.shape is Shape.COUNT:
             continue
+        if removed and INHERITED in selector.masks:
+            continue  # the index was read from the mask, and then the mask was removed
         for used in selector.inputs:
             index = indexing_input(used)
             if index is not None and all(_is_mask(held, index) for held in selector.masks):

@@ -39,7 +39,7 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return _late(setting, deadline, deadline.trigger, alloc, context)
     imported = setting.imported if setting.reach > Reach.UNCALLED else setting.imported_here
     luck = imported.certainty is Certainty.ALWAYS and (context.policy is not None or not alloc)
-    if luck and imported.trigger is not None:
+    if luck and imported.trigger is not None and not _is_for_children(context):
         return _lucky(setting, imported.trigger, context)
     if _in_idle_function(setting, context):
         return _idle(setting, context)
@@ -52,6 +52,17 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
         return Found("GPU110", setting.span, message, note, _move(setting, context))
     return None
+
+
+def _is_for_children(context: Context) -> bool:
+    """Whether a file uses a GPU in other processes alone, as far as can be seen."""
+    facts = context.facts
+    return (
+        context.policy is None
+        and any(child.reach is not Reach.MODULE and not child.forks for child in facts.children)
+        and not facts.selectors
+        and facts.module_freeze is None
+    )
 
 
 def _putenv(setting: Setting, context: Context) -> Found:

@@ -84,6 +84,7 @@ class Calls(Effects):
         self._hooks: list[Callable[[Flow], None] | None] = []
         self._class_depth = 0
         self._branches = 0
+        self.conditions = ()
         self._owner: Key | None = None
         self._budget = _MOST_STATEMENTS
         self._deepest = _DEEPEST_CALL
@@ -430,6 +431,7 @@ class Calls(Effects):
             self._owner,
             self._running,
             self._branches,
+            self.conditions,
         )
 
     def _restore(self, saved: tuple[object, ...]) -> None:
@@ -445,6 +447,7 @@ class Calls(Effects):
             self._owner,
             self._running,
             self._branches,
+            self.conditions,
         ) = saved  # type: ignore[assignment]
 
     def _move_to(self, file: str) -> None:

@@ -12,6 +12,7 @@ from string import Formatter
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import argument_positions, command_of, may_use_gpu, starts_child
+from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.evaluation import MOST_ITEMS, Evaluator
 from gpu_lint.facts.flow import Flow, advance
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Knowledge
@@ -115,6 +116,8 @@ class Effects(Evaluator):
     statement: p.Statement
     steps: tuple[Trigger, ...]
     """How execution got from the first file to this one."""
+    conditions: tuple[Condition, ...]
+    """Those of the branches that are being run."""
 
     @abstractmethod
     def record_setting(
@@ -324,7 +327,7 @@ class Effects(Evaluator):
                 self.recorder.selector(called, selection, span, masks, flow.needs, self.reach, also)
                 touches = api.freezes != "never" or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
-        trigger = Trigger(called, node.span, self.file, self.steps)
+        trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):

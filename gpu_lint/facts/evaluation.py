@@ -284,6 +284,10 @@ class Evaluator(ABC):
                 return concatenate((left, right))
         if isinstance(left, Known) and isinstance(right, Known):
             return _arithmetic(left, node.operator, right)
+        if isinstance(left, (Input, EnvironmentValue)) and isinstance(right, Known):
+            if type(right.value) is int and node.operator in ("%", "//", "+", "-"):
+                name = left.name if isinstance(left, Input) else f"${left.variable}"
+                return Input(f"({name} {node.operator} {right.value})")
         if node.operator == "|" and isinstance(right, Pairs):
             if left == Symbol("os.environ"):
                 return Pairs(right.entries, open=True)

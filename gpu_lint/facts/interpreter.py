@@ -17,6 +17,7 @@ from typing import TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Calls, Frame
+from gpu_lint.facts.conditions import Condition, conditions_of
 from gpu_lint.facts.effects import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import MASK, Flow
@@ -107,7 +108,8 @@ class Interpreter(Calls):
         self.follow_imports = follow_imports
         self.start = file
         self.reading = reading
-        self._still = not world.decides(file)
+        self._decides = world.decides(file)
+        self._still = not self._decides
         if self._still:
             self._budget = MOST_STILL
         self.imported_end: Flow | None = None
@@ -117,6 +119,8 @@ class Interpreter(Calls):
         self._globals: dict[int, frozenset[str]] = {}
         self._tops: dict[str, frozenset[Span]] = {}
         self._attempts: list[_Attempt] = []
+        self._loops = 0
+        """How many loops execution is in."""
         self._exits: list[Flow] = []
         self._left: set[object] = set()
         """The states in which a path has ended the program."""
@@ -585,21 +589,40 @@ class Interpreter(Calls):
             return
         other = flow.copy()
         needs = flow.needs
+        outer = self.conditions
         with self._branch():
             if truth is not False:
                 self.refine(node.test, True, flow)
+                self.conditions = (*outer, *self._conditions_of(node.test, True))
                 self.block(node.body, flow)
                 self._note_outcome(node.test, True, node.body, flow)
             else:
                 flow.alive = False
             if truth is not True:
                 self.refine(node.test, False, other)
+                self.conditions = (*outer, *self._conditions_of(node.test, False))
                 self.block(node.orelse, other)
                 self._note_outcome(node.test, False, node.orelse, other)
             else:
                 other.alive = False
+        self.conditions = outer
         flow.needs = other.needs = needs
         flow.join(other)
+
+    def _conditions_of(self, test: p.Expression, truth: bool) -> tuple[Condition, ...]:
+        reading = self.world.reading(self.file)
+        if reading is None or not self._decides or self._loops:
+            return ()  # in a loop, what excludes one another may happen one after the other
+        source = reading.source
+        return conditions_of(test, truth, self.scopes[-1], lambda e: source.slice(e.span))
+
+    def _excluded(self, mark: Mark) -> bool:
+        """Whether what perhaps happened did so in a branch that excludes where execution is."""
+        return mark.certainty is Certainty.MAYBE and any(
+            one.excludes(other)
+            for one in (mark.trigger.under if mark.trigger is not None else ())
+            for other in self.conditions
+        )
 
     def _note_outcome(self, test: p.Expression, truth: bool, body: p.Block, flow: Flow) -> None:
         outcome = outcome_of(body, flow.alive)
@@ -668,8 +691,10 @@ class Interpreter(Calls):
         """One pass through a loop's body; the paths that leave the loop in it."""
         self._frame.breaks.append([])
         self._frame.continues.append([])
+        self._loops += 1
         with self._branch():
             self.block(body, flow)
+        self._loops -= 1
         for end in self._frame.continues.pop():
             flow.join(end)
         return self._frame.breaks.pop()
@@ -917,8 +942,8 @@ class Interpreter(Calls):
                 function="" if module else self._frame.name,
                 top_level=module and self.statement.span in self._tops[self.file],
                 peers=1 if _only_writes(self.statement, value) else 0,
-                frozen=flow.frozen,
-                allocated=flow.allocated,
+                frozen=Mark() if self._excluded(flow.frozen) else flow.frozen,
+                allocated=Mark() if self._excluded(flow.allocated) else flow.allocated,
                 imported=flow.imported,
                 imported_here=flow.imported if module else flow.imported_here,
                 before=before,

@@ -7,10 +7,11 @@ that they can be cached and sent to other processes; checks see nothing else of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
+from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.program import Comment
 from gpu_lint.facts.values import Value, constants
 from gpu_lint.source import Span
@@ -52,6 +53,8 @@ class Trigger:
     via: tuple[Trigger, ...] = ()
     """The steps from the program's first file to this one."""
     is_import: bool = False
+    under: tuple[Condition, ...] = field(default=(), compare=False)
+    """The conditions of the branches in which it happened."""
 
     def behind(self, steps: tuple[Trigger, ...]) -> Trigger:
         """The same, reached by way of some steps more."""

@@ -38,19 +38,6 @@ NOOP = {
             import torch
         MASK
         """,
-    "branches that exclude each other": """
-        import sys
-        def run(ids, gpu):
-            import torch
-            if len(ids) > 1:
-                torch.cuda.init()
-            if len(ids) == 1:
-                MASK
-            if gpu and len(sys.argv) > 1:
-                torch.cuda.set_device(0)
-            if not gpu:
-                os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        """,
     "dead branch": "if False:\n    import torch\nMASK",
     "device_count asks NVML; the import came later": "MASK\nimport torch\ntorch.cuda.device_count()",
     "the same value again changes nothing": "MASK\nimport torch\ntorch.cuda.init()\nMASK",
@@ -160,6 +147,23 @@ NOOP = {
         """,
 }
 FAULTS = {
+    "branches that exclude each other: only the import was too early": (
+        """
+        def run(ids):
+            import torch
+            if len(ids) > 1:
+                torch.cuda.init()
+            if len(ids) == 1:
+                MASK
+        def other(gpu, several):
+            import torch
+            if gpu and several:
+                torch.cuda.set_device(0)
+            if not gpu:
+                os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        """,
+        [("GPU108", 8), ("GPU108", 14)],
+    ),
     "branches that exclude each other in a loop alone": (
         """
         def run(numbers):

@@ -343,8 +343,11 @@ PARSER = (
     "os.environ['CUDA_VISIBLE_DEVICES'] = str(args.gpu)\nimport torch\n"
 )
 FOLLOWS = {
-    "the same arithmetic": PARSER.replace("str(args.gpu)", "str(args.gpu % 8)")
-    + "torch.cuda.set_device(f'cuda:{args.gpu % 8}')\n",
+    "the same arithmetic": (
+        PARSER.replace("str(args.gpu)", "str(args.gpu % 8)")
+        + "torch.cuda.set_device(f'cuda:{args.gpu % 8}')\n",
+        'set_device("cuda:0")',
+    ),
     "a number": (PARSER + "torch.cuda.set_device(args.gpu)\n", "set_device(0)"),
     "an f-string": (PARSER + 'torch.zeros(1).to(f"cuda:{args.gpu}")\n', '.to("cuda:0")'),
     "percent": (PARSER + "torch.zeros(1).to('cuda:%d' % args.gpu)\n", '.to("cuda:0")'),

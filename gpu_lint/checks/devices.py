@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from gpu_lint.checks.context import Context, Found
@@ -9,6 +10,7 @@ from gpu_lint.facts.model import INHERITED, CountTest, Index, Selector, Shape, W
 from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.values import (
     EnvironmentValue,
+    Input,
     Place,
     Text,
     Value,
@@ -21,6 +23,9 @@ from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, U
 from gpu_lint.variables import MASK
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
+_INDEX_NAME = re.compile(
+    r"(gpu|rank|device_?id|device_?index|ordinal|card)[\w'\]]*$", re.IGNORECASE
+)
 _NVML_NOTE = "measured: cuda-facts section 7 (NVML and nvidia-smi ignore the mask)"
 _TESTS: dict[str, Callable[[int, int], bool]] = {
     "<": lambda count, number: count < number,
@@ -142,10 +147,28 @@ def check_dynamic_indices(context: Context) -> Iterator[Found]:
     """GPU205: an index that only the run will tell, and that nothing checks."""
     reported = set()
     for selector in context.facts.selectors:
-        if selector.inputs and selector.shape is not Shape.COUNT and selector.span not in reported:
+        if selector.shape is Shape.COUNT or selector.span in reported:
+            continue
+        if any(map(_is_index_from_outside, selector.inputs)):
             reported.add(selector.span)
             message = f"{selector.api}: which device this is, only the run will tell"
             yield Found("GPU205", selector.span, message)
+
+
+def _is_index_from_outside(used: Value) -> bool:
+    """Whether a value is the number of a device that is read from somewhere.
+
+    What is given whole may be a device, or no device at all (a type); only its name tells. A
+    parameter by itself says nothing of where its value is from.
+    """
+    index = indexing_input(used)
+    if isinstance(index, EnvironmentValue):
+        return True
+    if not isinstance(index, Input):
+        return False
+    root, _, rest = index.name.partition("@")
+    read = root == "sys.argv" or "." in rest or "[" in rest or index.name.startswith("(")
+    return read and (isinstance(used, Text) or _INDEX_NAME.search(index.name) is not None)
 
 
 def check_fallbacks(context: Context) -> Iterator[Found]:

@@ -72,6 +72,8 @@ def check_conflicts(context: Context) -> Iterator[Found]:
         held = constants(written.value) if written.value is not None else None
         if written.weak or written.span is None or not held or len(held) != 1:
             continue
+        if written.file != context.facts.file:
+            continue  # to replace what a module forces on its importers is the only way out
         variable = ALIASES.get(setting.variable, setting.variable)
         before = str(held[0].value)
         if new and same_setting(variable, before, str(new[0].value)):

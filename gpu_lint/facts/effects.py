@@ -764,5 +764,7 @@ def _result_of(api: Api, args: Arguments) -> Value:
             return concatenate((first, Known(":"), second))
         if isinstance(first, Known) and type(first.value) is int:
             return concatenate((Known("cuda:"), first))
-        return UNKNOWN if first is None else first
+        # An index that only the run will tell is judged here, not wherever the device is used.
+        told = [UNKNOWN if isinstance(v, Text) else v for v in alternatives(first or UNKNOWN)]
+        return any_of(told)
     return Returned(api.name)

@@ -6,7 +6,7 @@ import builtins
 import re
 import sys
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from string import Formatter
 
 from gpu_lint.digits import number_in
@@ -27,7 +27,13 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.selection import Selection, fewest, select, surely_exist
+from gpu_lint.facts.selection import (
+    Selection,
+    fewest,
+    indexing_input,
+    select,
+    surely_exist,
+)
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     UNKNOWN,
@@ -311,6 +317,9 @@ class Effects(Evaluator):
             if api.physical:
                 continue
             selection = select(argument, expression, value)
+            if selection.inputs and flow.checked:
+                left = (v for v in selection.inputs if indexing_input(v) not in flow.checked)
+                selection = replace(selection, inputs=tuple(left))
             gpu = max(gpu, selection.gpu)
             selections.append((selection, expression.span))
         if not given and not args.exact:

@@ -30,6 +30,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     concatenate,
+    input_of,
     joined,
     merged,
     number,
@@ -421,6 +422,9 @@ class Evaluator(ABC):
         left = self.evaluate(test.left, probe)
         if right == _VISIBLE:
             left, right, operator = right, left, _MIRRORED.get(operator, "?")
+        if left == _VISIBLE and (operator, truth) in ((">", True), ("<=", False)):
+            if (number := input_of(right)) is not None:
+                flow.checked |= {number}
         if left == _VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 least = _least_count(operator, right.value, truth)

@@ -48,6 +48,7 @@ class Flow:
         "alive",
         "allocated",
         "at_exit",
+        "checked",
         "counted",
         "frozen",
         "imported",
@@ -82,6 +83,8 @@ class Flow:
         self.unset: frozenset[str] = frozenset()
         """Variables that a test on the way found not to be set."""
         self.needs = 0
+        self.checked: frozenset[Value] = frozenset()
+        """Values that were found to be less than the number of devices."""
         self._base = _NOTHING
         self._frames: dict[int, dict[str, Value]] = {}
         """Frames that are new, or differ from the base."""
@@ -237,6 +240,7 @@ class Flow:
         self.quiet &= other.quiet
         self.unset &= other.unset
         self.needs = min(self.needs, other.needs)
+        self.checked &= other.checked
         self.loaded &= other.loaded
         self.touched |= other.touched
         if other.at_exit != self.at_exit:

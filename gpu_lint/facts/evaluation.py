@@ -423,8 +423,8 @@ class Evaluator(ABC):
         if right == _VISIBLE:
             left, right, operator = right, left, _MIRRORED.get(operator, "?")
         if left == _VISIBLE and (operator, truth) in ((">", True), ("<=", False)):
-            if (number := input_of(right)) is not None:
-                flow.checked |= {number}
+            numbers = (input_of(single) for single in alternatives(right))
+            flow.checked |= {number for number in numbers if number is not None}
         if left == _VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 least = _least_count(operator, right.value, truth)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.values import (
+    UNKNOWN,
     Items,
     Known,
     Pairs,
@@ -64,15 +65,18 @@ def argument_positions(name: str) -> tuple[int, int]:
     return 0, 99
 
 
-def may_use_gpu(node: p.Call) -> bool:
+def may_use_gpu(node: p.Call, command: Value | None) -> bool:
     """Whether the process may use a GPU.
 
     A command that begins with the name of a well-known tool (``rm``, ``git`` …) does not.
     """
-    word = _leading_text(node.arguments[0].value).split() if node.arguments else []
-    if not word:
-        return True
-    return word[0].rpartition("/")[2].lower() not in _NO_GPU_PROGRAMS
+    leading = _leading_text(node.arguments[0].value).split() if node.arguments else []
+    commands = [leading] if leading else [_words(one) for one in alternatives(command or UNKNOWN)]
+    return any(not words or _may_use_gpu(words[0]) for words in commands)
+
+
+def _may_use_gpu(word: str) -> bool:
+    return word.rpartition("/")[2].lower() not in _NO_GPU_PROGRAMS
 
 
 def command_of(

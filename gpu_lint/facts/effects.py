@@ -50,6 +50,7 @@ from gpu_lint.facts.values import (
     Returned,
     Symbol,
     Text,
+    Unknown,
     Value,
     alternatives,
     any_of,
@@ -471,9 +472,10 @@ class Effects(Evaluator):
             return self.apply_api(api, node, args, flow)
         root = name.partition(".")[0]
         child = starts_child(name)
-        if child and may_use_gpu(node):
+        found = args.find(0, "args") if child else None
+        if child and may_use_gpu(node, found[1] if found is not None else None):
             self._note_child(name, node, args, flow)
-        elif child and (found := args.find(0, "args")) is not None:
+        elif found is not None:
             for item in found[1].values if isinstance(found[1], Items) else (found[1],):
                 self._note_numbering(f"{name}()", True, found[0], item, flow)
         if child or root not in sys.stdlib_module_names:
@@ -676,10 +678,10 @@ def option_name(args: Arguments) -> str:
 
 
 def _range(values: list[Value]) -> Value:
-    if isinstance(values[-1], DeviceCount) and len(values) < 3:
-        whose = "physical" if values[-1].physical else "visible"
-        source = f"range() over the {whose} devices"
-        return Items("some", (Numbered(values[-1].physical, source),))
+    counts = {one for one in alternatives(values[-1]) if not isinstance(one, (Unknown, Known))}
+    if len(counts) == 1 and len(values) < 3 and isinstance(count := counts.pop(), DeviceCount):
+        whose = "the machine's" if count.physical else "the visible"
+        return Items("some", (Numbered(count.physical, f"range() over {whose} devices"),))
     numbers = [value.value for value in values if isinstance(value, Known)]
     whole = [number for number in numbers if type(number) is int]
     if len(whole) != len(values) or not 1 <= len(whole) <= 3 or (len(whole) == 3 and not whole[2]):

@@ -117,11 +117,13 @@ class Flow:
 
     @property
     def state(self) -> tuple[object, ...]:
-        """All that is true of the process, but for the names that are bound."""
+        """All that is true of the process, but for the names that are bound: equal for paths of
+        which one can stand for the other."""
         variables = frozenset(self.variables.items())
         marks = (self.frozen, self.allocated, self.imported, self.imported_here)
+        certain = tuple(mark.certainty for mark in marks)  # what did it first is told elsewhere
         found = (self.initialised, self.counted, self.visible, self.quiet, self.unset)
-        return (variables, marks, found, self.needs, self.at_exit)
+        return (variables, certain, found, self.needs, self.at_exit)
 
     def forget_names(self) -> None:
         """Let go of what names are bound to."""

@@ -163,7 +163,7 @@ def _names(apis: Iterable[Api]) -> tuple[set[str], set[str], set[str]]:
     keywords: set[str] = set()
     for api in apis:
         for device in api.devices:
-            if device.after is not None:
+            if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
                 continue
             entry = device.key or device.keyword
             if entry is not None and device.kind != "device":

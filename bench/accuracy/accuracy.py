@@ -1,0 +1,180 @@
+"""How often gpu-lint is wrong: precision by rule, and recall, over code of other people.
+
+    .bench/bin/python bench/accuracy/accuracy.py fetch            # the packages, about 3.5 GB
+    .bench/bin/python bench/accuracy/accuracy.py check CHECKOUTS  # packages and repositories
+    .bench/bin/python bench/accuracy/accuracy.py sample           # what is to be judged
+    .bench/bin/python bench/accuracy/accuracy.py score            # the table
+
+``packages.json`` pins releases on PyPI by version and digest; ``repositories.json`` names public
+repositories by commit: CHECKOUTS is a directory with one checkout each, ``owner+name``. Both are
+checked without a policy, with the rules that are off by default besides.
+
+``verdicts.json`` holds what was judged, by hand, from the source around each finding: where it is
+(package and version, or repository and commit), the rule, right or wrong, and why; no source.
+``sample`` prints the findings that have no verdict yet: of each rule a seeded sample of 120, all
+of them where there are fewer. ``recall.json`` holds the files that were read although nothing was
+found in them, and what was missed. ``score`` computes the table from both, and needs nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import urllib.request
+import zipfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+WORK = Path(os.environ.get("GPU_LINT_BENCH", "/tmp/gpu-lint-bench")) / "accuracy"
+MIRROR = "https://files.pythonhosted.org/"
+SEED = 20261125
+MOST_OF_A_RULE = 120
+OFF = "GPU117,GPU205"
+SECONDS = 600
+
+
+def read(name: str) -> list[dict[str, object]]:
+    return json.loads((HERE / name).read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def fetch() -> None:
+    """Download the packages, and unpack their Python files."""
+    with ThreadPoolExecutor(6) as executor:
+        for line in executor.map(fetch_one, read("packages.json")):
+            print(line, flush=True)
+
+
+def fetch_one(pin: dict[str, object]) -> str:
+    target = WORK / "packages" / f"{pin['name']}-{pin['version']}"
+    if target.is_dir():
+        return f"{target.name}: there already"
+    url = str(pin["url"])
+    data = urllib.request.urlopen(url if "://" in url else MIRROR + url, timeout=600).read()
+    if hashlib.sha256(data).hexdigest() != pin["sha256"]:
+        raise SystemExit(f"{target.name}: is not the file that was pinned")
+    part = target.with_name(target.name + ".part")
+    count = 0
+    for name, content in members(url, data):
+        path = part / name
+        if name.endswith(".py") and part in path.resolve().parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            count += 1
+    part.mkdir(parents=True, exist_ok=True)
+    part.rename(target)
+    return f"{target.name}: {count} files"
+
+
+def members(url: str, data: bytes):  # type: ignore[no-untyped-def]
+    if url.endswith((".whl", ".zip")):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for name in archive.namelist():
+                yield name, archive.read(name)
+    else:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            for member in archive:
+                if member.isfile() and (file := archive.extractfile(member)):
+                    yield member.name, file.read()
+
+
+def check(checkouts: Path) -> None:
+    """Check every package and repository; ``findings.json`` holds what was found."""
+    found: list[dict[str, object]] = []
+    trees = [
+        (f"{p['name']} {p['version']}", WORK / "packages" / f"{p['name']}-{p['version']}")
+        for p in read("packages.json")
+    ]
+    trees += [
+        (f"{r['name']}@{str(r['commit'])[:12]}", checkouts / str(r["name"]).replace("/", "+"))
+        for r in read("repositories.json")
+    ]
+    files = 0
+    for source, tree in trees:
+        files += sum(1 for _ in tree.rglob("*.py"))
+        command = [sys.executable, "-m", "gpu_lint", "check", str(tree), "--isolated", "--no-cache"]
+        command += ["--extend-select", OFF, "--output-format", "json"]
+        try:
+            done = subprocess.run(
+                command, cwd=WORK, capture_output=True, text=True, timeout=SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            print(f"{source}: did not end in {SECONDS} s", flush=True)
+            continue
+        if done.returncode not in (0, 1, 2) or "internal error" in done.stderr:
+            print(f"{source}: failed\n{done.stderr[-2000:]}", flush=True)
+        for one in json.loads(done.stdout or "[]"):
+            path = os.path.relpath(os.path.join(WORK, one["filename"]), tree)
+            place = {"source": source, "path": Path(path).as_posix(), "code": one["code"]}
+            found.append(
+                {
+                    **place,
+                    "line": one["location"]["row"],
+                    "severity": one["severity"],
+                    "message": one["message"],
+                }
+            )
+    print(f"{len(trees)} trees, {files} files, {len(found)} findings")
+    WORK.mkdir(parents=True, exist_ok=True)
+    (WORK / "findings.json").write_text(json.dumps(found, indent=1), "utf-8")
+
+
+def key(one: dict[str, object]) -> tuple[object, ...]:
+    return one["source"], one["path"], one["code"], one["line"]
+
+
+def sample() -> None:
+    """Print what is to be judged and is not."""
+    found = json.loads((WORK / "findings.json").read_text("utf-8"))
+    judged = set(map(key, read("verdicts.json")))
+    for code in sorted({one["code"] for one in found}):
+        of_rule = [one for one in found if one["code"] == code]
+        chosen = random.Random(SEED).sample(of_rule, min(len(of_rule), MOST_OF_A_RULE))
+        for one in chosen:
+            if key(one) not in judged:
+                print(f"{one['source']} {one['path']}:{one['line']} {code} {one['message'][:200]}")
+
+
+def score() -> None:
+    """Print the table: of each rule how many were judged, and how many were right."""
+    verdicts, kinds = read("verdicts.json"), ("error", "warning", "off")
+    total: Counter[object] = Counter(one["code"] for one in verdicts)
+    right: Counter[object] = Counter(one["code"] for one in verdicts if one["right"])
+    kind = {one["code"]: str(one["severity"]) for one in verdicts}
+    print("| rule | | judged | right | precision |\n|---|---|---|---|---|")
+    for code in sorted(total, key=str):
+        share = right[code] / total[code]
+        print(f"| {code} | {kind[code]} | {total[code]} | {right[code]} | {share:.3f} |")
+    for one in kinds:
+        codes = [code for code in total if kind[code] == one]
+        judged, good = sum(total[c] for c in codes), sum(right[c] for c in codes)
+        if judged:
+            print(f"| all | {one} | {judged} | {good} | {good / judged:.3f} |")
+    files = read("recall.json")
+    missed = [one for one in files if one["missed"]]
+    print(
+        f"\nRecall: {len(files)} files without a finding were read; something was missed in "
+        f"{len(missed)} ({1 - len(missed) / len(files):.3f})."
+    )
+
+
+def main() -> None:
+    commands = {"fetch": fetch, "sample": sample, "score": score}
+    match sys.argv[1:]:
+        case ["check", checkouts]:
+            check(Path(checkouts).resolve())
+        case [name] if name in commands:
+            commands[name]()
+        case _:
+            raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

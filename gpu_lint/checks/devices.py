@@ -144,13 +144,14 @@ def check_numberings(context: Context) -> Iterator[Found]:
 
 
 def check_dynamic_indices(context: Context) -> Iterator[Found]:
-    """GPU205: an index that only the run will tell, and that nothing checks."""
-    reported = set()
+    """GPU205: an index that only the run will tell, and that nothing checks; each once."""
+    known: set[Value] = set()
     for selector in context.facts.selectors:
-        if selector.shape is Shape.COUNT or selector.span in reported:
+        if selector.shape is Shape.COUNT:
             continue
-        if any(map(_is_index_from_outside, selector.inputs)):
-            reported.add(selector.span)
+        indices = {indexing_input(v) for v in selector.inputs if _is_index_from_outside(v)} - {None}
+        if indices - known:
+            known |= {index for index in indices if index is not None}
             message = f"{selector.api}: which device this is, only the run will tell"
             yield Found("GPU205", selector.span, message)
 

@@ -32,6 +32,20 @@ NOOP = {
             torch.cuda.init()
         use()
         """,
+    "set for a while, and given back": """
+        import torch
+        def hidden():
+            before = os.environ.get("CUDA_VISIBLE_DEVICES")
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+            try:
+                print(torch.__version__)
+            finally:
+                if before is None:
+                    del os.environ["CUDA_VISIBLE_DEVICES"]
+                else:
+                    os.environ["CUDA_VISIBLE_DEVICES"] = before
+        hidden()
+        """,
     "type checking never runs": """
         from typing import TYPE_CHECKING
         if TYPE_CHECKING:

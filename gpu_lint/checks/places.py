@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
-from gpu_lint.facts.values import Place, constants
+from gpu_lint.facts.values import EnvironmentValue, Place, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import (
@@ -30,6 +30,8 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return None
     if setting.form is Form.PUTENV:
         return _putenv(setting, context)
+    if context.policy is None and _is_for_a_while(setting, context):
+        return None
     children = context.facts.children
     if context.policy is None and any(c.span.start > setting.span.start for c in children):
         return None
@@ -52,6 +54,19 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
         return Found("GPU110", setting.span, message, note, _move(setting, context))
     return None
+
+
+def _is_for_a_while(setting: Setting, context: Context) -> bool:
+    """Whether a write gives back what the variable held, or is followed by one that does."""
+    held = EnvironmentValue(setting.variable)
+    return any(
+        other.value is not None
+        and held in alternatives(other.value)
+        and other.variable == setting.variable
+        and other.function == setting.function
+        and other.span.start >= setting.span.start
+        for other in context.settings
+    )
 
 
 def _is_for_children(context: Context) -> bool:

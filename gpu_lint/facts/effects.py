@@ -371,7 +371,12 @@ class Effects(Evaluator):
     def _note_numbering(
         self, called: str, physical: bool, at: p.Expression, value: Value, flow: Flow
     ) -> None:
-        """Note an index that counts other devices than a call takes it to count."""
+        """Note an index that counts other devices than a call takes it to count.
+
+        Where it may also be something unknown, that may be the index put right for the mask.
+        """
+        if any(isinstance(v, (Unknown, Input, EnvironmentValue)) for v in alternatives(value)):
+            return
         for single in alternatives(value):
             parts = single.parts if isinstance(single, Text) else (single,)
             for part in parts:

@@ -32,6 +32,14 @@ NOOP = {
             torch.cuda.init()
         use()
         """,
+    "the process has chosen its device; the mask is for its children": """
+        import torch
+        if torch.cuda.is_available():
+            shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0,1").split(",")
+            rank = int(os.environ["RANK"]) % torch.cuda.device_count()
+            torch.cuda.set_device(rank)
+            os.environ["CUDA_VISIBLE_DEVICES"] = str(shown[rank])
+        """,
     "set for a while, and given back": """
         import torch
         def hidden():

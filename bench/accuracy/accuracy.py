@@ -28,7 +28,6 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -144,25 +143,27 @@ def sample() -> None:
 
 def score() -> None:
     """Print the table: of each rule how many were judged, and how many were right."""
-    verdicts, kinds = read("verdicts.json"), ("error", "warning", "off")
-    total: Counter[object] = Counter(one["code"] for one in verdicts)
-    right: Counter[object] = Counter(one["code"] for one in verdicts if one["right"])
-    kind = {one["code"]: str(one["severity"]) for one in verdicts}
+    verdicts = read("verdicts.json")
     print("| rule | | judged | right | precision |\n|---|---|---|---|---|")
-    for code in sorted(total, key=str):
-        share = right[code] / total[code]
-        print(f"| {code} | {kind[code]} | {total[code]} | {right[code]} | {share:.3f} |")
-    for one in kinds:
-        codes = [code for code in total if kind[code] == one]
-        judged, good = sum(total[c] for c in codes), sum(right[c] for c in codes)
-        if judged:
-            print(f"| all | {one} | {judged} | {good} | {good / judged:.3f} |")
+    for code in sorted({str(one["code"]) for one in verdicts}):
+        for kind in ("error", "warning", "off"):
+            row(code, kind, [one for one in verdicts if one["code"] == code])
+    for kind in ("error", "warning", "off"):
+        row("all", kind, verdicts)
     files = read("recall.json")
     missed = [one for one in files if one["missed"]]
     print(
         f"\nRecall: {len(files)} files without a finding were read; something was missed in "
         f"{len(missed)} ({1 - len(missed) / len(files):.3f})."
     )
+
+
+def row(name: str, kind: str, verdicts: list[dict[str, object]]) -> None:
+    judged = [one for one in verdicts if one["severity"] == kind]
+    right = sum(bool(one["right"]) for one in judged)
+    if judged:
+        share = right / len(judged)
+        print(f"| {name} | {kind} | {len(judged)} | {right} | {share:.3f} |")
 
 
 def main() -> None:

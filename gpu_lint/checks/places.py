@@ -30,7 +30,9 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return None
     if setting.form is Form.PUTENV:
         return _putenv(setting, context)
-    if context.policy is None and _is_for_a_while(setting, context):
+    if context.policy is None and (
+        _is_for_a_while(setting, context) or _has_chosen(setting, context)
+    ):
         return None
     children = context.facts.children
     if context.policy is None and any(c.span.start > setting.span.start for c in children):
@@ -66,6 +68,18 @@ def _is_for_a_while(setting: Setting, context: Context) -> bool:
         and other.function == setting.function
         and other.span.start >= setting.span.start
         for other in context.settings
+    )
+
+
+def _has_chosen(setting: Setting, context: Context) -> bool:
+    """Whether the process has chosen its device by ``set_device()`` before it writes a mask that
+    only the run will tell: that one is for the processes that it starts."""
+    known = constants(setting.value) if setting.value is not None else None
+    return known is None and any(
+        selector.api == "torch.cuda.set_device()"
+        and selector.reach is setting.reach
+        and selector.span.end <= setting.span.start
+        for selector in context.facts.selectors
     )
 
 

@@ -36,6 +36,7 @@ from gpu_lint.facts.values import (
     number,
     text_of,
 )
+from gpu_lint.facts.walk import bound_names
 
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
@@ -443,17 +444,6 @@ class Evaluator(ABC):
 def adapted(value: Value, flow: Flow) -> Value:
     """A value chosen because several devices were counted fits them: it is not judged."""
     return UNKNOWN if flow.needs > 1 else value
-
-
-def bound_names(target: p.Expression) -> tuple[str, ...]:
-    """The plain names that an assignment target binds."""
-    if isinstance(target, p.Name):
-        return (target.id,)
-    if isinstance(target, p.Sequence):
-        return tuple(name for item in target.items for name in bound_names(item))
-    if isinstance(target, p.Opaque):
-        return tuple(name for child in target.children for name in bound_names(child))
-    return ()
 
 
 def substitute(template: str, values: tuple[Value, ...]) -> Value:

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.evaluation import bound_names
 from gpu_lint.facts.model import Guard, Layout, ModuleImport
 from gpu_lint.facts.outcomes import is_main_guard
-from gpu_lint.facts.walk import blocks
+from gpu_lint.facts.walk import blocks, bound_names
 from gpu_lint.source import Span
 
 

@@ -102,3 +102,14 @@ def _find(value: Any) -> Iterator[p.Expression]:
 
 
 _FIELDS: dict[type[Any], tuple[str, ...]] = {}
+
+
+def bound_names(target: p.Expression) -> tuple[str, ...]:
+    """The plain names that an assignment target binds."""
+    if isinstance(target, p.Name):
+        return (target.id,)
+    if isinstance(target, p.Sequence):
+        return tuple(name for item in target.items for name in bound_names(item))
+    if isinstance(target, p.Opaque):
+        return tuple(name for child in target.children for name in bound_names(child))
+    return ()

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.effects import Arguments, Effects
+from gpu_lint.facts.effects import Effects
+from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger
 from gpu_lint.facts.recorder import Recorder

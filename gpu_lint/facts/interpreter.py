@@ -18,7 +18,7 @@ from typing import TypeGuard
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Calls, Frame
 from gpu_lint.facts.conditions import Condition, conditions_of
-from gpu_lint.facts.effects import Arguments
+from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, adapted
 from gpu_lint.facts.flow import MASK, Flow
 from gpu_lint.facts.imports import Located, named_module

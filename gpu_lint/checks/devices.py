@@ -135,7 +135,8 @@ def check_numberings(context: Context) -> Iterator[Found]:
             f"{taken}; they differ as soon as CUDA_VISIBLE_DEVICES is set"
         )
         remedy: Remedy | None = None
-        if devices and len(devices) == 1 and context.policy is not None:
+        alone = context.policy is not None and not crossing.in_command
+        if alone and devices and len(devices) == 1:
             if crossing.physical:
                 remedy = UseFirst(crossing.span, None)
             elif devices[0].isdigit():

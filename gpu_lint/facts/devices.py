@@ -100,7 +100,7 @@ class Devices(Environment):
             if argument.kind == "mask":
                 self._note_mask(node, value, flow)
                 continue
-            self._note_numbering(called, api.physical, expression, value, flow)
+            self.note_numbering(called, api.physical, expression, value, flow)
             if api.physical:
                 continue
             selection = select(argument, expression, value)
@@ -154,8 +154,15 @@ class Devices(Environment):
             node.span, False, mask, origin.span if origin else None, 0, masks, reach=self.reach
         )
 
-    def _note_numbering(
-        self, called: str, physical: bool, at: p.Expression, value: Value, flow: Flow
+    def note_numbering(
+        self,
+        called: str,
+        physical: bool,
+        at: p.Expression,
+        value: Value,
+        flow: Flow,
+        *,
+        in_command: bool = False,
     ) -> None:
         """Note an index that counts other devices than a call takes it to count.
 
@@ -168,8 +175,9 @@ class Devices(Environment):
             for part in parts:
                 if isinstance(part, Numbered) and part.physical != physical:
                     masks = tuple(sorted(flow.masks(), key=repr))
-                    crossing = Crossing(called, part.source, part.physical, at.span, masks)
-                    self.recorder.crossings[at.span] = crossing
+                    self.recorder.crossings[at.span] = Crossing(
+                        called, part.source, part.physical, at.span, masks, in_command
+                    )
 
     def listed_device(
         self, gpus: Gpus | Symbol, node: p.Expression, key: Value, flow: Flow

@@ -133,7 +133,7 @@ class Effects(Devices):
             self._note_child(name, node, args, flow)
         elif found is not None:
             for item in found[1].values if isinstance(found[1], Items) else (found[1],):
-                self._note_numbering(f"{name}()", True, found[0], item, flow)
+                self.note_numbering(f"{name}()", True, found[0], item, flow, in_command=True)
         if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
         known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None

@@ -230,6 +230,8 @@ class Crossing:
     span: Span
     """The argument."""
     masks: tuple[Written, ...]
+    in_command: bool
+    """The argument is a command, of which the index is a part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,10 @@ _CHILDREN = (
 )  # fmt: skip
 _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
                   b"accelerate")  # fmt: skip
+_COUNTING = ("index", "indices", "device-count")
+"""What a call returns that is, or becomes, an index."""
+_LEAST_NAME = 8
+"""Letters of a call's name: shorter ones stand for other things, too."""
 _PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER", b"AFFINITY",
@@ -97,6 +101,8 @@ class Needles:
         self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
         self._others = tuple(name.encode() for name in knowledge.other_names)
         self._numbering = (b"nvidia-smi", *knowledge.beside_cuda)
+        counting = {api.name.rpartition(".")[2] for api in apis if api.returns in _COUNTING}
+        self._counting = tuple(n.encode() for n in sorted(counting) if len(n) >= _LEAST_NAME)
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
     def settings(self, data: bytes) -> Touch:
@@ -132,7 +138,8 @@ class Needles:
         if b"import" in data:
             found |= Touch.IMPORTS
         if any(word in data for word in self._numbering):
-            found |= Touch.NUMBERING
+            if any(word in data for word in self._counting):
+                found |= Touch.NUMBERING
         if b"fork" in data or b"multiprocessing" in data:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if self.comments(data):

@@ -96,7 +96,7 @@ class Knowledge:
     others: tuple[Variable, ...] = ()
     """Environment variables beside CUDA's own and PyTorch's."""
     beside_cuda: tuple[bytes, ...] = ()
-    """Modules that count the machine's devices, whatever the mask."""
+    """Names of calls that count the machine's devices, whatever the mask."""
     variables: tuple[str, ...] = ()
     """Environment variables that decide what CUDA sees, or what a row's calls do."""
 
@@ -110,7 +110,8 @@ class Knowledge:
             for api in framework.apis:
                 table = knowledge.methods if api.method else knowledge.functions
                 table.setdefault(api.name, api)
-        beside = {m for f in frameworks if not f.uses_mask for m in f.modules}
+        apis = [api for framework in frameworks for api in framework.apis if api.physical]
+        beside = {api.name.rpartition(".")[2].removesuffix("_v2") for api in apis}
         object.__setattr__(knowledge, "beside_cuda", tuple(m.encode() for m in sorted(beside)))
         found = {api.unless[0] for f in frameworks for api in f.apis if api.unless is not None}
         object.__setattr__(knowledge, "variables", (*_DECIDING, *sorted(found)))

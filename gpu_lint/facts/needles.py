@@ -100,7 +100,6 @@ class Needles:
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
         self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
         self._others = tuple(name.encode() for name in knowledge.other_names)
-        self._numbering = (b"nvidia-smi", *knowledge.beside_cuda)
         counting = {api.name.rpartition(".")[2] for api in apis if api.returns in _COUNTING}
         self._counting = tuple(n.encode() for n in sorted(counting) if len(n) >= _LEAST_NAME)
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
@@ -137,14 +136,19 @@ class Needles:
         found = self.settings(data) | Touch.ANYTHING
         if b"import" in data:
             found |= Touch.IMPORTS
-        if any(word in data for word in self._numbering):
-            if any(word in data for word in self._counting):
-                found |= Touch.NUMBERING
+        if self._counts_otherwise(data) and any(word in data for word in self._counting):
+            found |= Touch.NUMBERING
         if b"fork" in data or b"multiprocessing" in data:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if self.comments(data):
             found |= Touch.COMMENTS
         return found
+
+    def _counts_otherwise(self, data: bytes) -> bool:
+        """Whether a file may give an index to what counts the machine's devices."""
+        if any(word in data for word in self.knowledge.beside_cuda):
+            return True
+        return b"nvidia-smi" in data and any(word in data for word in _CHILDREN)
 
     def touch(self, data: bytes) -> Touch:
         """Everything that a file may do."""

@@ -24,7 +24,7 @@ from gpu_lint.rulefiles import (
     check_file,
     check_pack,
 )
-from gpu_lint.toml import dotted, line_of, parse_toml, read_toml
+from gpu_lint.toml import located, parse_toml, read_toml
 from gpu_lint.variables import Variable
 
 
@@ -227,9 +227,7 @@ def _located(path: Path, text: str) -> Iterator[None]:
     try:
         yield
     except Problem as problem:
-        line = line_of(text, problem.keys)
-        place = f"{path}:{line}" if line else str(path)
-        raise ConfigError(f"{place}: {dotted(problem.keys)}: {problem}") from problem
+        raise located(problem, path, text) from problem
 
 
 def _rule(entry: dict[str, Any], policies: dict[str, dict[str, Any]]) -> Rule:

@@ -1,7 +1,8 @@
 """The form of the files in ``rules/`` and of a project's own rule packs: one description of it.
 
-Validation and the JSON schemas for editors are made from :data:`FRAMEWORK_FILE` and
-:data:`RULE_FILE`. What a key means for a run is told in :mod:`gpu_lint.facts.knowledge`.
+Validation and the JSON schemas for editors are made from :data:`FRAMEWORK_FILE`,
+:data:`RULE_FILE` and :data:`VARIABLE_FILE`. What a key means for a run is told in
+:mod:`gpu_lint.facts.knowledge`.
 """
 
 from __future__ import annotations

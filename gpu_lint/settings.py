@@ -14,7 +14,7 @@ from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.limits import Limits
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Pack, Rule, Rulebook, Severity
-from gpu_lint.toml import dotted, line_of, parse_value, read_toml
+from gpu_lint.toml import dotted, line_of, located, parse_value, read_toml
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -311,7 +311,7 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
         for override in flat.get("overrides", ()):
             check_whole({**flat, **override})
     except Problem as problem:
-        raise _located(path, text, prefix, problem) from problem
+        raise located(problem, path, text, prefix) from problem
     root = root or path.absolute().parent
     origins = {}
     for name in flat:
@@ -342,12 +342,6 @@ def _read_packs(globs: list[str], home: Path, origin: str) -> tuple[Pack, ...]:
     if len(found) > _MOST_PACKS:
         raise ConfigError(f"{origin}: extend-rules: more than {_MOST_PACKS} files match")
     return tuple(found.values())
-
-
-def _located(path: Path, text: str, prefix: tuple[str, ...], problem: Problem) -> ConfigError:
-    line = line_of(text, (*prefix, *problem.keys))
-    place = f"{path}:{line}" if line else str(path)
-    return ConfigError(f"{place}: {dotted(problem.keys)}: {problem}")
 
 
 def parse_config_option(text: str, rulebook: Rulebook) -> dict[str, Any]:

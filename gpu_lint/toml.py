@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, Problem
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,6 +45,13 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: it is nested too deeply") from error
     except ValueError as error:  # also for a number with thousands of digits
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+
+
+def located(problem: Problem, path: Path, text: str, prefix: tuple[str, ...] = ()) -> ConfigError:
+    """The problem with the file and line of its key; ``prefix`` leads to the table it is in."""
+    line = line_of(text, (*prefix, *problem.keys))
+    place = f"{path}:{line}" if line else str(path)
+    return ConfigError(f"{place}: {dotted(problem.keys)}: {problem}")
 
 
 def dotted(keys: tuple[str | int, ...]) -> str:

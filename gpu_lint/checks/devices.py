@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.facts.conditions import COMPARISONS
 from gpu_lint.facts.model import INHERITED, CountTest, Index, Selector, Shape, Written
 from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.values import (
@@ -27,14 +28,6 @@ _INDEX_NAME = re.compile(
     r"(gpu|rank|device_?id|device_?index|ordinal|card)[\w'\]]*$", re.IGNORECASE
 )
 _NVML_NOTE = "measured: cuda-facts section 7 (NVML and nvidia-smi ignore the mask)"
-_TESTS: dict[str, Callable[[int, int], bool]] = {
-    "<": lambda count, number: count < number,
-    "<=": lambda count, number: count <= number,
-    ">": lambda count, number: count > number,
-    ">=": lambda count, number: count >= number,
-    "==": lambda count, number: count == number,
-    "!=": lambda count, number: count != number,
-}
 
 
 def check_selectors(context: Context) -> Iterator[Found]:
@@ -203,7 +196,7 @@ def check_device_counts(context: Context) -> Iterator[Found]:
 
 def _decided(test: CountTest, most: int) -> bool | None:
     """The outcome of a test for every count from 0 to ``most``, if it is the same."""
-    compare = _TESTS.get(test.operator)
+    compare = COMPARISONS.get(test.operator)
     if compare is None:
         return None
     outcomes = {compare(count, test.number) for count in range(most + 1)}

@@ -6,19 +6,20 @@ kept as the text of what it is about, so that it can be recognised again.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.program import Constant
 
-_HOLDS: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda one, two: one < two,
-    "<=": lambda one, two: one <= two,
-    ">": lambda one, two: one > two,
-    ">=": lambda one, two: one >= two,
-    "==": lambda one, two: one == two,
-    "!=": lambda one, two: one != two,
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
 _NOT = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
@@ -41,10 +42,10 @@ class Condition:
         if self.operator == other.operator == "is":
             return self.value is not other.value
         one, two = self.value, other.value
-        if isinstance(one, int) and isinstance(two, int) and self.operator in _HOLDS:
+        if isinstance(one, int) and isinstance(two, int) and self.operator in COMPARISONS:
             near = {bound + step for bound in (one, two) for step in (-1, -0.5, 0, 0.5, 1)}
-            return other.operator in _HOLDS and not any(
-                _HOLDS[self.operator](number, one) and _HOLDS[other.operator](number, two)
+            return other.operator in COMPARISONS and not any(
+                COMPARISONS[self.operator](number, one) and COMPARISONS[other.operator](number, two)
                 for number in near
             )
         same = {self.operator, other.operator}

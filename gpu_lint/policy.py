@@ -64,12 +64,12 @@ class Policy:
     """The text of the project's own header template, if it has one."""
 
     def value(self, variable: str) -> str | None:
-        """What the policy wants a header variable to hold; None where it wants nothing."""
+        """What the policy wants a variable to hold; None where it wants nothing."""
         return {
             "CUDA_DEVICE_ORDER": self.gpu.device_order,
             "CUDA_VISIBLE_DEVICES": self.gpu.visible_devices,
             "PYTORCH_CUDA_ALLOC_CONF": self.gpu.alloc_conf,
-        }[variable]
+        }.get(variable)
 
 
 @dataclass(frozen=True, slots=True)

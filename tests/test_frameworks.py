@@ -74,7 +74,7 @@ def speaks(row: Api) -> bool:
     return bool(row.devices or row.returns) or "never" not in (row.freezes, "")
 
 
-@pytest.mark.parametrize("row", filter(speaks, rows()), ids=name_of)
+@pytest.mark.parametrize("row", list(filter(speaks, rows())), ids=name_of)
 def test_without_the_row_its_bad_example_is_not_found(row: Api, tmp_path: Path) -> None:
     if row.name in MEANS_THE_SAME:
         pytest.skip("the general reading of device= finds it, too")

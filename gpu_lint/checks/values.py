@@ -68,7 +68,7 @@ def judge_other(setting: Setting, variable: Variable, context: Context) -> Found
     known = constants(setting.value) if setting.value is not None else None
     for constant in known or ():
         if not isinstance(constant.value, str):
-            return _not_a_string(setting, "", constant, context)
+            return _not_a_string(setting, variable.name, constant, context)
         if fault := variable.fault(constant.value):
             message = f"{variable.name} = {constant.value!r}: {fault}"
             remedy = _replacement(setting, context, variable.correction(constant.value))
@@ -108,7 +108,7 @@ def same_setting(variable: str, one: str, other: str) -> bool:
 
 
 def _wanted_or(variable: str, context: Context, otherwise: str | None) -> str | None:
-    wanted = context.policy.value(variable) if context.policy and variable else None
+    wanted = context.policy.value(variable) if context.policy else None
     return wanted or otherwise
 
 

@@ -36,6 +36,7 @@ _WITHOUT_POLICY = Matter(
     Touch.SETTINGS
     | Touch.ENVIRONMENT
     | Touch.DEVICES
+    | Touch.HANDED
     | Touch.CHILDREN
     | Touch.FORKS
     | Touch.NUMBERING,
@@ -165,7 +166,18 @@ class View:
             return None
         knowledge = self._finder.rulebook.knowledge
         read = self.reads[file]
-        return read_outline(read.source, knowledge, read.settings.limits, skimmed.imported)
+        limits = read.settings.limits
+        header_alone = skimmed.guard is False and not self._may_need_validator(read)
+        return read_outline(read.source, knowledge, limits, skimmed, header_alone=header_alone)
+
+    def _may_need_validator(self, read: Read) -> bool:
+        """Whether a file must have a validator although no main guard and no use of a GPU makes it
+        an entry point."""
+        policy = read.settings.policy_for(read.path)
+        if policy is None or policy.validation.required_in == "never":
+            return False
+        listed = policy.validation.required_in != "entry-points"
+        return listed or read.settings.is_entry_point(read.path)
 
     def _configured(self, file: str) -> bool:
         read = self.reads.get(file)

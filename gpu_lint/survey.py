@@ -34,7 +34,7 @@ _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process looks at, and how many there are."""
 _SECONDS, _SECONDS_WHOLE = 1e-8, 1e-7
 """That one process takes to look at a byte, without a policy and with one (``bench/scale.py``)."""
-_BEHIND_A_MASK = Touch.DEVICES | Touch.CHILDREN | Touch.ENVIRONMENT
+_BEHIND_A_MASK = Touch.DEVICES | Touch.HANDED | Touch.CHILDREN | Touch.ENVIRONMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +255,8 @@ def _wanted(rules: dict[str, Rule], policy: Policy | None) -> _Wanted:
             needles |= rule.needles
     demands = policy is not None and "policy" in needles
     touch = Touch.named(needles - {"policy", "read"})
+    if touch & Touch.DEVICES:
+        touch |= Touch.FOREIGN | Touch.HANDED  # whether they count depends on other files
     return _Wanted(touch, policy, demands, "read" in needles)
 
 

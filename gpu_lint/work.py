@@ -69,11 +69,13 @@ class Looking:
         def look(file: str) -> Note:
             data = read_bytes(file)
             check_decodes(data)
-            note = Note.begun(data, needles.alone(data))
-            if self.whole:
-                note.touch = needles.touch(data)
-                with suppress(Unskimmable):  # it will be read properly where it is asked for
-                    note.skimmed = skim(data)
+            if not self.whole:
+                return Note.begun(data, needles.alone(data))
+            touch = needles.touch(data)
+            note = Note.begun(data, touch.alone)
+            note.touch = touch
+            with suppress(Unskimmable):  # it will be read properly where it is asked for
+                note.skimmed = skim(data)
             return note
 
         return look

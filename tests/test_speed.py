@@ -25,6 +25,7 @@ from gpu_lint.cli import main
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts import reading
 from gpu_lint.facts.limits import Limits
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
@@ -151,6 +152,20 @@ def test_no_rule_fires_on_a_file_that_its_needles_reject(rule: Rule, example: An
         ('f"cuda:{n}"', Touch.DEVICES),
         ("run(device_ids=[0, 1])", Touch.DEVICES),
         ("if torch.cuda.device_count() > 1: pass", Touch.DEVICES),
+        ("import gpustat\ngpustat.new_query(id=1)", Touch.DEVICES),
+        ("from ours import new_query\nnew_query(id=1)", Touch.FOREIGN),
+        ("from ours import WhisperModel\nWhisperModel(p, d, [1])", Touch.FOREIGN),
+        ("def f(x, device):\n    x.cuda(device)\n", Touch.HANDED),
+        ("def f(x, device):\n    x.cuda(device)\nf(y, 1)\n", Touch.DEVICES),
+        ("class C:\n  def __init__(s, device):\n    x.cuda(device)\nC(2)\n", Touch.DEVICES),
+        ("def f(x, device):\n    x.cuda(device)\nmap(f, [1])\n", Touch.DEVICES),
+        ("from ours import (a,\n  device)\nx.cuda(device)\n", Touch.DEVICES),
+        ("device = 1\nx.cuda(device)\n", Touch.DEVICES),
+        ("nn.DataParallel(m(a, (b)), ids)", Touch.DEVICES),
+        ("def f():\n    torch.zeros(1).cuda()\n\nf()\n", Touch.FREEZES),
+        ("def f(x=\n      torch.cuda.Stream()\n): pass\n", Touch.FREEZES),
+        ("class C:\n    def f(s):\n        x.cuda()\n\nC().f()\n", Touch.FREEZES),
+        ("x = [\n1]; y = 2\nx.cuda()\r", Touch.FREEZES),
         ("os.fork()", Touch.FORKS),
         ("import multiprocessing as mp\nmp.Process(target=f)", Touch.FORKS),
         ("from multiprocessing import Process", Touch.FORKS),
@@ -169,6 +184,10 @@ def test_what_matters_is_seen(text: str, touch: Touch) -> None:
         'def f():\n    """Set CUDA_VISIBLE_DEVICES."""\n',
         "x.to(device)\ny.to(x.device)\nz.to(torch.float32)\n",
         "load(path, device_map='auto')\ndef f(device_map=None): pass\n",
+        "x.cuda(y.device)\nx.cuda(None)\nx.cuda(*args)\nx.cuda(0)\n# x.cuda(1)\n",
+        "nn.DataParallel(model)\nnn.DataParallel(m(a, b))\n",
+        "items = [{'id': 7}, dict(id=n)]\nworld_size = 4\nf(tp_size=2)\n",
+        "d.get('cuda', {}); getattr(torch.version, 'cuda', None)\n",
         "ctx.Process(target=f)\n",
         "x = 1  # noqa: E501\n",
     ],
@@ -458,23 +477,55 @@ def found_in(root: Path) -> list[tuple[str, object]]:
     return [(file.path.name, file.findings) for file in run.files]
 
 
+OPENINGS = [
+    "import numpy as np\nimport torch\n",
+    '"""Doc."""\n\nfrom __future__ import annotations\n\nimport os\nimport sys\n\nimport torch\n',
+    "from .a import b\n\nx = 1\ndef f():\n    import torch\n\nif x:\n    import torch\nelse:\n    y = 2\n",
+    "try:\n    import torch\nexcept ImportError:\n    torch = None\nfinally:\n    pass\nimport os\n",
+    "import torch\n\nimport os\n\nprint(os.sep)\n",
+    "import torch\n\nos = 3\n",
+    "import json, torch\nfor os in ():\n    pass\n",
+    "class A:\n    import torch\n\n@f\ndef g():\n    import torch\n\nfrom torch import nn\n",
+    "def f():\n    import torch\n",
+    "if TYPE_CHECKING:\n    import torch\n\nfrom . import a\n",
+    "from . import a\n\nif TYPE_CHECKING:\n    import torch\n",
+    "#!/usr/bin/env python\n# -*- coding: utf-8 -*-\n# licence\n\n# about torch\nimport torch  # noqa\n",
+    's = """\nimport numpy\n"""\nimport torch; import os\n',
+    "from torch import (\n    nn,  # (\n)\nx = [\n1,\n]\n",
+    "import math\n\nimport zlib  # z\nimport torch as os\n",
+    "async def f():\n    x = (\n1)\n    import torch\nimport torch\n",
+]
+"""Beginnings of files that use a framework, and of which little else is asked."""
+
+
+@pytest.mark.parametrize("validation", ["all", "entry-points"])
 def test_of_many_files_those_that_do_nothing_need_no_functions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    validation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gpu-lint.toml").write_text(
-        f'{POLICY}required-in = "all"\n[validation]\nrequired-in = "all"\n'
+        f'{POLICY}required-in = "all"\n[validation]\nrequired-in = "{validation}"\n'
     )
     for package in ("asyncio", "email", "json", "logging", "unittest"):
         shutil.copytree(STDLIB / package, tmp_path / package)
+    for number, text in enumerate(OPENINGS):
+        (tmp_path / f"opening{number}.py").write_text(text + "\ndef last():\n    return 1\n")
     read = []
     quick = judging.read_outline
-    monkeypatch.setattr(judging, "read_outline", lambda *given: read.append(1) or quick(*given))
+    monkeypatch.setattr(
+        judging, "read_outline", lambda *given, **how: read.append(1) or quick(*given, **how)
+    )
+    opened: list[object] = []
+    opening = reading._opening
+    monkeypatch.setattr(
+        reading, "_opening", lambda *given: opened.append(opening(*given)) or opened[-1]
+    )
     monkeypatch.setattr(survey, "_CHEAP", 10**9)
     whole = found_in(tmp_path)
     assert read == []
     monkeypatch.setattr(survey, "_CHEAP", 0)
     assert found_in(tmp_path) == whole
     assert len(read) > 50
+    assert sum(found is not None for found in opened) >= (0 if validation == "all" else 9)
 
 
 def test_a_header_that_all_files_have_changes_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:

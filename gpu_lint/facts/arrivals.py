@@ -106,6 +106,8 @@ def with_peers(
     settings: list[Setting], recorder: Recorder, program: p.Program
 ) -> tuple[Setting, ...]:
     """The settings in source order, each told how many its statement makes."""
+    if not settings:
+        return ()
     sizes: dict[Span, int] = {}
     bodies = [s.span for s in statements(program.body) if isinstance(s, p.Function)]
     for span, _ in recorder.settings:

@@ -77,6 +77,7 @@ class Calls(Effects):
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
         self.known_attributes: dict[Key, dict[str, Value]] = {}
+        self._tested = {}
         self._executed: set[Key] = set()
         self._executed_since: list[Key] = []
         """Those that were executed since somebody asked."""

@@ -1,114 +1,234 @@
 """What the choice of a device looks like in the bytes of a file.
 
-Searching for a fixed string is some fifty times as fast as trying a pattern at every place. So
-each pattern has anchors, one of which is in whatever it matches, and begins with fixed bytes
-where it can.
+Names are looked up among the words of the file, which takes the same time for ten as for ten
+thousand, and only where one occurs it is looked at what stands around it. Patterns begin with fixed
+bytes where they can: searching for these is some fifty times as fast as trying a pattern at every
+place.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple, TypeAlias
 
-from gpu_lint.facts.knowledge import Api
+from gpu_lint.facts.knowledge import Api, Framework
+from gpu_lint.facts.skim import line_start
+from gpu_lint.facts.words import Words
 
-_GENERAL_NAMES = frozenset({"to", "device"})
+_GENERAL_NAMES = frozenset({b"to", b"device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
 _GIVING = (
-    (b".to(", rb"\.to\("),
+    (b"to", rb"\.to\("),
     (b"device", rb"device(?<!\wdevice)\s*="),
     (b"map_location", rb"map_location(?<!\wmap_location)\s*="),
 )
-"""What stands before a device: an anchor, and the pattern."""
+"""What stands before a device: a word, and the pattern that it is in."""
 _INDEX = rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)"
 _INDEX_NAME = rb"\w*(?:gpu|GPU|dev_id|device_id|(?:idx|index|rank|ordinal)(?![a-z]))\w*\s*[,)]"
 _NUMBERED_NAME = rb"(?:s|_?(?:ids?|idx|index|num|number|no|nr|ordinal|rank|to_use))?"
 """What may stand behind ``gpu`` in the name of a number that says which."""
 _ANNOTATION = rb"\s*(?::[ \t]*[\w.\[\]| ]+)?"
 _PASSED_ON = rb"(?!\s*(?:kwargs\.(?:get|pop)\(|getattr\())"
-_A_DEVICE = rb"(?!\s*(?:\w+\.)+device\s*[,)])"
-"""Not followed by where something else is: what put it there says so elsewhere."""
 _NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"
 """Not followed by what surely names no device other than the first."""
+_GIVEN = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
+_NUMBER = rb"\([^)]*[,(=]\s*[1-9]\d*\s*[,)]"
+_CALL = rb"\("
+"""What stands behind a keyword, and behind the name of a call: a number other than 0, or
+anything."""
+_NAMES_NONE = re.compile(rb"\s*(?:\)|\*|(?:None|True|False|0)\s*[,)]|\w+\s*=[^=])")
+"""An argument that is not there, comes from outside, or names no device other than the first."""
+_ELSEWHERE = re.compile(rb"\s*(?:\w+\.)+device\s*[,)]")
+"""An argument that is where something else is: what put it there says so elsewhere."""
+_HANDED = re.compile(rb"\s*([a-z_]*device)\s*[,)]")
+"""An argument that is a plain name for a device, of whatever kind."""
+_LONGEST_CALL = 2_000
+"""Bytes of a call that are looked through for the commas between its arguments."""
+_NO_NUMBER = rb"(?:None|True|False|0)\s*[,)]|[{\[]"
 _GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
-_LEAST_PART = 5
-"""Bytes: a shorter part of a name stands in too many other words."""
+_SPEAKING = ("device", "DEVICE", "gpu", "memory", "tensor", "provider")
+"""Parts of the keywords that tell of devices by themselves; others do beside their call alone."""
+_COMMON = "torch"
+"""The framework that most others hand their devices to: it need not be mentioned."""
 
-_GIVEN_NAMES = [
-    (anchor, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for anchor, giving in _GIVING
-]
+_GIVEN_NAMES = [(word, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for word, giving in _GIVING]
 _NUMBERED = re.compile(rb"[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
 _NEVER_BOUND = {b"None", b"int", b"bool", b"float", b"str"}
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+\Z")
 _GIVEN_ON = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*[,)\n]")
-_WORD_BEFORE = re.compile(rb"\w+\Z")
+_MARKS = re.compile(rb"[(){}\[\],]")
+_IMPORTING = re.compile(rb"\bimport\b[ \t]*(?:\([^)]*\)|[^\n]*)")
+_PARAMETERS = re.compile(rb"\bdef[ \t]+(\w+)[ \t]*\(([^)]*)")
+_CLASSES = re.compile(rb"\bclass[ \t]+(\w+)")
+_NUMBERED_OR_NO_CALL = rb"(?:\([^)]*(?<![\w.])(?:[1-9]\d*|[A-Z][A-Z\d_]+)\s*[,)\]]|\s*[,)\]])"
+_WORD_BEFORE = re.compile(rb"\w\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelling:
+    """How a row of the tables is spelt with one name."""
+
+    name: bytes
+    behind: bytes
+    """What stands behind the name, as a pattern."""
+    framework: str
+    beside: frozenset[bytes] = frozenset()
+    """Words of which one must be there, too; none where the name says enough."""
+    position: int | None = None
+    """The argument of the call that names the device; None for what is no such call."""
+    passed_on: bool = False
+    """The name is a keyword: given under itself, it does not count."""
+
+    def places(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Where it stands, each with the name that the device is handed on by; empty where it is
+        named otherwise."""
+        for match in _pattern(self.name, self.behind).finditer(data):
+            start, end = match.span()
+            if _DEFINING.search(data, max(start - 9, 0), start) or _in_comment(data, start):
+                continue
+            if self.passed_on:
+                given = _GIVEN_ON.match(data, end)
+                if given is not None and given.group(1) == self.name:
+                    continue
+            handed = b""
+            if self.position is not None:
+                argument = _argument(data, end, self.position)
+                if argument is None or _ELSEWHERE.match(data, argument):
+                    continue
+                found = _HANDED.match(data, argument)
+                handed = found.group(1) if found is not None else b""
+            yield start, handed
+
+
+class Ways(NamedTuple):
+    """How a file names devices; false of one that surely names none."""
+
+    itself: bool = False
+    """It does so by itself."""
+    handed: bool = False
+    """It gives on what it is given."""
+    frameworks: frozenset[str] = frozenset()
+    """It does so in the way of frameworks that it does not mention."""
 
 
 class DeviceText:
     """Finds in a file what may name a device other than the first, or ask how many there are."""
 
-    def __init__(self, apis: Iterable[Api]) -> None:
-        apis = tuple(apis)
-        called, named, keywords = _names(apis)
-        lists = {
-            api.name.rpartition(".")[2] for api in apis if api.returns.startswith(("gpus", "ind"))
-        }
-        self._patterns = [
-            *_general(),
-            *map(_numbered_call, sorted(named)),
-            *((((name + "(").encode(),), _called(name)) for name in sorted(lists)),
-        ]
-        self._calls = _AnyOf(called, rb"\(" + _A_DEVICE + rb"\s*[^\s)]")
-        behind = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
-        self._keywords = _AnyOf(keywords, behind, passed_on=True)
+    def __init__(self, frameworks: Iterable[Framework]) -> None:
+        self._spellings: dict[bytes, list[_Spelling]] = {}
+        self._roots: dict[str, frozenset[bytes]] = {}
+        """The words that mention each framework."""
+        self._everywhere: set[str] = set()
+        """The frameworks that need not be mentioned."""
+        for framework in frameworks:
+            roots = {module.partition(".")[0].encode() for module in framework.modules}
+            self._roots[framework.name] = frozenset(roots)
+            if framework.own or framework.name == _COMMON:
+                self._everywhere.add(framework.name)
+            for api in framework.apis:
+                for spelling in _spellings(api):
+                    known = self._spellings.setdefault(spelling.name, [])
+                    if spelling not in known:
+                        known.append(spelling)
+        self._names = frozenset(self._spellings)
+        self._general = [*_general()]
 
     def places(self, data: bytes) -> Iterator[int]:
-        """The offsets at which a call or a text names one by itself."""
-        for anchors, pattern in self._patterns:
-            if any(anchor in data for anchor in anchors):
+        """The offsets at which a call or a text names one by itself or hands one on, in the way
+        of whatever framework."""
+        words = Words(data)
+        yield from self._general_places(data, words)
+        for spelling in self._spelt(words.each):
+            for place, _ in spelling.places(data):
+                yield place
+
+    def ways(self, data: bytes, words: Words) -> Ways:
+        """How a file names devices. Errs to one side: it may do so of no other file."""
+        if next(self._general_places(data, words), None) is not None or _numbered(data, words):
+            return Ways(True)
+        found: set[str] = set()
+        handed = False
+        for spelling in self._spelt(words.each):
+            framework = spelling.framework
+            known = framework in self._everywhere or not words.each.isdisjoint(
+                self._roots[framework]
+            )
+            if framework in found and not known:
+                continue
+            for _, name in spelling.places(data):
+                if name and not _may_be_numbered(data, name):
+                    handed = True
+                elif known:
+                    return Ways(True)
+                else:
+                    found.add(framework)
+        return Ways(False, handed, frozenset(found))
+
+    def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
+        for parts, pattern in self._general:
+            if words.any_has(parts):
                 for match in pattern.finditer(data):
-                    yield match.start()
-        yield from self._calls.places(data)
-        yield from self._keywords.places(data)
+                    if not _in_comment(data, match.start()):
+                        yield match.start()
 
-    def found_in(self, data: bytes) -> bool:
-        """Whether there is any. Errs to one side: true of every file that names one."""
-        return next(self.places(data), None) is not None or _numbered(data)
-
-
-class _AnyOf:
-    """Any of many names, with something behind it."""
-
-    def __init__(self, names: set[str], behind: bytes, passed_on: bool = False) -> None:
-        """With ``passed_on``, a name that is given under itself does not count."""
-        self._names = frozenset(name.encode() for name in names)
-        self._parts = [
-            (part, re.compile(part + rb"(\w*)" + behind)) for part in _shared_parts(names)
-        ]
-        self._passed_on = passed_on
-
-    def places(self, data: bytes) -> Iterator[int]:
-        for part, pattern in self._parts:
-            if part in data:
-                for match in pattern.finditer(data):
-                    before = _WORD_BEFORE.search(data, max(match.start() - 80, 0), match.start())
-                    start = before.start() if before is not None else match.start()
-                    name = data[start : match.end(1)]
-                    if name not in self._names or _DEFINING.search(data, max(start - 9, 0), start):
-                        continue
-                    if self._passed_on:
-                        given = _GIVEN_ON.match(data, match.end())
-                        if given is not None and given.group(1) == name:
-                            continue
-                    yield start
+    def _spelt(self, words: frozenset[bytes]) -> Iterator[_Spelling]:
+        for word in words & self._names:
+            for spelling in self._spellings[word]:
+                if not spelling.beside or not spelling.beside.isdisjoint(words):
+                    yield spelling
 
 
-def _numbered(data: bytes) -> bool:
+def _in_comment(data: bytes, offset: int) -> bool:
+    """Whether something stands on a line that is a comment as a whole."""
+    return data[line_start(data, offset) : offset].lstrip().startswith(b"#")
+
+
+def _argument(data: bytes, start: int, position: int) -> int | None:
+    """Where an argument of a call begins, given where the call's first does; None if it is not
+    there, or names no device other than the first. A call too long to be looked through has it."""
+    end = min(len(data), start + _LONGEST_CALL)
+    depth = 0
+    for mark in _MARKS.finditer(data, start, end) if position else ():
+        kind = mark.group()
+        if kind in b"([{":
+            depth += 1
+        elif kind != b",":
+            depth -= 1
+            if depth < 0:
+                return None
+        elif not depth:
+            position -= 1
+            if not position:
+                start = mark.end()
+                break
+    return None if _NAMES_NONE.match(data, start) else start
+
+
+def _may_be_numbered(data: bytes, name: bytes) -> bool:
+    """Whether a name for a device may stand for a number: it is bound to one, imported, or a
+    parameter of something that is called with one, or handed on."""
+    if _is_numbered(data, name):
+        return True
+    if any(re.search(rb"\b" + name + rb"\b", line) for line in _IMPORTING.findall(data)):
+        return True
+    functions = set()
+    for found in _PARAMETERS.finditer(data):
+        if name in Words(found.group(2)).each:
+            functions.add(found.group(1))
+    if b"__init__" in functions:
+        functions.update(_CLASSES.findall(data))
+    functions.discard(b"__init__")
+    return any(_pattern(function, _NUMBERED_OR_NO_CALL).search(data) for function in functions)
+
+
+def _numbered(data: bytes, words: Words) -> bool:
     """Whether a name that is bound to a number other than 0 is given as a device."""
     given: set[bytes] = set()
-    for anchor, pattern in _GIVEN_NAMES:
-        if anchor in data:
+    for word, pattern in _GIVEN_NAMES:
+        if word in words.each:
             given.update(pattern.findall(data))
     return any(_is_numbered(data, name) for name in given - _NEVER_BOUND)
 
@@ -128,63 +248,46 @@ _Pattern: TypeAlias = "tuple[tuple[bytes, ...], re.Pattern[bytes]]"
 
 
 def _general() -> Iterator[_Pattern]:
-    kinds = tuple(kind + b":" for kind in (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu"))
-    yield kinds, re.compile(rb"(?i:cuda|gpu):(?:[1-9]|[{%\"'])")
+    """Patterns, each with parts of words of which one is in whatever matches."""
+    kinds = (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu")
+    yield kinds, re.compile(rb"(?:cuda|CUDA|Cuda|gpu|GPU|Gpu):(?:[1-9]|[{%\"'])")
     yield (
-        (b"'cuda'", b'"cuda"'),
+        (b"cuda",),
         re.compile(rb"cuda[\"']\s*,\s*(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=])[^\s)\]}\"'])"),
     )
-    for anchor, giving in _GIVING:
+    for word, giving in _GIVING:
         given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
-        yield (anchor,), re.compile(giving + given)
-    yield (b"device(",), re.compile(rb"device(?<![\w \t]device)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])")
+        yield (word,), re.compile(giving + given)
+    device = rb"device(?<![\w \t]device)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])"
+    yield (b"device",), re.compile(device)
     for name in _GPU_NAMES:
         number = _NUMBERED_NAME.upper() if name.isupper() else _NUMBERED_NAME
         yield (name,), re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]")
     yield (b"device_count",), re.compile(rb"device_count")
 
 
-def _numbered_call(name: str) -> _Pattern:
-    """A call of a name with a number other than 0 among its arguments."""
-    word = name.encode()
-    start = word + rb"(?<!\w" + word + rb")\("
-    return (word + b"(",), re.compile(start + rb"[^)]*[,(=]\s*[1-9]\d*\s*[,)]")
+def _spellings(api: Api) -> Iterator[_Spelling]:
+    """How a row is spelt: a call whose name says that a device is chosen, one that only a number
+    makes say so, and keywords."""
+    last = api.name.rpartition(".")[2].encode()
+    if api.returns.startswith(("gpus", "ind")):
+        yield _Spelling(last, rb"\(", api.framework)
+    for device in api.devices:
+        if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
+            continue
+        entry = device.key or device.keyword
+        if entry is not None and device.kind != "device" and entry not in _GENERAL_KEYWORDS:
+            speaks = any(part in entry for part in _SPEAKING)
+            beside = frozenset() if speaks else frozenset({last})
+            yield _Spelling(entry.encode(), _GIVEN, api.framework, beside, passed_on=True)
+        if device.position is not None and device.key is None and last not in _GENERAL_NAMES:
+            if device.kind == "device":
+                yield _Spelling(last, _NUMBER, api.framework)
+            else:
+                yield _Spelling(last, _CALL, api.framework, position=device.position)
 
 
-def _called(name: str) -> re.Pattern[bytes]:
-    return re.compile(name.encode() + rb"\(")
-
-
-def _names(apis: Iterable[Api]) -> tuple[set[str], set[str], set[str]]:
-    """The calls whose name says that a device is chosen, those that only a number makes say so,
-    and the keywords that say so."""
-    called: set[str] = set()
-    named: set[str] = set()
-    keywords: set[str] = set()
-    for api in apis:
-        for device in api.devices:
-            if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
-                continue
-            entry = device.key or device.keyword
-            if entry is not None and device.kind != "device":
-                keywords.add(entry)
-            if device.position is not None and device.key is None:
-                name = api.name.rpartition(".")[2]
-                (named if device.kind == "device" else called).add(name)
-    return called - _GENERAL_NAMES, named - _GENERAL_NAMES, keywords - _GENERAL_KEYWORDS
-
-
-def _shared_parts(names: set[str]) -> list[bytes]:
-    """A few texts of which every name has one: the parts of names that most of them share."""
-    waiting = set(names)
-    found: list[str] = []
-    while waiting:
-        shared: dict[str, int] = {}
-        for name in waiting:
-            parts = [part for part in name.split("_") if len(part) >= _LEAST_PART]
-            for part in parts or [name]:
-                shared[part] = shared.get(part, 0) + 1
-        best = max(sorted(shared), key=lambda part: (shared[part], len(part)))
-        found.append(best)
-        waiting = {name for name in waiting if best not in name}
-    return [part.encode() for part in found]
+@cache
+def _pattern(name: bytes, behind: bytes) -> re.Pattern[bytes]:
+    """A whole word with something behind it, made when the word first occurs anywhere."""
+    return re.compile(name + rb"(?<!\w" + name + rb")" + behind)

@@ -59,6 +59,8 @@ class Evaluator(ABC):
     """Something was imported that need not be installed."""
     failing: bool
     """A device was used that may not exist; whatever the call does besides, it has done."""
+    _tested: dict[int, tuple[p.Expression, Value]]
+    """What the parts of tests were found to be when they were last evaluated, by ``id()``."""
 
     @abstractmethod
     def call(self, node: p.Call, flow: Flow) -> Value:
@@ -235,8 +237,8 @@ class Evaluator(ABC):
         return any_of(results)
 
     def _comparison(self, node: p.Comparison, flow: Flow) -> Value:
-        left = self.evaluate(node.left, flow)
-        right = self.evaluate(node.right, flow)
+        left = self.test(node.left, flow)
+        right = self.test(node.right, flow)
         if left == _VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 self.count_test(node, node.operator, right.value, flow)
@@ -256,22 +258,22 @@ class Evaluator(ABC):
         return UNKNOWN
 
     def _boolean(self, node: p.Boolean, flow: Flow) -> Value:
-        left = self.evaluate(node.left, flow)
+        left = self.test(node.left, flow)
         truth = _truth_of(left)
         if truth is not None and truth == (node.operator == "or"):
             return left
         if truth is not None:
-            return self.evaluate(node.right, flow)
+            return self.test(node.right, flow)
         other = flow.copy()
         needs = other.needs
         self.refine(node.left, node.operator == "and", other)
-        right = self.evaluate(node.right, other)
+        right = self.test(node.right, other)
         other.needs = needs
         flow.join(other)
         return any_of((left, right)) if node.operator == "or" else UNKNOWN
 
     def _unary(self, node: p.Unary, flow: Flow) -> Value:
-        value = self.evaluate(node.operand, flow)
+        value = self.test(node.operand, flow)
         if node.operator == "not":
             truth = _truth_of(value)
             return UNKNOWN if truth is None else Known(not truth)
@@ -392,7 +394,20 @@ class Evaluator(ABC):
 
     def truth(self, test: p.Expression, flow: Flow) -> bool | None:
         """Whether a test holds, or None; evaluating it takes effect on ``flow``."""
-        return _truth_of(self.evaluate(test, flow))
+        return _truth_of(self.test(test, flow))
+
+    def test(self, node: p.Expression, flow: Flow) -> Value:
+        """The value of a test, or of a part of one; remembered for what follows from it."""
+        value = self.evaluate(node, flow)
+        self._tested[id(node)] = node, value
+        return value
+
+    def _found(self, node: p.Expression, flow: Flow) -> Value:
+        """What a part of a test was found to be."""
+        held = self._tested.get(id(node))
+        if held is not None and held[0] is node:
+            return held[1]
+        return self.evaluate(node, flow.copy())
 
     def refine(self, test: p.Expression, truth: bool, flow: Flow) -> None:
         """Note on ``flow`` what follows from a test having come out as ``truth``."""
@@ -408,11 +423,10 @@ class Evaluator(ABC):
             flow.unset |= self._variables_read(test, flow)
 
     def _refine_comparison(self, test: p.Comparison, truth: bool, flow: Flow) -> None:
-        probe = flow.copy()
-        right = self.evaluate(test.right, probe)
+        right = self._found(test.right, flow)
         operator = test.operator
         if operator in ("in", "not in") and right == Symbol("os.environ"):
-            variable = text_of(self.evaluate(test.left, probe))
+            variable = text_of(self._found(test.left, flow))
             if variable is not None and truth == (operator == "not in"):
                 flow.unset |= {variable}
             return
@@ -420,7 +434,7 @@ class Evaluator(ABC):
             if truth == (operator in ("is", "==")):
                 flow.unset |= self._variables_read(test.left, flow)
             return
-        left = self.evaluate(test.left, probe)
+        left = self._found(test.left, flow)
         if right == _VISIBLE:
             left, right, operator = right, left, _MIRRORED.get(operator, "?")
         if left == _VISIBLE and (operator, truth) in ((">", True), ("<=", False)):
@@ -433,10 +447,9 @@ class Evaluator(ABC):
 
     def _variables_read(self, node: p.Expression, flow: Flow) -> frozenset[str]:
         """Names of the environment variables whose value an expression is."""
-        value = self.evaluate(node, flow.copy())
         return frozenset(
             single.variable
-            for single in alternatives(value)
+            for single in alternatives(self._found(node, flow))
             if isinstance(single, EnvironmentValue)
         )
 

@@ -98,12 +98,11 @@ class Flow:
 
     def copy(self) -> Flow:
         """An independent flow; frames are shared until one side writes to them."""
-        other = Flow.__new__(Flow)
-        for slot in Flow.__slots__:
-            setattr(other, slot, getattr(self, slot))
         if len(self._frames) > _MOST_BESIDE:
-            self._base = other._base = _Base(self._base | self._frames)
+            self._base = _Base(self._base | self._frames)
             self._frames = {}
+        other = Flow.__new__(Flow)
+        other.become(self)
         other.variables = dict(self.variables)
         other._frames = dict(self._frames)
         other._owned = set()
@@ -112,8 +111,26 @@ class Flow:
 
     def become(self, other: Flow) -> None:
         """Take over another flow's state; the other must not be used again."""
-        for slot in Flow.__slots__:
-            setattr(self, slot, getattr(other, slot))
+        self._base = other._base
+        self._frames = other._frames
+        self._owned = other._owned
+        self.alive = other.alive
+        self.allocated = other.allocated
+        self.at_exit = other.at_exit
+        self.checked = other.checked
+        self.counted = other.counted
+        self.frozen = other.frozen
+        self.imported = other.imported
+        self.imported_here = other.imported_here
+        self.initialised = other.initialised
+        self.loaded = other.loaded
+        self.needs = other.needs
+        self.quiet = other.quiet
+        self.touched = other.touched
+        self.unset = other.unset
+        self.variables = other.variables
+        self.visible = other.visible
+        self.work = other.work
 
     @property
     def state(self) -> tuple[object, ...]:

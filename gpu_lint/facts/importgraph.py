@@ -71,7 +71,10 @@ class ImportGraph:
 
     def reading(self, file: str) -> Reading | None:
         if file not in self._readings:
-            self._readings[file] = self._read(file)
+            reading = self._readings[file] = self._read(file)
+            skimmed = self._skimmed.get(file)
+            if reading is not None and skimmed is not None:
+                reading.imported = skimmed.imported  # the same, but found already
         return self._readings[file]
 
     def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
@@ -110,18 +113,26 @@ class ImportGraph:
             return None
 
     def touch(self, file: str) -> Touch:
-        """What a file may do by its text."""
+        """What a file may do by its text, given the frameworks that it reaches."""
         if file not in self._touches:
-            note = self._note(file)
-            if note is None or note.touch is None:
-                data = self._data(file)
-                touch = Touch.NOTHING if data is None else self.needles.touch(data)
-                if note is not None:
-                    note.touch, note.grown = touch, True
-            else:
-                touch = note.touch
+            touch = self._touch_alone(file)
+            if touch & Touch.FOREIGN:
+                data = self._data(file) or b""
+                touch &= ~Touch.FOREIGN
+                if self.needles.device_ways(data).frameworks & self.reached_frameworks(file):
+                    touch |= Touch.DEVICES
             self._touches[file] = touch
         return self._touches[file]
+
+    def _touch_alone(self, file: str) -> Touch:
+        note = self._note(file)
+        if note is not None and note.touch is not None:
+            return note.touch
+        data = self._data(file)
+        touch = Touch.NOTHING if data is None else self.needles.touch(data)
+        if note is not None:
+            note.touch, note.grown = touch, True
+        return touch
 
     def header(self, file: str) -> Span | None:
         """A file's header, if it is the one that all files have alike."""

@@ -342,7 +342,7 @@ class Interpreter(Calls):
             reading = self.world.reading(self.file)
             container = isinstance(value, (Items, Pairs))
             if reading is not None and (
-                name in reading.rebound or (container and name in reading.containers_changed)
+                name in reading.rebound or (container and reading.changes_container(name))
             ):
                 return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
         return value

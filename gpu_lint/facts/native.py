@@ -18,7 +18,7 @@ from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.fstrings import Unclear, parts_of
 from gpu_lint.facts.limits import Limits, check_limits
-from gpu_lint.facts.outline import NoOutline, outlined
+from gpu_lint.facts.outline import NoOutline
 from gpu_lint.source import Source, Span
 
 _ExpressionRule: TypeAlias = "Callable[[NativeLowering, Any], p.Expression]"
@@ -75,13 +75,13 @@ def lower_native(source: Source, limits: Limits) -> p.Program:
         raise NotNative from error
 
 
-def lower_outline(source: Source) -> p.Program:
-    """Lower a file without the bodies of its functions, each of which becomes a ``pass``.
+def lower_part(source: Source, text: Callable[[], str]) -> p.Program:
+    """Lower a text that is part of a file, with every statement in its place.
 
     Raises :class:`NotNative` where the file must be read as a whole.
     """
     try:
-        tree = parse_quietly(outlined(source), "exec")
+        tree = parse_quietly(text(), "exec")
         assert isinstance(tree, ast.Module)
         return p.Program(NativeLowering(source, source.line_starts).block(tree.body))
     except (NoOutline, SyntaxError, ValueError, RecursionError, MemoryError) as error:

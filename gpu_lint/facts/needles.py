@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from enum import Flag, auto
-from typing import NamedTuple
+from functools import cache
 
-from gpu_lint.facts.devicetext import DeviceText
+from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.skim import (
     Unskimmable,
@@ -21,6 +21,7 @@ from gpu_lint.facts.skim import (
     line_start,
     long_strings,
 )
+from gpu_lint.facts.words import Words
 from gpu_lint.source import Span
 
 
@@ -42,12 +43,21 @@ class Touch(Flag):
     """It may make CUDA read the mask when it is imported."""
     COMMENTS = auto()
     """It may hold a comment that is meant for us."""
+    HANDED = auto()
+    """It may give on a device that it is given."""
+    FOREIGN = auto()
+    """It names a device as only some framework takes it which the file itself does not mention."""
     NUMBERING = auto()
     """It may ask for GPUs by another numbering than CUDA's."""
     IMPORTS = auto()
     """It may import something."""
     ANYTHING = auto()
     """It is a file."""
+
+    @property
+    def alone(self) -> Touch:
+        """What of this matters whatever else happens in the file's process."""
+        return self & ~_SEEN_CLOSELY
 
     @classmethod
     def named(cls, names: Iterable[str]) -> Touch:
@@ -58,12 +68,14 @@ class Touch(Flag):
         return found
 
 
+_SEEN_CLOSELY = Touch.DEVICES | Touch.HANDED | Touch.FOREIGN | Touch.CHILDREN | Touch.FREEZES
 _ENVIRONMENT = (b"environ", b"putenv")
 """What a write to the environment is spelt with, whatever the variable."""
 _CHILDREN = (
     b"multiprocessing", b"os.fork", b"subprocess", b"os.system", b"os.exec", b"os.spawn",
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
 )  # fmt: skip
+_CHILDREN_WORDS = tuple(word.rpartition(b".")[2] for word in _CHILDREN)
 _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
                   b"accelerate")  # fmt: skip
 _COUNTING = ("index", "indices", "device-count")
@@ -78,13 +90,14 @@ _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+a
 _FROM_MULTIPROCESSING = re.compile(
     rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
 )
-_HEAD_END = re.compile(rb":\s*(?:#.*)?\Z|\)\s*(?:->.*)?:\s")
+_HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)?:")
 _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
 _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)")
 _IMPORTING = re.compile(rb"(?:import|from)\b")
+_COMMENTS = (b"lint", b"noqa", b"NOQA", b"NoQA")
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 _GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
-              b"tf.")  # fmt: skip
+              b"tf")  # fmt: skip
 
 
 class Needles:
@@ -94,7 +107,7 @@ class Needles:
         self.knowledge = knowledge
         self._variables = tuple(name.encode() for name in knowledge.variables)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
-        self._devices = DeviceText(apis)
+        self._devices = DeviceText(knowledge.frameworks)
         self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
         names = "|".join(knowledge.variables)
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
@@ -104,12 +117,14 @@ class Needles:
         self._counting = tuple(n.encode() for n in sorted(counting) if len(n) >= _LEAST_NAME)
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
-    def settings(self, data: bytes) -> Touch:
-        """Whether a file may write the environment."""
+    def settings(self, data: bytes, words: bytes | None = None) -> Touch:
+        """Whether a file may write the environment; ``words`` are its words, where somebody has
+        them at hand."""
+        words = data if words is None else words
         for name in self._variables:
-            if name in data and _in_code(data, name):
+            if name in words and _in_code(data, name):
                 return Touch.SETTINGS | Touch.ENVIRONMENT
-        if b"environ" not in data and b"putenv" not in data:
+        if b"environ" not in words and b"putenv" not in words:
             return Touch.NOTHING
         if any(name in data and _in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
@@ -131,41 +146,51 @@ class Needles:
             "environ" not in text and self.knowledge.misspelt(text) is not None
         )
 
-    def alone(self, data: bytes) -> Touch:
+    def alone(self, data: bytes, words: bytes | None = None) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
-        found = self.settings(data) | Touch.ANYTHING
-        if b"import" in data:
+        found = self.settings(data, words) | Touch.ANYTHING
+        words = data if words is None else words
+        if b"import" in words:
             found |= Touch.IMPORTS
-        if self._counts_otherwise(data) and any(word in data for word in self._counting):
+        if self._counts_otherwise(data, words) and any(name in data for name in self._counting):
             found |= Touch.NUMBERING
-        if b"fork" in data or b"multiprocessing" in data:
+        if b"fork" in words or b"multiprocessing" in words:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
-        if self.comments(data):
+        if any(mark in words for mark in _COMMENTS) and self.comments(data):
             found |= Touch.COMMENTS
         return found
 
-    def _counts_otherwise(self, data: bytes) -> bool:
+    def _counts_otherwise(self, data: bytes, words: bytes) -> bool:
         """Whether a file may give an index to what counts the machine's devices."""
-        if any(word in data for word in self.knowledge.beside_cuda):
+        if any(name in words for name in self.knowledge.beside_cuda):
             return True
-        return b"nvidia-smi" in data and any(word in data for word in _CHILDREN)
+        return b"nvidia" in words and b"nvidia-smi" in data and any(w in data for w in _CHILDREN)
 
     def touch(self, data: bytes) -> Touch:
         """Everything that a file may do."""
-        found = self.alone(data)
-        if self.starts_children(data):
+        words = Words(data)
+        found = self.alone(data, words.text)
+        if words.any_has(_CHILDREN_WORDS) and self.starts_children(data):
             found |= Touch.CHILDREN
-        if self._devices.found_in(data) and self._devices.found_in(_without_long_strings(data)):
-            found |= Touch.DEVICES
-        if self._freezes_on_import(data):
+        ways = self.device_ways(data, words)
+        found |= Touch.DEVICES if ways.itself else Touch.NOTHING
+        found |= Touch.HANDED if ways.handed else Touch.NOTHING
+        found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING
+        if words.any_has(_GPU_WORDS) and self._freezes_on_import(data):
             found |= Touch.FREEZES
+        return found
+
+    def device_ways(self, data: bytes, words: Words | None = None) -> Ways:
+        """How a file may name devices, or ask how many there are."""
+        found = self._devices.ways(data, words or Words(data))
+        if any(found):
+            code = _without_long_strings(data)
+            found = self._devices.ways(code, Words(code))
         return found
 
     def comments(self, data: bytes) -> bool:
         """Whether a file may hold a comment that is meant for us."""
-        if not any(mark in data for mark in (b"gpu-lint", b"noqa", b"NOQA", b"NoQA")):
-            return False
-        return _FOR_US.search(data) is not None
+        return any(mark in data for mark in _COMMENTS) and _FOR_US.search(data) is not None
 
     def starts_children(self, data: bytes) -> bool:
         """Whether a file may start a process of which something may be said."""
@@ -177,47 +202,64 @@ class Needles:
         """Whether a GPU is mentioned outside of functions, or in one that is called there."""
         if any(name in data for name in self._variables):
             data = self._names.sub(b"", data)  # to name a variable is not to use a GPU
+        data = _without_long_strings(data)
         if not any(word in data for word in _GPU_WORDS):
             return False
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         inside: set[bytes] = set()
+        """The names of what mentions one when it is called."""
         called: set[bytes] = set()
-        heads: list[_Head] = []
-        """The definitions around a line."""
-        importing = heading = False
-        """The line goes on with an import, with the head of a definition."""
-        for line in _without_long_strings(data).splitlines():
-            text = line.lstrip()
+        classes: list[tuple[int, bytes]] = []
+        """Those around a line: how far they are indented, and their names."""
+        importing = False
+        """The line goes on with an import."""
+        start = 0
+        while start < len(data):
+            end = data.find(b"\n", start)
+            end = len(data) if end < 0 else end
+            line, text = data[start:end], data[start:end].lstrip()
+            start = end + 1
             if not text or text[:1] in b"#)":
                 importing = importing and b")" not in text
-                heading = heading and not text.rstrip().endswith(b":")
                 continue
             if importing:
                 importing = b")" not in text
                 continue
             indent = len(line) - len(text)
-            while heads and not heading and heads[-1].indent >= indent:
-                heads.pop()
-            found = None if heading else _HEAD.match(text)
-            mentions = self._freezes.search(text) is not None
+            while classes and classes[-1][0] >= indent:
+                classes.pop()
+            found = _HEAD.match(text)
             if found is not None:
-                heads.append(_Head(indent, found.group(1), found.group(2)))
-                heading = True
-            if heading:
-                default = mentions and b"=" in text and self._freezes.search(text, text.find(b"="))
-                if default and not any(head.runs_later for head in heads[:-1]):
+                head = end - len(text)
+                body = _end_of_head(data, head)
+                if self._in_default(data[head:body]):
                     return True
-                heading = not _HEAD_END.search(text)
+                start = body
+                if found.group(1) == b"class":
+                    classes.append((indent, found.group(2)))
+                    continue
+                start = _end_of_suite(data, body, indent)
+                if any(data.find(word, body, start) >= 0 for word in _GPU_WORDS):
+                    inside.update(name for _, name in classes)
+                    inside.add(found.group(2))
                 continue
-            in_function = any(head.runs_later for head in heads)
             if _IMPORTING.match(text):
                 importing = b"(" in text and b")" not in text
-            elif mentions and in_function:
-                inside.update(head.name for head in heads)
-            elif mentions:
+            elif self._freezes.search(text):
                 return True
-            if not in_function:
-                called.update(word for pair in _CALLED.findall(text) for word in pair)
+            called.update(word for pair in _CALLED.findall(text) for word in pair)
         return not inside.isdisjoint(called)
+
+    def _in_default(self, head: bytes) -> bool:
+        """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on
+        the same line, or in the same parameter."""
+        for match in self._freezes.finditer(head):
+            start = head.rfind(b"\n", 0, match.start()) + 1
+            parameter = head.rfind(b",", 0, match.start()) + 1
+            if b"=" in head[min(start, parameter) : match.start()]:
+                return True
+        return False
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
@@ -242,17 +284,22 @@ class Needles:
         yield from self._devices.places(data)
 
 
-class _Head(NamedTuple):
-    """The first line of a definition."""
+def _end_of_head(data: bytes, start: int) -> int:
+    """Where the head of a definition ends, behind its colon."""
+    found = _HEAD_END.search(data, start)
+    return found.end() if found is not None else len(data)
 
-    indent: int
-    kind: bytes
-    name: bytes
 
-    @property
-    def runs_later(self) -> bool:
-        """What stands in it does not run where it is defined."""
-        return self.kind != b"class"
+def _end_of_suite(data: bytes, start: int, indent: int) -> int:
+    """Where a line begins that is indented no further than the definition above; comments and what
+    closes a bracket do not count."""
+    found = _dedent(indent).search(data, start)
+    return found.start() + 1 if found is not None else len(data)
+
+
+@cache
+def _dedent(indent: int) -> re.Pattern[bytes]:
+    return re.compile(rb"\n[ \t]{0,%d}[^\s#)\]}]" % indent)
 
 
 def _without_long_strings(data: bytes) -> bytes:

@@ -1,6 +1,7 @@
-"""A file without its functions and classes: all that can be asked of one that does nothing.
+"""A file without its functions and classes, or its first statements alone: all that can be asked of
+one that does nothing.
 
-Their bodies are blanked before Python parses the rest, which takes a tenth of the time. Every line
+Bodies are blanked before Python parses the rest, which takes a tenth of the time. Every line
 keeps its number, and every statement that is left its place. A definition on the very first line
 is left as it is.
 """
@@ -8,14 +9,20 @@ is left as it is.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 
-from gpu_lint.facts.skim import Unskimmable, inside, long_strings
+from gpu_lint.facts.layout import is_stdlib
+from gpu_lint.facts.skim import Imported, Skimmed, Unskimmable, inside, long_strings
 from gpu_lint.source import Source, Span
 
 _DEFINITION = re.compile(rb"\n([ \t]*)(?:(?:async[ \t]+)?def|class)[ \t]+\w")
 _HEAD_END = re.compile(rb":[ \t]*(?:#[^\n]*)?\n")
 _PASS = b"pass"
+_TOP = re.compile(rb"\n(?=[^\s#)\]}])")
+_GOES_ON = re.compile(rb"(?:else|elif|except|finally)\b")
+_DEFINES = re.compile(rb"@|(?:async[ \t]+)?def\b|class\b")
+_BINDS_OS = re.compile(rb"os(?<![\w.]os)[ \t]*(?:[=,)(:;\n]|in\b|\Z)")
 
 
 class NoOutline(Exception):
@@ -29,12 +36,7 @@ def outlined(source: Source) -> str:
     :class:`NoOutline`.
     """
     data = source.data
-    if source.bom or source.encoding != "utf-8" or b"\r" in data or b"\f" in data:
-        raise NoOutline
-    try:
-        strings = list(long_strings(data))
-    except Unskimmable as error:
-        raise NoOutline from error
+    strings = _strings_in(source)
     parts: list[bytes] = []
     done = 0
     position = 0
@@ -59,6 +61,66 @@ def outlined(source: Source) -> str:
         parts += [b" " * (stop - start - len(_PASS)), _PASS]
         done = position = stop
     return b"".join((*parts, data[done:])).decode("utf-8")
+
+
+def opening(source: Source, skimmed: Skimmed, reaches: Callable[[str], bool]) -> tuple[int, bool]:
+    """Where the first statements of a file end: those up to the first import of anything outside
+    the standard library, and of a framework (``reaches``), at module level; and whether there is
+    one of a framework.
+
+    That is where its header belongs, and all that must be known to write one. Raises
+    :class:`NoOutline` where what stands below may matter too.
+    """
+    data = source.data
+    strings = _strings_in(source)
+    foreign = _end_of_import(data, strings, skimmed, lambda one: not _is_stdlib(one))
+    framework = _end_of_import(
+        data, strings, skimmed, lambda one: not one.level and reaches(one.module)
+    )
+    if foreign is None or (framework is None and data.find(b"TYPE_CHECKING", foreign) >= 0):
+        raise NoOutline
+    return max(foreign, framework or 0), framework is not None
+
+
+def binds_os(data: bytes, start: int) -> bool:
+    """Whether something from an offset on may be called ``os``."""
+    return _BINDS_OS.search(data, start) is not None
+
+
+def _is_stdlib(one: Imported) -> bool:
+    return not one.level and is_stdlib(one.module)
+
+
+def _end_of_import(
+    data: bytes, strings: list[Span], skimmed: Skimmed, wanted: Callable[[Imported], bool]
+) -> int | None:
+    """Where the statement ends at module level that holds the first import which is wanted."""
+    end = 0
+    for one in skimmed.imported:
+        if one.span.start < end or not wanted(one):
+            continue  # in a function that was passed over
+        starts = [m.end() for m in _TOP.finditer(data, 0, one.span.start + 1)]
+        start = next((at for at in reversed(starts) if not inside(at, strings)), 0)
+        while True:
+            ends = _TOP.finditer(data, max(end, one.span.end - 1))
+            end = next((m.end() for m in ends if not inside(m.end(), strings)), len(data))
+            if not _GOES_ON.match(data, end):
+                break
+            end += 1
+        if not _DEFINES.match(data, start):
+            return end
+    return None
+
+
+def _strings_in(source: Source) -> list[Span]:
+    """The long strings of a file that is written plainly. Raises :class:`NoOutline`."""
+    data = source.data
+    if source.bom or source.encoding != "utf-8" or b"\r" in data or b"\f" in data:
+        raise NoOutline
+    try:
+        return list(long_strings(data))
+    except Unskimmable as error:
+        raise NoOutline from error
 
 
 def _end_of_body(data: bytes, start: int, indent: int, strings: list[Span]) -> int:

@@ -42,6 +42,7 @@ _WORD = re.compile(rb"[A-Za-z_]\w*")
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
+_DEVICES = Touch.DEVICES | Touch.HANDED
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
@@ -180,7 +181,7 @@ class Project(ImportGraph):
         data = self._data(file)
         if data is None or len(data) <= _ONLY_VALUES:
             return True
-        return bool(self.touch(file) & EVERYTHING.otherwise)
+        return bool(self.touch(file) & (EVERYTHING.otherwise | Touch.HANDED))
 
     def summary(self, file: str) -> Flow | None:
         if file in self._summaries:
@@ -279,7 +280,7 @@ class Project(ImportGraph):
     def forget(self, file: str) -> None:
         """Let go of a file that no other will ask about, to save memory."""
         self._outlines.pop(file, None)
-        if self._reach.bit(file) & self._bits_under_settings or self.touch(file) & Touch.DEVICES:
+        if self._reach.bit(file) & self._bits_under_settings or self.touch(file) & _DEVICES:
             return
         for kept in (self._readings, self._facts, self._runs):
             kept.pop(file, None)
@@ -290,6 +291,9 @@ class Project(ImportGraph):
         touch, matters = self.touch(file), self._matters(file)
         if touch & matters.otherwise:
             return True
+        if touch & Touch.HANDED and matters.otherwise & Touch.DEVICES:
+            if any(self._hands(start, file) for start in self.starts_reaching(file)):
+                return True
         if not touch & matters.under_settings:
             return False
         return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)
@@ -304,10 +308,10 @@ class Project(ImportGraph):
     def _hands(self, start: str, file: str) -> bool:
         """Whether a program may hand a device to a function of a file.
 
-        Both show a device. The program imports the file, or gets it from a package that does,
-        and names something of it.
+        The program shows one, and the file what to do with it. The program imports the file, or
+        gets it from a package that does, and names something of it.
         """
-        if not self.touch(file) & self.touch(start) & Touch.DEVICES:
+        if not self.touch(file) & _DEVICES or not self.touch(start) & Touch.DEVICES:
             return False
         near = any(
             other == file or (other.endswith("__init__.py") and file in self.edges(other))

@@ -6,6 +6,7 @@ running Python cannot, such as newer syntax, and is the reference: both give equ
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,13 +17,14 @@ from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.layout import layout_of
+from gpu_lint.facts.layout import header_anchor, is_stdlib, layout_of
 from gpu_lint.facts.limits import USUAL, Limits, check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
-from gpu_lint.facts.native import NotNative, lower_native, lower_outline
+from gpu_lint.facts.native import NotNative, lower_native, lower_part
 from gpu_lint.facts.needles import Touch, needles_for
-from gpu_lint.facts.skim import Imported
+from gpu_lint.facts.outline import NoOutline, binds_os, opening, outlined
+from gpu_lint.facts.skim import Imported, Skimmed
 from gpu_lint.facts.values import CHANGING_METHODS
 from gpu_lint.facts.walk import (
     blocks,
@@ -53,6 +55,7 @@ class Reading:
         self._comments = comments
         self.texts: dict[Span, tuple[bool, frozenset[bytes]]] = {}
         """What the text of each function was found to say."""
+        self._may_change: dict[str, bool] = {}
         self.beside: tuple[frozenset[bytes], frozenset[bytes]] | None = None
         """The names bound, and those mentioned, on lines that may do something."""
 
@@ -112,9 +115,17 @@ class Reading:
             return frozenset()
         return frozenset(_global_names(self.program.body))
 
+    def changes_container(self, name: str) -> bool:
+        """Whether the container that a name holds may be changed in place somewhere."""
+        if name not in self._may_change:
+            text = name.encode()
+            used = re.compile(text + rb"(?<!\w" + text + rb")\s*[.\[)]")
+            seen = used.search(self.source.data) is not None
+            self._may_change[name] = seen and name in self._containers_changed
+        return self._may_change[name]
+
     @cached_property
-    def containers_changed(self) -> frozenset[str]:
-        """Names whose containers are changed in place somewhere."""
+    def _containers_changed(self) -> frozenset[str]:
         return frozenset(_containers_changed(self.program.body))
 
     @cached_property
@@ -161,21 +172,51 @@ def read_file(
 
 
 def read_outline(
-    source: Source, knowledge: Knowledge, limits: Limits, imported: tuple[Imported, ...]
+    source: Source,
+    knowledge: Knowledge,
+    limits: Limits,
+    skimmed: Skimmed,
+    *,
+    header_alone: bool = False,
 ) -> Reading | None:
-    """Read what a file says outside of its functions; ``imported`` is what it imports anywhere.
+    """Read what a file says outside of its functions, given what was skimmed of it. With
+    ``header_alone`` nothing will be asked for but its header, which most often depends on its
+    first statements alone.
 
-    None where that takes reading it as a whole. A syntax error in a function goes unnoticed.
+    None where that takes reading it as a whole. A syntax error elsewhere goes unnoticed.
     """
     try:
         limits.check_size(source.data)
         with deep_recursion():
-            program = lower_outline(source)
+            program = _opening(source, knowledge, skimmed) if header_alone else None
+            if program is None:
+                program = lower_part(source, lambda: outlined(source))
     except (NotNative, SourceError):
         return None
     reading = Reading(source, knowledge, program, lambda: comments_of(source))
-    reading.imported = imported
+    reading.imported = skimmed.imported
     return reading
+
+
+def _opening(source: Source, knowledge: Knowledge, skimmed: Skimmed) -> p.Program | None:
+    """The first statements of a file; None where what stands below matters, too."""
+
+    def reaches(module: str) -> bool:
+        framework = knowledge.framework_of(module)
+        return framework is not None and framework.uses_mask
+
+    try:
+        end, has_framework = opening(source, skimmed, reaches)
+        program = lower_part(source, lambda: source.data[:end].decode("utf-8"))
+    except (NoOutline, NotNative):
+        return None
+    layout = layout_of(program)
+    modules = [found.module for found in layout.imports]
+    if all(map(is_stdlib, modules)) or has_framework is not any(map(reaches, modules)):
+        return None  # brackets or strings that look like the start of a statement
+    anchor = header_anchor(layout)
+    known = any(at < anchor and name.endswith(".environ") for name, at in layout.environ)
+    return program if known or not binds_os(source.data, end) else None
 
 
 def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading:

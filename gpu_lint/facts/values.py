@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TypeAlias
@@ -206,17 +206,17 @@ _LONGEST_TEXT = 10_000
 _LARGEST_NUMBER = 1 << 64
 
 
-def alternatives(value: Value) -> Iterator[Value]:
+def alternatives(value: Value) -> Collection[Value]:
     """The single values a value may be."""
-    if isinstance(value, AnyOf):
-        yield from value.values
-    else:
-        yield value
+    return value.values if isinstance(value, AnyOf) else (value,)
 
 
 def any_of(values: Iterable[Value]) -> Value:
     """The join of several values; unknown when there are too many to be of use."""
-    union = frozenset(single for value in values for single in alternatives(value))
+    several = list(values)
+    if len(several) == 1:
+        return several[0]
+    union = frozenset(single for value in several for single in alternatives(value))
     if len(union) == 1:
         return next(iter(union))
     if not union or len(union) > _MOST_ALTERNATIVES:

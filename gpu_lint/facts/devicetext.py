@@ -253,7 +253,11 @@ def _general() -> Iterator[_Pattern]:
     yield kinds, re.compile(rb"(?:cuda|CUDA|Cuda|gpu|GPU|Gpu):(?:[1-9]|[{%\"'])")
     yield (
         (b"cuda",),
-        re.compile(rb"cuda[\"']\s*,\s*(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=])[^\s)\]}\"'])"),
+        re.compile(
+            rb"cuda[\"']\s*,\s*(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=]|"
+            + _NO_NUMBER
+            + rb")[^\s)\]}\"'])"
+        ),
     )
     for word, giving in _GIVING:
         given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"

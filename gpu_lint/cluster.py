@@ -52,6 +52,7 @@ class Cluster:
         except (OSError, asyncio.TimeoutError) as error:
             self._client.close()
             raise ConfigError(f"--scheduler {address}: the cluster has no workers") from error
+        self.count = max(1, len(self._client.scheduler_info()["workers"]))
 
     def __enter__(self) -> Cluster:
         return self

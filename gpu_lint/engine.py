@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
 _MOST_CHUNKS = 1_000
+_SPLIT = 4
+"""Into how many chunks a process's share of programs goes, where there are more than one can run
+while the others do the rest."""
 
 
 @dataclass
@@ -248,17 +251,24 @@ class Engine:
         """The findings of files that others find, where that pays; None for those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return {}
-        weights = [(one.file, view.weight(one.file)) for one in waiting]
-        executor = self._executor_for(sum(weight for _, weight in weights) / 1e6)
+        programs = [(one.file, view.weight(one.file)) for one in waiting if view.runs(one.file)]
+        others = [(one.file, view.weight(one.file)) for one in waiting if not view.runs(one.file)]
+        total = sum(weight for _, weight in (*programs, *others))
+        executor = self._executor_for(total / 1e6)
         if executor is None:
             return {}
         from gpu_lint.work import Judging, chunks_of
 
         found: dict[str, tuple[Finding, ...] | None] = {}
-        chunks = chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)
+        share = total // executor.count
+        fair = 2 * sum(weight for _, weight in programs) <= 3 * share
+        # Programs import the same modules, which each process runs anew.
+        chunks = chunks_of(programs, total if fair else share // _SPLIT, _MOST_CHUNKS)
+        chunks += chunks_of(others, _LEAST_CHUNK, _MOST_CHUNKS)
         paths = {file: str(one.path) for file, one in view.reads.items()}
         together = tuple(view.project.files)
-        work = Judging(self.finder.spec, view.notes, paths, together, view.outlined)
+        spec, edges = self.finder.spec, view.project.all_edges
+        work = Judging(spec, view.notes, paths, together, view.outlined, edges)
         for file, answer in executor.each(work, chunks):
             one = view.reads[file]
             if isinstance(answer, tuple):

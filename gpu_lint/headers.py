@@ -29,7 +29,7 @@ class SettledHeaders:
         """``policies`` are those in force for the files of the run."""
         self._accepted: frozenset[str] = frozenset()
         found = set()
-        for policy in policies:
+        for policy in {id(policy): policy for policy in policies}.values():
             if (
                 policy is None
                 or policy.header_template is not None

@@ -29,7 +29,7 @@ from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
 
-_OF_A_RUN = 70_000
+_OF_A_RUN = 120_000
 """Microseconds that the run of a program takes, about."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
@@ -212,7 +212,11 @@ class View:
         """About how many microseconds it takes to judge a file."""
         note = self._note(file)
         size = note.size if note is not None else len(self.data(file) or b"")
-        return 500 + size // 10 + _OF_A_RUN * self.project.may_do_something(file)
+        return 500 + size // 20 + _OF_A_RUN * self.runs(file)
+
+    def runs(self, file: str) -> bool:
+        """Whether a file is run as a program to be judged."""
+        return self.project.may_do_something(file)
 
     @property
     def notes(self) -> dict[str, Note]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
@@ -20,6 +20,7 @@ from gpu_lint.settings import FinderSpec, SettingsFinder
 if TYPE_CHECKING:
     from gpu_lint.findings import Finding
     from gpu_lint.rulebook import Pack
+    from gpu_lint.source import Span
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -43,6 +44,9 @@ class Work(Protocol[T_co]):
 
 class Executor(Protocol):
     """Does work on chunks of files, in whatever order; every file is answered for once."""
+
+    count: int
+    """How many processes there are."""
 
     def each(
         self, work: Work[T], chunks: Sequence[Sequence[str]]
@@ -94,6 +98,8 @@ class Judging:
     """The files that make up the project."""
     outlined: frozenset[str]
     """Those that need not be read as a whole where they do nothing."""
+    edges: Mapping[str, dict[str, Span]] = field(default_factory=dict)
+    """What is known already of which file imports which, and where."""
 
     def start(self) -> Callable[[str], tuple[Finding, ...]]:
         from gpu_lint.judging import Read, View
@@ -105,6 +111,7 @@ class Judging:
             for file, path in self.judged.items()
         }
         view = View(finder, reads, self.together, note=self.notes.get, outlined=self.outlined)
+        view.project.all_edges.update(self.edges)
 
         def judge(file: str) -> tuple[Finding, ...]:
             note = self.notes.get(file)

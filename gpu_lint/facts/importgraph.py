@@ -52,7 +52,8 @@ class ImportGraph:
         self._headers: dict[str, Span | None] = {}
         self._mentioning: dict[str, bool] = {}
         self._readings: dict[str, Reading | None] = {}
-        self._edges: dict[str, dict[str, Span]] = {}
+        self.all_edges: dict[str, dict[str, Span]] = {}
+        """The edges that are known already, of each file."""
         self._skimmed: dict[str, Skimmed | None] = {}
         self._touches: dict[str, Touch] = {}
         self._reach = Reachability(self.edges)
@@ -62,10 +63,12 @@ class ImportGraph:
         """Take over what another graph has found out, except of some files."""
         self.imports = other.imports
         self._readings = {f: r for f, r in other._readings.items() if f not in without}
-        self._edges = {f: e for f, e in other._edges.items() if f not in without}
+        self.all_edges = {f: e for f, e in other.all_edges.items() if f not in without}
         self._skimmed = {f: s for f, s in other._skimmed.items() if f not in without}
         self._touches = {f: t for f, t in other._touches.items() if f not in without}
-        if without:  # of the same run, with the same header
+        if not without:
+            self._reach = other._reach
+        else:  # of the same run, with the same header
             self._headers = {f: h for f, h in other._headers.items() if f not in without}
             self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}
 
@@ -196,7 +199,7 @@ class ImportGraph:
     def edges(self, file: str) -> dict[str, Span]:
         """The project's files that a file's own imports run, wherever in it they stand, each
         with the first such place."""
-        if file not in self._edges:
+        if file not in self.all_edges:
             skimmed = self.skimmed(file)
             found: dict[str, Span] = {}
             for module, level, name, span in skimmed.imported if skimmed is not None else ():
@@ -209,8 +212,8 @@ class ImportGraph:
                     if submodule is not None and submodule.endswith(".py"):
                         found.setdefault(submodule, span)
             found.pop(file, None)
-            self._edges[file] = found
-        return self._edges[file]
+            self.all_edges[file] = found
+        return self.all_edges[file]
 
     def closure(self, file: str) -> frozenset[str]:
         """A file and everything of the project that it may import, directly or not."""

@@ -38,12 +38,12 @@ class Unskimmable(Exception):
 _ON_LINE = re.compile(rb"#|'(?:[^'\\\r\n]|\\.)*'|\"(?:[^\"\\\r\n]|\\.)*\"")
 _IMPORT = re.compile(rb"\n([ \t\f]*)(?=import\b|from\b)")
 _ANYWHERE = re.compile(rb"(?:\A|[\n;:])([ \t\f]*)(?=import\b|from\b)")
+_BLANKS = (b"", b" ", b"\t", b"  ")
 _ON_A_LINE = tuple(
-    mark + blank + word
-    for mark in (b";", b":")
-    for blank in (b"", b" ", b"\t", b"  ")
+    re.compile(word + b"(?:" + b"|".join(b"(?<=[;:]" + x + word + b")" for x in _BLANKS) + b")")
     for word in (b"import ", b"from ")
 )
+"""An import behind something else; patterns that begin with fixed bytes are quick."""
 _CHECKING = re.compile(rb"(?:\A|\n)([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
 _BY_NAME = re.compile(
     rb"\b(?:import_module|__import__)\s*\(\s*(?:#|(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(])"
@@ -83,22 +83,25 @@ def imports_in(data: bytes) -> Iterator[Imported]:
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         raise Unskimmable
     first = data.startswith((b"import", b"from", b" "))
-    pattern = _ANYWHERE if first or any(map(data.__contains__, _ON_A_LINE)) else _IMPORT
+    on_a_line = first or any(pattern.search(data) for pattern in _ON_A_LINE)
     strings: list[Span] | None = None
     hidden: list[Span] | None = None
-    for match in pattern.finditer(data):
+    passed = 0
+    """The strings that end above."""
+    for match in (_ANYWHERE if on_a_line else _IMPORT).finditer(data):
         start = match.end()
         statement = _STATEMENT.match(data, start)
         if strings is None:
             strings = list(long_strings(data))
-        if inside(start, strings):
+        while passed < len(strings) and strings[passed].end <= start:
+            passed += 1
+        if passed < len(strings) and strings[passed].start <= start:
             continue
         line = data.rfind(b"\n", max(match.start(1) - _LONGEST_LINE, 0), match.start(1)) + 1
         if not line and match.start(1) > _LONGEST_LINE:
             raise Unskimmable  # to look at a long line anew for each import on it takes too long
         if b"'" in data[line:start] or b'"' in data[line:start]:
-            above = bisect_right(strings, start, key=lambda span: span.end) - 1
-            line = max(line, strings[above].end if above >= 0 else 0)
+            line = max(line, strings[passed - 1].end if passed else 0)
         before = data[line:start]
         if before.strip() and _is_hidden_on_line(before):
             continue
@@ -107,7 +110,7 @@ def imports_in(data: bytes) -> Iterator[Imported]:
             raise Unskimmable
         if hidden is None:
             hidden = list(_for_checkers(data, strings))
-        if not inside(start, hidden):
+        if not hidden or not inside(start, hidden):
             yield from _names(statement, start)
 
 
@@ -133,6 +136,8 @@ def _names(statement: re.Match[bytes], start: int) -> Iterator[Imported]:
 
 
 def _clean(text: bytes) -> str:
+    if b"\\" not in text and b"#" not in text:
+        return text.decode("ascii")
     return _COMMENT.sub(b"", _CONTINUED.sub(b" ", text)).decode("ascii")
 
 
@@ -141,7 +146,7 @@ def _name_of(part: str) -> str:
     words = part.split()
     if not (len(words) == 1 or (len(words) == 3 and words[1] == "as")):
         raise Unskimmable
-    if not _WORD.fullmatch(words[0]):
+    if not words[0].isidentifier() and not _WORD.fullmatch(words[0]):
         raise Unskimmable
     return words[0]
 

@@ -26,6 +26,8 @@ class Gpu:
     device_order: str | None = None
     name: str | None = None
     alloc_conf: str | None = None
+    pytorch: allocator.Release | None = None
+    """The oldest PyTorch in use."""
     min_memory_gib: float | None = None
     forbidden: tuple[str, ...] = ()
 
@@ -105,6 +107,11 @@ KEYS: tuple[Key, ...] = (
     Key("gpu.device-order", "choice", "CUDA_DEVICE_ORDER.", None, DEVICE_ORDERS),
     Key("gpu.name", "string", "What the name of device 0 must contain."),
     Key("gpu.alloc-conf", "alloc-conf", "PYTORCH_CUDA_ALLOC_CONF."),
+    Key(
+        "gpu.pytorch",
+        "release",
+        'The oldest PyTorch in use, such as "2.4": it must accept allocator settings.',
+    ),
     Key("gpu.min-memory-gib", "number", "The least memory of device 0, in GiB."),
     Key("gpu.forbidden", "strings", "Names of GPUs that must not be used.", []),
     Key("header.required-in", "where", "Where the header must stand.", "entry-points"),
@@ -169,8 +176,12 @@ def check_whole(flat: Mapping[str, Any]) -> None:
                 f"the index {mask!r} means nothing without gpu.device-order; "
                 'add device-order = "PCI_BUS_ID"',
             )
-    elif any(flat.get(f"gpu.{key}") for key in ("name", "device-order", "forbidden")):
+    elif any(flat.get(f"gpu.{key}") for key in ("name", "device-order", "forbidden", "pytorch")):
         raise Problem(("gpu",), "lacks visible-devices, without which no GPU is chosen")
+    release = allocator.Release.of(flat.get("gpu.pytorch") or "")
+    setting = flat.get("gpu.alloc-conf")
+    if release and setting and (fault := allocator.fault(setting, release)):
+        raise Problem(("gpu", "alloc-conf"), f"{fault}; gpu.pytorch says {release}")
     name = flat.get("gpu.name")
     for forbidden in flat.get("gpu.forbidden") or ():
         if name and (forbidden in name or name in forbidden):
@@ -192,6 +203,7 @@ def policy_of(flat: Mapping[str, Any]) -> Policy | None:
             device_order=get("gpu.device-order"),
             name=get("gpu.name"),
             alloc_conf=get("gpu.alloc-conf"),
+            pytorch=allocator.Release.of(get("gpu.pytorch") or ""),
             min_memory_gib=get("gpu.min-memory-gib"),
             forbidden=get("gpu.forbidden"),
         ),
@@ -235,7 +247,9 @@ def _check(name: str, value: Any, known_code: Callable[[str], bool]) -> Any:
     if key.kind == "identifier" and not value.isidentifier():
         raise Problem(keys, f"{value!r} is not a Python function name")
     if key.kind == "alloc-conf" and (fault := allocator.fault(value)):
-        raise Problem(keys, f"{fault}; accepted keys: {', '.join(allocator.KEYS)}")
+        raise Problem(keys, f"{fault}; accepted keys: {', '.join(allocator.keys())}")
+    if key.kind == "release" and (not isinstance(value, str) or not allocator.Release.of(value)):
+        raise Problem(keys, f'must be a release in quotes, such as "2.4", not {value!r}')
     if key.kind == "number" and (isinstance(value, bool) or not isinstance(value, (int, float))):
         raise Problem(keys, f"must be a number of GiB, not {_kind(value)}")
     if key.kind == "number" and not 0 < value < 100_000:
@@ -375,6 +389,7 @@ def _schema_of(key: Key) -> dict[str, Any]:
                 {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 1},
             ]
         },
+        "release": {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,3})+$"},
         "where": {"oneOf": [{"enum": list(WHERE)}, {**strings, "minItems": 1}]},
     }
     schema = {"description": key.doc, **shapes.get(key.kind, {"type": "string"})}

@@ -169,6 +169,7 @@ def load_rulebook() -> Rulebook:
     rules = dict(sorted(rules.items()))
     table, text = read_toml(root / "variables.toml")
     digest.update(text.encode())
+    digest.update((root / "allocator.toml").read_bytes())
     knowledge = Knowledge.of(tuple(frameworks), tuple(map(_variable, table["variable"])))
     return Rulebook(root, rules, knowledge, digest.hexdigest())
 

@@ -198,6 +198,51 @@ RULE_FILE = (
     ),
 )
 
+ALLOCATOR_FILE = (
+    Field("schema", "count", f"The version of the form of this file: {SCHEMA}."),
+    Field("releases", "texts", "The releases of PyTorch that were measured, in order.", True),
+    Field(
+        "key",
+        "array",
+        "A key of PYTORCH_CUDA_ALLOC_CONF.",
+        True,
+        fields=(
+            Field("name", "name", "What it is called.", True),
+            Field("since", "text", "The first release of PyTorch that knows it.", True),
+            Field("gone", "text", "The first release that does not know it any more."),
+            Field(
+                "accepts",
+                "text",
+                "What its value must be.",
+                True,
+                choices=(
+                    "choice",
+                    "number",
+                    "fraction",
+                    "share",
+                    "power-of-two",
+                    "divisions",
+                    "list",
+                    "text",
+                ),
+            ),
+            Field("choices", "texts", "The values of a choice."),
+            Field("least", "count", "The least number."),
+            Field("most", "count", "The greatest number."),
+            Field(
+                "stricter",
+                "table",
+                "What older releases accept.",
+                fields=(
+                    Field("before", "text", "The first release that is not as strict.", True),
+                    Field("least", "count", "The least number before that.", True),
+                ),
+            ),
+            Field("lists-since", "text", "The first release that takes a list."),
+        ),
+    ),
+)
+
 
 def check_file(table: Mapping[str, Any], fields: tuple[Field, ...]) -> None:
     """Check the table of a whole file. Raises :class:`Problem` for the first key that is
@@ -306,6 +351,7 @@ SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {
     "framework": lambda: json_schema(FRAMEWORK_FILE, "gpu-lint framework file or rule pack"),
     "rule": lambda: json_schema(RULE_FILE, "gpu-lint rule file"),
     "variable": lambda: json_schema(VARIABLE_FILE, "gpu-lint variable file"),
+    "allocator": lambda: json_schema(ALLOCATOR_FILE, "gpu-lint allocator file"),
 }
 
 

@@ -365,6 +365,12 @@ def test_escapes_in_names_and_source_do_not_reach_the_terminal(project: Project)
             ["gpu-lint.toml:3", "gpu.device-order", "PCI_BUS_ID", "FASTEST_FIRST"],
         ),
         (POLICY + "alloc-conf = 'max_split_size:1024'\n", [":4", "max_split_size_mb"]),
+        (POLICY + "pytorch = 2.4\n", [":4", "gpu.pytorch", "release in quotes", "2.4"]),
+        ("[gpu]\npytorch = '2.4'\n", ["gpu", "lacks visible-devices"]),
+        (
+            POLICY + "pytorch = '2.0'\nalloc-conf = 'expandable_segments:True'\n",
+            [":5", "gpu.alloc-conf", "expandable_segments from 2.1 on", "gpu.pytorch says 2.0"],
+        ),
         (POLICY + "min-memory-gib = '20'\n", [":4", "number", "string"]),
         (POLICY + "[header]\nrequired-in = 'everywhere'\n", [":5", "all, gpu-files"]),
         ("select = ['GPU7']\n", [":1", "GPU7"]),

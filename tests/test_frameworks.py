@@ -11,11 +11,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from gpu_lint import allocator
+from gpu_lint.allocator import Release
 from gpu_lint.engine import Engine
 from gpu_lint.facts.knowledge import Api, Knowledge
 from gpu_lint.policy import check_table
 from gpu_lint.rulebook import Rulebook, framework_of, load_rulebook, rules_of, variables_of
-from gpu_lint.rulefiles import SCHEMAS
+from gpu_lint.rulefiles import ALLOCATOR_FILE, SCHEMAS, check_file
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.toml import read_toml
 from tests.conftest import ROOT, check_text, codes, write_files
@@ -116,6 +118,68 @@ def test_the_file_of_variables_is_well_formed() -> None:
     table, text = read_toml(path)
     assert {one.name for one in variables_of(table, path, text)} >= {"HIP_VISIBLE_DEVICES"}
     jsonschema.validate(table, SCHEMAS["variable"]())
+
+
+ALLOCATOR = json.loads((ROOT / "rules" / "evidence" / "alloc_versions.json").read_text("utf-8"))
+NOT_ITS_GRAMMAR = re.compile(r"backend:cudaMallocAsync|max_split_size_mb(=1024|:?|:1024[; ].*)")
+"""Of the values that were probed: a backend that takes effect when PyTorch is imported alone, and
+what releases before 2.0 pass over, but nobody means."""
+
+
+def test_the_file_of_allocator_keys_is_well_formed() -> None:
+    path = ROOT / "rules" / "allocator.toml"
+    table, _ = read_toml(path)
+    check_file(table, ALLOCATOR_FILE)
+    jsonschema.validate(table, SCHEMAS["allocator"]())
+    assert table["releases"] == [name.rpartition(".")[0] for name in ALLOCATOR["releases"]]
+    assert [key["name"] for key in table["key"]] == sorted(allocator.keys())
+
+
+@pytest.mark.parametrize("release", ALLOCATOR["releases"])
+def test_an_allocator_setting_is_right_where_the_release_accepts_it(release: str) -> None:
+    measured = ALLOCATOR["releases"][release]
+    wrong = [
+        (value, said, found)
+        for value, said in measured.items()
+        if not NOT_ITS_GRAMMAR.fullmatch(value)
+        and (said == "accepted") == bool(found := allocator.fault(value, Release.of(release)))
+    ]
+    assert wrong == []
+    assert len(measured) > 90
+
+
+def test_without_a_release_a_setting_is_right_that_any_accepts() -> None:
+    values = next(iter(ALLOCATOR["releases"].values()))
+    for value in values:
+        if not NOT_ITS_GRAMMAR.fullmatch(value):
+            taken = [r for r, said in ALLOCATOR["releases"].items() if said[value] == "accepted"]
+            assert bool(taken) == (allocator.fault(value) == ""), value
+
+
+@pytest.mark.parametrize(
+    ("value", "release", "meant"),
+    [
+        ("expandable_segments:true", None, "expandable_segments:True"),
+        ("Backend=CUDAMallocAsync", None, "backend:cudaMallocAsync"),
+        ("max_split_size:512", None, "max_split_size_mb:512"),
+        ("max_split_size_mb:512,", None, None),
+        ("expandable_segments:true", "2.0", None),
+        ("max_split_size_mb:5", None, None),
+        ("nonsense", None, None),
+    ],
+)
+def test_an_allocator_setting_is_put_right_where_it_is_certain(
+    value: str, release: str | None, meant: str | None
+) -> None:
+    assert allocator.correction(value, Release.of(release or "")) == meant
+
+
+@pytest.mark.parametrize(
+    "value", ["", ",", "a", "a:b:c", ":1", "[", "a:[1,2", "a:" + "9" * 5000, "é:1"]
+)
+def test_any_text_is_read_as_an_allocator_setting(value: str) -> None:
+    assert isinstance(allocator.fault(value), str)
+    assert allocator.correction(value) is None or value
 
 
 VALUES = [

@@ -31,9 +31,9 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
         if not isinstance(constant.value, str):
             return _not_a_string(setting, variable, constant, context)
         text = constant.value
-        fault, by_accident = _fault(variable, text)
+        fault, by_accident = _fault(variable, text, context)
         if fault:
-            meant = _wanted_or(variable, context, _correction(variable, text))
+            meant = _wanted_or(variable, context, _correction(variable, text, context))
             return Found(
                 "GPU112",
                 at,
@@ -88,17 +88,26 @@ def _not_a_string(setting: Setting, variable: str, constant: Known, context: Con
     return Found("GPU112", setting.value_span, message, note, remedy)
 
 
-def _fault(variable: str, text: str) -> tuple[str, bool]:
+def _fault(variable: str, text: str, context: Context) -> tuple[str, bool]:
     if variable == MASK:
         reading = read_mask(text)
         return reading.fault, reading.by_accident
-    return (order_fault(text) if variable == ORDER else allocator.fault(text)), False
+    if variable == ORDER:
+        return order_fault(text), False
+    return allocator.fault(text, _pytorch(context)), False
 
 
-def _correction(variable: str, text: str) -> str | None:
+def _correction(variable: str, text: str, context: Context) -> str | None:
     if variable == MASK:
         return certain_correction(text)
-    return certain_order(text) if variable == ORDER else allocator.correction(text)
+    if variable == ORDER:
+        return certain_order(text)
+    return allocator.correction(text, _pytorch(context))
+
+
+def _pytorch(context: Context) -> allocator.Release | None:
+    """The oldest PyTorch in use, where the policy says so."""
+    return context.policy.gpu.pytorch if context.policy is not None else None
 
 
 def same_setting(variable: str, one: str, other: str) -> bool:

@@ -25,7 +25,7 @@ exclude = []
 visible-devices = {visible_devices}
 # CUDA_DEVICE_ORDER: with PCI_BUS_ID an index means what nvidia-smi shows.
 device-order = {device_order}
-{name}{memory}{alloc}{forbidden}
+{name}{memory}{alloc}{pytorch}{forbidden}
 [header]
 # Where the variables must be set before anything imports a GPU framework:
 # "all", "gpu-files", "entry-points", "never", or a list of globs.
@@ -44,6 +44,7 @@ function = "validate_gpu"
 @click.option("--name", help="What the GPU's name must contain, such as 'RTX 3090'.")
 @click.option("--min-memory-gib", type=float, help="The least memory, in GiB.")
 @click.option("--alloc-conf", help="PYTORCH_CUDA_ALLOC_CONF.")
+@click.option("--pytorch", metavar="RELEASE", help="The oldest PyTorch in use, such as 2.4.")
 @click.option("--forbidden", multiple=True, help="Name of a GPU that must not be used.")
 @click.option("--required-in", type=click.Choice(WHERE), default="entry-points")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -53,6 +54,7 @@ def init(
     name: str | None,
     min_memory_gib: float | None,
     alloc_conf: str | None,
+    pytorch: str | None,
     forbidden: tuple[str, ...],
     required_in: str,
     force: bool,
@@ -86,6 +88,11 @@ def init(
             "alloc-conf",
             python_string(alloc_conf) if alloc_conf else None,
             "PYTORCH_CUDA_ALLOC_CONF.",
+        ),
+        pytorch=line(
+            "pytorch",
+            python_string(pytorch) if pytorch else None,
+            "The oldest PyTorch in use, which must accept that.",
         ),
         forbidden=line(
             "forbidden",

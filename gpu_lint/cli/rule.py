@@ -26,7 +26,7 @@ from gpu_lint.rulefiles import SCHEMAS
 )
 @click.option(
     "--schema",
-    type=click.Choice(["framework", "rule", "variable"]),
+    type=click.Choice(list(SCHEMAS)),
     help="Print the JSON schema of framework files (and rule packs), or of other files of rules.",
 )
 def rule(code: str | None, everything: bool, form: str, schema: str | None) -> int:

@@ -673,3 +673,37 @@ def test_graph_says_what_it_could_not_read(tmp_path: Path, monkeypatch: pytest.M
     assert result.exit_code == 2
     assert "gpu-lint: bad.py" in result.output
     assert "run.py  (entry point)" in result.output
+
+
+# --- what is handed on -----------------------------------------------------------------------
+
+MOVES = "import torch\n\n\ndef move(model, device):\n    return model.cuda(device)\n"
+HEADED = "import os\n\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\nimport torch\n\n"
+SHOWN = {"gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"},
+         "header": {"required-in": "never"}, "validation": {"required-in": "never"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("run", "policy"),
+    [
+        (f"{HEADED}from lib import move\n\nmove(torch.nn.Linear(1, 1), 1)\n", {}),
+        (f"{HEADED}import lib\n\nlib.move(torch.nn.Linear(1, 1), device=1)\n", {}),
+        ("import lib\n\nlib.move(None, 'cuda:1')\n", SHOWN),
+        ("from lib import move\n\nmove(None, device='cuda:1')\n", SHOWN),
+    ],
+)
+def test_a_device_is_followed_into_the_file_that_hands_it_on(
+    tmp_path: Path, run: str, policy: dict[str, Any]
+) -> None:
+    results = found(tmp_path, {"run.py": run, "lib.py": MOVES}, policy=policy)
+    assert {code for _, _, code in results} == {"GPU201"}
+
+
+def test_a_program_with_a_syntax_error_ends_nothing(tmp_path: Path) -> None:
+    broken = f"import lib\n\nlib.move(None, 'cuda:1')\nif (\n{GUARD}"
+    files = {"run.py": broken, "lib.py": f"{MOVES}\n\nmove(None, 'cuda:1')\n"}
+    results = found(tmp_path, files, policy=SHOWN)
+    assert {(name, code) for name, _, code in results} == {
+        ("run.py", "GPU001"),
+        ("lib.py", "GPU201"),
+    }

@@ -19,7 +19,7 @@ from gpu_lint.rulebook import Severity
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER, Variable
 
 _WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
-_EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 (Linux)"
+_EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 
 
 def judge_value(setting: Setting, variable: str, context: Context) -> Found | None:

@@ -45,6 +45,7 @@ _ELSEWHERE = re.compile(rb"\s*(?:\w+\.)+device\s*[,)]")
 """An argument that is where something else is: what put it there says so elsewhere."""
 _HANDED = re.compile(rb"\s*([a-z_]*device)\s*[,)]")
 """An argument that is a plain name for a device, of whatever kind."""
+_KEYWORD = re.compile(rb"\s*(\w+)\s*=(?!=)\s*")
 _LONGEST_CALL = 2_000
 """Bytes of a call that are looked through for the commas between its arguments."""
 _NO_NUMBER = rb"(?:None|True|False|0)\s*[,)]|[{\[]"
@@ -79,6 +80,8 @@ class _Spelling:
     """Words of which one must be there, too; none where the name says enough."""
     position: int | None = None
     """The argument of the call that names the device; None for what is no such call."""
+    keyword: bytes = b""
+    """The keyword that it may be given by instead."""
     passed_on: bool = False
     """The name is a keyword: given under itself, it does not count."""
 
@@ -95,7 +98,7 @@ class _Spelling:
                     continue
             handed = b""
             if self.position is not None:
-                argument = _argument(data, end, self.position)
+                argument = _argument(data, end, self.position, self.keyword)
                 if argument is None or _ELSEWHERE.match(data, argument):
                     continue
                 found = _HANDED.match(data, argument)
@@ -186,25 +189,31 @@ def _in_comment(data: bytes, offset: int) -> bool:
     return data[line_start(data, offset) : offset].lstrip().startswith(b"#")
 
 
-def _argument(data: bytes, start: int, position: int) -> int | None:
+def _argument(data: bytes, start: int, position: int, keyword: bytes) -> int | None:
     """Where an argument of a call begins, given where the call's first does; None if it is not
     there, or names no device other than the first. A call too long to be looked through has it."""
     end = min(len(data), start + _LONGEST_CALL)
-    depth = 0
-    for mark in _MARKS.finditer(data, start, end) if position else ():
+    depth = commas = 0
+    begin, found = start, start if not position else None
+    for mark in _MARKS.finditer(data, start, end):
         kind = mark.group()
         if kind in b"([{":
             depth += 1
         elif kind != b",":
             depth -= 1
-            if depth < 0:
-                return None
-        elif not depth:
-            position -= 1
-            if not position:
-                start = mark.end()
+        if depth < 0 or (kind == b"," and not depth):
+            given = _KEYWORD.match(data, begin)
+            if given is not None and given.group(1) == keyword:
+                found = given.end()
                 break
-    return None if _NAMES_NONE.match(data, start) else start
+            if depth < 0:
+                break
+            commas += 1
+            begin = mark.end()
+            found = begin if commas == position else found
+    else:
+        return start
+    return None if found is None or _NAMES_NONE.match(data, found) else found
 
 
 def _may_be_numbered(data: bytes, name: bytes) -> bool:
@@ -288,7 +297,10 @@ def _spellings(api: Api) -> Iterator[_Spelling]:
             if device.kind == "device":
                 yield _Spelling(last, _NUMBER, api.framework)
             else:
-                yield _Spelling(last, _CALL, api.framework, position=device.position)
+                keyword = (device.keyword or "").encode()
+                yield _Spelling(
+                    last, _CALL, api.framework, position=device.position, keyword=keyword
+                )
 
 
 @cache

@@ -303,7 +303,12 @@ class Project(ImportGraph):
 
         Where no variable is set, that is only what they hand to its functions themselves.
         """
-        return [s for s in self.starts_reaching(file) if self.decides(s) or self._hands(s, file)]
+        return [
+            start
+            for start in self.starts_reaching(file)
+            if (self.decides(start) or self._hands(start, file))
+            and self.reading(start) is not None  # it may have a syntax error
+        ]
 
     def _hands(self, start: str, file: str) -> bool:
         """Whether a program may hand a device to a function of a file.

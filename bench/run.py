@@ -1,14 +1,15 @@
 """Times gpu-lint beside its peers, in one run, the commands in turn.
 
     python -m venv .bench
-    .bench/bin/pip install . ruff ast-grep-cli semgrep torchfix fixit matplotlib
+    .bench/bin/pip install . ruff ast-grep-cli semgrep fixit matplotlib
+    python -m venv .bench/torchfix && .bench/torchfix/bin/pip install torchfix
     .bench/bin/python bench/run.py && .bench/bin/python bench/plot.py
 
-fetches the pinned wheels from PyPI into a directory outside of any repository, writes
-``bench/results.json`` and prints the table; ``bench/plot.py`` draws it. What takes long runs fewer
-times, or on a subset, and says so. Peers that are not installed beside this Python are left out,
-and named. Times are whole processes, wall clock, the median of the rounds with the
-least and the most.
+(TorchFix needs an older LibCST than we do, so it has an environment of its own) fetches the pinned
+wheels from PyPI into a directory outside of any repository, writes ``bench/results.json`` and prints
+the table; ``bench/plot.py`` draws it. What takes long runs fewer times, or on a subset, and says so.
+Peers that are not installed beside this Python are left out, and named. Times are whole processes,
+wall clock, the median of the rounds with the least and the most.
 """
 
 from __future__ import annotations
@@ -211,8 +212,10 @@ def subjects() -> tuple[list[Subject], list[str]]:
     }  # fmt: skip
     missing = []
     for name, (program, arguments, most) in peers.items():
-        if (BIN / program).exists():
-            found.append(Subject(name, [str(BIN / program), *arguments], most=most))
+        own = BIN.parent / program / BIN.name / program  # an environment of its own
+        path = BIN / program if (BIN / program).exists() else own
+        if path.exists():
+            found.append(Subject(name, [str(path), *arguments], most=most))
         else:
             missing.append(name)
     return found, missing

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import Flag, auto
 from functools import cache
+from itertools import takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.knowledge import Knowledge
@@ -80,6 +81,8 @@ _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc",
                   b"accelerate")  # fmt: skip
 _COUNTING = ("index", "indices", "device-count")
 """What a call returns that is, or becomes, an index."""
+_LEAST_PART = 7
+"""Letters that names must share to be searched for together."""
 _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
 _PROSE = re.compile(r"\S\s+\S")
@@ -94,7 +97,9 @@ _HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)
 _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
 _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)")
 _IMPORTING = re.compile(rb"(?:import|from)\b")
-_COMMENTS = (b"lint", b"noqa", b"NOQA", b"NoQA")
+_COMMENTS = (b"gpu-lint", b"noqa", b"NOQA", b"NoQA")
+_GPU_SPELT = (b"gpu", b"GPU", b"Gpu")
+"""A comment that is meant for us says it: it names the tool, or a code."""
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 _GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
               b"tf")  # fmt: skip
@@ -106,6 +111,8 @@ class Needles:
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
         self._variables = tuple(name.encode() for name in knowledge.variables)
+        self._variable_parts = _shared_parts(self._variables)
+        self._beside_parts = _shared_parts(knowledge.beside_cuda)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(knowledge.frameworks)
         self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
@@ -121,9 +128,10 @@ class Needles:
         """Whether a file may write the environment; ``words`` are its words, where somebody has
         them at hand."""
         words = data if words is None else words
-        for name in self._variables:
-            if name in words and _in_code(data, name):
-                return Touch.SETTINGS | Touch.ENVIRONMENT
+        if any(part in words for part in self._variable_parts):
+            for name in self._variables:
+                if name in data and _in_code(data, name):
+                    return Touch.SETTINGS | Touch.ENVIRONMENT
         if b"environ" not in words and b"putenv" not in words:
             return Touch.NOTHING
         if any(name in data and _in_code(data, name) for name in self._others):
@@ -156,14 +164,15 @@ class Needles:
             found |= Touch.NUMBERING
         if b"fork" in words or b"multiprocessing" in words:
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
-        if any(mark in words for mark in _COMMENTS) and self.comments(data):
+        if any(word in words for word in _GPU_SPELT) and self.comments(data):
             found |= Touch.COMMENTS
         return found
 
     def _counts_otherwise(self, data: bytes, words: bytes) -> bool:
         """Whether a file may give an index to what counts the machine's devices."""
-        if any(name in words for name in self.knowledge.beside_cuda):
-            return True
+        if any(part in words for part in self._beside_parts):
+            if any(name in data for name in self.knowledge.beside_cuda):
+                return True
         return b"nvidia" in words and b"nvidia-smi" in data and any(w in data for w in _CHILDREN)
 
     def touch(self, data: bytes) -> Touch:
@@ -282,6 +291,25 @@ class Needles:
                 yield at
                 at = data.find(word, at + 1)
         yield from self._devices.places(data)
+
+
+def _shared_parts(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """A few texts of which every name has one: what neighbours end or begin alike."""
+    ends = _merged(sorted(name[::-1] for name in names))
+    return tuple(_merged(sorted(end[::-1] for end in ends)))
+
+
+def _merged(texts: list[bytes]) -> list[bytes]:
+    """Sorted texts, those replaced by what they begin with that share enough of it."""
+    found: list[bytes] = []
+    for text in texts:
+        pairs = zip(text, found[-1] if found else b"", strict=False)
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if shared >= _LEAST_PART:
+            found[-1] = text[:shared]
+        else:
+            found.append(text)
+    return found
 
 
 def _end_of_head(data: bytes, start: int) -> int:

@@ -6,10 +6,10 @@
     .bench/bin/python bench/run.py && .bench/bin/python bench/plot.py
 
 (TorchFix needs an older LibCST than we do, so it has an environment of its own) fetches the pinned
-wheels from PyPI into a directory outside of any repository, writes ``bench/results.json`` and prints
-the table; ``bench/plot.py`` draws it. What takes long runs fewer times, or on a subset, and says so.
-Peers that are not installed beside this Python are left out, and named. Times are whole processes,
-wall clock, the median of the rounds with the least and the most.
+wheels from PyPI into a directory outside of any repository, writes ``bench/results.json`` and
+prints the table; ``bench/plot.py`` draws it. What takes long runs fewer times, or on a subset, and
+says so. Peers that are not installed beside this Python are left out, and named. Times are whole
+processes, wall clock, the median of the rounds with the least and the most.
 """
 
 from __future__ import annotations

@@ -200,6 +200,14 @@ def test_what_does_not_matter_is_passed(text: str) -> None:
     assert not found & (Touch.SETTINGS | Touch.DEVICES | Touch.FORKS | Touch.COMMENTS)
 
 
+def test_to_name_a_variable_is_not_to_use_a_gpu() -> None:
+    header = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\nenv["CUDA_DEVICE_ORDER"] = order\n'
+    header += 'os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "max_split_size_mb:512"\n'
+    touch = needles_for(KNOWLEDGE).touch
+    assert not touch(header.encode()) & Touch.FREEZES
+    assert touch(f"{header}torch.cuda.init()\n".encode()) & Touch.FREEZES
+
+
 def test_a_rejected_file_is_not_parsed(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

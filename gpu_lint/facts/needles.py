@@ -100,6 +100,9 @@ _IMPORTING = re.compile(rb"(?:import|from)\b")
 _COMMENTS = (b"gpu-lint", b"noqa", b"NOQA", b"NoQA")
 _GPU_SPELT = (b"gpu", b"GPU", b"Gpu")
 """A comment that is meant for us says it: it names the tool, or a code."""
+_WORD_BEFORE = re.compile(rb"\w+\Z")
+_LONGEST_NAME = 40
+"""Bytes that a variable's name may have before the part that it is known by."""
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 _GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
               b"tf")  # fmt: skip
@@ -209,9 +212,7 @@ class Needles:
 
     def _freezes_on_import(self, data: bytes) -> bool:
         """Whether a GPU is mentioned outside of functions, or in one that is called there."""
-        if any(name in data for name in self._variables):
-            data = self._names.sub(b"", data)  # to name a variable is not to use a GPU
-        data = _without_long_strings(data)
+        data = _without_long_strings(self._without_variables(data))
         if not any(word in data for word in _GPU_WORDS):
             return False
         if b"\r" in data:
@@ -259,6 +260,20 @@ class Needles:
                 return True
             called.update(word for pair in _CALLED.findall(text) for word in pair)
         return not inside.isdisjoint(called)
+
+    def _without_variables(self, data: bytes) -> bytes:
+        """A file without the variables that it names: to name one is not to use a GPU."""
+        if not any(part in data for part in self._variable_parts):
+            return data
+        parts: list[bytes] = []
+        end = 0
+        for match in self._names.finditer(data):
+            before = _WORD_BEFORE.search(
+                data, max(match.start() - _LONGEST_NAME, end), match.start()
+            )
+            parts.append(data[end : before.start() if before is not None else match.start()])
+            end = match.end()
+        return b"".join((*parts, data[end:]))
 
     def _in_default(self, head: bytes) -> bool:
         """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on

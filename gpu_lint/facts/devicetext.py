@@ -60,11 +60,15 @@ _NUMBERED = re.compile(rb"[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]
 _NEVER_BOUND = {b"None", b"int", b"bool", b"float", b"str"}
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+\Z")
 _GIVEN_ON = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*[,)\n]")
+_LONGEST_COMMENT = 1_000
+"""Bytes of a line that are looked at to see that it is a comment."""
+_MOST_FUNCTIONS = 50
+"""Functions with a parameter of one name whose calls are looked at."""
 _MARKS = re.compile(rb"[(){}\[\],]")
-_IMPORTING = re.compile(rb"\bimport\b[ \t]*(?:\([^)]*\)|[^\n]*)")
+_IMPORTING = re.compile(rb"import\b[ \t]*(?:\([^)]{0,2000}\)|[^\n]*)")
 _PARAMETERS = re.compile(rb"\bdef[ \t]+(\w+)[ \t]*\(([^)]*)")
 _CLASSES = re.compile(rb"\bclass[ \t]+(\w+)")
-_NUMBERED_OR_NO_CALL = rb"(?:\([^)]*(?<![\w.])(?:[1-9]\d*|[A-Z][A-Z\d_]+)\s*[,)\]]|\s*[,)\]])"
+_NUMBERED_OR_NO_CALL = rb"(?:\([^)]{0,400}(?<![\w.])(?:[1-9]\d*|[A-Z][A-Z\d_]+)\s*[,)\]]|\s*[,)\]])"
 _WORD_BEFORE = re.compile(rb"\w\Z")
 
 
@@ -154,6 +158,7 @@ class DeviceText:
             return Ways(True)
         found: set[str] = set()
         handed = False
+        numbered: dict[bytes, bool] = {}
         for spelling in self._spelt(words.each):
             framework = spelling.framework
             known = framework in self._everywhere or not words.each.isdisjoint(
@@ -162,7 +167,9 @@ class DeviceText:
             if framework in found and not known:
                 continue
             for _, name in spelling.places(data):
-                if name and not _may_be_numbered(data, name):
+                if name and name not in numbered:
+                    numbered[name] = _may_be_numbered(data, name)
+                if name and not numbered[name]:
                     handed = True
                 elif known:
                     return Ways(True)
@@ -186,7 +193,9 @@ class DeviceText:
 
 def _in_comment(data: bytes, offset: int) -> bool:
     """Whether something stands on a line that is a comment as a whole."""
-    return data[line_start(data, offset) : offset].lstrip().startswith(b"#")
+    least = max(offset - _LONGEST_COMMENT, 0)
+    start = line_start(data, offset, least)
+    return (start > least or not least) and data[start:offset].lstrip().startswith(b"#")
 
 
 def _argument(data: bytes, start: int, position: int, keyword: bytes) -> int | None:
@@ -230,6 +239,8 @@ def _may_be_numbered(data: bytes, name: bytes) -> bool:
     if b"__init__" in functions:
         functions.update(_CLASSES.findall(data))
     functions.discard(b"__init__")
+    if len(functions) > _MOST_FUNCTIONS:
+        return True
     return any(_pattern(function, _NUMBERED_OR_NO_CALL).search(data) for function in functions)
 
 

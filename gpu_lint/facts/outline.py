@@ -9,7 +9,8 @@ is left as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from gpu_lint.facts.layout import is_stdlib
@@ -73,9 +74,11 @@ def opening(source: Source, skimmed: Skimmed, reaches: Callable[[str], bool]) ->
     """
     data = source.data
     strings = _strings_in(source)
-    foreign = _end_of_import(data, strings, skimmed, lambda one: not _is_stdlib(one))
+    tops = [match.end() for match in _TOP.finditer(data) if not inside(match.end(), strings)]
+    imported = skimmed.imported
+    foreign = _end_of_import(data, tops, imported, lambda one: not _is_stdlib(one))
     framework = _end_of_import(
-        data, strings, skimmed, lambda one: not one.level and reaches(one.module)
+        data, tops, imported, lambda one: not one.level and reaches(one.module)
     )
     if foreign is None or (framework is None and data.find(b"TYPE_CHECKING", foreign) >= 0):
         raise NoOutline
@@ -92,21 +95,20 @@ def _is_stdlib(one: Imported) -> bool:
 
 
 def _end_of_import(
-    data: bytes, strings: list[Span], skimmed: Skimmed, wanted: Callable[[Imported], bool]
+    data: bytes, tops: list[int], imported: Iterable[Imported], wanted: Callable[[Imported], bool]
 ) -> int | None:
-    """Where the statement ends at module level that holds the first import which is wanted."""
+    """Where the statement ends at module level that holds the first import which is wanted;
+    ``tops`` are the starts of the lines that are not indented."""
     end = 0
-    for one in skimmed.imported:
+    for one in imported:
         if one.span.start < end or not wanted(one):
             continue  # in a function that was passed over
-        starts = [m.end() for m in _TOP.finditer(data, 0, one.span.start + 1)]
-        start = next((at for at in reversed(starts) if not inside(at, strings)), 0)
-        while True:
-            ends = _TOP.finditer(data, max(end, one.span.end - 1))
-            end = next((m.end() for m in ends if not inside(m.end(), strings)), len(data))
-            if not _GOES_ON.match(data, end):
-                break
-            end += 1
+        next_top = bisect_right(tops, one.span.start)
+        start = tops[next_top - 1] if next_top else 0
+        next_top = bisect_left(tops, one.span.end, next_top)
+        while next_top < len(tops) and _GOES_ON.match(data, tops[next_top]):
+            next_top += 1
+        end = tops[next_top] if next_top < len(tops) else len(data)
         if not _DEFINES.match(data, start):
             return end
     return None

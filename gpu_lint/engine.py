@@ -251,8 +251,11 @@ class Engine:
         """The findings of files that others find, where that pays; None for those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return {}
-        programs = [(one.file, view.weight(one.file)) for one in waiting if view.runs(one.file)]
-        others = [(one.file, view.weight(one.file)) for one in waiting if not view.runs(one.file)]
+        programs: list[tuple[str, int]] = []
+        others: list[tuple[str, int]] = []
+        for one in waiting:
+            runs = view.runs(one.file)
+            (programs if runs else others).append((one.file, view.weight(one.file, runs)))
         total = sum(weight for _, weight in (*programs, *others))
         executor = self._executor_for(total / 1e6)
         if executor is None:

@@ -208,11 +208,11 @@ class View:
         """Files whose findings may differ when others change."""
         return self.project.affected_by(frozenset(changed))
 
-    def weight(self, file: str) -> int:
-        """About how many microseconds it takes to judge a file."""
+    def weight(self, file: str, runs: bool) -> int:
+        """About how many microseconds it takes to judge a file, given whether it is run."""
         note = self._note(file)
         size = note.size if note is not None else len(self.data(file) or b"")
-        return 500 + size // 20 + _OF_A_RUN * self.runs(file)
+        return 500 + size // 20 + _OF_A_RUN * runs
 
     def runs(self, file: str) -> bool:
         """Whether a file is run as a program to be judged."""

@@ -278,11 +278,11 @@ class Needles:
     def _in_default(self, head: bytes) -> bool:
         """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on
         the same line, or in the same parameter."""
-        for match in self._freezes.finditer(head):
-            start = head.rfind(b"\n", 0, match.start()) + 1
-            parameter = head.rfind(b",", 0, match.start()) + 1
-            if b"=" in head[min(start, parameter) : match.start()]:
-                return True
+        for between in (b"\n", b","):
+            for piece in head.split(between):
+                equals = piece.find(b"=")
+                if equals >= 0 and self._freezes.search(piece, equals):
+                    return True
         return False
 
     def concerns(self, data: bytes) -> bool:

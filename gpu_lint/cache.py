@@ -195,10 +195,7 @@ def _written(note: Note) -> list[Any]:
     skimmed = note.skimmed
     imported = None
     if skimmed is not None:
-        imported = [
-            skimmed.guard,
-            [[m, level, n, span.start, span.end] for m, level, n, span in skimmed.imported],
-        ]
+        imported = [skimmed.guard, skimmed.imported]
     found = None
     if note.findings is not None:
         found = [note.findings[0], [_finding_written(one) for one in note.findings[1]]]
@@ -213,7 +210,7 @@ def _read_note(raw: Any) -> Note:
     if imported is not None:
         guard, names = imported
         skimmed = Skimmed(
-            tuple(Imported(str(m), int(lv), str(n), _span(s, e)) for m, lv, n, s, e in names),
+            tuple(Imported(str(m), int(lv), str(n), int(s), int(e)) for m, lv, n, s, e in names),
             _truth(guard),
         )
     findings = None

@@ -168,7 +168,14 @@ class View:
         read = self.reads[file]
         limits = read.settings.limits
         header_alone = skimmed.guard is False and not self._may_need_validator(read)
-        return read_outline(read.source, knowledge, limits, skimmed, header_alone=header_alone)
+        return read_outline(
+            read.source,
+            knowledge,
+            limits,
+            skimmed,
+            header_alone=header_alone,
+            speaks_to_us=bool(self.project.touch(file) & Touch.COMMENTS),
+        )
 
     def _may_need_validator(self, read: Read) -> bool:
         """Whether a file must have a validator although no main guard and no use of a GPU makes it
@@ -246,24 +253,25 @@ class View:
 
     def findings(self, read: Read) -> list[Finding]:
         """The findings of a file. Raises :class:`SourceError`."""
-        source, settings = read.source, read.settings
-        rules = settings.rules_for(source.path)
+        settings = read.settings
+        rules = settings.rules_for(read.path)
         if self.project.outline(read.file) is None and read.fault is not None:
             return _syntax_finding(read, rules)
         facts = self.project.facts(read.file)
+        source = facts.reading.source
         context = Context(
             facts=facts,
-            policy=settings.policy_for(source.path),
+            policy=settings.policy_for(read.path),
             rulebook=self._finder.rulebook,
             row=source.row,
-            entry_point=is_entry_point(facts, settings.is_entry_point(source.path)),
-            relevant=lambda globs: matches(list(globs), settings.relative(source.path)),
+            entry_point=is_entry_point(facts, settings.is_entry_point(read.path)),
+            relevant=lambda globs: matches(list(globs), settings.relative(read.path)),
             place=self.place,
             judges=lambda span: self._judges(read.file, span),
             companions=lambda: self._companions(read.file),
             mentioned_elsewhere=self._mentioned,
         )
-        kept = self._unsuppressed(read, rules, context)
+        kept = self._unsuppressed(source, rules, context)
         fixes: dict[object, Fix | None] = {}
         findings = []
         for found in kept:
@@ -273,20 +281,22 @@ class View:
             findings.append(self._finding(found, fixes[wanted]))
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
 
-    def _unsuppressed(self, read: Read, rules: dict[str, Rule], context: Context) -> list[Found]:
+    def _unsuppressed(
+        self, source: Source, rules: dict[str, Rule], context: Context
+    ) -> list[Found]:
         rulebook = self._finder.rulebook
-        meant_for_us = self.project.needles.comments(read.source.data)
+        meant_for_us = self.project.needles.comments(source.data)
         comments = context.facts.reading.comments if meant_for_us else ()
-        suppressions = read_suppressions(comments, read.source, rulebook)
+        suppressions = read_suppressions(comments, source, rulebook)
         kept: list[Found] = []
         for name in dict.fromkeys(rule.check for rule in rules.values()):
             for found in CHECKS[name](context) if name in CHECKS else ():
                 if found.code not in rules:
                     continue
-                rows = _rows(found.span, read.source)
+                rows = _rows(found.span, source)
                 if not [s for s in suppressions if s.covers(found.code, rows)]:
                     kept.append(found)
-        for found in check_suppressions(suppressions, frozenset(rules), read.source):
+        for found in check_suppressions(suppressions, frozenset(rules), source):
             if found.code in rules:
                 kept.append(found)
         return kept

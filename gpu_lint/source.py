@@ -29,6 +29,9 @@ class Span:
     start: int
     end: int
 
+    def __reduce__(self) -> tuple[type[Span], tuple[int, int]]:
+        return Span, (self.start, self.end)  # thousands go from process to process
+
     def __contains__(self, other: Span) -> bool:
         return self.start <= other.start and other.end <= self.end
 
@@ -78,6 +81,8 @@ class Source:
     @cached_property
     def newline(self) -> str:
         """The line ending the file uses most; ``\\n`` for a file of one line."""
+        if b"\r" not in self.data:
+            return "\n"
         pairs = self.data.count(b"\r\n")
         counts = {
             "\n": self.data.count(b"\n") - pairs,

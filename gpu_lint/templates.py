@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from functools import cache
 from pathlib import Path
 from string import Template
 
@@ -67,6 +68,13 @@ def render_header(
     values: dict[str, str | None] = {**_values(policy), "environ": environ}
     if not alloc:
         values["alloc_conf"] = None
+    return _filled_in(text, tuple(values.items()))
+
+
+@cache
+def _filled_in(text: str, given: tuple[tuple[str, str | None], ...]) -> str:
+    """A header template with its placeholders replaced; most files of a run want the same."""
+    values = dict(given)
     lines = []
     for line in text.splitlines():
         used = [match for match in re.findall(r"\$\{?([a-z_]+)", line) if match in values]

@@ -1,8 +1,9 @@
 """Worker processes of this machine.
 
 They are started where they pay, once, by a fresh Python (never by forking, which not every
-system can do). Each is given one chunk of files at a time and answers file by file: so it is
-known which file a worker died over, and only that one has no answer.
+system can do). Each is given one chunk of files at a time, and answers for several at once. Where
+one dies, what it has not answered for is done again, file by file: so it is known which file a
+worker died over, and only that one has no answer.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 from gpu_lint.interrupts import interrupts_ignored
@@ -23,12 +26,25 @@ T = TypeVar("T")
 _SPAWN = get_context("spawn")
 
 
+_PAUSE = 0.05
+"""Seconds for which answers are gathered before they are sent."""
+
+
+@dataclass
+class _Chunk:
+    """Files to be answered for, in their order."""
+
+    files: deque[str]
+    one_by_one: bool = False
+    """Every answer is sent at once, so that the first file is the one being worked on."""
+
+
 @dataclass(eq=False)
 class _Worker:
     process: Any
     pipe: connection.Connection[Any, Any]
-    chunk: deque[str] = field(default_factory=deque)
-    """What is still to be answered for; the first file is being worked on."""
+    chunk: _Chunk = field(default_factory=lambda: _Chunk(deque()))
+    """What is still to be answered for."""
 
 
 class Workers:
@@ -55,7 +71,8 @@ class Workers:
         self, work: Work[T], chunks: Sequence[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready."""
-        waiting = deque(deque(chunk) for chunk in chunks if chunk)
+        waiting = deque(_Chunk(deque(chunk)) for chunk in chunks if chunk)
+        message = ForkingPickler.dumps(work)
         busy: dict[connection.Connection[Any, Any], _Worker] = {}
         started: set[_Worker] = set()
         while waiting or busy:
@@ -64,22 +81,26 @@ class Workers:
                 worker.chunk = waiting.popleft()
                 with contextlib.suppress(OSError):  # a dead one is found out below
                     if worker not in started:
-                        worker.pipe.send(work)
+                        worker.pipe.send_bytes(message)
                         started.add(worker)
-                    worker.pipe.send(list(worker.chunk))
+                    worker.pipe.send((list(worker.chunk.files), worker.chunk.one_by_one))
                 busy[worker.pipe] = worker
             for pipe in connection.wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]
+                files = worker.chunk.files
                 try:
-                    answer = worker.pipe.recv()
+                    answers = worker.pipe.recv()
                 except (EOFError, OSError):
                     del busy[worker.pipe]
-                    yield worker.chunk.popleft(), Failed(_died(self._bury(worker)))
-                    if worker.chunk:
-                        waiting.appendleft(worker.chunk)
+                    code = self._bury(worker)
+                    if worker.chunk.one_by_one:
+                        yield files.popleft(), Failed(_died(code))
+                    if files:
+                        waiting.appendleft(_Chunk(files, one_by_one=True))
                     continue
-                yield worker.chunk.popleft(), answer
-                if not worker.chunk:
+                for answer in answers:
+                    yield files.popleft(), answer
+                if not files:
                     del busy[worker.pipe]
                     self._idle.append(worker)
 
@@ -131,9 +152,16 @@ def _serve(pipe: connection.Connection[Any, Any], directory: str) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             message = pipe.recv()
-            if not isinstance(message, list):
+            if not isinstance(message, tuple):
                 doing = Doing(message)
                 continue
             assert doing is not None
-            for file in message:
-                pipe.send(doing(file))
+            files, one_by_one = message
+            answers: list[object] = []
+            sent = time.monotonic()
+            for number, file in enumerate(files, start=1):
+                answers.append(doing(file))
+                now = time.monotonic()
+                if one_by_one or number == len(files) or now - sent > _PAUSE:
+                    pipe.send(answers)
+                    answers, sent = [], now

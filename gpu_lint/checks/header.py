@@ -20,6 +20,8 @@ _MISSING = dict(zip(HEADER_VARIABLES, ("GPU103", "GPU101", "GPU105"), strict=Tru
 def check_missing(context: Context) -> Iterator[Found]:
     """GPU101, 103, 105: a header variable that is not surely set before the first use."""
     judgements = judge(context)
+    use = _first_framework(context)
+    before = f" before `import {use}`" if use else ""
     for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF"):
         wanted = context.wanted(variable)
         if wanted is None or _is_set(context, variable):
@@ -34,8 +36,6 @@ def check_missing(context: Context) -> Iterator[Found]:
         )
         if explained:
             continue
-        use = _first_framework(context)
-        before = f" before `import {use}`" if use else ""
         message = f"{variable} is not set{before}; the policy demands {wanted!r}"
         yield Found(_MISSING[variable], _place(context), message, "", WriteHeader())
 

@@ -208,13 +208,15 @@ def run_engine(
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """A run makes few cycles, and looking for them takes a third of its time."""
+    """A run makes few cycles, and looking for them takes a third of its time; so it would at its
+    end, where what is left of it is about to go anyway."""
     before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if before:
+            gc.freeze()
             gc.enable()
 
 

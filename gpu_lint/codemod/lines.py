@@ -15,7 +15,8 @@ _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=]")
 
 def head_rows(source: Source) -> int:
     """How many rows must stay the first: ``#!``, and the coding line of PEP 263."""
-    rows = source.data[source.bom :].splitlines()[:2]
+    spans = [source.line_span(number) for number in (1, 2) if number <= len(source.line_starts)]
+    rows = [source.data[span.start : span.end] for span in spans]
     if any(row.strip() and not row.lstrip().startswith(b"#") for row in rows[:1]):
         rows = rows[:1]
     cookies = [number for number, row in enumerate(rows, start=1) if _COOKIE.match(row)]

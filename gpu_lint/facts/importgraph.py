@@ -202,15 +202,17 @@ class ImportGraph:
         if file not in self.all_edges:
             skimmed = self.skimmed(file)
             found: dict[str, Span] = {}
-            for module, level, name, span in skimmed.imported if skimmed is not None else ():
-                located = self.locate(file, module, level)
+            for one in skimmed.imported if skimmed is not None else ():
+                located = self.locate(file, one.module, one.level)
+                if not located:
+                    continue
                 for part in located:
-                    if not part.is_namespace:
-                        found.setdefault(part.file, span)
-                if located and name:
-                    submodule = self.submodule(located[-1].file, name)
+                    if not part.is_namespace and part.file not in found:
+                        found[part.file] = one.span
+                if one.name:
+                    submodule = self.submodule(located[-1].file, one.name)
                     if submodule is not None and submodule.endswith(".py"):
-                        found.setdefault(submodule, span)
+                        found.setdefault(submodule, one.span)
             found.pop(file, None)
             self.all_edges[file] = found
         return self.all_edges[file]
@@ -224,8 +226,8 @@ class ImportGraph:
         skimmed = self.skimmed(file)
         return frozenset(
             framework.name
-            for module, _, _, _ in (skimmed.imported if skimmed is not None else ())
-            if (framework := self.knowledge.framework_of(module)) is not None
+            for one in (skimmed.imported if skimmed is not None else ())
+            if (framework := self.knowledge.framework_of(one.module)) is not None
         )
 
     @cached_property

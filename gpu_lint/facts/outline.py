@@ -9,7 +9,6 @@ is left as it is.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from functools import cache
 
@@ -21,6 +20,7 @@ _DEFINITION = re.compile(rb"\n([ \t]*)(?:(?:async[ \t]+)?def|class)[ \t]+\w")
 _HEAD_END = re.compile(rb":[ \t]*(?:#[^\n]*)?\n")
 _PASS = b"pass"
 _TOP = re.compile(rb"\n(?=[^\s#)\]}])")
+_TOP_LINE = re.compile(rb"[^\s#)\]}]")
 _GOES_ON = re.compile(rb"(?:else|elif|except|finally)\b")
 _DEFINES = re.compile(rb"@|(?:async[ \t]+)?def\b|class\b")
 _BINDS_OS = re.compile(rb"os(?<![\w.]os)[ \t]*(?:[=,)(:;\n]|in\b|\Z)")
@@ -37,7 +37,11 @@ def outlined(source: Source) -> str:
     :class:`NoOutline`.
     """
     data = source.data
-    strings = _strings_in(source)
+    _check_plain(source)
+    try:
+        strings = list(long_strings(data))
+    except Unskimmable as error:
+        raise NoOutline from error
     parts: list[bytes] = []
     done = 0
     position = 0
@@ -73,12 +77,12 @@ def opening(source: Source, skimmed: Skimmed, reaches: Callable[[str], bool]) ->
     :class:`NoOutline` where what stands below may matter too.
     """
     data = source.data
-    strings = _strings_in(source)
-    tops = [match.end() for match in _TOP.finditer(data) if not inside(match.end(), strings)]
+    _check_plain(source)
+    strings = _LongStrings(data)
     imported = skimmed.imported
-    foreign = _end_of_import(data, tops, imported, lambda one: not _is_stdlib(one))
+    foreign = _end_of_import(data, strings, imported, lambda one: not _is_stdlib(one))
     framework = _end_of_import(
-        data, tops, imported, lambda one: not one.level and reaches(one.module)
+        data, strings, imported, lambda one: not one.level and reaches(one.module)
     )
     if foreign is None or (framework is None and data.find(b"TYPE_CHECKING", foreign) >= 0):
         raise NoOutline
@@ -94,35 +98,69 @@ def _is_stdlib(one: Imported) -> bool:
     return not one.level and is_stdlib(one.module)
 
 
+class _LongStrings:
+    """The long strings of a file, found as far as they are asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._more = long_strings(data)
+        self._found: list[Span] = []
+        self._all = False
+
+    def hold(self, offset: int) -> bool:
+        """Whether an offset is in one. Raises :class:`NoOutline`."""
+        while not self._all and not (self._found and self._found[-1].start > offset):
+            try:
+                self._found.append(next(self._more))
+            except StopIteration:
+                self._all = True
+            except Unskimmable as error:
+                raise NoOutline from error
+        return inside(offset, self._found)
+
+
 def _end_of_import(
-    data: bytes, tops: list[int], imported: Iterable[Imported], wanted: Callable[[Imported], bool]
+    data: bytes,
+    strings: _LongStrings,
+    imported: Iterable[Imported],
+    wanted: Callable[[Imported], bool],
 ) -> int | None:
-    """Where the statement ends at module level that holds the first import which is wanted;
-    ``tops`` are the starts of the lines that are not indented."""
+    """Where the statement ends at module level that holds the first import which is wanted."""
     end = 0
     for one in imported:
-        if one.span.start < end or not wanted(one):
+        if one.start < end or not wanted(one):
             continue  # in a function that was passed over
-        next_top = bisect_right(tops, one.span.start)
-        start = tops[next_top - 1] if next_top else 0
-        next_top = bisect_left(tops, one.span.end, next_top)
-        while next_top < len(tops) and _GOES_ON.match(data, tops[next_top]):
-            next_top += 1
-        end = tops[next_top] if next_top < len(tops) else len(data)
+        start = _top_before(data, one.start, end, strings)
+        end = _top_behind(data, one.end, strings)
+        while end < len(data) and _GOES_ON.match(data, end):
+            end = _top_behind(data, end + 1, strings)
         if not _DEFINES.match(data, start):
             return end
     return None
 
 
-def _strings_in(source: Source) -> list[Span]:
-    """The long strings of a file that is written plainly. Raises :class:`NoOutline`."""
+def _top_before(data: bytes, offset: int, least: int, strings: _LongStrings) -> int:
+    """Where the last line begins, up to an offset, that is not indented; ``least`` or later."""
+    while offset > least:
+        start = data.rfind(b"\n", least, offset) + 1 or least
+        if _TOP_LINE.match(data, start) and not strings.hold(start):
+            return start
+        offset = start - 1
+    return least
+
+
+def _top_behind(data: bytes, offset: int, strings: _LongStrings) -> int:
+    """Where the next line begins that is not indented."""
+    for match in _TOP.finditer(data, offset - 1):
+        if not strings.hold(match.end()):
+            return match.end()
+    return len(data)
+
+
+def _check_plain(source: Source) -> None:
+    """Raises :class:`NoOutline` for a file that is not written plainly."""
     data = source.data
     if source.bom or source.encoding != "utf-8" or b"\r" in data or b"\f" in data:
         raise NoOutline
-    try:
-        return list(long_strings(data))
-    except Unskimmable as error:
-        raise NoOutline from error
 
 
 def _end_of_body(data: bytes, start: int, indent: int, strings: list[Span]) -> int:

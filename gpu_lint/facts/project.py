@@ -103,6 +103,7 @@ class Project(ImportGraph):
         self._read_outline = outline
         self._outlines: dict[str, Reading | None] = {}
         self._facts: dict[str, FileFacts] = {}
+        self._may_do: dict[str, bool] = {}
         self._words_of: dict[str, frozenset[bytes]] = {}
         self._defined_in: dict[str, frozenset[bytes]] = {}
         self._frames = count()
@@ -288,6 +289,11 @@ class Project(ImportGraph):
     def may_do_something(self, file: str) -> bool:
         """Whether a run of a file can tell more than its text: it, or its process, may set,
         select, count or start something, or use a GPU at module level."""
+        if file not in self._may_do:
+            self._may_do[file] = self._finds_more(file)
+        return self._may_do[file]
+
+    def _finds_more(self, file: str) -> bool:
         touch, matters = self.touch(file), self._matters(file)
         if touch & matters.otherwise:
             return True

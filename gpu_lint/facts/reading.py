@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 
 from gpu_lint.errors import SourceError, SyntaxFault
@@ -77,8 +78,8 @@ class Reading:
         """Frameworks that an import anywhere in the file mentions."""
         return frozenset(
             framework.name
-            for module, _, _, _ in self.imported
-            if (framework := self._knowledge.framework_of(module)) is not None
+            for one in self.imported
+            if (framework := self._knowledge.framework_of(one.module)) is not None
         )
 
     @cached_property
@@ -178,28 +179,34 @@ def read_outline(
     skimmed: Skimmed,
     *,
     header_alone: bool = False,
+    speaks_to_us: bool = True,
 ) -> Reading | None:
     """Read what a file says outside of its functions, given what was skimmed of it. With
     ``header_alone`` nothing will be asked for but its header, which most often depends on its
-    first statements alone.
+    first statements alone; unless it ``speaks_to_us`` no comment is meant for us.
 
     None where that takes reading it as a whole. A syntax error elsewhere goes unnoticed.
     """
     try:
         limits.check_size(source.data)
         with deep_recursion():
-            program = _opening(source, knowledge, skimmed) if header_alone else None
-            if program is None:
+            reading = None
+            if header_alone:
+                reading = _opening(source, knowledge, skimmed, speaks_to_us)
+            if reading is None:
                 program = lower_part(source, lambda: outlined(source))
+                reading = Reading(source, knowledge, program, lambda: comments_of(source))
     except (NotNative, SourceError):
         return None
-    reading = Reading(source, knowledge, program, lambda: comments_of(source))
     reading.imported = skimmed.imported
     return reading
 
 
-def _opening(source: Source, knowledge: Knowledge, skimmed: Skimmed) -> p.Program | None:
-    """The first statements of a file; None where what stands below matters, too."""
+def _opening(
+    source: Source, knowledge: Knowledge, skimmed: Skimmed, speaks_to_us: bool
+) -> Reading | None:
+    """What the first statements of a file say, and its source up to there if no comment below is
+    meant for us; None where what stands below matters, too."""
 
     def reaches(module: str) -> bool:
         framework = knowledge.framework_of(module)
@@ -207,7 +214,8 @@ def _opening(source: Source, knowledge: Knowledge, skimmed: Skimmed) -> p.Progra
 
     try:
         end, has_framework = opening(source, skimmed, reaches)
-        program = lower_part(source, lambda: source.data[:end].decode("utf-8"))
+        part = replace(source, data=source.data[:end])
+        program = lower_part(part, lambda: part.text)
     except (NoOutline, NotNative):
         return None
     layout = layout_of(program)
@@ -216,7 +224,13 @@ def _opening(source: Source, knowledge: Knowledge, skimmed: Skimmed) -> p.Progra
         return None  # brackets or strings that look like the start of a statement
     anchor = header_anchor(layout)
     known = any(at < anchor and name.endswith(".environ") for name, at in layout.environ)
-    return program if known or not binds_os(source.data, end) else None
+    if not known and binds_os(source.data, end):
+        return None
+    if speaks_to_us and needles_for(knowledge).comments(source.data[end:]):
+        part = source
+    reading = Reading(part, knowledge, program, lambda: comments_of(part))
+    reading.layout = layout
+    return reading
 
 
 def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading:
@@ -234,8 +248,9 @@ def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading
 def _imported_names(program: p.Program) -> Iterator[Imported]:
     for statement in _that_may_run(program.body):
         if isinstance(statement, p.Import):
+            span = statement.span
             for name in statement.names:
-                yield Imported(name.module, name.level, name.name, statement.span)
+                yield Imported(name.module, name.level, name.name, span.start, span.end)
     for node in expressions(program.body):
         if isinstance(node, p.Call) and node.arguments:
             function = node.function
@@ -245,7 +260,7 @@ def _imported_names(program: p.Program) -> Iterator[Imported]:
                 texts = [_literal_text(argument.value) for argument in node.arguments[:2]]
                 module, level = named_module(texts[0], "".join(texts[1:]))
                 if module:
-                    yield Imported(module, level, "", node.span)
+                    yield Imported(module, level, "", node.span.start, node.span.end)
 
 
 def _that_may_run(body: p.Block) -> Iterator[p.Statement]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
 from gpu_lint.source import Span
 
@@ -20,7 +20,13 @@ class Imported(NamedTuple):
     module: str
     level: int
     name: str
-    span: Span
+    start: int
+    end: int
+
+    @property
+    def span(self) -> Span:
+        """The import statement, or the call that imports by name."""
+        return Span(self.start, self.end)
 
 
 class Skimmed(NamedTuple):
@@ -29,6 +35,17 @@ class Skimmed(NamedTuple):
     imported: tuple[Imported, ...]
     guard: bool | None
     """Whether it has a main guard; None where it mentions one, and must be read to know."""
+
+    def __reduce__(self) -> tuple[Callable[..., Skimmed], tuple[tuple[_Plain, ...], bool | None]]:
+        """Plain tuples go from process to process in a quarter of the time."""
+        return _skimmed_of, (tuple(map(tuple, self.imported)), self.guard)  # type: ignore[arg-type]
+
+
+_Plain: TypeAlias = "tuple[str, int, str, int, int]"
+
+
+def _skimmed_of(imported: tuple[_Plain, ...], guard: bool | None) -> Skimmed:
+    return Skimmed(tuple(map(Imported._make, imported)), guard)
 
 
 class Unskimmable(Exception):
@@ -118,10 +135,10 @@ def _names(statement: re.Match[bytes], start: int) -> Iterator[Imported]:
     text = statement.group()
     if _OUTSIDE_ASCII.search(text):
         raise Unskimmable
-    span = Span(start, start + len(text.rstrip(b" \t\f")))
+    end = start + len(text.rstrip(b" \t\f"))
     if statement["plain"] is not None:
         for part in _clean(statement["plain"]).split(","):
-            yield Imported(_name_of(part), 0, "", span)
+            yield Imported(_name_of(part), 0, "", start, end)
         return
     base = "".join(_clean(statement["base"]).split())
     module = base.lstrip(".")
@@ -132,7 +149,7 @@ def _names(statement: re.Match[bytes], start: int) -> Iterator[Imported]:
     parts = names.strip().removesuffix(",").split(",")
     for part in parts:
         name = "*" if part.strip() == "*" else _name_of(part)
-        yield Imported(module, len(base) - len(module), name, span)
+        yield Imported(module, len(base) - len(module), name, start, end)
 
 
 def _clean(text: bytes) -> str:

@@ -264,7 +264,7 @@ class Engine:
 
         found: dict[str, tuple[Finding, ...] | None] = {}
         share = total // executor.count
-        fair = 2 * sum(weight for _, weight in programs) <= 3 * share
+        fair = sum(weight for _, weight in programs) <= share
         # Programs import the same modules, which each process runs anew.
         chunks = chunks_of(programs, total if fair else share // _SPLIT, _MOST_CHUNKS)
         chunks += chunks_of(others, _LEAST_CHUNK, _MOST_CHUNKS)

@@ -29,7 +29,7 @@ from gpu_lint.settings import Settings, SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
 
-_OF_A_RUN = 120_000
+_OF_A_RUN = 50_000
 """Microseconds that the run of a program takes, about."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
@@ -219,7 +219,7 @@ class View:
         """About how many microseconds it takes to judge a file, given whether it is run."""
         note = self._note(file)
         size = note.size if note is not None else len(self.data(file) or b"")
-        return 500 + size // 20 + _OF_A_RUN * runs
+        return 300 + size // 80 + _OF_A_RUN * runs
 
     def runs(self, file: str) -> bool:
         """Whether a file is run as a program to be judged."""

@@ -211,6 +211,8 @@ class SettingsFinder:
         self._options = dict(options or {})
         self._isolated = isolated
         self._by_directory: dict[Path, Settings] = {}
+        self._everywhere: Settings | None = None
+        """The settings of all files, where they do not depend on where these are."""
 
     @property
     def spec(self) -> FinderSpec:
@@ -242,6 +244,7 @@ class SettingsFinder:
         if found:
             self._packs = tuple(found)
             self.rulebook = self.rulebook.with_packs(self._packs)
+            self._everywhere = None
 
     @property
     def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
@@ -271,10 +274,10 @@ class SettingsFinder:
         return self._by_directory[directory]
 
     def _find(self, directory: Path) -> Settings:
-        if self._isolated:
-            return self._finish(Settings(self.rulebook, self.root))
-        if self._fixed is not None:
-            return self._finish(load_settings(self._fixed, self.rulebook, root=self.root))
+        if self._isolated or self._fixed is not None:
+            if self._everywhere is None:
+                self._everywhere = self._finish(self._given())
+            return self._everywhere
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
             if os.path.isfile(candidate):
@@ -284,6 +287,12 @@ class SettingsFinder:
         if directory.parent != directory:
             return self.for_directory(directory.parent)
         return self._finish(Settings(self.rulebook, self.root))
+
+    def _given(self) -> Settings:
+        """What the configuration file says that was named, if one was."""
+        if self._fixed is None:
+            return Settings(self.rulebook, self.root)
+        return load_settings(self._fixed, self.rulebook, root=self.root)
 
     def _finish(self, settings: Settings) -> Settings:
         settings = settings.with_options(self._keys, "--config")

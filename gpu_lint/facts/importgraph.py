@@ -202,14 +202,16 @@ class ImportGraph:
         if file not in self.all_edges:
             skimmed = self.skimmed(file)
             found: dict[str, Span] = {}
+            located: tuple[Located, ...] = ()
+            module, level = "", 0
             for one in skimmed.imported if skimmed is not None else ():
-                located = self.locate(file, one.module, one.level)
-                if not located:
-                    continue
-                for part in located:
-                    if not part.is_namespace and part.file not in found:
-                        found[part.file] = one.span
-                if one.name:
+                if one.module != module or one.level != level:
+                    module, level = one.module, one.level
+                    located = self.locate(file, module, level)
+                    for part in located:
+                        if not part.is_namespace and part.file not in found:
+                            found[part.file] = one.span
+                if located and one.name:
                     submodule = self.submodule(located[-1].file, one.name)
                     if submodule is not None and submodule.endswith(".py"):
                         found.setdefault(submodule, one.span)

@@ -63,31 +63,47 @@ class Imports:
         self._entries: dict[str, frozenset[str]] = {}
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, str, int], tuple[Located, ...]] = {}
+        self._bases: dict[tuple[str, int], str] = {}
+        self._packages: dict[str, tuple[str, frozenset[str]] | None] = {}
 
     def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
         """The project's files that an import runs, outermost package first; empty if none."""
-        key = (os.path.dirname(importer), module, level)
+        base = self._base(importer, level)
+        key = (base, module, level)
         if key not in self._found:
-            self._found[key] = self._locate(key[0], module, level)
+            self._found[key] = self._locate(base, module, level)
         return self._found[key]
+
+    def _base(self, importer: str, level: int) -> str:
+        """The directory that an import is looked up from: the importer's own, or, with dots, that
+        of the package that they mean."""
+        key = importer, level
+        if key not in self._bases:
+            above = self._base(importer, level - 1) if level > 1 else importer
+            self._bases[key] = os.path.dirname(above)
+        return self._bases[key]
 
     def submodule(self, file: str, name: str) -> str | None:
         """The file of a submodule of a package, given the package's own file or directory."""
-        directory = os.path.dirname(file) if file.endswith(".py") else file
-        if file.endswith(".py") and os.path.basename(file) != "__init__.py":
+        if file not in self._packages:
+            self._packages[file] = self._package(file)
+        package = self._packages[file]
+        if package is None or (f"{name}.py" not in package[1] and f"{name}/" not in package[1]):
             return None
-        found = self._child(directory, name, name)
+        found = self._child(package[0], name, name)
         return found.file if found is not None else None
+
+    def _package(self, file: str) -> tuple[str, frozenset[str]] | None:
+        """The directory of a package and the names in it, given its own file or directory."""
+        directory, name = os.path.split(file) if file.endswith(".py") else (file, "__init__.py")
+        return (directory, self._names(directory)) if name == "__init__.py" else None
 
     def _locate(self, directory: str, module: str, level: int) -> tuple[Located, ...]:
         if level:
-            base = directory
-            for _ in range(level - 1):
-                base = os.path.dirname(base)
             if not module:
-                own = self._own(base)
+                own = self._own(directory)
                 return (replace(own, name="." * level),) if own is not None else ()
-            found = self._descend(base, module)
+            found = self._descend(directory, module)
             return tuple(replace(part, name="." * level + part.name) for part in found)
         root = module.partition(".")[0]
         if not root or root in sys.stdlib_module_names:

@@ -14,16 +14,9 @@ from itertools import takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.skim import (
-    Unskimmable,
-    end_before,
-    inside,
-    line_end,
-    line_start,
-    long_strings,
-)
+from gpu_lint.facts.prose import in_code, without_long_strings
+from gpu_lint.facts.skim import line_end, line_start
 from gpu_lint.facts.words import Words
-from gpu_lint.source import Span
 
 
 class Touch(Flag):
@@ -133,11 +126,11 @@ class Needles:
         words = data if words is None else words
         if any(part in words for part in self._variable_parts):
             for name in self._variables:
-                if name in data and _in_code(data, name):
+                if name in data and in_code(data, name):
                     return Touch.SETTINGS | Touch.ENVIRONMENT
         if b"environ" not in words and b"putenv" not in words:
             return Touch.NOTHING
-        if any(name in data and _in_code(data, name) for name in self._others):
+        if any(name in data and in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
         for word in set(_LONG_WORD.findall(data)):
             folded = word.upper()
@@ -196,7 +189,7 @@ class Needles:
         """How a file may name devices, or ask how many there are."""
         found = self._devices.ways(data, words or Words(data))
         if any(found):
-            code = _without_long_strings(data)
+            code = without_long_strings(data)
             found = self._devices.ways(code, Words(code))
         return found
 
@@ -212,7 +205,7 @@ class Needles:
 
     def _freezes_on_import(self, data: bytes) -> bool:
         """Whether a GPU is mentioned outside of functions, or in one that is called there."""
-        data = _without_long_strings(self._without_variables(data))
+        data = without_long_strings(self._without_variables(data))
         if not any(word in data for word in _GPU_WORDS):
             return False
         if b"\r" in data:
@@ -343,45 +336,6 @@ def _end_of_suite(data: bytes, start: int, indent: int) -> int:
 @cache
 def _dedent(indent: int) -> re.Pattern[bytes]:
     return re.compile(rb"\n[ \t]{0,%d}[^\s#)\]}]" % indent)
-
-
-def _without_long_strings(data: bytes) -> bytes:
-    """A file without its strings in triple quotes, except those in which there may be code."""
-    parts: list[bytes] = []
-    end = 0
-    try:
-        for span in long_strings(data):
-            if not any(kind in data[max(span.start - 2, 0) : span.start] for kind in b"fFtT"):
-                parts.append(data[end : span.start])
-                end = span.end
-    except Unskimmable:
-        return data
-    return b'""'.join((*parts, data[end:])) if parts else data
-
-
-def _in_code(data: bytes, word: bytes) -> bool:
-    """Whether a word stands anywhere but in comments and docstrings."""
-    prose: list[Span] | None = None
-    at = data.find(word)
-    while at >= 0:
-        if data[line_start(data, at) : at].lstrip().startswith(b"#"):
-            at = data.find(word, line_end(data, at))
-            continue
-        if prose is None:
-            try:
-                prose = [span for span in long_strings(data) if _is_docstring(data, span)]
-            except Unskimmable:
-                return True
-        if not inside(at, prose):
-            return True
-        at = data.find(word, at + 1)
-    return False
-
-
-def _is_docstring(data: bytes, span: Span) -> bool:
-    """Whether a string stands by itself behind the head of a definition, or first in a file."""
-    before = end_before(data, span.start, b" \t\r\n\frR")
-    return not before or data[before - 1 : before] == b":"
 
 
 def _forks(data: bytes) -> bool:

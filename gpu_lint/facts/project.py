@@ -29,6 +29,7 @@ from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.model import FileFacts, Written
 from gpu_lint.facts.needles import Touch
+from gpu_lint.facts.prose import without_prose
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from gpu_lint.notes import Note
 
 _WORD = re.compile(rb"[A-Za-z_]\w*")
-_DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
+_DEFINED = re.compile(rb"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(?!__)(\w+)", re.MULTILINE)
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
 _DEVICES = Touch.DEVICES | Touch.HANDED
@@ -148,7 +149,7 @@ class Project(ImportGraph):
         reading = self.reading(function.file)
         assert reading is not None
         if span not in reading.texts:
-            text = reading.source.data[span.start : span.end]
+            text = without_prose(reading.source.data[span.start : span.end])
             words = frozenset(_WORD.findall(text))
             bound, used = self._names_beside(reading)
             concerned = (
@@ -164,7 +165,7 @@ class Project(ImportGraph):
         """The names that a file binds, and all that it mentions, on lines that may do
         something."""
         if reading.beside is None:
-            lines = self.needles.lines(reading.source.data)
+            lines = self.needles.lines(without_prose(reading.source.data))
             bound = frozenset(m.group(1) for line in lines if (m := _BINDING.match(line)))
             used = frozenset(word for line in lines for word in _WORD.findall(line))
             reading.beside = bound, used

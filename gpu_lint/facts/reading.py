@@ -71,7 +71,7 @@ class Reading:
     @cached_property
     def imported(self) -> tuple[Imported, ...]:
         """Every import, by a literal name too, except what only type checkers see."""
-        return tuple(_imported_names(self.program))
+        return tuple(_imported_names(self.program, self.source.data))
 
     @cached_property
     def framework_names(self) -> frozenset[str]:
@@ -245,13 +245,16 @@ def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading
         return Reading(source, knowledge, lower(tree, source), lambda: found)
 
 
-def _imported_names(program: p.Program) -> Iterator[Imported]:
-    for statement in _that_may_run(program.body):
+def _imported_names(program: p.Program, data: bytes) -> Iterator[Imported]:
+    def may_import(statement: p.Statement) -> bool:
+        return data.find(b"import", statement.span.start, statement.span.end) >= 0
+
+    for statement in _that_may_run(program.body, may_import):
         if isinstance(statement, p.Import):
             span = statement.span
             for name in statement.names:
                 yield Imported(name.module, name.level, name.name, span.start, span.end)
-    for node in expressions(program.body):
+    for node in expressions(program.body, may_import):
         if isinstance(node, p.Call) and node.arguments:
             function = node.function
             called = function.name if isinstance(function, p.Attribute) else ""
@@ -263,13 +266,14 @@ def _imported_names(program: p.Program) -> Iterator[Imported]:
                     yield Imported(module, level, "", node.span.start, node.span.end)
 
 
-def _that_may_run(body: p.Block) -> Iterator[p.Statement]:
-    """The statements of a block and of the suites in it, without ``if TYPE_CHECKING:``."""
-    for statement in body:
+def _that_may_run(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[p.Statement]:
+    """The ``wanted`` statements of a block and of the suites in them, without
+    ``if TYPE_CHECKING:``."""
+    for statement in filter(wanted, body):
         yield statement
         for number, suite in enumerate(blocks(statement)):
             if number or not (isinstance(statement, p.If) and _is_for_checkers(statement.test)):
-                yield from _that_may_run(suite)
+                yield from _that_may_run(suite, wanted)
 
 
 def _is_for_checkers(test: p.Expression) -> bool:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from gpu_lint.facts import program as p
 
 
-def statements(body: p.Block) -> Iterator[p.Statement]:
-    """Every statement, nested ones included."""
+def _all_are(statement: p.Statement) -> bool:
+    return True
+
+
+def statements(
+    body: p.Block, wanted: Callable[[p.Statement], bool] = _all_are
+) -> Iterator[p.Statement]:
+    """Every statement, nested ones included; with ``wanted``, no other and none in another."""
     for statement in body:
-        yield statement
-        for inner in blocks(statement):
-            yield from statements(inner)
+        if wanted(statement):
+            yield statement
+            for inner in blocks(statement):
+                yield from statements(inner, wanted)
 
 
 def blocks(statement: p.Statement) -> Iterator[p.Block]:
@@ -35,9 +42,11 @@ def blocks(statement: p.Statement) -> Iterator[p.Block]:
             yield statement.body
 
 
-def expressions(body: p.Block) -> Iterator[p.Expression]:
-    """Every expression in a block, nested statements and subexpressions included."""
-    for statement in statements(body):
+def expressions(
+    body: p.Block, wanted: Callable[[p.Statement], bool] = _all_are
+) -> Iterator[p.Expression]:
+    """Every expression of the statements in a block, subexpressions included."""
+    for statement in statements(body, wanted):
         for node in own_expressions(statement):
             yield from subexpressions(node)
 

@@ -1,0 +1,90 @@
+"""Prose in the bytes of a file: its docstrings and comments, which do nothing."""
+
+from __future__ import annotations
+
+import re
+
+from gpu_lint.facts.skim import (
+    Unskimmable,
+    end_before,
+    inside,
+    line_end,
+    line_start,
+    long_strings,
+)
+from gpu_lint.source import Span
+
+_COMMENT = re.compile(rb"#[^\r\n'\"]*$", re.MULTILINE)
+"""One that holds no quotes, and so is not the end of a string."""
+
+_HEAD = re.compile(
+    rb"\s*(?:[)\]]|(?:def|class|async|if|elif|else|for|while|try|except|finally|with|match|case)\b)"
+)
+"""What the last line of a head begins with, which ends in a colon."""
+_LONGEST_HEAD = 1_000
+
+
+def without_prose(data: bytes) -> bytes:
+    """A file, or a definition, without its docstrings, and without comments where they are told
+    from strings."""
+    if b'"""' in data or b"'''" in data:
+        try:
+            spans = [span for span in long_strings(data) if _is_docstring(data, span)]
+        except Unskimmable:
+            return data
+        data = _without(data, spans)
+        if b'"""' in data or b"'''" in data:
+            return data
+    return _COMMENT.sub(b"", data) if b"#" in data else data
+
+
+def without_long_strings(data: bytes) -> bytes:
+    """A file without its strings in triple quotes, except those in which there may be code."""
+    try:
+        spans = [
+            span
+            for span in long_strings(data)
+            if not any(kind in data[max(span.start - 2, 0) : span.start] for kind in b"fFtT")
+        ]
+    except Unskimmable:
+        return data
+    return _without(data, spans)
+
+
+def _without(data: bytes, spans: list[Span]) -> bytes:
+    """A file with some of its strings empty."""
+    parts: list[bytes] = []
+    end = 0
+    for span in spans:
+        parts.append(data[end : span.start])
+        end = span.end
+    return b'" "'.join((*parts, data[end:])) if parts else data
+
+
+def in_code(data: bytes, word: bytes) -> bool:
+    """Whether a word stands anywhere but in comments and docstrings."""
+    prose: list[Span] | None = None
+    at = data.find(word)
+    while at >= 0:
+        if data[line_start(data, at) : at].lstrip().startswith(b"#"):
+            at = data.find(word, line_end(data, at))
+            continue
+        if prose is None:
+            try:
+                prose = [span for span in long_strings(data) if _is_docstring(data, span)]
+            except Unskimmable:
+                return True
+        if not inside(at, prose):
+            return True
+        at = data.find(word, at + 1)
+    return False
+
+
+def _is_docstring(data: bytes, span: Span) -> bool:
+    """Whether a string stands by itself behind the head of a definition or of a suite, or first in
+    a file: not behind the key of a dict."""
+    before = end_before(data, span.start, b" \t\r\n\frR")
+    if not before or data[before - 1 : before] != b":":
+        return not before
+    start = line_start(data, before, max(before - _LONGEST_HEAD, 0))
+    return _HEAD.match(data, start) is not None

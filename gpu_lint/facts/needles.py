@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from enum import Flag, auto
-from functools import cache
 from itertools import takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
+from gpu_lint.facts.freezing import GPU_WORDS, freezes_on_import
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_long_strings
 from gpu_lint.facts.skim import line_end, line_start
@@ -86,10 +86,6 @@ _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+a
 _FROM_MULTIPROCESSING = re.compile(
     rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
 )
-_HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)?:")
-_HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
-_CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)")
-_IMPORTING = re.compile(rb"(?:import|from)\b")
 _COMMENTS = (b"gpu-lint", b"noqa", b"NOQA", b"NoQA")
 _GPU_SPELT = (b"gpu", b"GPU", b"Gpu")
 """A comment that is meant for us says it: it names the tool, or a code."""
@@ -97,8 +93,6 @@ _WORD_BEFORE = re.compile(rb"\w+\Z")
 _LONGEST_NAME = 40
 """Bytes that a variable's name may have before the part that it is known by."""
 _FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
-_GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
-              b"tf")  # fmt: skip
 
 
 class Needles:
@@ -111,7 +105,6 @@ class Needles:
         self._beside_parts = _shared_parts(knowledge.beside_cuda)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(knowledge.frameworks)
-        self._freezes = re.compile(rb"\b(?=tf\.)|" + b"|".join(_GPU_WORDS[:-1]))
         names = "|".join(knowledge.variables)
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
         self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
@@ -181,7 +174,7 @@ class Needles:
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
         found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING
-        if words.any_has(_GPU_WORDS) and self._freezes_on_import(data):
+        if words.any_has(GPU_WORDS) and freezes_on_import(data, self._without_variables):
             found |= Touch.FREEZES
         return found
 
@@ -203,57 +196,6 @@ class Needles:
             word in data for word in _CHILD_DETAILS
         )
 
-    def _freezes_on_import(self, data: bytes) -> bool:
-        """Whether a GPU is mentioned outside of functions, or in one that is called there."""
-        data = without_long_strings(self._without_variables(data))
-        if not any(word in data for word in _GPU_WORDS):
-            return False
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        inside: set[bytes] = set()
-        """The names of what mentions one when it is called."""
-        called: set[bytes] = set()
-        classes: list[tuple[int, bytes]] = []
-        """Those around a line: how far they are indented, and their names."""
-        importing = False
-        """The line goes on with an import."""
-        start = 0
-        while start < len(data):
-            end = data.find(b"\n", start)
-            end = len(data) if end < 0 else end
-            line, text = data[start:end], data[start:end].lstrip()
-            start = end + 1
-            if not text or text[:1] in b"#)":
-                importing = importing and b")" not in text
-                continue
-            if importing:
-                importing = b")" not in text
-                continue
-            indent = len(line) - len(text)
-            while classes and classes[-1][0] >= indent:
-                classes.pop()
-            found = _HEAD.match(text)
-            if found is not None:
-                head = end - len(text)
-                body = _end_of_head(data, head)
-                if self._in_default(data[head:body]):
-                    return True
-                start = body
-                if found.group(1) == b"class":
-                    classes.append((indent, found.group(2)))
-                    continue
-                start = _end_of_suite(data, body, indent)
-                if any(data.find(word, body, start) >= 0 for word in _GPU_WORDS):
-                    inside.update(name for _, name in classes)
-                    inside.add(found.group(2))
-                continue
-            if _IMPORTING.match(text):
-                importing = b"(" in text and b")" not in text
-            elif self._freezes.search(text):
-                return True
-            called.update(word for pair in _CALLED.findall(text) for word in pair)
-        return not inside.isdisjoint(called)
-
     def _without_variables(self, data: bytes) -> bytes:
         """A file without the variables that it names: to name one is not to use a GPU."""
         if not any(part in data for part in self._variable_parts):
@@ -267,16 +209,6 @@ class Needles:
             parts.append(data[end : before.start() if before is not None else match.start()])
             end = match.end()
         return b"".join((*parts, data[end:]))
-
-    def _in_default(self, head: bytes) -> bool:
-        """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on
-        the same line, or in the same parameter."""
-        for between in (b"\n", b","):
-            for piece in head.split(between):
-                equals = piece.find(b"=")
-                if equals >= 0 and self._freezes.search(piece, equals):
-                    return True
-        return False
 
     def concerns(self, data: bytes) -> bool:
         """Whether a part of a file by itself may set, select, count or start anything."""
@@ -318,24 +250,6 @@ def _merged(texts: list[bytes]) -> list[bytes]:
         else:
             found.append(text)
     return found
-
-
-def _end_of_head(data: bytes, start: int) -> int:
-    """Where the head of a definition ends, behind its colon."""
-    found = _HEAD_END.search(data, start)
-    return found.end() if found is not None else len(data)
-
-
-def _end_of_suite(data: bytes, start: int, indent: int) -> int:
-    """Where a line begins that is indented no further than the definition above; comments and what
-    closes a bracket do not count."""
-    found = _dedent(indent).search(data, start)
-    return found.start() + 1 if found is not None else len(data)
-
-
-@cache
-def _dedent(indent: int) -> re.Pattern[bytes]:
-    return re.compile(rb"\n[ \t]{0,%d}[^\s#)\]}]" % indent)
 
 
 def _forks(data: bytes) -> bool:

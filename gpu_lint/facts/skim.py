@@ -53,14 +53,11 @@ class Unskimmable(Exception):
 
 
 _ON_LINE = re.compile(rb"#|'(?:[^'\\\r\n]|\\.)*'|\"(?:[^\"\\\r\n]|\\.)*\"")
-_IMPORT = re.compile(rb"\n([ \t\f]*)(?=import\b|from\b)")
+_IMPORT = re.compile(rb"import\b")
+_FROM = re.compile(rb"from\b")
+_BEHIND = re.compile(rb"[;:][ \t\f]*(?:from\b.*)?\Z", re.DOTALL)
+"""What may stand before an import that is not the first on its line."""
 _ANYWHERE = re.compile(rb"(?:\A|[\n;:])([ \t\f]*)(?=import\b|from\b)")
-_BLANKS = (b"", b" ", b"\t", b"  ")
-_ON_A_LINE = tuple(
-    re.compile(word + b"(?:" + b"|".join(b"(?<=[;:]" + x + word + b")" for x in _BLANKS) + b")")
-    for word in (b"import ", b"from ")
-)
-"""An import behind something else; patterns that begin with fixed bytes are quick."""
 _CHECKING = re.compile(rb"(?:\A|\n)([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
 _BY_NAME = re.compile(
     rb"\b(?:import_module|__import__)\s*\(\s*(?:#|(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(])"
@@ -99,14 +96,14 @@ def imports_in(data: bytes) -> Iterator[Imported]:
         raise Unskimmable
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         raise Unskimmable
-    first = data.startswith((b"import", b"from", b" "))
-    on_a_line = first or any(pattern.search(data) for pattern in _ON_A_LINE)
+    starts = _line_starts(data)
+    if starts is None:
+        starts = [(found.start(1), found.end()) for found in _ANYWHERE.finditer(data)]
     strings: list[Span] | None = None
     hidden: list[Span] | None = None
     passed = 0
     """The strings that end above."""
-    for match in (_ANYWHERE if on_a_line else _IMPORT).finditer(data):
-        start = match.end()
+    for blanks, start in starts:
         statement = _STATEMENT.match(data, start)
         if strings is None:
             strings = list(long_strings(data))
@@ -114,21 +111,42 @@ def imports_in(data: bytes) -> Iterator[Imported]:
             passed += 1
         if passed < len(strings) and strings[passed].start <= start:
             continue
-        line = data.rfind(b"\n", max(match.start(1) - _LONGEST_LINE, 0), match.start(1)) + 1
-        if not line and match.start(1) > _LONGEST_LINE:
+        line = data.rfind(b"\n", max(blanks - _LONGEST_LINE, 0), blanks) + 1
+        if not line and blanks > _LONGEST_LINE:
             raise Unskimmable  # to look at a long line anew for each import on it takes too long
         if b"'" in data[line:start] or b'"' in data[line:start]:
             line = max(line, strings[passed - 1].end if passed else 0)
         before = data[line:start]
         if before.strip() and _is_hidden_on_line(before):
             continue
-        above = end_before(data, match.start(1), b"\r\n")
+        above = end_before(data, blanks, b"\r\n")
         if statement is None or data[above - 1 : above] == b"\\":
             raise Unskimmable
         if hidden is None:
             hidden = list(_for_checkers(data, strings))
         if not hidden or not inside(start, hidden):
             yield from _names(statement, start)
+
+
+def _line_starts(data: bytes) -> list[tuple[int, int]] | None:
+    """Where lines begin with an import, and where this begins behind blanks; None if one may stand
+    behind something else. Raises :class:`Unskimmable`."""
+    found: list[tuple[int, int]] = []
+    last = -1
+    for match in _IMPORT.finditer(data):
+        at = match.start()
+        line = data.rfind(b"\n", max(at - _LONGEST_LINE, 0), at) + 1
+        if not line and at > _LONGEST_LINE:
+            raise Unskimmable
+        if line == last:
+            continue
+        text = data[line:at].lstrip(b" \t\f")
+        if not text or _FROM.match(text):
+            found.append((line, at - len(text)))
+            last = line
+        elif _BEHIND.search(text):
+            return None
+    return found
 
 
 def _names(statement: re.Match[bytes], start: int) -> Iterator[Imported]:

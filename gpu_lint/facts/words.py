@@ -19,6 +19,7 @@ class Words:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._has: dict[bytes, bool] = {}
 
     @cached_property
     def each(self) -> frozenset[bytes]:
@@ -32,4 +33,10 @@ class Words:
 
     def any_has(self, parts: tuple[bytes, ...]) -> bool:
         """Whether some word has one of these parts."""
-        return any(part in self.text for part in parts)
+        for part in parts:
+            has = self._has.get(part)
+            if has is None:
+                has = self._has[part] = part in self.text
+            if has:
+                return True
+        return False

@@ -1,0 +1,135 @@
+"""Whether importing a file may make CUDA read the mask, told from its bytes.
+
+It may where a GPU is mentioned outside of functions, in the default of a parameter, or in a
+function or class whose name is called at module level.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from functools import cache
+
+from gpu_lint.facts.prose import without_long_strings
+
+GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
+             b"tf")  # fmt: skip
+"""What a mention of a GPU has in it."""
+_MENTIONED = re.compile(rb"\b(?=tf\.)|" + b"|".join(GPU_WORDS[:-1]))
+_WORD_BEFORE = re.compile(rb"\w\Z")
+_HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)?:")
+_HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
+_CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)", re.MULTILINE)
+_IMPORTING = re.compile(rb"(?:import|from)\b")
+
+
+def freezes_on_import(data: bytes, without_variables: Callable[[bytes], bytes]) -> bool:
+    """Whether importing a file may do so; to name a variable that decides about GPUs
+    (``without_variables``) is not to use one. Errs to one side."""
+    data = without_long_strings(without_variables(data))
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    mentions = _mentions(data)
+    return bool(mentions) and _is_reached(data, mentions)
+
+
+def _mentions(data: bytes) -> list[int]:
+    """The offsets at which a GPU is mentioned, in order."""
+    found: list[int] = []
+    for word in GPU_WORDS[:-1]:
+        at = data.find(word)
+        while at >= 0:
+            found.append(at)
+            at = data.find(word, at + 1)
+    at = data.find(b"tf.")
+    while at >= 0:
+        if not _WORD_BEFORE.search(data, max(at - 1, 0), at):
+            found.append(at)
+        at = data.find(b"tf.", at + 1)
+    found.sort()
+    return found
+
+
+def _is_reached(data: bytes, mentions: list[int]) -> bool:
+    """Whether some of the mentions is reached when the file is imported."""
+
+    def mentioned(start: int, end: int) -> bool:
+        at = bisect_left(mentions, start)
+        return at < len(mentions) and mentions[at] < end
+
+    inside: set[bytes] = set()
+    """The names of what mentions one when it is called."""
+    outside: list[bytes] = []
+    """The lines that run on import."""
+    classes: list[tuple[int, bytes]] = []
+    """Those around a line: how far they are indented, and their names."""
+    importing = False
+    """The line goes on with an import."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        line = data[start:end]
+        text = line.lstrip()
+        start = end + 1
+        if not text or text[:1] in b"#)":
+            importing = importing and b")" not in text
+            continue
+        if importing:
+            importing = b")" not in text
+            continue
+        indent = len(line) - len(text)
+        while classes and classes[-1][0] >= indent:
+            classes.pop()
+        found = _HEAD.match(text)
+        if found is not None:
+            head = end - len(text)
+            body = _end_of_head(data, head)
+            if mentioned(head, body) and _in_default(data[head:body]):
+                return True
+            start = body
+            if found.group(1) == b"class":
+                classes.append((indent, found.group(2)))
+                continue
+            start = _end_of_suite(data, body, indent)
+            if mentioned(body, start):
+                inside.update(name for _, name in classes)
+                inside.add(found.group(2))
+            continue
+        if _IMPORTING.match(text):
+            importing = b"(" in text and b")" not in text
+        elif mentioned(end - len(text), end):
+            return True
+        outside.append(text)
+    called = _CALLED.findall(b"\n".join(outside)) if inside else []
+    return not inside.isdisjoint(word for pair in called for word in pair)
+
+
+def _in_default(head: bytes) -> bool:
+    """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on
+    the same line, or in the same parameter."""
+    for between in (b"\n", b","):
+        for piece in head.split(between):
+            equals = piece.find(b"=")
+            if equals >= 0 and _MENTIONED.search(piece, equals):
+                return True
+    return False
+
+
+def _end_of_head(data: bytes, start: int) -> int:
+    """Where the head of a definition ends, behind its colon."""
+    found = _HEAD_END.search(data, start)
+    return found.end() if found is not None else len(data)
+
+
+def _end_of_suite(data: bytes, start: int, indent: int) -> int:
+    """Where a line begins that is indented no further than the definition above; comments and what
+    closes a bracket do not count."""
+    found = _dedent(indent).search(data, start)
+    return found.start() + 1 if found is not None else len(data)
+
+
+@cache
+def _dedent(indent: int) -> re.Pattern[bytes]:
+    return re.compile(rb"\n[ \t]{0,%d}[^\s#)\]}]" % indent)

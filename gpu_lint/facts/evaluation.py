@@ -102,11 +102,7 @@ class Evaluator(ABC):
 
     def lookup(self, name: str, flow: Flow) -> Value | None:
         """The value bound to a name, or None where the file binds it nowhere in sight."""
-        for frame in reversed(self.scopes):
-            value = flow.frame(frame).get(name)
-            if value is not None:
-                return value
-        return None
+        return flow.lookup(self.scopes, name)
 
     def _literal(self, node: p.Literal, flow: Flow) -> Value:
         if type(node.value) is int and number(node.value) is UNKNOWN:

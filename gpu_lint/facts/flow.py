@@ -151,6 +151,18 @@ class Flow:
         found = self._frames.get(frame)
         return self._base.get(frame, _EMPTY) if found is None else found
 
+    def lookup(self, frames: tuple[int, ...], name: str) -> Value | None:
+        """What a name is bound to in the last of some frames that has it."""
+        own, base = self._frames, self._base
+        for frame in reversed(frames):
+            names = own.get(frame)
+            if names is None:
+                names = base.get(frame, _EMPTY)
+            value = names.get(name)
+            if value is not None:
+                return value
+        return None
+
     def open(self, frame: int) -> None:
         """Begin a frame, unless there is one."""
         if frame not in self._frames and frame not in self._base:
@@ -247,7 +259,8 @@ class Flow:
         else:
             self.imported = join_marks(imported, other.imported)
             self.imported_here = join_marks(here, other.imported_here)
-        self.visible = self.visible | other.visible
+        if self.visible is not other.visible:
+            self.visible |= other.visible
         self.frozen = join_marks(self.frozen, other.frozen)
         if self.initialised is not other.initialised:
             self.initialised = Certainty.MAYBE
@@ -260,8 +273,10 @@ class Flow:
         self.unset &= other.unset
         self.needs = min(self.needs, other.needs)
         self.checked &= other.checked
-        self.loaded &= other.loaded
-        self.touched |= other.touched
+        if self.loaded is not other.loaded:
+            self.loaded &= other.loaded
+        if self.touched is not other.touched:
+            self.touched |= other.touched
         if other.at_exit != self.at_exit:
             self.at_exit = tuple(dict.fromkeys((*self.at_exit, *other.at_exit)))
         self._join_frames(other)
@@ -283,6 +298,8 @@ class Flow:
             self._add_frames(other)
             return
         for frame, names in other._frames.items():
+            if self._frames.get(frame) is names:
+                continue
             if frame in self._frames or frame in self._base:
                 self._join_frame(frame, names)
             else:

@@ -33,13 +33,13 @@ from gpu_lint.facts.prose import without_prose
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key
+from gpu_lint.facts.words import Words
 from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
     from gpu_lint.notes import Note
 
-_WORD = re.compile(rb"[A-Za-z_]\w*")
 _DEFINED = re.compile(rb"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(?!__)(\w+)", re.MULTILINE)
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
@@ -150,7 +150,7 @@ class Project(ImportGraph):
         assert reading is not None
         if span not in reading.texts:
             text = without_prose(reading.source.data[span.start : span.end])
-            words = frozenset(_WORD.findall(text))
+            words = Words(text).each
             bound, used = self._names_beside(reading)
             concerned = (
                 self.needles.concerns(text)
@@ -167,7 +167,7 @@ class Project(ImportGraph):
         if reading.beside is None:
             lines = self.needles.lines(without_prose(reading.source.data))
             bound = frozenset(m.group(1) for line in lines if (m := _BINDING.match(line)))
-            used = frozenset(word for line in lines for word in _WORD.findall(line))
+            used = Words(b"\n".join(lines)).each
             reading.beside = bound, used
         return reading.beside
 
@@ -334,7 +334,7 @@ class Project(ImportGraph):
     def _words(self, file: str) -> frozenset[bytes]:
         """Every word of a file's text."""
         if file not in self._words_of:
-            self._words_of[file] = frozenset(_WORD.findall(self._data(file) or b""))
+            self._words_of[file] = Words(self._data(file) or b"").each
         return self._words_of[file]
 
     def _defined(self, file: str) -> frozenset[bytes]:

@@ -71,7 +71,7 @@ class Reading:
     @cached_property
     def imported(self) -> tuple[Imported, ...]:
         """Every import, by a literal name too, except what only type checkers see."""
-        return tuple(_imported_names(self.program, self.source.data))
+        return tuple(_imported_names(self.program, self._mentioning(b"import")))
 
     @cached_property
     def framework_names(self) -> frozenset[str]:
@@ -114,20 +114,24 @@ class Reading:
         """Names of the module that functions bind anew."""
         if b"global" not in self.source.data:
             return frozenset()
-        return frozenset(_global_names(self.program.body))
+        return frozenset(_global_names(self.program.body, self._mentioning(b"global")))
 
     def changes_container(self, name: str) -> bool:
         """Whether the container that a name holds may be changed in place somewhere."""
         if name not in self._may_change:
             text = name.encode()
-            used = re.compile(text + rb"(?<!\w" + text + rb")\s*[.\[)]")
-            seen = used.search(self.source.data) is not None
-            self._may_change[name] = seen and name in self._containers_changed
+            used = re.compile(text + rb"(?<!\w" + text + rb")\s*" + _CHANGING)
+            found = used.search(self.source.data) is not None and any(
+                changed == name
+                for changed in _containers_changed(self.program.body, self._mentioning(text))
+            )
+            self._may_change[name] = found
         return self._may_change[name]
 
-    @cached_property
-    def _containers_changed(self) -> frozenset[str]:
-        return frozenset(_containers_changed(self.program.body))
+    def _mentioning(self, text: bytes) -> Callable[[p.Statement], bool]:
+        """Tells which statements mention something: others need not be looked through."""
+        data = self.source.data
+        return lambda one: data.find(text, one.span.start, one.span.end) >= 0
 
     @cached_property
     def compared(self) -> frozenset[str]:
@@ -245,10 +249,9 @@ def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading
         return Reading(source, knowledge, lower(tree, source), lambda: found)
 
 
-def _imported_names(program: p.Program, data: bytes) -> Iterator[Imported]:
-    def may_import(statement: p.Statement) -> bool:
-        return data.find(b"import", statement.span.start, statement.span.end) >= 0
-
+def _imported_names(
+    program: p.Program, may_import: Callable[[p.Statement], bool]
+) -> Iterator[Imported]:
     for statement in _that_may_run(program.body, may_import):
         if isinstance(statement, p.Import):
             span = statement.span
@@ -303,21 +306,25 @@ def _compared(program: p.Program) -> Iterator[str]:
                     yield side.value
 
 
-def _containers_changed(body: p.Block) -> Iterator[str]:
-    for node in expressions(body):
+_CHANGING = rb"(?:\.\s*(?:" + "|".join(sorted(CHANGING_METHODS)).encode() + rb")\b|\[|\))"
+"""What stands behind the name of a container that is changed in place."""
+
+
+def _containers_changed(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[str]:
+    for node in expressions(body, wanted):
         if isinstance(node, p.Call) and isinstance(node.function, p.Attribute):
             base = node.function.base
             if node.function.name in CHANGING_METHODS and isinstance(base, p.Name):
                 yield base.id
-    for statement in statements(body):
+    for statement in statements(body, wanted):
         if isinstance(statement, p.Assign):
             for target in statement.targets:
                 if isinstance(target, p.Subscript) and isinstance(target.base, p.Name):
                     yield target.base.id
 
 
-def _global_names(body: p.Block) -> Iterator[str]:
-    for statement in statements(body):
+def _global_names(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[str]:
+    for statement in statements(body, wanted):
         if isinstance(statement, p.Global):
             yield from statement.names
 

@@ -214,7 +214,7 @@ def alternatives(value: Value) -> Collection[Value]:
 def any_of(values: Iterable[Value]) -> Value:
     """The join of several values; unknown when there are too many to be of use."""
     several = list(values)
-    if len(several) == 1:
+    if several and several[0] is several[-1] and len(several) < 3:
         return several[0]
     union = frozenset(single for value in several for single in alternatives(value))
     if len(union) == 1:

@@ -138,14 +138,12 @@ def _line_starts(data: bytes) -> list[tuple[int, int]] | None:
         line = data.rfind(b"\n", max(at - _LONGEST_LINE, 0), at) + 1
         if not line and at > _LONGEST_LINE:
             raise Unskimmable
-        if line == last:
-            continue
         text = data[line:at].lstrip(b" \t\f")
-        if not text or _FROM.match(text):
+        if _BEHIND.search(text):
+            return None
+        if line != last and (not text or _FROM.match(text)):
             found.append((line, at - len(text)))
             last = line
-        elif _BEHIND.search(text):
-            return None
     return found
 
 

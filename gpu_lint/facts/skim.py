@@ -58,7 +58,7 @@ _FROM = re.compile(rb"from\b")
 _BEHIND = re.compile(rb"[;:][ \t\f]*(?:from\b.*)?\Z", re.DOTALL)
 """What may stand before an import that is not the first on its line."""
 _ANYWHERE = re.compile(rb"(?:\A|[\n;:])([ \t\f]*)(?=import\b|from\b)")
-_CHECKING = re.compile(rb"(?:\A|\n)([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
+_CHECKING = re.compile(rb"([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
 _BY_NAME = re.compile(
     rb"\b(?:import_module|__import__)\s*\(\s*(?:#|(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(])"
 )
@@ -248,10 +248,11 @@ def _behind(data: bytes, line: int, quotes: int) -> int | None:
 
 def _for_checkers(data: bytes, strings: list[Span]) -> Iterator[Span]:
     """The suites of ``if TYPE_CHECKING:``, which never run."""
-    if b"TYPE_CHECKING" not in data:
-        return
-    for match in _CHECKING.finditer(data):
-        if inside(match.end(), strings):
+    at = -1
+    while (at := data.find(b"TYPE_CHECKING", at + 1)) >= 0:
+        line = data.rfind(b"\n", max(at - _LONGEST_LINE, 0), at) + 1
+        match = _CHECKING.match(data, line) if line or at <= _LONGEST_LINE else None
+        if match is None or inside(match.end(), strings):
             continue
         indent = match.group(1)
         deeper = re.compile(rb"\n(?!" + indent + rb"[ \t]|[ \t\f]*(?:[#\r\n]|\Z))")

@@ -54,6 +54,10 @@ _MOST_NESTED = 200
 _CLOSERS = re.compile(rb"(?:[\s\\]|#[^\r\n]*[\r\n])*\)")
 _SUITES = ("body", "orelse", "handlers", "finalbody", "cases")
 _SEMICOLON = ord(";")
+_SHORT = 300
+"""Bytes of a function whose tree takes no more than can be spared."""
+_BLOCK = "if 1:\n"
+"""What makes a text that is indented one that can be parsed."""
 _NESTED = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
@@ -516,8 +520,30 @@ class NativeLowering:
         parameters = self._parameters(node.args)
         decorators = tuple(map(self.expression, node.decorator_list))
         self._nests = True
-        suite = p.Suite(lambda: self._body(node.body))
+        suite = p.Suite(self._later(node))
         return p.Function(self._definition_span(node), node.name, parameters, decorators, suite)
+
+    def _later(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> Callable[[], tuple[p.Block, bool, bool]]:
+        """Lowers a function's body when it is called. Until then no tree is kept, which takes
+        twenty times the memory of its text: that is parsed again."""
+        source, first = self._source, node.lineno - 1
+        start, end = self._starts[first], self.span(node).end
+        head = source.data[start : start + node.col_offset]
+        if end - start < _SHORT or head.strip():
+            return lambda: self._body(node.body)
+        starts = self._starts[first : node.end_lineno]
+        around = _BLOCK if head else ""
+
+        def lower() -> tuple[p.Block, bool, bool]:
+            text = source.data[start:end].decode(source.encoding)
+            tree: Any = parse_quietly(around + text, "exec")
+            found = tree.body[0].body[0] if around else tree.body[0]
+            inner = NativeLowering(source, (start, *starts) if around else starts)
+            return inner._body(found.body)
+
+        return lower
 
     def _body(self, body: list[ast.stmt]) -> tuple[p.Block, bool, bool]:
         outer = self._yields, self._nests

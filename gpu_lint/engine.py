@@ -55,12 +55,16 @@ class Run:
         try:
             with deep_recursion():
                 yield
-        except SourceError as error:
-            self.troubles.append(Trouble(path, str(error)))
-        except (ConfigError, KeyboardInterrupt):
-            raise
         except Exception as error:
-            self.troubles.append(Trouble(path, internal(error)))
+            self.report(path, error)
+
+    def report(self, path: Path, error: Exception) -> None:
+        """Take note of what is wrong with a file; of a fault in the configuration, which ends the
+        run, it is raised again."""
+        if isinstance(error, ConfigError):
+            raise error
+        told = str(error) if isinstance(error, SourceError) else internal(error)
+        self.troubles.append(Trouble(path, told))
 
     def failed(self, path: Path, failed: Failed) -> None:
         """Take note of what another process says. Raises :class:`ConfigError` for what ends
@@ -220,9 +224,11 @@ class Engine:
         if self._executor_for is not None:
             survey.look_ahead(paths, self._executor_for)
         for path in paths:
-            with run.reporting(path):
+            try:
                 if (file := survey.take(path)) is not None:
                     judged.append(file)
+            except Exception as error:
+                run.report(path, error)
             self._progress(1)
         judged += survey.broken()
         knowledge = self.rulebook.knowledge

@@ -23,6 +23,9 @@ FILE_NAME = "gpu-lint.toml"
 _MOST_PACKS = 100
 
 
+_DEFAULTS = {key.name: key.default for key in KEYS}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The configuration that governs a part of the tree, rooted at ``root``."""
@@ -41,8 +44,7 @@ class Settings:
 
     def get(self, name: str) -> Any:
         """The value of a dotted key, or its default."""
-        default = next(key.default for key in KEYS if key.name == name)
-        return self.flat.get(name, default)
+        return self.flat.get(name, _DEFAULTS[name])
 
     @cached_property
     def limits(self) -> Limits:
@@ -142,6 +144,11 @@ class Settings:
     def shares_rules(self) -> bool:
         """Whether the same rules run on every file."""
         return not self.get("per-file-ignores")
+
+    @property
+    def shares_all(self) -> bool:
+        """Whether the same rules and the same policy are in force for every file."""
+        return self.shares_rules and not self.flat.get("overrides")
 
     @cached_property
     def _all_rules(self) -> dict[str, Rule]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process looks at, and how many there are."""
 _SECONDS, _SECONDS_WHOLE = 1e-8, 1e-7
 """That one process takes to look at a byte, without a policy and with one (``bench/scale.py``)."""
+_SAMPLE = 500
+"""Files that are asked for their size to tell how large all are."""
 _BEHIND_A_MASK = Touch.DEVICES | Touch.HANDED | Touch.CHILDREN | Touch.ENVIRONMENT
 
 
@@ -68,13 +71,16 @@ class Survey:
         self._as_a_whole = False
         self._shown = 0
         """Bytes of the files that show something."""
+        self._absolute = Absolute()
+        self._last: tuple[str, _Wanted] | None = None
+        """The directory of the last file, and what is looked for in all that are in it."""
 
     def _unknown(self, paths: Collection[Path]) -> dict[str, os.stat_result]:
         """The files of which nothing is kept that still holds, by their absolute paths."""
         found: dict[str, os.stat_result] = {}
         for path in paths:
             with contextlib.suppress(OSError):
-                file, status = os.path.abspath(path), os.stat(path)
+                file, status = self._absolute(path), os.stat(path)
                 if self._cache is None or self._cache.unchanged(file, status) is None:
                     found[file] = status
         return found
@@ -83,13 +89,15 @@ class Survey:
         self, paths: Collection[Path], executor_for: Callable[[float], Executor | None]
     ) -> None:
         """Let others look at the files of which nothing is known, where that pays."""
-        waiting = self._unknown(paths)
-        if not waiting:
+        if not paths:
             return
-        weights = [(file, status.st_size) for file, status in waiting.items()]
         policy = self._wanted_of(next(iter(paths))).policy  # of one for all: it is an estimate
         cost = _SECONDS if policy is None else _SECONDS_WHOLE
-        executor = executor_for(sum(size for _, size in weights) * cost)
+        if self._cache is None and executor_for(_bytes_about(paths) * cost) is None:
+            return
+        waiting = self._unknown(paths)
+        weights = [(file, status.st_size) for file, status in waiting.items()]
+        executor = executor_for(sum(size for _, size in weights) * cost) if waiting else None
         if executor is None:
             return
         whole = any(self._wanted_of(path).policy is not None for path in paths)
@@ -111,7 +119,7 @@ class Survey:
         :class:`gpu_lint.errors.ConfigError` for its configuration.
         """
         wanted = self._wanted_of(path)
-        file = os.path.abspath(path)
+        file = self._absolute(path)
         if (failed := self._failed.get(file)) is not None:
             raise SourceError(failed.message)
         note = self._ahead.get(file)
@@ -240,12 +248,39 @@ class Survey:
         return bool(note.touch & wanted.touch)
 
     def _wanted_of(self, path: Path) -> _Wanted:
+        directory = os.path.dirname(path)
+        if self._last is not None and self._last[0] == directory:
+            return self._last[1]
         settings = self._finder.for_file(path)
         rules, policy = settings.rules_for(path), settings.policy_for(path)
         key = id(rules), id(policy)
         if key not in self._wanted or not settings.shares_rules:
             self._wanted[key] = _wanted(rules, policy)
+        self._last = (directory, self._wanted[key]) if settings.shares_all else None
         return self._wanted[key]
+
+
+class Absolute:
+    """``os.path.abspath`` of many paths that are mostly plain, while the directory stays."""
+
+    def __init__(self) -> None:
+        self._here = os.path.join(os.getcwd(), "")
+
+    def __call__(self, path: Path) -> str:
+        text = str(path)
+        if os.name == "nt" or ".." in text or text == ".":
+            return os.path.abspath(text)
+        return text if text.startswith("/") else self._here + text
+
+
+def _bytes_about(paths: Collection[Path]) -> int:
+    """How many bytes files have, judged by some of them."""
+    step = len(paths) // _SAMPLE + 1
+    total = 0
+    for path in islice(paths, 0, None, step):
+        with contextlib.suppress(OSError):
+            total += os.stat(path).st_size
+    return total * step
 
 
 def _wanted(rules: dict[str, Rule], policy: Policy | None) -> _Wanted:

@@ -64,7 +64,7 @@ def _imported(data: bytes) -> list[tuple[str, int]] | None:
         pass
     import ast
 
-    from gpu_lint.facts.native import parse_quietly
+    from gpu_lint.facts.quiet import parse_quietly
 
     try:
         tree = parse_quietly(data.decode("utf-8-sig"), "exec")

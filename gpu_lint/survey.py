@@ -185,7 +185,7 @@ class Survey:
         chosen = [f for f, _ in self._passed if not many or self.files[f] in self._named]
         if not chosen:
             return
-        from gpu_lint.facts.native import parse_quietly
+        from gpu_lint.facts.quiet import parse_quietly
 
         for file in chosen:
             try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -19,6 +18,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.fstrings import Unclear, parts_of
 from gpu_lint.facts.limits import Limits, check_limits
 from gpu_lint.facts.outline import NoOutline
+from gpu_lint.facts.quiet import parse_quietly
 from gpu_lint.source import Source, Span
 
 _ExpressionRule: TypeAlias = "Callable[[NativeLowering, Any], p.Expression]"
@@ -90,13 +90,6 @@ def lower_part(source: Source, text: Callable[[], str]) -> p.Program:
         return p.Program(NativeLowering(source, source.line_starts).block(tree.body))
     except (NoOutline, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NotNative from error
-
-
-def parse_quietly(text: str, mode: str) -> ast.AST:
-    """``ast.parse`` without its warnings about the text."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(text, mode=mode)
 
 
 class NativeLowering:

@@ -70,6 +70,11 @@ class Read:
         """Raises :class:`SourceError`."""
         return read_source(self.path)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether its content is at hand."""
+        return "source" in self.__dict__
+
     @cached_property
     def reading(self) -> Reading | None:
         """None for a file with a syntax error. Raises :class:`SourceError` where it cannot be
@@ -88,6 +93,10 @@ class Read:
     def forget(self) -> None:
         """Let go of the reading, which is many times the size of the file."""
         self.__dict__.pop("reading", None)
+
+    def close(self) -> None:
+        """Let go of the content, too: it is read again where somebody asks for it."""
+        self.__dict__.pop("source", None)
 
 
 def read_beside(file: str, finder: SettingsFinder) -> Reading | None:
@@ -201,7 +210,7 @@ class View:
         stems = [
             re.split(r"[*?\[]", name)[0] for name in (validation.function, *validation.functions)
         ]
-        data = read.source.data
+        data = read.source.data if read.is_open else read_bytes(read.path)
         return _ALWAYS if any(stem.encode() in data for stem in stems) else EVERYTHING
 
     def with_changes(self, changed: dict[str, Read]) -> View:
@@ -228,7 +237,7 @@ class View:
     @property
     def notes(self) -> dict[str, Note]:
         """What is known of each file by itself, as it can be sent to another process."""
-        files = [*self.project.files, *self.reads]
+        files = dict.fromkeys((*self.project.files, *self.reads))
         return {file: note for file in files if (note := self._noted(file)) is not None}
 
     def _noted(self, file: str) -> Note | None:

@@ -119,7 +119,7 @@ class Judging:
                 raise SourceError("has changed while it was checked, or is another file there")
             found = tuple(view.findings(reads[file]))
             view.forget(reads[file])
-            reads[file].source.forget()
+            reads[file].close()
             return found
 
         return judge

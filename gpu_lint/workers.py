@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any, TypeVar
 
 from gpu_lint.interrupts import interrupts_ignored
@@ -107,7 +109,7 @@ class Workers:
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(theirs, os.getcwd()), daemon=True)
-        with interrupts_ignored(), _away_from_the_tree():
+        with interrupts_ignored(), _away_from_the_tree(), _without_main():
             process.start()
         theirs.close()
         worker = _Worker(process, ours)
@@ -138,6 +140,18 @@ def _away_from_the_tree() -> Iterator[None]:
         yield
     finally:
         os.chdir(here)
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """While a process is started: it would import the program that runs us first, which takes
+    longer than our own work has to, and might do anything."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _serve(pipe: connection.Connection[Any, Any], directory: str) -> None:

@@ -406,6 +406,7 @@ def test_the_index_does_not_follow_the_mask(program: str, tmp_path: Path) -> Non
 # --- child processes -----------------------------------------------------------------------------
 
 CHILDREN = {
+    "a long text in a dict": 'S = {"a": """\nCUDA_VISIBLE_DEVICES=0 t\n"""}\nsubprocess.run(S["a"], shell=True)',
     "env": 'subprocess.run(["train"], env={**os.environ, "CUDA_VISIBLE_DEVICES": "0"})',
     "env by dict": 'subprocess.Popen("train", env=dict(os.environ, CUDA_VISIBLE_DEVICES="0"))',
     "env by a copy": "env = os.environ.copy()\nenv['CUDA_VISIBLE_DEVICES'] = '0'\n"

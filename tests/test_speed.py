@@ -65,12 +65,38 @@ SNIPPETS = [
     "x = '''\nimport torch\n'''\ndef f():\n    from ..a.b import *\n    import_module('q.r')\n",
     '# \'\'\'\nimport a\n"""it\'s\nimport b\n""" ; import c\n',
     "\ufeffimport os\nx = 1 if a else -2.5e3\n",
+    "import a; import b\nif x: from c import d\nclass E: import f\ng = 1 ; from h import (i,\n  j)\n",
+    "def f(): import a\ntry: import b\nexcept ImportError: from c import d\n",
+    "# x: import a\nx = 'y: from a import b'; z = import_\nfrom importlib import reload\n",
+    "from a \\\n  import b\n",
+    "    # indented\nimport a, \\\n  b\nfrom . \\\nimport c\n",
 ]
 
 
 @pytest.mark.parametrize("text", SNIPPETS)
 def test_both_parsers_make_the_same_program(text: str) -> None:
     agree(decode_source(Path("x.py"), text.encode()))
+
+
+FUNCTIONS = [
+    "def f(a, *, b=1):\n    {}\n    return a\n",
+    "x = 1\n@d(\n  1)\nasync def f():\n    {}\n    async with x as y: await y\n",
+    "class C:\n\tdef f(self):\n\t\t{}\n\t\tyield self\n\tx = 2; y = 3\n",
+    "if x:\n  def f():\n    {}\n    def g():\n        {}\n        return f\n    return g\n",
+    "def f(): {}; return 1; \n",
+    'class C:\n    def f(self):\n        {}\n        return """\nlow\n""" + \'\\\n\'\n    z = 1\n',
+    "try:\n    def f():\n        {}\n        nonlocal_ = lambda: f'{{x!r}}'\n        return [\n1]\nfinally: pass\n",
+]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("text", FUNCTIONS)
+@pytest.mark.parametrize("start", ["", "\ufeff", "# é\n\n"])
+def test_a_function_is_read_again_as_it_was(text: str, newline: str, start: str) -> None:
+    """A longer one is parsed by itself when it is looked into."""
+    filling = "; ".join(f"print('é{number}', n{number})" for number in range(20))
+    whole = start + text.replace("{}", filling).replace("{{", "{").replace("}}", "}")
+    agree(decode_source(Path("x.py"), whole.replace("\n", newline).encode()))
 
 
 def test_both_parsers_agree_on_real_files() -> None:
@@ -169,6 +195,8 @@ def test_no_rule_fires_on_a_file_that_its_needles_reject(rule: Rule, example: An
         ("def f(x=\n      torch.cuda.Stream()\n): pass\n", Touch.FREEZES),
         ("class C:\n    def f(s):\n        x.cuda()\n\nC().f()\n", Touch.FREEZES),
         ("x = [\n1]; y = 2\nx.cuda()\r", Touch.FREEZES),
+        ('x = {"a": """export CUDA_VISIBLE_DEVICES=0\n"""}', Touch.SETTINGS),
+        ('x = {\n  A:\n  """\nexport CUDA_VISIBLE_DEVICES=0\n"""}', Touch.SETTINGS),
         ("os.fork()", Touch.FORKS),
         ("import multiprocessing as mp\nmp.Process(target=f)", Touch.FORKS),
         ("from multiprocessing import Process", Touch.FORKS),
@@ -193,6 +221,8 @@ def test_what_matters_is_seen(text: str, touch: Touch) -> None:
         "d.get('cuda', {}); getattr(torch.version, 'cuda', None)\n",
         "ctx.Process(target=f)\n",
         "x = 1  # noqa: E501\n",
+        'def f(\n    a,\n) -> "T":\n    r"""Set CUDA_VISIBLE_DEVICES."""\n',
+        'class C:\n    """Of CUDA_VISIBLE_DEVICES."""\nif x:\n    """And CUDA_VISIBLE_DEVICES."""\n',
     ],
 )
 def test_what_does_not_matter_is_passed(text: str) -> None:
@@ -505,6 +535,11 @@ OPENINGS = [
     "from torch import (\n    nn,  # (\n)\nx = [\n1,\n]\n",
     "import math\n\nimport zlib  # z\nimport torch as os\n",
     "async def f():\n    x = (\n1)\n    import torch\nimport torch\n",
+    "import torch\n\nx = 1  # gpu-lint: ignore[GPU101]\n",
+    "import torch  # gpu-lint: ignore[GPU101]\n\ny = 2  # noqa: GPU103\n",
+    "import torch\n\n# gpu-lint: begin header\nx = 1\n# gpu-lint: end header\n",
+    "import a\n\n\n\n# about\n\nimport torch\n# behind\n\n\n",
+    "import sys\nimport torch\nimport os\n\n\n\nprint(os, sys)\n",
 ]
 """Beginnings of files that use a framework, and of which little else is asked."""
 

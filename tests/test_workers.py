@@ -69,6 +69,24 @@ def test_a_worker_that_dies_is_an_error_for_the_file_it_died_over_alone(workers:
     assert sum("RuntimeError: on purpose" in message for message in bad) == 1
 
 
+PLAIN_SCRIPT = """\
+import sys
+print("started")
+from gpu_lint.work import Looking
+from gpu_lint.workers import Workers
+with Workers(2) as workers:
+    print(len(list(workers.each(Looking(True), [[sys.argv[1]], [sys.argv[1]]]))))
+"""
+
+
+def test_a_program_that_is_not_guarded_runs_once(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(PLAIN_SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", __file__], capture_output=True, text=True
+    )
+    assert (done.stdout.split(), done.stderr) == (["started", "2"], "")
+
+
 def test_leaving_ends_every_process() -> None:
     with Workers(2) as started:
         answers = dict(started.each(Echo(), [["a"], ["b"]]))

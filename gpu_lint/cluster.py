@@ -60,6 +60,9 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def begin(self, work: Work[T]) -> None:
+        """Nothing: who will do it is for the scheduler to say."""
+
     def each(
         self, work: Work[T], chunks: Sequence[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gpu_lint.facts.reading import Reading
     from gpu_lint.findings import FileFindings, Finding, FixedFile
     from gpu_lint.judging import Read, View
-    from gpu_lint.work import Executor, Failed
+    from gpu_lint.work import Executor, Failed, Judging
     from gpu_lint.writing import Writing, Written
 
 _LEAST_CHUNK = 100_000
@@ -85,8 +85,8 @@ class Engine:
         executor_for: Callable[[float], Executor | None] | None = None,
     ) -> None:
         """``progress`` is told of every step done; a file takes two: reading, then the rest.
-        ``executor_for`` tells who should do work that takes so many seconds in one process:
-        None is this process."""
+        ``executor_for`` tells who should do work that takes so many seconds in one process: None
+        is this process. Of no seconds, it is whoever has been started already."""
         self.finder = finder
         self._executor_for = executor_for
         self._cache = cache
@@ -221,8 +221,16 @@ class Engine:
         """
         judged: list[str] = []
         paths = list(paths)
+        graph = ImportGraph(
+            self.rulebook.knowledge,
+            self._read_beside,
+            (),
+            data=_data,
+            note=survey.note,
+            header=lambda data: survey.header(data),
+        )
         if self._executor_for is not None:
-            survey.look_ahead(paths, self._executor_for)
+            survey.look_ahead(paths, self._executor_for, graph.edges)
         for path in paths:
             try:
                 if (file := survey.take(path)) is not None:
@@ -231,15 +239,6 @@ class Engine:
                 run.report(path, error)
             self._progress(1)
         judged += survey.broken()
-        knowledge = self.rulebook.knowledge
-        graph = ImportGraph(
-            knowledge,
-            self._read_beside,
-            judged,
-            data=_data,
-            note=survey.note,
-            header=survey.header,
-        )
         together = survey.together(judged, graph)
         graph.files = tuple(together)
         judged += survey.behind_masks(graph, frozenset(judged))
@@ -257,6 +256,10 @@ class Engine:
         """The findings of files that others find, where that pays; None for those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return {}
+        work: Judging | None = None
+        if (started := self._executor_for(0)) is not None:
+            work = self._judging(view)
+            started.begin(work)
         programs: list[tuple[str, int]] = []
         others: list[tuple[str, int]] = []
         for one in waiting:
@@ -266,18 +269,15 @@ class Engine:
         executor = self._executor_for(total / 1e6)
         if executor is None:
             return {}
-        from gpu_lint.work import Judging, chunks_of
+        from gpu_lint.work import chunks_of
 
+        work = work or self._judging(view)
         found: dict[str, tuple[Finding, ...] | None] = {}
         share = total // executor.count
         fair = sum(weight for _, weight in programs) <= share
         # Programs import the same modules, which each process runs anew.
         chunks = chunks_of(programs, total if fair else share // _SPLIT, _MOST_CHUNKS)
         chunks += chunks_of(others, _LEAST_CHUNK, _MOST_CHUNKS)
-        paths = {file: str(one.path) for file, one in view.reads.items()}
-        together = tuple(view.project.files)
-        spec, edges = self.finder.spec, view.project.all_edges
-        work = Judging(spec, view.notes, paths, together, view.outlined, edges)
         for file, answer in executor.each(work, chunks):
             one = view.reads[file]
             if isinstance(answer, tuple):
@@ -287,6 +287,14 @@ class Engine:
                 run.failed(one.path, answer)
             self._progress(1)
         return found
+
+    def _judging(self, view: View) -> Judging:
+        """What others must know to judge the files of a view."""
+        from gpu_lint.work import Judging
+
+        paths = {file: str(one.path) for file, one in view.reads.items()}
+        together, edges = tuple(view.project.files), view.project.all_edges
+        return Judging(self.finder.spec, view.notes, paths, together, view.outlined, edges)
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""

@@ -244,7 +244,7 @@ class View:
         """What is known of a file by itself, without what was found in it."""
         note = self._note(file)
         if note is not None:
-            return replace(note, findings=None)
+            return note if note.findings is None else replace(note, findings=None)
         data = self.data(file)
         if data is None:
             return None

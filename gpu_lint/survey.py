@@ -86,9 +86,13 @@ class Survey:
         return found
 
     def look_ahead(
-        self, paths: Collection[Path], executor_for: Callable[[float], Executor | None]
+        self,
+        paths: Collection[Path],
+        executor_for: Callable[[float], Executor | None],
+        follow: Callable[[str], object],
     ) -> None:
-        """Let others look at the files of which nothing is known, where that pays."""
+        """Let others look at the files of which nothing is known, where that pays; of what others
+        import, ``follow`` is told while these are still at it."""
         if not paths:
             return
         policy = self._wanted_of(next(iter(paths))).policy  # of one for all: it is an estimate
@@ -111,6 +115,8 @@ class Survey:
                 self._ahead[file] = answer
             elif self._cache.of_content(file, waiting[file], answer.digest) is None:
                 self._cache.add(file, waiting[file], answer)
+            if whole and self.note(file) is not None:
+                follow(file)
 
     def take(self, path: Path) -> str | None:
         """Look at a file; its absolute path, if a rule may speak of it by what it shows alone.

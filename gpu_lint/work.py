@@ -48,6 +48,9 @@ class Executor(Protocol):
     count: int
     """How many processes there are."""
 
+    def begin(self, work: Work[T]) -> None:
+        """Some work is about to come: who can get ready for it may do so."""
+
     def each(
         self, work: Work[T], chunks: Sequence[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]: ...
@@ -131,6 +134,11 @@ class Doing(Generic[T]):
     def __init__(self, work: Work[T]) -> None:
         self._start = work.start
         self._do: Callable[[str], T] | None = None
+
+    def begin(self) -> None:
+        """Get ready. What goes wrong will go wrong again, and is the answer for every file then."""
+        with suppress(Exception):
+            self._do = self._start()
 
     def __call__(self, file: str) -> T | Failed:
         from gpu_lint.facts.limits import deep_recursion

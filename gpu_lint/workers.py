@@ -47,6 +47,8 @@ class _Worker:
     pipe: connection.Connection[Any, Any]
     chunk: _Chunk = field(default_factory=lambda: _Chunk(deque()))
     """What is still to be answered for."""
+    work: object = None
+    """What it was told to do last."""
 
 
 class Workers:
@@ -56,6 +58,8 @@ class Workers:
         self.count = count
         self._idle: list[_Worker] = []
         self._all: list[_Worker] = []
+        self._message: tuple[object, Any] | None = None
+        """Some work, as it is sent."""
 
     def __enter__(self) -> Workers:
         return self
@@ -69,22 +73,31 @@ class Workers:
         self._all = []
         self._idle = []
 
+    def begin(self, work: Work[T]) -> None:
+        """Let the processes that have been started get ready for some work."""
+        for worker in self._idle:
+            with contextlib.suppress(OSError):  # a dead one is found out when it is given files
+                self._tell(worker, work)
+
+    def _tell(self, worker: _Worker, work: Work[T]) -> None:
+        if self._message is None or self._message[0] is not work:
+            self._message = work, ForkingPickler.dumps(work)
+        if worker.work is not work:
+            worker.work = work
+            worker.pipe.send_bytes(self._message[1])
+
     def each(
         self, work: Work[T], chunks: Sequence[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready."""
         waiting = deque(_Chunk(deque(chunk)) for chunk in chunks if chunk)
-        message = ForkingPickler.dumps(work)
         busy: dict[connection.Connection[Any, Any], _Worker] = {}
-        started: set[_Worker] = set()
         while waiting or busy:
             while waiting and len(busy) < self.count:
                 worker = self._idle.pop() if self._idle else self._start()
                 worker.chunk = waiting.popleft()
                 with contextlib.suppress(OSError):  # a dead one is found out below
-                    if worker not in started:
-                        worker.pipe.send_bytes(message)
-                        started.add(worker)
+                    self._tell(worker, work)
                     worker.pipe.send((list(worker.chunk.files), worker.chunk.one_by_one))
                 busy[worker.pipe] = worker
             for pipe in connection.wait(list(busy)):
@@ -168,6 +181,7 @@ def _serve(pipe: connection.Connection[Any, Any], directory: str) -> None:
             message = pipe.recv()
             if not isinstance(message, tuple):
                 doing = Doing(message)
+                doing.begin()
                 continue
             assert doing is not None
             files, one_by_one = message

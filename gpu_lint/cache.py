@@ -14,7 +14,6 @@ import hmac
 import json
 import os
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +116,8 @@ class Cache:
         if len(files) + len(self._notes) > _MOST_FILES:
             files = {}
         files.update({file: _written(note) for file, note in self._notes.items()})
+        import tempfile  # most runs write nothing
+
         index = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
         text = index.encode("utf-8", "surrogatepass")
         with contextlib.suppress(OSError, ValueError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
-from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.needles import Needles, Touch, needles_for
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.policy import Policy
 from gpu_lint.rulebook import Rule
@@ -61,7 +61,6 @@ class Survey:
         self._finder = finder
         self._named = frozenset(named)
         self._cache = cache
-        self._needles = needles_for(finder.rulebook.knowledge)
         self._wanted: dict[tuple[int, int], _Wanted] = {}
         self.files: dict[str, Path] = {}
         """Every file that can be read, by its absolute path."""
@@ -74,6 +73,10 @@ class Survey:
         self._absolute = Absolute()
         self._last: tuple[str, _Wanted] | None = None
         """The directory of the last file, and what is looked for in all that are in it."""
+
+    @cached_property
+    def _needles(self) -> Needles:
+        return needles_for(self._finder.rulebook.knowledge)
 
     def _unknown(self, paths: Collection[Path]) -> dict[str, os.stat_result]:
         """The files of which nothing is kept that still holds, by their absolute paths."""

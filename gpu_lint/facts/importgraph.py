@@ -11,7 +11,7 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
-from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.needles import Needles, Touch, needles_for
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.skim import Skimmed, Unskimmable, skim
 from gpu_lint.source import Span
@@ -41,7 +41,6 @@ class ImportGraph:
         ``is_entry_point`` knows those that the configuration names; ``header`` finds in a file's
         bytes the header that all files have alike."""
         self.knowledge = knowledge
-        self.needles = needles_for(knowledge)
         self.files = tuple(files)
         self.imports = imports or Imports(knowledge)
         self._read = read
@@ -58,6 +57,10 @@ class ImportGraph:
         self._touches: dict[str, Touch] = {}
         self._reach = Reachability(self.edges)
         self._deciding: tuple[int, int] = (0, 0)
+
+    @cached_property
+    def needles(self) -> Needles:
+        return needles_for(self.knowledge)
 
     def adopt(self, other: ImportGraph, without: frozenset[str] = frozenset()) -> None:
         """Take over what another graph has found out, except of some files."""

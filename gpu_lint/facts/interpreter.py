@@ -926,7 +926,8 @@ class Interpreter(Calls):
     ) -> None:
         module = not self._running
         if self.file not in self._tops:
-            reading = self.world.reading(self.file)
+            own = self.file == self.start  # perhaps no more was read of it than its header
+            reading = self.reading if own else self.world.reading(self.file)
             spans = reading.layout.statements if reading is not None else ()
             self._tops[self.file] = frozenset(spans)
         before = tuple(sorted(flow.holds(variable), key=repr))

@@ -12,11 +12,12 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, TypeVar
@@ -167,13 +168,21 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+def _end_with_parent() -> None:
+    """End when who started us is gone, killed perhaps: nobody waits for the answer any more."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _serve(pipe: connection.Connection[Any, Any], directory: str) -> None:
     """Answer for files until the other side is gone; paths are relative to ``directory``."""
     import gc
 
     os.chdir(directory)
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()
     doing: Doing[object] | None = None
     with contextlib.suppress(EOFError, OSError):

@@ -87,6 +87,48 @@ def test_a_program_that_is_not_guarded_runs_once(tmp_path: Path) -> None:
     assert (done.stdout.split(), done.stderr) == (["started", "2"], "")
 
 
+LONG_SCRIPT = """\
+import os, sys
+from tests.test_workers import Sleep
+from gpu_lint.workers import Workers
+with Workers(1) as workers:
+    list(workers.each(Sleep(sys.argv[1]), [["a"]]))
+"""
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Tells its process in a file, and then does nothing for long."""
+
+    told: str
+
+    def start(self) -> Callable[[str], None]:
+        return self._sleep
+
+    def _sleep(self, file: str) -> None:
+        Path(self.told).write_text(f"{os.getpid()}\n")
+        time.sleep(60)
+
+
+def test_a_worker_ends_with_who_started_it(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    command = [sys.executable, "-c", LONG_SCRIPT, str(told)]
+    parent = subprocess.Popen(command, cwd=Path(__file__).parent.parent)
+    wait_until(lambda: told.exists() and told.read_text().endswith("\n"))
+    worker = int(told.read_text())
+    assert is_running(worker)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not is_running(worker))
+
+
+def wait_until(ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def test_leaving_ends_every_process() -> None:
     with Workers(2) as started:
         answers = dict(started.each(Echo(), [["a"], ["b"]]))

@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 HERE = Path(__file__).resolve().parent
 OURS, PEERS = "#2b6cb0", "#a0aec0"
@@ -54,7 +55,10 @@ def bars(axes: plt.Axes, found: dict[str, float], names: dict[str, str], title: 
     drawn = axes.barh(labels, values, color=colors)
     axes.bar_label(drawn, [f" {value:.2f} s" for value in values], padding=2)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(values) * 3)
+    axes.set_xlim(min(values) / 2, max(values) * 3)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("seconds, on a logarithmic scale")
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

@@ -70,7 +70,7 @@ class Survey:
         self._as_a_whole = False
         self._shown = 0
         """Bytes of the files that show something."""
-        self._absolute = Absolute()
+        self._absolute = AbsolutePaths()
         self._last: tuple[str, _Wanted] | None = None
         """The directory of the last file, and what is looked for in all that are in it."""
 
@@ -269,7 +269,7 @@ class Survey:
         return self._wanted[key]
 
 
-class Absolute:
+class AbsolutePaths:
     """``os.path.abspath`` of many paths that are mostly plain, while the directory stays."""
 
     def __init__(self) -> None:

@@ -238,6 +238,13 @@ def test_to_name_a_variable_is_not_to_use_a_gpu() -> None:
     assert touch(f"{header}torch.cuda.init()\n".encode()) & Touch.FREEZES
 
 
+@pytest.mark.parametrize(
+    "path", ["a.py", "./a.py", "../a.py", "a/../b.py", "a..b.py", __file__, "."]
+)
+def test_paths_are_made_absolute_as_python_does(path: str) -> None:
+    assert survey.AbsolutePaths()(Path(path)) == os.path.abspath(path)
+
+
 def test_a_rejected_file_is_not_parsed(
     project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

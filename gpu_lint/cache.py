@@ -112,12 +112,12 @@ class Cache:
         """Write what is new, in one step; without any effect where that is impossible."""
         if not any(note.grown for note in self._notes.values()):
             return
+        import tempfile  # most runs write nothing
+
         files = {file: value for file, value in self._raw.items() if file not in self._notes}
         if len(files) + len(self._notes) > _MOST_FILES:
             files = {}
         files.update({file: _written(note) for file, note in self._notes.items()})
-        import tempfile  # most runs write nothing
-
         index = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
         text = index.encode("utf-8", "surrogatepass")
         with contextlib.suppress(OSError, ValueError):

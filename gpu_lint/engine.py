@@ -227,7 +227,7 @@ class Engine:
             (),
             data=_data,
             note=survey.note,
-            header=lambda data: survey.header(data),
+            header=lambda data: survey.header(data),  # known when all have been looked at
         )
         if self._executor_for is not None:
             survey.look_ahead(paths, self._executor_for, graph.edges)

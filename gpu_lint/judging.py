@@ -183,7 +183,7 @@ class View:
             limits,
             skimmed,
             header_alone=header_alone,
-            speaks_to_us=bool(self.project.touch(file) & Touch.COMMENTS),
+            meant_for_us=bool(self.project.touch(file) & Touch.COMMENTS),
         )
 
     def _may_need_validator(self, read: Read) -> bool:

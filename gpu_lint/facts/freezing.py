@@ -16,7 +16,6 @@ from gpu_lint.facts.prose import without_long_strings
 GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
              b"tf")  # fmt: skip
 """What a mention of a GPU has in it."""
-_MENTIONED = re.compile(rb"\b(?=tf\.)|" + b"|".join(GPU_WORDS[:-1]))
 _WORD_BEFORE = re.compile(rb"\w\Z")
 _HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)?:")
 _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
@@ -24,10 +23,9 @@ _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)", re.MULTILINE)
 _IMPORTING = re.compile(rb"(?:import|from)\b")
 
 
-def freezes_on_import(data: bytes, without_variables: Callable[[bytes], bytes]) -> bool:
-    """Whether importing a file may do so; to name a variable that decides about GPUs
-    (``without_variables``) is not to use one. Errs to one side."""
-    data = without_long_strings(without_variables(data))
+def freezes_on_import(data: bytes) -> bool:
+    """Whether importing a file may do so. Errs to one side."""
+    data = without_long_strings(data)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     mentions = _mentions(data)
@@ -86,7 +84,7 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
         if found is not None:
             head = end - len(text)
             body = _end_of_head(data, head)
-            if mentioned(head, body) and _in_default(data[head:body]):
+            if mentioned(head, body) and _in_default(data, head, body, mentioned):
                 return True
             start = body
             if found.group(1) == b"class":
@@ -106,14 +104,18 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
     return not inside.isdisjoint(word for pair in called for word in pair)
 
 
-def _in_default(head: bytes) -> bool:
+def _in_default(data: bytes, start: int, end: int, mentioned: Callable[[int, int], bool]) -> bool:
     """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on
     the same line, or in the same parameter."""
     for between in (b"\n", b","):
-        for piece in head.split(between):
-            equals = piece.find(b"=")
-            if equals >= 0 and _MENTIONED.search(piece, equals):
+        at = start
+        while at < end:
+            stop = data.find(between, at, end)
+            stop = end if stop < 0 else stop
+            equals = data.find(b"=", at, stop)
+            if equals >= 0 and mentioned(equals, stop):
                 return True
+            at = stop + 1
     return False
 
 

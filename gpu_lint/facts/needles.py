@@ -174,7 +174,7 @@ class Needles:
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
         found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING
-        if words.any_has(GPU_WORDS) and freezes_on_import(data, self._without_variables):
+        if words.any_has(GPU_WORDS) and freezes_on_import(self._without_variables(data)):
             found |= Touch.FREEZES
         return found
 

@@ -38,16 +38,13 @@ def outlined(source: Source) -> str:
     """
     data = source.data
     _check_plain(source)
-    try:
-        strings = list(long_strings(data))
-    except Unskimmable as error:
-        raise NoOutline from error
+    strings = _LongStrings(data)
     parts: list[bytes] = []
     done = 0
     position = 0
     while match := _DEFINITION.search(data, position):
         position = match.end()
-        if inside(match.start(), strings):
+        if strings.hold(match.start()):
             continue
         head = _HEAD_END.search(data, match.end())
         if head is None:
@@ -60,7 +57,7 @@ def outlined(source: Source) -> str:
         if last is None:
             continue
         start, stop = last
-        if not _can_be_blanked(data[start:stop], len(match.group(1))) or inside(stop, strings):
+        if not _can_be_blanked(data[start:stop], len(match.group(1))) or strings.hold(stop):
             continue
         parts += [data[done : head.end()], b"\n" * data.count(b"\n", head.end(), start)]
         parts += [b" " * (stop - start - len(_PASS)), _PASS]
@@ -163,10 +160,10 @@ def _check_plain(source: Source) -> None:
         raise NoOutline
 
 
-def _end_of_body(data: bytes, start: int, indent: int, strings: list[Span]) -> int:
+def _end_of_body(data: bytes, start: int, indent: int, strings: _LongStrings) -> int:
     """Where a line begins behind the head that is indented no further than the definition."""
     for match in _dedent(indent).finditer(data, start - 1):
-        if not inside(match.start(), strings):
+        if not strings.hold(match.start()):
             return match.start() + 1
     return len(data)
 

@@ -40,7 +40,7 @@ from gpu_lint.source import Span
 if TYPE_CHECKING:
     from gpu_lint.notes import Note
 
-_DEFINED = re.compile(rb"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(?!__)(\w+)", re.MULTILINE)
+_DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
 _ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
 _DEVICES = Touch.DEVICES | Touch.HANDED

@@ -14,7 +14,7 @@ from gpu_lint.facts.skim import (
 )
 from gpu_lint.source import Span
 
-_COMMENT = re.compile(rb"#[^\r\n'\"]*$", re.MULTILINE)
+_COMMENT = re.compile(rb"#[^\r\n'\"]*(?=[\r\n]|\Z)")
 """One that holds no quotes, and so is not the end of a string."""
 
 _HEAD = re.compile(

@@ -183,11 +183,11 @@ def read_outline(
     skimmed: Skimmed,
     *,
     header_alone: bool = False,
-    speaks_to_us: bool = True,
+    meant_for_us: bool = True,
 ) -> Reading | None:
     """Read what a file says outside of its functions, given what was skimmed of it. With
     ``header_alone`` nothing will be asked for but its header, which most often depends on its
-    first statements alone; unless it ``speaks_to_us`` no comment is meant for us.
+    first statements alone; unless a comment may be ``meant_for_us``, none is looked for.
 
     None where that takes reading it as a whole. A syntax error elsewhere goes unnoticed.
     """
@@ -196,7 +196,7 @@ def read_outline(
         with deep_recursion():
             reading = None
             if header_alone:
-                reading = _opening(source, knowledge, skimmed, speaks_to_us)
+                reading = _opening(source, knowledge, skimmed, meant_for_us)
             if reading is None:
                 program = lower_part(source, lambda: outlined(source))
                 reading = Reading(source, knowledge, program, lambda: comments_of(source))
@@ -207,7 +207,7 @@ def read_outline(
 
 
 def _opening(
-    source: Source, knowledge: Knowledge, skimmed: Skimmed, speaks_to_us: bool
+    source: Source, knowledge: Knowledge, skimmed: Skimmed, meant_for_us: bool
 ) -> Reading | None:
     """What the first statements of a file say, and its source up to there if no comment below is
     meant for us; None where what stands below matters, too."""
@@ -230,7 +230,7 @@ def _opening(
     known = any(at < anchor and name.endswith(".environ") for name, at in layout.environ)
     if not known and binds_os(source.data, end):
         return None
-    if speaks_to_us and needles_for(knowledge).comments(source.data[end:]):
+    if meant_for_us and needles_for(knowledge).comments(source.data[end:]):
         part = source
     reading = Reading(part, knowledge, program, lambda: comments_of(part))
     reading.layout = layout

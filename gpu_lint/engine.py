@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gpu_lint.facts.graph import Graph
     from gpu_lint.facts.reading import Reading
     from gpu_lint.findings import FileFindings, Finding, FixedFile
-    from gpu_lint.judging import Read, View
+    from gpu_lint.judging import View
+    from gpu_lint.reads import Read
     from gpu_lint.work import Executor, Failed, Judging
     from gpu_lint.writing import Writing, Written
 
@@ -127,7 +128,8 @@ class Engine:
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
         from gpu_lint.findings import FileFindings
-        from gpu_lint.judging import Read, View
+        from gpu_lint.judging import View
+        from gpu_lint.reads import Read
 
         one = Read.of(source, self.finder)
         return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
@@ -189,7 +191,8 @@ class Engine:
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""
         from gpu_lint.fixing import Fixing
-        from gpu_lint.judging import Read, View
+        from gpu_lint.judging import View
+        from gpu_lint.reads import Read
 
         view = View.of(self.finder, [Read.of(source, self.finder)])
         run = Run()
@@ -201,7 +204,8 @@ class Engine:
     def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
         """The project that files make up, at a glance; with what could not be read of it."""
         from gpu_lint.facts.graph import graph_of
-        from gpu_lint.judging import Read, View
+        from gpu_lint.judging import View
+        from gpu_lint.reads import Read
 
         run = Run()
         reads: dict[str, Read] = {}
@@ -245,7 +249,8 @@ class Engine:
         run.clean = len(survey.files) - len(judged)
         if not judged:
             return None
-        from gpu_lint.judging import Read, View
+        from gpu_lint.judging import View
+        from gpu_lint.reads import Read
 
         reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
@@ -298,7 +303,7 @@ class Engine:
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""
-        from gpu_lint.judging import read_beside
+        from gpu_lint.reads import read_beside
 
         return read_beside(file, self.finder)
 

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.errors import SourceError
 from gpu_lint.findings import Applicability, FileFindings, Finding, Fix, FixedFile
-from gpu_lint.judging import Read, View
+from gpu_lint.judging import View
+from gpu_lint.reads import Read
 from gpu_lint.settings import SettingsFinder
 
 _MOST_PASSES = 10

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
-import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
 from gpu_lint.codemod import fix_for
-from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
-from gpu_lint.facts.reading import Reading, read_file, read_outline
+from gpu_lint.facts.reading import Reading, read_outline
 from gpu_lint.findings import Finding, Fix
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.policy import Policy
+from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
-from gpu_lint.settings import Settings, SettingsFinder, matches
+from gpu_lint.settings import SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import check_suppressions, read_suppressions
 
@@ -42,71 +40,6 @@ _WITHOUT_POLICY = Matter(
     | Touch.NUMBERING,
     Touch.FORKS | Touch.NUMBERING,
 )
-
-
-@dataclass
-class Read:
-    """One file with what it says and what is demanded of it; read when it is looked into."""
-
-    file: str
-    """The absolute path."""
-    path: Path
-    finder: SettingsFinder
-
-    @classmethod
-    def of(cls, source: Source, finder: SettingsFinder) -> Read:
-        """A file whose content is known already. Raises as :attr:`reading` does."""
-        found = cls(os.path.abspath(source.path), source.path, finder)
-        found.source = source
-        _ = found.reading
-        return found
-
-    @cached_property
-    def settings(self) -> Settings:
-        return self.finder.for_file(self.path)
-
-    @cached_property
-    def source(self) -> Source:
-        """Raises :class:`SourceError`."""
-        return read_source(self.path)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its content is at hand."""
-        return "source" in self.__dict__
-
-    @cached_property
-    def reading(self) -> Reading | None:
-        """None for a file with a syntax error. Raises :class:`SourceError` where it cannot be
-        checked."""
-        try:
-            return read_file(self.source, self.finder.rulebook.knowledge, self.settings.limits)
-        except SyntaxFault as fault:
-            self._fault = fault
-            return None
-
-    @cached_property
-    def fault(self) -> SyntaxFault | None:
-        """Why there is no reading. Raises :class:`SourceError` where that is our parser's fault."""
-        return None if self.reading is not None else _python_fault(self.source, self._fault)
-
-    def forget(self) -> None:
-        """Let go of the reading, which is many times the size of the file."""
-        self.__dict__.pop("reading", None)
-
-    def close(self) -> None:
-        """Let go of the content, too: it is read again where somebody asks for it."""
-        self.__dict__.pop("source", None)
-
-
-def read_beside(file: str, finder: SettingsFinder) -> Reading | None:
-    """The reading of a file that is not checked itself; None where it cannot be read."""
-    try:
-        path = Path(file)
-        limits = finder.for_file(path).limits
-        return read_file(read_source(path), finder.rulebook.knowledge, limits)
-    except (SourceError, SyntaxFault):
-        return None
 
 
 class View:
@@ -387,27 +320,3 @@ def _syntax_finding(read: Read, rules: dict[str, Rule]) -> list[Finding]:
     rule = rules["GPU001"]
     message = f"{read.fault}; the file was not checked"
     return [Finding(rule.code, rule.name, rule.severity, message, Span(at, at))]
-
-
-def _python_fault(source: Source, fault: SyntaxFault) -> SyntaxFault:
-    """The fault in Python's own words.
-
-    Raises :class:`SourceError` where Python has no objection: then it is our parser that does
-    not know the syntax, and the file is no worse for it.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(source.text)
-    except SyntaxError as error:
-        lines = source.text.splitlines(keepends=True)
-        row = min(max(error.lineno or 1, 1), max(len(lines), 1))
-        column = max((error.offset or 1) - 1, 0)
-        before = sum(map(len, lines[: row - 1]))
-        return SyntaxFault(f"syntax error: {error.msg}", min(before + column, len(source.text)))
-    except (ValueError, RecursionError, MemoryError):
-        return fault
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    raise SourceError(
-        f"is valid Python {version} that the parser cannot read ({fault}); it was not checked"
-    )

@@ -7,8 +7,9 @@ from functools import cached_property
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.findings import Finding
-from gpu_lint.judging import Read, View
+from gpu_lint.judging import View
 from gpu_lint.notes import Note, digest_of
+from gpu_lint.reads import Read
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.survey import Survey
 

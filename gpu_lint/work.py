@@ -105,7 +105,8 @@ class Judging:
     """What is known already of which file imports which, and where."""
 
     def start(self) -> Callable[[str], tuple[Finding, ...]]:
-        from gpu_lint.judging import Read, View
+        from gpu_lint.judging import View
+        from gpu_lint.reads import Read
         from gpu_lint.rulebook import load_rulebook
 
         finder = SettingsFinder.of(self.spec, load_rulebook())

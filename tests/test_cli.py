@@ -16,7 +16,8 @@ import pytest
 from gpu_lint import __version__
 from gpu_lint.cli import main
 from gpu_lint.findings import Finding
-from gpu_lint.judging import Read, View
+from gpu_lint.judging import View
+from gpu_lint.reads import Read
 from gpu_lint.reports import FORMATS
 from gpu_lint.rulebook import load_rulebook
 from tests.conftest import ROOT

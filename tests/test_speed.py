@@ -134,7 +134,7 @@ def test_the_fixture_has_the_same_findings_by_either_parser(
     def by_libcst(source: Source, knowledge: Any, limits: Limits) -> Reading:
         return read_file(source, knowledge, limits, reference=True)
 
-    monkeypatch.setattr("gpu_lint.judging.read_file", by_libcst)
+    monkeypatch.setattr("gpu_lint.reads.read_file", by_libcst)
     slow = Engine(finder).check(before).files
     assert [(f.path, f.findings) for f in quick] == [(f.path, f.findings) for f in slow]
 

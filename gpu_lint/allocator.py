@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
+
+from gpu_lint.records import record
 
 _RELEASE = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})(?:\.[0-9]{1,3})*")
 _NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -37,7 +38,7 @@ class Release(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """One key: what it accepts, and the releases that know it."""
 

@@ -32,8 +32,7 @@ _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
 _MOST_CHUNKS = 1_000
 _SPLIT = 4
-"""Into how many chunks a process's share of programs goes, where there are more than one can run
-while the others do the rest."""
+"""Into how many chunks a process's share of those programs goes that are dealt out last."""
 
 
 @dataclass
@@ -265,24 +264,18 @@ class Engine:
         if (started := self._executor_for(0)) is not None:
             work = self._judging(view)
             started.begin(work)
-        programs: list[tuple[str, int]] = []
-        others: list[tuple[str, int]] = []
-        for one in waiting:
-            runs = view.runs(one.file)
-            (programs if runs else others).append((one.file, view.weight(one.file, runs)))
+        running = view.programs(one.file for one in waiting)
+        programs = [(file, view.weight(file, True)) for file in running]
+        others = [
+            (one.file, view.weight(one.file, False)) for one in waiting if one.file not in running
+        ]
         total = sum(weight for _, weight in (*programs, *others))
         executor = self._executor_for(total / 1e6)
         if executor is None:
             return {}
-        from gpu_lint.work import chunks_of
-
         work = work or self._judging(view)
         found: dict[str, tuple[Finding, ...] | None] = {}
-        share = total // executor.count
-        fair = sum(weight for _, weight in programs) <= share
-        # Programs import the same modules, which each process runs anew.
-        chunks = chunks_of(programs, total if fair else share // _SPLIT, _MOST_CHUNKS)
-        chunks += chunks_of(others, _LEAST_CHUNK, _MOST_CHUNKS)
+        chunks = _dealt(programs, others, total // executor.count)
         for file, answer in executor.each(work, chunks):
             one = view.reads[file]
             if isinstance(answer, tuple):
@@ -306,6 +299,26 @@ class Engine:
         from gpu_lint.reads import read_beside
 
         return read_beside(file, self.finder)
+
+
+def _dealt(
+    programs: list[tuple[str, int]], others: list[tuple[str, int]], share: int
+) -> list[list[str]]:
+    """Files, each with its weight, in chunks, those first that are to be begun with.
+
+    Programs import the same modules, which each process runs anew: so as few begin with them as can
+    be, with a ``share`` of the work each, and what is left of them is for whoever is done first.
+    """
+    from gpu_lint.work import chunks_of
+
+    whole = chunks_of(programs, share, _MOST_CHUNKS)
+    last = whole.pop() if len(whole) > 1 else []
+    left = programs[len(programs) - len(last) :]
+    return [
+        *whole,
+        *chunks_of(others, _LEAST_CHUNK, _MOST_CHUNKS),
+        *chunks_of(left, share // _SPLIT, _MOST_CHUNKS),
+    ]
 
 
 def _data(file: str) -> bytes | None:

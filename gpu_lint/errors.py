@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from gpu_lint.records import record
 
 
 class GpuLintError(Exception):
@@ -52,7 +53,7 @@ class SyntaxFault(Exception):
         self.character = character
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trouble:
     """A path that could not be taken, in one line for the user."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from gpu_lint.records import record
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Source, Span
 
@@ -17,7 +18,7 @@ class Applicability(IntEnum):
     SAFE = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(order=True)
 class Edit:
     """Replaces the bytes of a span by ``content``; an empty span inserts."""
 
@@ -25,7 +26,7 @@ class Edit:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fix:
     """Edits that belong together: all are made, or none. They do not overlap."""
 
@@ -37,7 +38,7 @@ class Fix:
     """In other files, by their absolute paths."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One fault at one place."""
 

@@ -17,13 +17,14 @@ import secrets
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 
 from gpu_lint import __version__
 from gpu_lint.errors import JournalError
+from gpu_lint.records import record
 
 KEPT_SECONDS = 30 * 24 * 3600
 """Runs that are older are forgotten."""
@@ -48,7 +49,7 @@ class State(Enum):
     UNDONE = "undone"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One file of a run; what it held before and after, as SHA-256 in hexadecimal."""
 
@@ -60,7 +61,7 @@ class Entry:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunRecord:
     """One run that changed files, or was about to."""
 

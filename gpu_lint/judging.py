@@ -132,11 +132,19 @@ class View:
         read = self.reads.get(file)
         return read is not None and read.settings.is_entry_point(read.path)
 
-    def _matters(self, file: str) -> Matter:
-        """What rules will ask of a file: without a policy, only what a set variable decides;
-        with one, also whether a validator that the file names is called."""
+    def _policy_of(self, file: str) -> Policy | None:
         read = self.reads.get(file)
-        policy = read.settings.policy_for(read.path) if read is not None else None
+        return read.settings.policy_for(read.path) if read is not None else None
+
+    def _always_matters(self, file: str) -> Matter:
+        """What rules will ask of a file whatever it names: without a policy, only what a set
+        variable decides."""
+        return _WITHOUT_POLICY if self._policy_of(file) is None else EVERYTHING
+
+    def _matters(self, file: str) -> Matter:
+        """What rules will ask of a file: with a policy also whether a validator that it names is
+        called."""
+        read, policy = self.reads.get(file), self._policy_of(file)
         if read is None or policy is None:
             return _WITHOUT_POLICY
         validation = policy.validation
@@ -163,9 +171,20 @@ class View:
         size = note.size if note is not None else len(self.data(file) or b"")
         return 300 + size // 80 + _OF_A_RUN * runs
 
-    def runs(self, file: str) -> bool:
-        """Whether a file is run as a program to be judged."""
-        return self.project.may_do_something(file)
+    def programs(self, files: Iterable[str]) -> dict[str, None]:
+        """Of some files those that are run as programs to be judged, but for those that only name a
+        validator; first those that are run for one another, so that they can be kept together."""
+        running = [
+            file
+            for file in files
+            if self.project.does_what_matters(file, self._always_matters(file))
+        ]
+        together: dict[str, None] = {}
+        for file in running:
+            if starts := self.project.starts_that_matter(file):
+                together |= dict.fromkeys((file, *starts))
+        first = [file for file in running if file in together]
+        return dict.fromkeys((*first, *running))
 
     @property
     def notes(self) -> dict[str, Note]:

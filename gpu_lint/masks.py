@@ -6,7 +6,8 @@ Measured: ``rules/evidence/cuda-facts.md``, sections 3 and 4 (Linux, two GPUs).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from gpu_lint.records import record
 
 DEVICE_ORDERS = ("PCI_BUS_ID", "FASTEST_FIRST")
 _INDEX = re.compile(r"\+?([0-9]{1,18})(?![0-9])")
@@ -14,7 +15,7 @@ _UUID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z/-]+")
 _NO_DEVICE_WORDS = frozenset({"nodevfiles", "none", "cpu", "void", "no"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MaskReading:
     """What CUDA makes of a mask."""
 

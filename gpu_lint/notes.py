@@ -40,5 +40,5 @@ class Note:
 
 
 def digest_of(data: bytes) -> str:
-    """A short digest of some content."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    """A digest of some content; most processors have instructions for this one."""
+    return hashlib.sha256(data).hexdigest()[:32]

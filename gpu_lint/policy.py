@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from gpu_lint import allocator
 from gpu_lint.errors import Problem
 from gpu_lint.masks import DEVICE_ORDERS, read_mask
+from gpu_lint.records import record
 
 WHERE = ("all", "gpu-files", "entry-points", "never")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gpu:
     """Which GPU is demanded. ``visible_devices`` is a mask; its indices are physical."""
 
@@ -37,7 +38,7 @@ class Gpu:
         return read_mask(self.visible_devices).devices
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Header:
     """Where the header must stand, and which template a fix writes."""
 
@@ -46,7 +47,7 @@ class Header:
     alloc_conf_in: str = "torch-files"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Validation:
     """Where a validator must run, and by which names one is known."""
 
@@ -55,7 +56,7 @@ class Validation:
     functions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Policy:
     """The policy in force for one file."""
 
@@ -74,7 +75,7 @@ class Policy:
         }.get(variable)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     """One key of the table: its dotted name, what it accepts, and what it means."""
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from gpu_lint.facts.values import Place
+from gpu_lint.records import record
 from gpu_lint.source import Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WriteHeader:
     """Write the policy's header and gather the module's own settings into it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MoveSettings:
     """Move statements, unchanged, before the first import that is not of the standard library."""
 
@@ -25,7 +25,7 @@ class MoveSettings:
     """The same in other files."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReplaceLiteral:
     """Put another literal of the same kind in the place of one."""
 
@@ -33,7 +33,7 @@ class ReplaceLiteral:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Renumber:
     """Put another index into the literal of a selector: here, or in another file."""
 
@@ -42,7 +42,7 @@ class Renumber:
     elsewhere: tuple[tuple[Place, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UseVisible:
     """List exactly the visible devices in the place of a list display."""
 
@@ -50,7 +50,7 @@ class UseVisible:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UseFirst:
     """Name the first visible device in the place of an expression."""
 
@@ -59,7 +59,7 @@ class UseFirst:
     """The text before the index, such as ``cuda:``; None where a number is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UseNumber:
     """Put a number in the place of an expression."""
 
@@ -67,7 +67,7 @@ class UseNumber:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TakePart:
     """Put a part of an expression in its place."""
 
@@ -75,7 +75,7 @@ class TakePart:
     part: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetAtModuleLevel:
     """Write a variable before the first import that is not of the standard library, too."""
 
@@ -83,7 +83,7 @@ class SetAtModuleLevel:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AssignPlainly:
     """Replace a weak form of writing by a plain assignment."""
 
@@ -92,19 +92,19 @@ class AssignPlainly:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InsertValidator:
     """Write the validator and call it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallValidator:
     """Call a validator that is there."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompleteValidator:
     """Add the controls that a validator lacks."""
 
@@ -112,14 +112,14 @@ class CompleteValidator:
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RewriteBlock:
     """Write a managed block anew."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeleteComment:
     """Remove a suppression comment, or the codes in it that suppress nothing."""
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Framework, Knowledge
+from gpu_lint.records import record
 from gpu_lint.rulefiles import (
     FRAMEWORK_FILE,
     RULE_FILE,
@@ -36,7 +37,7 @@ class Severity(str, Enum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Example:
     """A program that breaks a rule, one that does not, and what a fix makes of the first."""
 
@@ -52,7 +53,7 @@ class Example:
     policy: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One entry of the catalogue."""
 
@@ -74,7 +75,7 @@ class Rule:
     examples: tuple[Example, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pack:
     """A rule pack of a project, as it was read."""
 

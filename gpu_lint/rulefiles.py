@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gpu_lint.errors import Problem
+from gpu_lint.records import record
 
 SCHEMA = 1
 """The version of the form. A file that needs another one says so in its key ``schema``."""
@@ -23,7 +23,7 @@ _DOTTED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
 _CODE = re.compile(r"GPU\d{3}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """One key: what it holds and means.
 

@@ -17,12 +17,13 @@ from itertools import accumulate
 from pathlib import Path
 
 from gpu_lint.errors import SourceError
+from gpu_lint.records import record
 
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(order=True)
 class Span:
     """Half-open range of byte offsets ``[start, end)`` into the file as read."""
 
@@ -42,7 +43,7 @@ class Span:
         return max(self.start, other.start) < min(self.end, other.end)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Location:
     """A place for people: ``row`` and ``column`` count from 1, the column in characters."""
 
@@ -125,15 +126,32 @@ class Source:
         """The text of a line (from 1), without its newline."""
         return self.slice(self.line_span(row)).rstrip("\r\n")
 
+    def _line_of(self, offset: int) -> tuple[int, int]:
+        """The line of a byte offset, and where that begins; without looking for all the others
+        where only a few are asked for."""
+        if "line_starts" in self.__dict__ or b"\r" in self.data:
+            row = self.row(offset)
+            return row, self.line_starts[row - 1]
+        start = self.data.rfind(b"\n", 0, offset) + 1
+        return self.data.count(b"\n", 0, start) + 1, max(start, self.bom)
+
+    def line_at(self, offset: int) -> str:
+        """The text of the line of a byte offset, without its newline."""
+        row, start = self._line_of(offset)
+        if b"\r" in self.data:
+            return self.line(row)
+        end = self.data.find(b"\n", start)
+        return self.slice(Span(start, end if end >= 0 else len(self.data)))
+
     def location(self, offset: int) -> Location:
         """Row and column (characters, both from 1) of a byte offset."""
-        row = self.row(offset)
-        before = self.data[self.line_starts[row - 1] : offset]
+        row, start = self._line_of(offset)
+        before = self.data[start:offset]
         return Location(row, len(before.decode(self.encoding, "replace")) + 1)
 
     def utf16_column(self, offset: int) -> int:
         """Column from 1 in UTF-16 code units, as SARIF and editors count."""
-        start = self.line_starts[self.row(offset) - 1]
+        _, start = self._line_of(offset)
         before = self.data[start:offset].decode(self.encoding, "replace")
         return len(before.encode("utf-16-le")) // 2 + 1
 
@@ -177,6 +195,13 @@ def check_decodes(data: bytes) -> None:
         decode_source(Path(), data)
 
 
+def _end_of_second_line(data: bytes) -> int:
+    """Where the lines end on which an encoding may be declared, whatever ends lines; or behind."""
+    first = data.find(b"\n") + 1
+    second = data.find(b"\n", first) + 1
+    return second if first and second else len(data)
+
+
 def decode_source(path: Path, data: bytes) -> Source:
     """Decode bytes as Python does: BOM, then PEP 263 cookie, then UTF-8.
 
@@ -185,6 +210,8 @@ def decode_source(path: Path, data: bytes) -> Source:
     if b"\0" in data:
         raise SourceError("is not Python source: it contains null bytes (a binary file?)")
     bom = len(_BOM) if data.startswith(_BOM) else 0
+    if not bom and data.isascii() and not _COOKIE.search(data, 0, _end_of_second_line(data)):
+        return Source(path, data, "utf-8")
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
     except SyntaxError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.needles import Needles, Touch, needles_for
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.policy import Policy
+from gpu_lint.records import record
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Span, check_decodes, decode_source, read_bytes
@@ -40,7 +40,7 @@ _SAMPLE = 500
 _BEHIND_A_MASK = Touch.DEVICES | Touch.HANDED | Touch.CHILDREN | Touch.ENVIRONMENT
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Wanted:
     """What the rules in force for a file look for."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from gpu_lint.records import record
 
 HEADER_VARIABLES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF")
 MASK = "CUDA_VISIBLE_DEVICES"
@@ -23,7 +24,7 @@ _OTHER_VARIABLES = frozenset(
 """Names that are close to others and mean something themselves."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Variable:
     """An environment variable that decides about GPUs, beside CUDA's own."""
 

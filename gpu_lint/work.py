@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from gpu_lint.errors import ConfigError, SourceError, internal
+from gpu_lint.errors import ConfigError, SourceError, SyntaxFault, internal
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.settings import FinderSpec, SettingsFinder
 
 if TYPE_CHECKING:
+    from gpu_lint.facts.skim import Skimmed
     from gpu_lint.findings import Finding
     from gpu_lint.rulebook import Pack
     from gpu_lint.source import Span
@@ -69,9 +70,17 @@ class Looking:
         from gpu_lint.facts.needles import needles_for
         from gpu_lint.facts.skim import Unskimmable, skim
         from gpu_lint.rulebook import load_rulebook
-        from gpu_lint.source import check_decodes, read_bytes
+        from gpu_lint.source import check_decodes, decode_source, read_bytes
 
-        needles = needles_for(load_rulebook().with_packs(self.packs).knowledge)
+        knowledge = load_rulebook().with_packs(self.packs).knowledge
+        needles = needles_for(knowledge)
+
+        def read(file: str, data: bytes) -> Skimmed | None:
+            from gpu_lint.facts.reading import read_file
+
+            with suppress(SourceError, SyntaxFault):  # it is told of where it is asked for
+                return read_file(decode_source(Path(file), data), knowledge).skimmed
+            return None
 
         def look(file: str) -> Note:
             data = read_bytes(file)
@@ -81,8 +90,10 @@ class Looking:
             touch = needles.touch(data)
             note = Note.begun(data, touch.alone)
             note.touch = touch
-            with suppress(Unskimmable):  # it will be read properly where it is asked for
+            try:
                 note.skimmed = skim(data)
+            except Unskimmable:
+                note.skimmed = read(file, data)
             return note
 
         return look

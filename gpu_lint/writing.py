@@ -17,13 +17,14 @@ from pathlib import Path
 from gpu_lint.errors import Interrupted, Trouble, WriteError
 from gpu_lint.interrupts import interrupts_deferred
 from gpu_lint.journal import Entry, Journal, RunRecord, State, digest, sync_directory
+from gpu_lint.records import record
 
 _CHANGED = "changed while it was checked; it was left as it is: run this again"
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What will be wrong with every other file, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Replacement:
     """A file's content, as it was read and as it is to be."""
 
@@ -57,7 +58,7 @@ class Written:
         return self.changed + self.standing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Ready:
     """A replacement that may be made."""
 

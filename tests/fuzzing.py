@@ -19,6 +19,7 @@ from gpu_lint.engine import Engine
 from gpu_lint.errors import ConfigError, Problem, SourceError, SyntaxFault
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.limits import check_limits
+from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.skim import Unskimmable, skim
@@ -53,7 +54,7 @@ def reader(data: bytes) -> None:
     with contextlib.suppress(SourceError):
         check_decodes(data)
     needles.touch(data)
-    needles.lines(data)
+    _ = Mentions(data, needles).lines
     with contextlib.suppress(Unskimmable):
         skim(data)
     try:

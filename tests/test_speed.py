@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import tokenize
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,13 +28,20 @@ from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import reading
+from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.limits import Limits
+from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading, read_file
+from gpu_lint.facts.skim import skim
+from gpu_lint.facts.words import Vocabulary, Words
 from gpu_lint.headers import SettledHeaders
+from gpu_lint.judging import View
 from gpu_lint.notes import Note
+from gpu_lint.reads import Read
+from gpu_lint.reports import shown_path
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, decode_source
@@ -660,4 +669,176 @@ def test_what_ends_lines_changes_no_needle(newline: str) -> None:
     lines = ["# one", 'NAME = "CUDA_VISIBLE_DEVICES"', "", "def f():", "    x.to(1)", "y = 2", ""]
     data = newline.join(lines).encode()
     assert needles.settings(data) & Touch.SETTINGS
-    assert sorted(needles.lines(data)) == [b"    x.to(1)", b'NAME = "CUDA_VISIBLE_DEVICES"']
+    assert sorted(Mentions(data, needles).lines) == [
+        b"    x.to(1)",
+        b'NAME = "CUDA_VISIBLE_DEVICES"',
+    ]
+
+
+# --- what is found out once, or not at all -----------------------------------------------
+
+
+SET_LATER = """
+import torch
+
+class Runner:
+    def run(self):
+        torch.cuda.set_device(self.index)
+    def prepare(self):
+        self.index = 1
+"""
+HELD_LATER = """
+import torch
+
+class Holder:
+    def run(self):
+        torch.cuda.set_device(self.chooser.index)
+    def prepare(self):
+        self.chooser = Chooser()
+
+class Chooser:
+    def __init__(self):
+        self.index = 1
+"""
+SET_EARLIER = """
+import torch
+
+class Runner:
+    def __init__(self):
+        self.index = 1
+    def run(self):
+        torch.cuda.set_device(self.index)
+"""
+
+
+@pytest.mark.parametrize("text", [SET_LATER, HELD_LATER, SET_EARLIER])
+def test_what_attributes_are_is_known_before_it_is_set(
+    text: str, project: Callable[..., Path]
+) -> None:
+    root = project({"gpu-lint.toml": POLICY + 'required-in = "never"\n', "a.py": text})
+    codes = [finding.code for _, findings in found_in(root) for finding in findings]  # type: ignore[attr-defined]
+    assert "GPU201" in codes
+
+
+def test_a_program_is_run_again_only_for_what_was_asked_for_too_early(
+    monkeypatch: pytest.MonkeyPatch, project: Callable[..., Path]
+) -> None:
+    runs: list[str] = []
+    run = Interpreter.run
+    monkeypatch.setattr(Interpreter, "run", lambda self: runs.append(self.start) or run(self))
+    config = POLICY + 'required-in = "never"\n'
+    found_in(project({"gpu-lint.toml": config, "early.py": SET_EARLIER, "late.py": SET_LATER}))
+    names = [Path(name).name for name in runs]
+    assert (names.count("early.py"), names.count("late.py")) == (1, 2)
+
+
+def test_what_a_module_calls_while_it_is_imported_counts(project: Callable[..., Path]) -> None:
+    setup = """
+import torch
+
+def setup():
+    a = 1
+    b = 2
+    torch.zeros(a, device="cuda")
+    return b
+
+setup()
+"""
+    forking = """
+import os
+import setup
+
+def main():
+    os.fork()
+    setup.torch.zeros(1, device="cuda")
+
+main()
+"""
+    root = project(
+        {
+            "gpu-lint.toml": POLICY + 'required-in = "never"\n',
+            "setup.py": setup,
+            "fork.py": forking,
+        }
+    )
+    codes = [finding.code for _, findings in found_in(root) for finding in findings]  # type: ignore[attr-defined]
+    assert "GPU207" in codes
+
+
+GUARD = 'if __name__ == "__main__":\n    main()\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "guard"),
+    [
+        (GUARD, True),
+        ("x = 1\n" + GUARD, True),
+        ("if __name__=='__main__' : main()\n", True),
+        (f'"""\n{GUARD}"""\n', None),
+        (f'"""\n{GUARD}"""\n{GUARD}', True),
+        ('if "__main__" == __name__:\n    main()\n', None),
+        ("def f():\n    " + GUARD.replace("\n    ", "\n        "), None),
+        ("import __main__\n", None),
+        ("x = 1\n", False),
+    ],
+)
+def test_a_main_guard_is_skimmed_or_read(text: str, guard: bool | None) -> None:
+    assert skim(text.encode()).guard is guard
+    reading = read_file(Source(Path("x.py"), text.encode(), "utf-8"), KNOWLEDGE)
+    assert guard in (None, reading.skimmed.guard)
+
+
+def test_words_that_were_forgotten_are_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_lint.facts.words._MOST_MET", 3)
+    vocabulary = Vocabulary([b"gpu", b"cuda"])
+    texts = [b"a b c my_gpu", b"d e f", b"my_gpu g", b"cudart my_gpu a", b"b"]
+    found = [[part for part in (b"gpu", b"cuda") if Words(t, vocabulary).have(part)] for t in texts]
+    assert found == [[b"gpu"], [], [b"gpu"], [b"gpu", b"cuda"], []]
+
+
+@given(st.text("ab#é\n\r\t \u2028\x0c"), st.booleans(), st.data())
+def test_a_line_is_found_without_all_the_others(text: str, bom: bool, data: st.DataObject) -> None:
+    raw = b"\xef\xbb\xbf" * bom + text.encode()
+    offset = data.draw(st.integers(3 * bom, len(raw)))
+    while raw[offset : offset + 1] and raw[offset] & 0xC0 == 0x80:
+        offset -= 1  # not in the middle of a character
+    source, other = (Source(Path("x.py"), raw, "utf-8", 3 * bom) for _ in range(2))
+    row = other.row(offset)
+    assert source.location(offset).row == row
+    assert source.line_at(offset) == (other.line(row) if raw[3 * bom :] else "")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("row", [1, 2, 3])
+def test_an_encoding_counts_where_python_looks_for_it(row: int, newline: str) -> None:
+    lines = ["#", "#", "#", "x = 1"]
+    lines[row - 1] = "# -*- coding: latin-1 -*-"
+    source = decode_source(Path("x.py"), newline.join(lines).encode())
+    expected, _ = tokenize.detect_encoding(io.BytesIO(source.data).readline)
+    assert source.encoding == expected
+
+
+@pytest.mark.parametrize("path", ["a.py", "b/a.py", "../a.py", "/somewhere/a.py", "./a.py"])
+@pytest.mark.parametrize("base", [".", "..", "b", "/"])
+def test_paths_are_shown_relative_to_what_they_lie_below(path: str, base: str) -> None:
+    try:
+        expected = Path(path).absolute().relative_to(Path(base).absolute()).as_posix()
+    except ValueError:
+        expected = Path(path).as_posix()
+    assert shown_path(Path(path), Path(base)) == expected
+
+
+def test_programs_that_run_one_another_stay_together(project: Callable[..., Path]) -> None:
+    root = project(
+        {
+            "gpu-lint.toml": POLICY + 'required-in = "never"\n',
+            "a.py": "import subprocess\nsubprocess.run(['nvidia-smi'], env={})\n",
+            "b.py": "import torch\ndef use(device):\n    torch.cuda.set_device(device)\n",
+            "c.py": "from a import x\nimport torch\ntorch.cuda.set_device(2)\n",
+            "d.py": "from b import use\nimport torch\nuse(1)\ntorch.cuda.set_device(1)\n",
+        }
+    )
+    finder = SettingsFinder(load_rulebook())
+    reads = [Read(str(path), path, finder) for path in sorted(root.glob("*.py"))]
+    programs = View.of(finder, reads).programs(str(read.path) for read in reads)
+    assert [Path(file).name for file in programs][:2] == ["b.py", "d.py"]

@@ -12,12 +12,13 @@ from gpu_lint.facts.values import constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.policy import Policy
+from gpu_lint.records import record
 from gpu_lint.remedies import Remedy
 from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """A finding before it has its rule's name and the edits of its fix."""
 
@@ -34,7 +35,7 @@ class Found:
 Check: TypeAlias = "Callable[[Context], Iterator[Found]]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Companion:
     """Another file of the same process."""
 

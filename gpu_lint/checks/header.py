@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.writes import judge
-from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.markers import HEADER, VALIDATOR
 from gpu_lint.facts.model import Written
 from gpu_lint.remedies import RewriteBlock, WriteHeader
@@ -61,7 +60,7 @@ def _counts(written: Written) -> bool:
 
 
 def _place(context: Context) -> Span:
-    anchor = header_anchor(context.facts.layout)
+    anchor = context.facts.layout.anchor
     for statement in context.facts.layout.statements:
         if statement.start == anchor:
             return statement
@@ -70,7 +69,7 @@ def _place(context: Context) -> Span:
 
 def check_drift(context: Context) -> Iterator[Found]:
     """GPU113: a managed block that is no longer what the policy's template says."""
-    if context.policy is None:
+    if context.policy is None or not context.facts.blocks:
         return
     if any(f for judgement in judge(context) for f in (judgement.value, judgement.place)):
         return

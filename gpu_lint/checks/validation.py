@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.markers import VALIDATOR
 from gpu_lint.facts.model import Certainty, FunctionFacts, Reach
 from gpu_lint.findings import Applicability
@@ -28,7 +27,7 @@ def check_validation(context: Context) -> Iterator[Found]:
     if guard is not None:
         place = Span(guard.span.start, guard.first.start)
     else:
-        anchor = header_anchor(context.facts.layout)
+        anchor = context.facts.layout.anchor
         place = Span(anchor, anchor)
     called = {call.name for call in context.facts.calls if call.reach > Reach.UNCALLED}
     defined = context.facts.functions_named(lambda name: counts(name, policy))

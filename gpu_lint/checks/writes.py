@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.places import judge_place
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting
 from gpu_lint.facts.values import constants
+from gpu_lint.records import record
 from gpu_lint.remedies import ReplaceLiteral
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Judgement:
     """A write with the verdicts on it; ``variable`` is the header variable it means."""
 

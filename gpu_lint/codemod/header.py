@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gpu_lint.checks.context import Context
 from gpu_lint.checks.values import gathered
 from gpu_lint.codemod.lines import Lines
-from gpu_lint.facts.layout import header_anchor, is_stdlib
+from gpu_lint.facts.layout import is_stdlib
 from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END, VALIDATOR_MARK
 from gpu_lint.facts.model import FileFacts, ManagedBlock, ModuleImport, Setting
 from gpu_lint.findings import Edit
@@ -33,7 +33,7 @@ def write_header(source: Source, facts: FileFacts, context: Context) -> list[Edi
         return None
     lines = Lines(source, facts)
     blocks = [block for block in facts.blocks if block.kind == HEADER]
-    anchor = header_anchor(facts.layout)
+    anchor = facts.layout.anchor
     block = next((found for found in blocks if found.span.end <= anchor), None)
     removal = Removal()
     for setting in facts.settings:

@@ -6,7 +6,6 @@ import re
 
 from gpu_lint.codemod.header import Removal, environ_expression, place_lines
 from gpu_lint.codemod.lines import Lines
-from gpu_lint.facts.layout import header_anchor
 from gpu_lint.facts.model import FileFacts
 from gpu_lint.findings import Edit
 from gpu_lint.remedies import (
@@ -65,7 +64,7 @@ def set_at_module_level(
     source: Source, facts: FileFacts, remedy: SetAtModuleLevel
 ) -> list[Edit] | None:
     """Write a variable once more where it is in time; the function stays as it is."""
-    anchor = header_anchor(facts.layout)
+    anchor = facts.layout.anchor
     lines = Lines(source, facts)
     removal = Removal()
     environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
@@ -86,7 +85,7 @@ def assign_plainly(source: Source, facts: FileFacts, remedy: AssignPlainly) -> l
 
 def move_settings(source: Source, facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
     """Move statements before the first import from outside the standard library."""
-    anchor = header_anchor(facts.layout)
+    anchor = facts.layout.anchor
     lines = Lines(source, facts)
     removal = Removal()
     text: list[str] = []

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.layout import statement_spans
 from gpu_lint.facts.reading import Reading
 from gpu_lint.findings import Edit, Fix
+from gpu_lint.records import record
 from gpu_lint.source import Source, Span, decode_source
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spliced:
     """A source after some fixes, with the spans that the edits' content takes in it."""
 
@@ -20,7 +20,7 @@ class Spliced:
     inserted: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """A fix of a finding in a file; its edits, there and elsewhere, are made all or none."""
 

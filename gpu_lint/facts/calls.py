@@ -73,11 +73,14 @@ class Calls(Effects):
         self.reach = Reach.MODULE
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.fallible = self.failing = self.missing = False
-        self.attributes_changed = False
+        self.learnt_late: list[Value] = []
+        """What attributes may be, found out when somebody had asked for them already."""
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
         self.known_attributes: dict[Key, dict[str, Value]] = {}
         self._tested = {}
+        self._asked: set[tuple[int, str]] = set()
+        """The attributes of classes, by their ``id()``, that somebody has asked for."""
         self._executed: set[Key] = set()
         self._executed_since: list[Key] = []
         """Those that were executed since somebody asked."""
@@ -152,7 +155,10 @@ class Calls(Effects):
         for cls in self.lineage(key):
             held = flow.frame(cls.frame).get(name) if built else None
             exact = held is not None
-            found = held or cls.attributes.get(name)
+            found = held
+            if found is None:
+                found = cls.attributes.get(name)
+                self._asked.add((id(cls), name))
             if found is not None:
                 bound = [self._bound(single, base, flow) for single in alternatives(found)]
                 callable_ = all(isinstance(single, FunctionValue) for single in bound)
@@ -211,7 +217,8 @@ class Calls(Effects):
             new = value if old is None else any_of((old, value))
             if new != old:
                 known.attributes[name] = new
-                self.attributes_changed |= self.is_worth_following(value)
+                if (id(known), name) in self._asked:
+                    self.learnt_late.append(value)
 
     # --- calls ---------------------------------------------------------------------------
 
@@ -410,10 +417,6 @@ class Calls(Effects):
         if isinstance(node, p.Lambda) or not node.nests:
             flow.close(scope)
         return result
-
-    @abstractmethod
-    def is_worth_following(self, value: Value) -> bool:
-        """Whether what is known of an attribute may be used by what ran before it was known."""
 
     @abstractmethod
     def is_entered(self, function: Function, key: Key) -> bool:

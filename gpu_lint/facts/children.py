@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
@@ -19,6 +18,7 @@ from gpu_lint.facts.values import (
     concatenate,
     text_of,
 )
+from gpu_lint.records import record
 from gpu_lint.source import Span
 
 _STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
@@ -37,7 +37,7 @@ _NO_GPU_PROGRAMS = frozenset(
 _PYTHON = re.compile(r"(?:.*[/\\])?(?:python|torchrun|accelerate|deepspeed)[\d.]*(?:\.exe)?")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """What a call that starts a process says of the child's GPU."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.program import Constant
+from gpu_lint.records import record
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -24,7 +24,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 _NOT = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """What a test says of something in one activation of a function."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from gpu_lint.facts.knowledge import Api, Framework
 from gpu_lint.facts.skim import line_start
-from gpu_lint.facts.words import Words
+from gpu_lint.facts.words import Words, words_of
+from gpu_lint.records import record
 
 _GENERAL_NAMES = frozenset({b"to", b"device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
@@ -69,10 +69,12 @@ _IMPORTING = re.compile(rb"import\b[ \t]*(?:\([^)]{0,2000}\)|[^\n]*)")
 _PARAMETERS = re.compile(rb"\bdef[ \t]+(\w+)[ \t]*\(([^)]*)")
 _CLASSES = re.compile(rb"\bclass[ \t]+(\w+)")
 _NUMBERED_OR_NO_CALL = rb"(?:\([^)]{0,400}(?<![\w.])(?:[1-9]\d*|[A-Z][A-Z\d_]+)\s*[,)\]]|\s*[,)\]])"
+
+
 _WORD_BEFORE = re.compile(rb"\w\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Spelling:
     """How a row of the tables is spelt with one name."""
 
@@ -143,10 +145,14 @@ class DeviceText:
         self._names = frozenset(self._spellings)
         self._general = [*_general()]
 
-    def places(self, data: bytes) -> Iterator[int]:
+    @property
+    def parts(self) -> frozenset[bytes]:
+        """The parts of words that are asked for."""
+        return frozenset(one.part for one in self._general if one.part)
+
+    def places(self, data: bytes, words: Words) -> Iterator[int]:
         """The offsets at which a call or a text names one by itself or hands one on, in the way
         of whatever framework."""
-        words = Words(data)
         yield from self._general_places(data, words)
         for spelling in self._spelt(words.each):
             for place, _ in spelling.places(data):
@@ -178,9 +184,9 @@ class DeviceText:
         return Ways(False, handed, frozenset(found))
 
     def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
-        for parts, pattern in self._general:
-            if words.any_has(parts):
-                for match in pattern.finditer(data):
+        for one in self._general:
+            if one.word in words.each if one.word else words.have(one.part):
+                for match in one.pattern.finditer(data):
                     if not _in_comment(data, match.start()):
                         yield match.start()
 
@@ -234,7 +240,7 @@ def _may_be_numbered(data: bytes, name: bytes) -> bool:
         return True
     functions = set()
     for found in _PARAMETERS.finditer(data):
-        if name in Words(found.group(2)).each:
+        if name in words_of(found.group(2)):
             functions.add(found.group(1))
     if b"__init__" in functions:
         functions.update(_CLASSES.findall(data))
@@ -264,30 +270,31 @@ def _is_numbered(data: bytes, name: bytes) -> bool:
     return False
 
 
-_Pattern: TypeAlias = "tuple[tuple[bytes, ...], re.Pattern[bytes]]"
+class _General(NamedTuple):
+    """What names a device in whatever framework: a pattern, and what tells that it is worth looking
+    for it."""
+
+    pattern: re.Pattern[bytes]
+    part: bytes = b""
+    """This is part of a word in all that matches."""
+    word: bytes = b""
+    """This is a word in all that matches."""
 
 
-def _general() -> Iterator[_Pattern]:
-    """Patterns, each with parts of words of which one is in whatever matches."""
-    kinds = (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu")
-    yield kinds, re.compile(rb"(?:cuda|CUDA|Cuda|gpu|GPU|Gpu):(?:[1-9]|[{%\"'])")
-    yield (
-        (b"cuda",),
-        re.compile(
-            rb"cuda[\"']\s*,\s*(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=]|"
-            + _NO_NUMBER
-            + rb")[^\s)\]}\"'])"
-        ),
-    )
+def _general() -> Iterator[_General]:
+    for kind in (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu"):
+        yield _General(re.compile(kind + rb":[1-9{%\"']"), part=kind)
+    indexed = rb"(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=]|" + _NO_NUMBER + rb")[^\s)\]}\"'])"
+    yield _General(re.compile(rb"cuda[\"']\s*,\s*" + indexed), part=b"cuda")
     for word, giving in _GIVING:
         given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
-        yield (word,), re.compile(giving + given)
+        yield _General(re.compile(giving + given), word=word)
     device = rb"device(?<![\w \t]device)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])"
-    yield (b"device",), re.compile(device)
+    yield _General(re.compile(device), word=b"device")
     for name in _GPU_NAMES:
         number = _NUMBERED_NAME.upper() if name.isupper() else _NUMBERED_NAME
-        yield (name,), re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]")
-    yield (b"device_count",), re.compile(rb"device_count")
+        yield _General(re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]"), part=name)
+    yield _General(re.compile(b"device_count"), part=b"device_count")
 
 
 def _spellings(api: Api) -> Iterator[_Spelling]:

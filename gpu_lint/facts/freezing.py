@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 
 from gpu_lint.facts.prose import without_long_strings
@@ -16,6 +16,8 @@ from gpu_lint.facts.prose import without_long_strings
 GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
              b"tf")  # fmt: skip
 """What a mention of a GPU has in it."""
+_SHORT_WORD = b"tf"
+"""It counts alone, and before a dot."""
 _WORD_BEFORE = re.compile(rb"\w\Z")
 _HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)?:")
 _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
@@ -23,28 +25,26 @@ _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)", re.MULTILINE)
 _IMPORTING = re.compile(rb"(?:import|from)\b")
 
 
-def freezes_on_import(data: bytes) -> bool:
-    """Whether importing a file may do so. Errs to one side."""
+def freezes_on_import(data: bytes, words: Collection[bytes] = GPU_WORDS) -> bool:
+    """Whether importing a file may do so. Errs to one side. ``words`` are those of ``GPU_WORDS``
+    that are in it."""
     data = without_long_strings(data)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    mentions = _mentions(data)
+    mentions = gpu_mentions(data, words)
     return bool(mentions) and _is_reached(data, mentions)
 
 
-def _mentions(data: bytes) -> list[int]:
+def gpu_mentions(data: bytes, words: Collection[bytes] = GPU_WORDS) -> list[int]:
     """The offsets at which a GPU is mentioned, in order."""
     found: list[int] = []
-    for word in GPU_WORDS[:-1]:
-        at = data.find(word)
+    for word in words:
+        text = word + b"." * (word == _SHORT_WORD)
+        at = data.find(text)
         while at >= 0:
-            found.append(at)
-            at = data.find(word, at + 1)
-    at = data.find(b"tf.")
-    while at >= 0:
-        if not _WORD_BEFORE.search(data, max(at - 1, 0), at):
-            found.append(at)
-        at = data.find(b"tf.", at + 1)
+            if word != _SHORT_WORD or not _WORD_BEFORE.search(data, max(at - 1, 0), at):
+                found.append(at)
+            at = data.find(text, at + 1)
     found.sort()
     return found
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+
+from gpu_lint.records import record
 
 _BETWEEN = re.compile(r"(?:\s|\\\r?\n|#[^\r\n]*)*")
 _OPENING = re.compile(r"([A-Za-z]{0,2})('''|\"\"\"|'|\")")
@@ -38,7 +39,7 @@ class Unclear(Exception):
     """The text is written in a way that is not taken apart here."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Part:
     """A part of a string; offsets are characters from the start of the whole."""
 

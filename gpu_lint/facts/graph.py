@@ -11,6 +11,7 @@ from gpu_lint.facts.flow import MASK
 from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.values import constants
+from gpu_lint.records import record
 from gpu_lint.source import Span
 
 _DECIDING = (MASK, "CUDA_DEVICE_ORDER")
@@ -18,7 +19,7 @@ _Place: TypeAlias = "Callable[[str, Span], tuple[str, int]]"
 """A file's name as it is shown, and the row (from 1) of a span in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spot:
     """Something that happens in a file, with the steps from the entry point that lead there."""
 
@@ -28,7 +29,7 @@ class Spot:
     via: tuple[Spot, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Import:
     """A file that another one runs by importing it."""
 
@@ -36,7 +37,7 @@ class Import:
     row: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Write:
     """A write to a variable that decides what CUDA sees, and what becomes of it."""
 
@@ -48,7 +49,7 @@ class Write:
     """``in time``, ``in time, but after a framework``, ``may be too late`` or ``too late``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     """One file."""
 
@@ -61,7 +62,7 @@ class Node:
     """What first touches CUDA, where the file's own code does so when it is imported or run."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Start:
     """What happens when an entry point is started."""
 

@@ -112,9 +112,7 @@ class ImportGraph:
         try:
             with deep_recursion():
                 reading = self.reading(file)
-                if reading is None:
-                    return None
-                return Skimmed(reading.imported, reading.layout.guard is not None)
+                return None if reading is None else reading.skimmed
         except SourceError:
             return None
 
@@ -205,19 +203,10 @@ class ImportGraph:
         if file not in self.all_edges:
             skimmed = self.skimmed(file)
             found: dict[str, Span] = {}
-            located: tuple[Located, ...] = ()
-            module, level = "", 0
             for one in skimmed.imported if skimmed is not None else ():
-                if one.module != module or one.level != level:
-                    module, level = one.module, one.level
-                    located = self.locate(file, module, level)
-                    for part in located:
-                        if not part.is_namespace and part.file not in found:
-                            found[part.file] = one.span
-                if located and one.name:
-                    submodule = self.submodule(located[-1].file, one.name)
-                    if submodule is not None and submodule.endswith(".py"):
-                        found.setdefault(submodule, one.span)
+                for other in self.imports.run_by(file, one.module, one.level, one.name):
+                    if other not in found:
+                        found[other] = one.span
             found.pop(file, None)
             self.all_edges[file] = found
         return self.all_edges[file]

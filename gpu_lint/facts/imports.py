@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.records import record
 
 _ROOT_MARKS = frozenset({".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg", "gpu-lint.toml"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Located:
     """One module that an import runs: a file, or a directory that is a namespace package."""
 
@@ -63,6 +64,7 @@ class Imports:
         self._entries: dict[str, frozenset[str]] = {}
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, str, int], tuple[Located, ...]] = {}
+        self._run: dict[tuple[str, str, int, str], tuple[str, ...]] = {}
         self._bases: dict[tuple[str, int], str] = {}
         self._packages: dict[str, tuple[str, frozenset[str]] | None] = {}
 
@@ -73,6 +75,19 @@ class Imports:
         if key not in self._found:
             self._found[key] = self._locate(base, module, level)
         return self._found[key]
+
+    def run_by(self, importer: str, module: str, level: int, name: str) -> tuple[str, ...]:
+        """The project's files that the import of one name runs, in their order; ``name`` is empty
+        where the module itself is imported."""
+        key = (self._base(importer, level), module, level, name)
+        if key not in self._run:
+            located = self.locate(importer, module, level)
+            files = [part.file for part in located if not part.is_namespace]
+            submodule = self.submodule(located[-1].file, name) if located and name else None
+            if submodule is not None and submodule.endswith(".py"):
+                files.append(submodule)
+            self._run[key] = tuple(files)
+        return self._run[key]
 
     def _base(self, importer: str, level: int) -> str:
         """The directory that an import is looked up from: the importer's own, or, with dots, that

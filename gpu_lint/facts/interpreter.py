@@ -39,6 +39,7 @@ from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.uncalled import Concerned, Uncalled
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     Bound,
     ClassValue,
     FunctionValue,
@@ -56,6 +57,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     constants,
+    held_by,
 )
 from gpu_lint.facts.walk import expressions, plain_names
 from gpu_lint.facts.world import Class, Function, World
@@ -65,18 +67,10 @@ _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
 _MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
 
 _AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
+_OPTIONS = frozenset({"args", "parse_args", "get_args"})
+"""What was returned that holds the options of a command line."""
 _FEW_STATEMENTS = 2
 """A function that is no longer may only say which device it is."""
-
-
-def _may_name_a_device(value: Value) -> bool:
-    """Whether a value may be, hold or do something that names a device but the first."""
-    if isinstance(value, Known):
-        constant = value.value
-        if isinstance(constant, str):
-            return ":" in constant or constant.isdigit()
-        return isinstance(constant, int) and constant > 0 and constant is not True
-    return not isinstance(value, (Unknown, Input))
 
 
 @dataclass(eq=False)
@@ -254,17 +248,57 @@ class Interpreter(Calls):
         self._restore(saved)
 
     def is_entered(self, function: Function, key: Key) -> bool:
-        """Whether a call of a function is followed. Where no variable is set, a function that
-        nothing calls is asked for devices alone: it calls in vain what has none."""
-        if not self._still or self.reach is not Reach.UNCALLED or key in self._doing:
+        """Whether a call of a function is followed. Where no variable is set, what a function calls
+        that nothing calls, or a module that is imported, is asked for devices alone."""
+        if not self._still or key in self._doing:
+            return True
+        if self._is_program and self.reach is not Reach.UNCALLED:
             return True
         node = function.node
-        short = isinstance(node, p.Lambda) or len(node.body) <= _FEW_STATEMENTS
-        return short or self.world.is_concerned(function)
+        if isinstance(node, p.Lambda) or len(node.body) <= _FEW_STATEMENTS:
+            return True
+        while_imported = not self._is_program and self.world.mentions_gpu(function)
+        return while_imported or self.world.is_concerned(function)
 
-    def is_worth_following(self, value: Value) -> bool:
-        """Where no variable is set, only what may be called, or may name a device."""
-        return not self._still or any(map(_may_name_a_device, alternatives(value)))
+    @property
+    def is_to_be_repeated(self) -> bool:
+        """Whether another run, which knows from its start what attributes may be, may tell more.
+
+        Where no variable is set, they must be, or do, something with a device."""
+        late = self.learnt_late
+        return bool(late) if not self._still else any(map(self._may_matter, late))
+
+    def _may_matter(self, value: Value) -> bool:
+        """Whether a value may be, hold or do something that names a device but the first."""
+        match value:
+            case Known(constant):
+                if isinstance(constant, str):
+                    return ":" in constant or constant.isdigit()
+                return isinstance(constant, int) and constant > 0 and constant is not True
+            case AnyOf() | Items() | Pairs():
+                return any(map(self._may_matter, held_by(value)))
+            case Instance(key) | ClassValue(key):
+                return any(map(self._class_does, self.lineage(key)))
+            case FunctionValue(key):
+                function = self.function(key)
+                return key in self._doing or (
+                    function is not None and self.world.is_concerned(function)
+                )
+            case Bound():
+                return self._may_matter(value.callee)
+            case Returned():
+                return value.symbol in _OPTIONS
+            case Unknown() | Input():
+                return False
+        return True
+
+    def _class_does(self, cls: Class) -> bool:
+        """Whether a class has a method that may do something, or calls one that may."""
+        span = cls.node.span
+        file = cls.file
+        return self.world.does_something(file, span) or any(
+            key[0] == file and span.start <= key[1] < span.end for key in self._doing
+        )
 
     # --- statements ----------------------------------------------------------------------
 
@@ -899,7 +933,7 @@ class Interpreter(Calls):
         scope = self.new_frame()
         known = self.classes.get(key)
         if known is None:
-            known = Class(node, scope, keys, dict(self.known_attributes.get(key, {})))
+            known = Class(node, self.file, scope, keys, dict(self.known_attributes.get(key, {})))
             self.classes[key] = known
         known.frame = scope
         flow.open(scope)

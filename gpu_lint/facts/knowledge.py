@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from gpu_lint.records import record
 from gpu_lint.variables import Variable, misspelt
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceArgument:
     """Which argument of a call names a device, and how."""
 
@@ -28,7 +29,7 @@ class DeviceArgument:
     ``torch.device("cuda", 1)``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Api:
     """A call that selects devices, freezes CUDA or allocates on it."""
 
@@ -58,7 +59,7 @@ class Api:
     good: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Framework:
     """A library that can reach a GPU; importing one of ``modules`` brings it in."""
 

@@ -27,13 +27,16 @@ def layout_of(program: p.Program) -> Layout:
             names.update(_bound(statement))
         if isinstance(top, p.If) and is_main_guard(top.test) and top.body:
             guard = guard or Guard(top.span, top.body[0].span)
+    statements = tuple(statement.span for statement in program.body)
+    prologue_end = _prologue_end(program.body)
     return Layout(
-        prologue_end=_prologue_end(program.body),
-        statements=tuple(statement.span for statement in program.body),
+        prologue_end=prologue_end,
+        statements=statements,
         imports=tuple(imports),
         guard=guard,
         environ=tuple(environ),
         names=frozenset(names),
+        anchor=_anchor(prologue_end, statements, imports),
     )
 
 
@@ -103,20 +106,16 @@ def is_stdlib(module: str) -> bool:
     return root in sys.stdlib_module_names or root == "__future__"
 
 
-def header_anchor(layout: Layout) -> int:
-    """Start of the statement before which a header belongs, or the file's end without one.
-
-    That is the first that imports from outside the standard library; without such an import,
-    the first behind the docstring and the leading imports.
-    """
-    for found in layout.imports:
+def _anchor(prologue_end: int, statements: tuple[Span, ...], imports: list[ModuleImport]) -> int:
+    """Where a header belongs."""
+    for found in imports:
         if not is_stdlib(found.module):
             return found.statement.start
-    leading = {found.statement for found in layout.imports if found.span == found.statement}
-    for statement in layout.statements:
-        if statement.start >= layout.prologue_end and statement not in leading:
+    leading = {found.statement for found in imports if found.span == found.statement}
+    for statement in statements:
+        if statement.start >= prologue_end and statement not in leading:
             return statement.start
-    return layout.statements[-1].end if layout.statements else layout.prologue_end
+    return statements[-1].end if statements else prologue_end
 
 
 def statement_spans(

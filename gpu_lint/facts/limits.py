@@ -10,12 +10,12 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from gpu_lint.errors import SourceError
+from gpu_lint.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """How much of a file is given to a parser."""
 

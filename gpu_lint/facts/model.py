@@ -7,13 +7,14 @@ that they can be cached and sent to other processes; checks see nothing else of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.program import Comment
 from gpu_lint.facts.values import Value, constants
+from gpu_lint.records import record
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Reach(IntEnum):
     """Module-level code itself, class bodies included."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Trigger:
     """What froze CUDA, allocated memory or brought a framework in: its words and place.
 
@@ -67,7 +68,7 @@ class Trigger:
         return next((step for step in reversed(self.via) if step.file == file), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mark:
     """How certainly something has happened before a moment, and what did it first."""
 
@@ -86,7 +87,7 @@ class Form(Enum):
     REMOVE = "removal"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """A value a variable may hold at a moment; ``span`` is None for what the parent set."""
 
@@ -101,7 +102,7 @@ class Written:
 INHERITED = Written(None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setting:
     """A write to an environment variable, with what is true just before it."""
 
@@ -156,7 +157,7 @@ class Shape(Enum):
     COUNT = "a number of devices"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Index:
     """A logical device index (from 0); ``span`` is the literal that decides it, if one does."""
 
@@ -166,7 +167,7 @@ class Index:
     """The file of that literal."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Selector:
     """A device named to a known API, or to a ``device`` parameter."""
 
@@ -199,7 +200,7 @@ class Outcome(Enum):
     LEAVES_GPU = "falls back to the CPU"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Child:
     """A call that may start another process, and the mask that this gives it."""
 
@@ -218,7 +219,7 @@ class Child:
     reach: Reach = Reach.MODULE
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Crossing:
     """An index of one numbering given to a call that counts by the other."""
 
@@ -234,7 +235,7 @@ class Crossing:
     """The argument is a command, of which the index is a part."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CountTest:
     """``device_count() <operator> number`` that decides a branch."""
 
@@ -247,7 +248,7 @@ class CountTest:
     reach: Reach
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fallback:
     """``"cuda" if torch.cuda.is_available() else "cpu"``: without a GPU the program goes on."""
 
@@ -256,7 +257,7 @@ class Fallback:
     """The part that is taken where there is a GPU."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleImport:
     """An import that runs at module level, however deeply it is nested in branches there."""
 
@@ -270,7 +271,7 @@ class ModuleImport:
     star_or_from: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Guard:
     """``if __name__ == "__main__":``."""
 
@@ -279,7 +280,7 @@ class Guard:
     """First statement of its body."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """Where a codemod may put things."""
 
@@ -292,9 +293,14 @@ class Layout:
     """Expressions that mean ``os.environ`` at module level, with the offset that binds them."""
     names: frozenset[str]
     """Every name that the file binds at module level."""
+    anchor: int
+    """Start of the statement before which a header belongs, or the file's end without one.
+
+    That is the first that imports from outside the standard library; without such an import,
+    the first behind the docstring and the leading imports."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FunctionFacts:
     """A module-level function, as a candidate for a validator."""
 
@@ -315,7 +321,7 @@ class FunctionFacts:
     """A ``try`` around its checks catches what they raise and goes on."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LocalCall:
     """A call of a function of this file, or of one imported from outside the frameworks."""
 
@@ -328,7 +334,7 @@ class LocalCall:
     """What has allocated memory of a GPU before it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ManagedBlock:
     """A header between our markers or a validator below ours: what became of what a fix wrote."""
 
@@ -342,7 +348,7 @@ class ManagedBlock:
     """The function's name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileFacts:
     """Everything that is known of one file: what it says, and what happens when it runs."""
 

@@ -7,7 +7,7 @@ has the touch for it, and most files that have it do nothing of the kind.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Flag, auto
 from itertools import takewhile
 
@@ -15,8 +15,7 @@ from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.freezing import GPU_WORDS, freezes_on_import
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_long_strings
-from gpu_lint.facts.skim import line_end, line_start
-from gpu_lint.facts.words import Words
+from gpu_lint.facts.words import Vocabulary, Words
 
 
 class Touch(Flag):
@@ -69,9 +68,13 @@ _CHILDREN = (
     b"multiprocessing", b"os.fork", b"subprocess", b"os.system", b"os.exec", b"os.spawn",
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
 )  # fmt: skip
-_CHILDREN_WORDS = tuple(word.rpartition(b".")[2] for word in _CHILDREN)
+_CHILDREN_PARTS = tuple(word.rpartition(b".")[2] for word in _CHILDREN)
+_OF_OS = tuple(b"os." in word for word in _CHILDREN)
 _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
                   b"accelerate")  # fmt: skip
+_IMPORT = b"import"
+_NVIDIA = b"nvidia"
+_FORKS = (b"fork", b"multiprocessing")
 _COUNTING = ("index", "indices", "device-count")
 """What a call returns that is, or becomes, an index."""
 _LEAST_PART = 7
@@ -111,17 +114,31 @@ class Needles:
         self._others = tuple(name.encode() for name in knowledge.other_names)
         counting = {api.name.rpartition(".")[2] for api in apis if api.returns in _COUNTING}
         self._counting = tuple(n.encode() for n in sorted(counting) if len(n) >= _LEAST_NAME)
+        self._vocabulary = Vocabulary(
+            [
+                _IMPORT,
+                _NVIDIA,
+                *_ENVIRONMENT,
+                *_CHILDREN_PARTS,
+                *_FORKS,
+                *_GPU_SPELT,
+                *GPU_WORDS,
+                *self._variable_parts,
+                *self._beside_parts,
+                *self._devices.parts,
+            ]
+        )
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
-    def settings(self, data: bytes, words: bytes | None = None) -> Touch:
+    def settings(self, data: bytes, words: Words | None = None) -> Touch:
         """Whether a file may write the environment; ``words`` are its words, where somebody has
         them at hand."""
-        words = data if words is None else words
-        if any(part in words for part in self._variable_parts):
+        has = data.__contains__ if words is None else words.have
+        if any(map(has, self._variable_parts)):
             for name in self._variables:
                 if name in data and in_code(data, name):
                     return Touch.SETTINGS | Touch.ENVIRONMENT
-        if b"environ" not in words and b"putenv" not in words:
+        if not any(map(has, _ENVIRONMENT)):
             return Touch.NOTHING
         if any(name in data and in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
@@ -143,52 +160,60 @@ class Needles:
             "environ" not in text and self.knowledge.misspelt(text) is not None
         )
 
-    def alone(self, data: bytes, words: bytes | None = None) -> Touch:
+    def alone(self, data: bytes, words: Words | None = None) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
         found = self.settings(data, words) | Touch.ANYTHING
-        words = data if words is None else words
-        if b"import" in words:
+        has = data.__contains__ if words is None else words.have
+        if has(_IMPORT):
             found |= Touch.IMPORTS
-        if self._counts_otherwise(data, words) and any(name in data for name in self._counting):
+        if self._counts_otherwise(data, has) and any(name in data for name in self._counting):
             found |= Touch.NUMBERING
-        if b"fork" in words or b"multiprocessing" in words:
+        if any(map(has, _FORKS)):
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
-        if any(word in words for word in _GPU_SPELT) and self.comments(data):
+        if any(map(has, _GPU_SPELT)) and self.comments(data):
             found |= Touch.COMMENTS
         return found
 
-    def _counts_otherwise(self, data: bytes, words: bytes) -> bool:
-        """Whether a file may give an index to what counts the machine's devices."""
-        if any(part in words for part in self._beside_parts):
+    def _counts_otherwise(self, data: bytes, has: Callable[[bytes], bool]) -> bool:
+        """Whether a file may give an index to what counts the machine's devices; ``has`` tells of
+        parts of words whether they occur."""
+        if any(map(has, self._beside_parts)):
             if any(name in data for name in self.knowledge.beside_cuda):
                 return True
-        return b"nvidia" in words and b"nvidia-smi" in data and any(w in data for w in _CHILDREN)
+        return has(_NVIDIA) and b"nvidia-smi" in data and any(w in data for w in _CHILDREN)
 
     def touch(self, data: bytes) -> Touch:
         """Everything that a file may do."""
-        words = Words(data)
-        found = self.alone(data, words.text)
-        if words.any_has(_CHILDREN_WORDS) and self.starts_children(data):
+        words = Words(data, self._vocabulary)
+        found = self.alone(data, words)
+        if self._may_start(data, words) and self.starts_children(data):
             found |= Touch.CHILDREN
         ways = self.device_ways(data, words)
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
         found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING
-        if words.any_has(GPU_WORDS) and freezes_on_import(self._without_variables(data)):
+        gpu = list(filter(words.have, GPU_WORDS))
+        if gpu and freezes_on_import(self._without_variables(data), gpu):
             found |= Touch.FREEZES
         return found
 
     def device_ways(self, data: bytes, words: Words | None = None) -> Ways:
         """How a file may name devices, or ask how many there are."""
-        found = self._devices.ways(data, words or Words(data))
+        found = self._devices.ways(data, words or Words(data, self._vocabulary))
         if any(found):
             code = without_long_strings(data)
-            found = self._devices.ways(code, Words(code))
+            found = self._devices.ways(code, Words(code, self._vocabulary))
         return found
 
     def comments(self, data: bytes) -> bool:
         """Whether a file may hold a comment that is meant for us."""
         return any(mark in data for mark in _COMMENTS) and _FOR_US.search(data) is not None
+
+    def _may_start(self, data: bytes, words: Words) -> bool:
+        """Whether the words of a file are those of one that starts a process."""
+        own = b"os." in data
+        named = zip(_CHILDREN_PARTS, _OF_OS, strict=True)
+        return any(words.have(part) for part, of_os in named if own or not of_os)
 
     def starts_children(self, data: bytes) -> bool:
         """Whether a file may start a process of which something may be said."""
@@ -210,27 +235,14 @@ class Needles:
             end = match.end()
         return b"".join((*parts, data[end:]))
 
-    def concerns(self, data: bytes) -> bool:
-        """Whether a part of a file by itself may set, select, count or start anything."""
-        return next(self._places(data), None) is not None
-
-    def lines(self, data: bytes) -> list[bytes]:
-        """The lines of a file that may set, select, count or start anything."""
-        found: dict[int, bytes] = {}
-        start = end = 0
-        for place in self._places(data):
-            if not start <= place < end:
-                start, end = line_start(data, place), line_end(data, place)
-                found[start] = data[start:end]
-        return list(found.values())
-
-    def _places(self, data: bytes) -> Iterator[int]:
+    def places(self, data: bytes) -> Iterator[int]:
+        """The offsets at which a file may set, select, count or start anything."""
         for word in self._doing:
             at = data.find(word)
             while at >= 0:
                 yield at
                 at = data.find(word, at + 1)
-        yield from self._devices.places(data)
+        yield from self._devices.places(data, Words(data, self._vocabulary))
 
 
 def _shared_parts(names: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -8,9 +8,9 @@ know neither a parser nor policy, and carry byte spans: :mod:`gpu_lint.facts.nat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from gpu_lint.records import record
 from gpu_lint.source import Span
 
 Constant: TypeAlias = "str | int | float | bool | None"
@@ -19,7 +19,7 @@ Constant: TypeAlias = "str | int | float | bool | None"
 # --- expressions -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Literal:
     """A constant; implicitly concatenated strings are one literal."""
 
@@ -27,20 +27,20 @@ class Literal:
     value: Constant
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Name:
     span: Span
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attribute:
     span: Span
     base: Expression
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument:
     """``star`` is ``""``, ``"*"`` or ``"**"``."""
 
@@ -49,14 +49,14 @@ class Argument:
     star: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     span: Span
     function: Expression
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Template:
     """An f-string, its parts in order."""
 
@@ -64,7 +64,7 @@ class Template:
     parts: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sequence:
     """A list, tuple or set display; ``kind`` names which."""
 
@@ -73,7 +73,7 @@ class Sequence:
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mapping:
     """A dict display; an item whose key is None is ``**value``."""
 
@@ -81,14 +81,14 @@ class Mapping:
     items: tuple[tuple[Expression | None, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Subscript:
     span: Span
     base: Expression
     key: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Conditional:
     span: Span
     test: Expression
@@ -96,7 +96,7 @@ class Conditional:
     orelse: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comparison:
     """``left op right``; a chain is lowered to a :class:`Boolean` of its links."""
 
@@ -106,7 +106,7 @@ class Comparison:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Boolean:
     """``and`` / ``or`` over two operands."""
 
@@ -116,14 +116,14 @@ class Boolean:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unary:
     span: Span
     operator: str
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binary:
     span: Span
     left: Expression
@@ -131,21 +131,21 @@ class Binary:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lambda:
     span: Span
     parameters: tuple[Parameter, ...]
     body: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Walrus:
     span: Span
     target: str
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Generator:
     """One ``for target in iterable if conditions`` of a comprehension."""
 
@@ -154,7 +154,7 @@ class Generator:
     conditions: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comprehension:
     """``kind`` is ``list``, ``set``, ``dict`` or ``generator`` (which runs when iterated)."""
 
@@ -164,7 +164,7 @@ class Comprehension:
     kind: str = "list"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Yield:
     """``yield value``, or ``yield from value``: the function is a generator."""
 
@@ -172,7 +172,7 @@ class Yield:
     value: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opaque:
     """Any other expression: its value is unknown, its children run in order."""
 
@@ -187,7 +187,7 @@ Expression: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     name: str
     default: Expression | None = None
@@ -198,7 +198,7 @@ class Parameter:
 # --- statements --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evaluate:
     """An expression statement."""
 
@@ -206,7 +206,7 @@ class Evaluate:
     value: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assign:
     """``operator`` is empty, or that of an augmented assignment (``"+"`` for ``+=``)."""
 
@@ -217,7 +217,7 @@ class Assign:
     annotated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Declare:
     """An annotation without a value: ``index: int``."""
 
@@ -225,13 +225,13 @@ class Declare:
     target: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Delete:
     span: Span
     targets: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ImportedName:
     """``import module as bound`` (``name`` empty), or ``from module import name as bound``."""
 
@@ -242,25 +242,25 @@ class ImportedName:
     """Number of leading dots of a relative import."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Import:
     span: Span
     names: tuple[ImportedName, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Return:
     span: Span
     value: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Raise:
     span: Span
     values: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Jump:
     """``break`` or ``continue``."""
 
@@ -268,24 +268,24 @@ class Jump:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assert:
     span: Span
     test: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Global:
     span: Span
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pass:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class If:
     span: Span
     test: Expression
@@ -293,7 +293,7 @@ class If:
     orelse: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class For:
     span: Span
     target: Expression
@@ -302,7 +302,7 @@ class For:
     orelse: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class While:
     span: Span
     test: Expression
@@ -310,7 +310,7 @@ class While:
     orelse: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handler:
     """``except types``: the dotted names it catches; empty for a bare ``except``."""
 
@@ -319,7 +319,7 @@ class Handler:
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Try:
     span: Span
     body: Block
@@ -328,14 +328,14 @@ class Try:
     finalbody: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class With:
     span: Span
     items: tuple[tuple[Expression, Expression | None], ...]
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Match:
     """The cases exclude each other; ``exhaustive`` when the last one catches everything."""
 
@@ -372,7 +372,7 @@ class Suite:
         return f"Suite({self.content!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Function:
     span: Span
     name: str
@@ -395,7 +395,7 @@ class Function:
         return self.suite.content[2]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Class:
     span: Span
     name: str
@@ -411,7 +411,7 @@ Statement: TypeAlias = (
 Block: TypeAlias = "tuple[Statement, ...]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Comment:
     """A comment, ``#`` included; ``own_line`` when nothing but blanks stands before it."""
 
@@ -420,7 +420,7 @@ class Comment:
     own_line: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Program:
     """A whole file."""
 

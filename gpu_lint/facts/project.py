@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,13 +28,13 @@ from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
+from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FileFacts, Written
 from gpu_lint.facts.needles import Touch
-from gpu_lint.facts.prose import without_prose
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import Key
-from gpu_lint.facts.words import Words
+from gpu_lint.facts.words import words_of
 from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from gpu_lint.notes import Note
 
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
-_BINDING = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*(?::[^=]+)?=(?!=)")
-_ATTRIBUTE = re.compile(rb"\.(\w+)\s*(?::[^=\n]+)?=(?!=)")
 _DEVICES = Touch.DEVICES | Touch.HANDED
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
@@ -138,38 +137,21 @@ class Project(ImportGraph):
     # --- the world of a run --------------------------------------------------------------
 
     def words_in(self, function: Function) -> frozenset[bytes]:
-        return self._text_of(function)[1]
+        return self._mentions_in(function.file).words(function.node.span)
 
     def is_concerned(self, function: Function) -> bool:
-        return self._text_of(function)[0]
+        return self.does_something(function.file, function.node.span)
 
-    def _text_of(self, function: Function) -> tuple[bool, frozenset[bytes]]:
-        """What a function's text says: whether it may do something, and its words."""
-        span = function.node.span
-        reading = self.reading(function.file)
+    def mentions_gpu(self, function: Function) -> bool:
+        return self._mentions_in(function.file).gpu(function.node.span)
+
+    def does_something(self, file: str, span: Span) -> bool:
+        return self._mentions_in(file).does_something(span)
+
+    def _mentions_in(self, file: str) -> Mentions:
+        reading = self.reading(file)
         assert reading is not None
-        if span not in reading.texts:
-            text = without_prose(reading.source.data[span.start : span.end])
-            words = Words(text).each
-            bound, used = self._names_beside(reading)
-            concerned = (
-                self.needles.concerns(text)
-                or not words.isdisjoint(bound)
-                or not used.isdisjoint(_ATTRIBUTE.findall(text))
-                or (b"global" in words and not used.isdisjoint(words))
-            )
-            reading.texts[span] = concerned, words
-        return reading.texts[span]
-
-    def _names_beside(self, reading: Reading) -> tuple[frozenset[bytes], frozenset[bytes]]:
-        """The names that a file binds, and all that it mentions, on lines that may do
-        something."""
-        if reading.beside is None:
-            lines = self.needles.lines(without_prose(reading.source.data))
-            bound = frozenset(m.group(1) for line in lines if (m := _BINDING.match(line)))
-            used = Words(b"\n".join(lines)).each
-            reading.beside = bound, used
-        return reading.beside
+        return reading.mentions
 
     def frame_of(self, file: str) -> int:
         if file not in self._module_frames:
@@ -247,7 +229,11 @@ class Project(ImportGraph):
             )
         run = self.run(file)
         own = run.recorders[file]
-        arrivals = [self.run(start) for start in self._starts_that_matter(file)]
+        arrivals = [
+            self.run(start)
+            for start in self.starts_that_matter(file)
+            if self.reading(start) is not None  # it may have a syntax error
+        ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
         is_start = self.is_start(file) or not there
         end = run.imported_end or Flow()
@@ -291,40 +277,52 @@ class Project(ImportGraph):
         """Whether a run of a file can tell more than its text: it, or its process, may set,
         select, count or start something, or use a GPU at module level."""
         if file not in self._may_do:
-            self._may_do[file] = self._finds_more(file)
+            self._may_do[file] = self.does_what_matters(file, self._matters(file))
         return self._may_do[file]
 
-    def _finds_more(self, file: str) -> bool:
-        touch, matters = self.touch(file), self._matters(file)
+    def does_what_matters(self, file: str, matters: Matter) -> bool:
+        """Whether a file, or its process, may do something of what somebody will ask about."""
+        touch = self.touch(file)
         if touch & matters.otherwise:
             return True
         if touch & Touch.HANDED and matters.otherwise & Touch.DEVICES:
-            if any(self._hands(start, file) for start in self.starts_reaching(file)):
+            if self._starts_that_hand(file):
                 return True
         if not touch & matters.under_settings:
             return False
         return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)
 
-    def _starts_that_matter(self, file: str) -> list[str]:
+    def starts_that_matter(self, file: str) -> list[str]:
         """The other programs that may run a file, and add to what is known of it.
 
         Where no variable is set, that is only what they hand to its functions themselves.
         """
+        wanted = self._starts_that_decide.union(self._starts_that_hand(file))
+        return [s for s in (self.starts_reaching(file) if wanted else ()) if s in wanted]
+
+    @cached_property
+    def _starts_that_decide(self) -> frozenset[str]:
+        return frozenset(filter(self.decides, self.starts))
+
+    def _starts_that_hand(self, file: str) -> list[str]:
+        """The other programs that may hand a device to a function of a file: they show one, and
+        the file what to do with it."""
+        if not self.touch(file) & _DEVICES:
+            return []
+        bit = self._reach.bit(file)
         return [
             start
-            for start in self.starts_reaching(file)
-            if (self.decides(start) or self._hands(start, file))
-            and self.reading(start) is not None  # it may have a syntax error
+            for start in self._starts_with_devices
+            if start != file and self._reach.mask(start) & bit and self._names_part_of(start, file)
         ]
 
-    def _hands(self, start: str, file: str) -> bool:
-        """Whether a program may hand a device to a function of a file.
+    @cached_property
+    def _starts_with_devices(self) -> tuple[str, ...]:
+        return tuple(start for start in self.starts if self.touch(start) & Touch.DEVICES)
 
-        The program shows one, and the file what to do with it. The program imports the file, or
-        gets it from a package that does, and names something of it.
-        """
-        if not self.touch(file) & _DEVICES or not self.touch(start) & Touch.DEVICES:
-            return False
+    def _names_part_of(self, start: str, file: str) -> bool:
+        """Whether a program imports a file, or gets it from a package that does, and names
+        something of it."""
         near = any(
             other == file or (other.endswith("__init__.py") and file in self.edges(other))
             for other in self.edges(start)
@@ -334,7 +332,7 @@ class Project(ImportGraph):
     def _words(self, file: str) -> frozenset[bytes]:
         """Every word of a file's text."""
         if file not in self._words_of:
-            self._words_of[file] = Words(self._data(file) or b"").each
+            self._words_of[file] = words_of(self._data(file) or b"")
         return self._words_of[file]
 
     def _defined(self, file: str) -> frozenset[bytes]:
@@ -351,7 +349,7 @@ class Project(ImportGraph):
             with deep_recursion():
                 run = self._start(file, reading)
                 run.run()
-                if run.attributes_changed:
+                if run.is_to_be_repeated:
                     again = self._start(file, reading)
                     again.adopt_attributes(run)
                     again.run()

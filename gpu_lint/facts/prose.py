@@ -6,11 +6,11 @@ import re
 
 from gpu_lint.facts.skim import (
     Unskimmable,
+    all_long_strings,
     end_before,
     inside,
     line_end,
     line_start,
-    long_strings,
 )
 from gpu_lint.source import Span
 
@@ -24,18 +24,25 @@ _HEAD = re.compile(
 _LONGEST_HEAD = 1_000
 
 
-def without_prose(data: bytes) -> bytes:
-    """A file, or a definition, without its docstrings, and without comments where they are told
-    from strings."""
-    if b'"""' in data or b"'''" in data:
-        try:
-            spans = [span for span in long_strings(data) if _is_docstring(data, span)]
-        except Unskimmable:
-            return data
-        data = _without(data, spans)
-        if b'"""' in data or b"'''" in data:
-            return data
-    return _COMMENT.sub(b"", data) if b"#" in data else data
+def with_blank_prose(data: bytes) -> bytes:
+    """A file with blanks for its docstrings, and for comments where they are told from strings:
+    everything else is in its place."""
+    try:
+        strings = all_long_strings(data)
+    except Unskimmable:
+        return data
+    docstrings = [span for span in strings if _is_docstring(data, span)]
+    comments = [
+        Span(*found.span())
+        for found in (_COMMENT.finditer(data) if b"#" in data else ())
+        if not inside(found.start(), strings)
+    ]
+    parts: list[bytes] = []
+    end = 0
+    for span in sorted(docstrings + comments):
+        parts += data[end : span.start], b" " * (span.end - span.start)
+        end = span.end
+    return b"".join((*parts, data[end:]))
 
 
 def without_long_strings(data: bytes) -> bytes:
@@ -43,7 +50,7 @@ def without_long_strings(data: bytes) -> bytes:
     try:
         spans = [
             span
-            for span in long_strings(data)
+            for span in all_long_strings(data)
             if not any(kind in data[max(span.start - 2, 0) : span.start] for kind in b"fFtT")
         ]
     except Unskimmable:
@@ -71,7 +78,7 @@ def in_code(data: bytes, word: bytes) -> bool:
             continue
         if prose is None:
             try:
-                prose = [span for span in long_strings(data) if _is_docstring(data, span)]
+                prose = [span for span in all_long_strings(data) if _is_docstring(data, span)]
             except Unskimmable:
                 return True
         if not inside(at, prose):

@@ -18,9 +18,10 @@ from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.layout import header_anchor, is_stdlib, layout_of
+from gpu_lint.facts.layout import is_stdlib, layout_of
 from gpu_lint.facts.limits import USUAL, Limits, check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
+from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_native, lower_part
 from gpu_lint.facts.needles import Touch, needles_for
@@ -54,15 +55,15 @@ class Reading:
         self.program = program
         self._knowledge = knowledge
         self._comments = comments
-        self.texts: dict[Span, tuple[bool, frozenset[bytes]]] = {}
-        """What the text of each function was found to say."""
         self._may_change: dict[str, bool] = {}
-        self.beside: tuple[frozenset[bytes], frozenset[bytes]] | None = None
-        """The names bound, and those mentioned, on lines that may do something."""
 
     @cached_property
     def comments(self) -> tuple[p.Comment, ...]:
         return self._comments()
+
+    @cached_property
+    def mentions(self) -> Mentions:
+        return Mentions(self.source.data, needles_for(self._knowledge))
 
     @cached_property
     def layout(self) -> Layout:
@@ -72,6 +73,11 @@ class Reading:
     def imported(self) -> tuple[Imported, ...]:
         """Every import, by a literal name too, except what only type checkers see."""
         return tuple(_imported_names(self.program, self._mentioning(b"import")))
+
+    @property
+    def skimmed(self) -> Skimmed:
+        """What skimming the file would tell, were it written so that this can be done."""
+        return Skimmed(self.imported, self.layout.guard is not None)
 
     @cached_property
     def framework_names(self) -> frozenset[str]:
@@ -226,7 +232,7 @@ def _opening(
     modules = [found.module for found in layout.imports]
     if all(map(is_stdlib, modules)) or has_framework is not any(map(reaches, modules)):
         return None  # brackets or strings that look like the start of a statement
-    anchor = header_anchor(layout)
+    anchor = layout.anchor
     known = any(at < anchor and name.endswith(".environ") for name, at in layout.environ)
     if not known and binds_os(source.data, end):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
@@ -23,6 +22,7 @@ from gpu_lint.facts.values import (
     text_of,
 )
 from gpu_lint.masks import read_mask
+from gpu_lint.records import record
 
 _PREFIX = r"(?:/[\w:/]*)?(?:cuda|gpu):"
 _GPU_PREFIX = re.compile(_PREFIX, re.IGNORECASE)
@@ -31,7 +31,7 @@ _MOST_LISTED = 1_000
 _NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Selection:
     """What one device argument asks for."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from gpu_lint.source import Span
@@ -58,6 +59,9 @@ _FROM = re.compile(rb"from\b")
 _BEHIND = re.compile(rb"[;:][ \t\f]*(?:from\b.*)?\Z", re.DOTALL)
 """What may stand before an import that is not the first on its line."""
 _ANYWHERE = re.compile(rb"(?:\A|[\n;:])([ \t\f]*)(?=import\b|from\b)")
+_GUARD = re.compile(
+    rb"(?:\A|(?<=\n))if[ \t]+__name__[ \t]*==[ \t]*(?:\"__main__\"|'__main__')[ \t]*:"
+)
 _CHECKING = re.compile(rb"([ \t]*)(?:el)?if[ \t]+(?:\w+\.)?TYPE_CHECKING[ \t]*:")
 _BY_NAME = re.compile(
     rb"\b(?:import_module|__import__)\s*\(\s*(?:#|(?:\w+\s*=\s*)?[A-Za-z]{0,2}[\"'(])"
@@ -75,16 +79,22 @@ _STATEMENT = re.compile(
 _CONTINUED = re.compile(rb"\\\r?\n")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _LONGEST_LINE = 4_000
-_OUTSIDE_ASCII = re.compile(rb"[^\x00-\x7f]")
 
 
 def skim(data: bytes) -> Skimmed:
     """Skim a file whose encoding agrees with ASCII. Raises :class:`Unskimmable`."""
-    guard = None if b"__main__" in data else False
-    return Skimmed(tuple(imports_in(data)), guard)
+    guard = _has_guard(data) if b"__main__" in data else False
+    return Skimmed(tuple(_imports_in(data)), guard)
 
 
-def imports_in(data: bytes) -> Iterator[Imported]:
+def _has_guard(data: bytes) -> bool | None:
+    """Whether a file that mentions ``__main__`` has a main guard; None where it is not written as
+    everybody writes it. Raises :class:`Unskimmable`."""
+    strings = all_long_strings(data)
+    return any(not inside(found.end(), strings) for found in _GUARD.finditer(data)) or None
+
+
+def _imports_in(data: bytes) -> list[Imported]:
     """Every import statement of a file in UTF-8, except what only type checkers see.
 
     Raises :class:`Unskimmable`.
@@ -97,35 +107,46 @@ def imports_in(data: bytes) -> Iterator[Imported]:
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         raise Unskimmable
     starts = _line_starts(data)
+    alone = starts is not None
     if starts is None:
         starts = [(found.start(1), found.end()) for found in _ANYWHERE.finditer(data)]
-    strings: list[Span] | None = None
+    found: list[Imported] = []
+    if not starts:
+        return found
+    strings = all_long_strings(data)
     hidden: list[Span] | None = None
     passed = 0
     """The strings that end above."""
     for blanks, start in starts:
-        statement = _STATEMENT.match(data, start)
-        if strings is None:
-            strings = list(long_strings(data))
         while passed < len(strings) and strings[passed].end <= start:
             passed += 1
         if passed < len(strings) and strings[passed].start <= start:
             continue
-        line = data.rfind(b"\n", max(blanks - _LONGEST_LINE, 0), blanks) + 1
-        if not line and blanks > _LONGEST_LINE:
-            raise Unskimmable  # to look at a long line anew for each import on it takes too long
-        if b"'" in data[line:start] or b'"' in data[line:start]:
-            line = max(line, strings[passed - 1].end if passed else 0)
-        before = data[line:start]
-        if before.strip() and _is_hidden_on_line(before):
+        if not alone and _is_no_statement(data, blanks, start, strings[passed - 1 : passed]):
             continue
+        statement = _STATEMENT.match(data, start)
         above = end_before(data, blanks, b"\r\n")
         if statement is None or data[above - 1 : above] == b"\\":
             raise Unskimmable
         if hidden is None:
             hidden = list(_for_checkers(data, strings))
         if not hidden or not inside(start, hidden):
-            yield from _names(statement, start)
+            text = statement.group().rstrip(b" \t\f")
+            end = start + len(text)
+            found += [Imported(*named, start, end) for named in _names(text)]
+    return found
+
+
+def _is_no_statement(data: bytes, blanks: int, start: int, above: Sequence[Span]) -> bool:
+    """Whether an import that is not the first on its line is in a comment or a string there;
+    ``above`` is the last long string that ends before it. Raises :class:`Unskimmable`."""
+    line = data.rfind(b"\n", max(blanks - _LONGEST_LINE, 0), blanks) + 1
+    if not line and blanks > _LONGEST_LINE:
+        raise Unskimmable  # to look at a long line anew for each import on it takes too long
+    if b"'" in data[line:start] or b'"' in data[line:start]:
+        line = max([line, *(span.end for span in above)])
+    before = data[line:start]
+    return bool(before.strip()) and _is_hidden_on_line(before)
 
 
 def _line_starts(data: bytes) -> list[tuple[int, int]] | None:
@@ -139,7 +160,7 @@ def _line_starts(data: bytes) -> list[tuple[int, int]] | None:
         if not line and at > _LONGEST_LINE:
             raise Unskimmable
         text = data[line:at].lstrip(b" \t\f")
-        if _BEHIND.search(text):
+        if (b":" in text or b";" in text) and _BEHIND.search(text):
             return None
         if line != last and (not text or _FROM.match(text)):
             found.append((line, at - len(text)))
@@ -147,25 +168,25 @@ def _line_starts(data: bytes) -> list[tuple[int, int]] | None:
     return found
 
 
-def _names(statement: re.Match[bytes], start: int) -> Iterator[Imported]:
-    text = statement.group()
-    if _OUTSIDE_ASCII.search(text):
+@lru_cache(maxsize=10_000)  # files of a project import much the same
+def _names(text: bytes) -> tuple[tuple[str, int, str], ...]:
+    """What a statement imports: modules, levels and names. Raises :class:`Unskimmable`."""
+    statement = _STATEMENT.fullmatch(text)
+    if statement is None or not text.isascii():
         raise Unskimmable
-    end = start + len(text.rstrip(b" \t\f"))
     if statement["plain"] is not None:
-        for part in _clean(statement["plain"]).split(","):
-            yield Imported(_name_of(part), 0, "", start, end)
-        return
+        return tuple((_name_of(part), 0, "") for part in _clean(statement["plain"]).split(","))
     base = "".join(_clean(statement["base"]).split())
     module = base.lstrip(".")
     if module and not _WORD.fullmatch(module):
         raise Unskimmable
     names = _clean(statement["names"]).strip()
     names = names[1:-1] if names.startswith("(") else names
-    parts = names.strip().removesuffix(",").split(",")
-    for part in parts:
-        name = "*" if part.strip() == "*" else _name_of(part)
-        yield Imported(module, len(base) - len(module), name, start, end)
+    level = len(base) - len(module)
+    return tuple(
+        (module, level, "*" if part.strip() == "*" else _name_of(part))
+        for part in names.strip().removesuffix(",").split(",")
+    )
 
 
 def _clean(text: bytes) -> str:
@@ -200,6 +221,12 @@ def _is_hidden_on_line(before: bytes) -> bool:
     if not re.match(rb"\s*(?:if|else|elif|try|except|finally|for|while|with|def|class)\b", before):
         return True
     raise Unskimmable  # a suite on the line of its header
+
+
+@lru_cache(maxsize=4)  # several ask for those of one file, one after the other
+def all_long_strings(data: bytes) -> tuple[Span, ...]:
+    """The strings in triple quotes. Raises :class:`Unskimmable`."""
+    return tuple(long_strings(data))
 
 
 def long_strings(data: bytes) -> Iterator[Span]:
@@ -246,7 +273,7 @@ def _behind(data: bytes, line: int, quotes: int) -> int | None:
     raise Unskimmable
 
 
-def _for_checkers(data: bytes, strings: list[Span]) -> Iterator[Span]:
+def _for_checkers(data: bytes, strings: Sequence[Span]) -> Iterator[Span]:
     """The suites of ``if TYPE_CHECKING:``, which never run."""
     at = -1
     while (at := data.find(b"TYPE_CHECKING", at + 1)) >= 0:
@@ -285,6 +312,6 @@ def end_before(data: bytes, offset: int, skipped: bytes) -> int:
     return offset
 
 
-def inside(offset: int, spans: list[Span]) -> bool:
+def inside(offset: int, spans: Sequence[Span]) -> bool:
     at = bisect_right(spans, offset, key=lambda span: span.start) - 1
     return at >= 0 and offset < spans[at].end

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.records import record
 from gpu_lint.source import Source
 
 _BLANKS = re.compile(r"(?:\s|\\\r?\n)*")
@@ -83,7 +83,7 @@ class SpanRecorder(CodegenState):
         self.spans[id(node)] = (start, end)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tree:
     """A parsed module and the character spans of its nodes, keyed by ``id(node)``."""
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import product
 from typing import TypeAlias
 
 from gpu_lint.facts.program import Constant
+from gpu_lint.records import record
 from gpu_lint.source import Span
 
 Key: TypeAlias = "tuple[str, int]"
 """A definition: its file, and the byte offset at which it starts there."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(order=True)
 class Place:
     """A span in a file."""
 
@@ -24,7 +25,7 @@ class Place:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """A constant; ``origin`` is the literal that decides it, where exactly one does."""
 
@@ -32,7 +33,7 @@ class Known:
     origin: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Input:
     """A value that only the run will tell, but surely the same wherever it has this name.
 
@@ -43,14 +44,14 @@ class Input:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """A string with parts that are not known: ``f"cuda:{args.gpu}"``."""
 
     parts: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Items:
     """A list, tuple or set with known length."""
 
@@ -66,7 +67,7 @@ class Items:
             object.__setattr__(self, "flat", False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pairs:
     """A dict whose entries are all listed, or, if ``open``, some of them."""
 
@@ -87,21 +88,21 @@ class Pairs:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Symbol:
     """Something imported from outside the project, by its dotted name: ``torch.cuda.init``."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleValue:
     """A module or namespace package of the project, by its file or directory."""
 
     file: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FunctionValue:
     """A function or lambda of the project; ``scopes`` are the frames it can see."""
 
@@ -110,12 +111,12 @@ class FunctionValue:
     receiver: Value | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClassValue:
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instance:
     """An object of a class of the project; ``frame`` holds its attributes, if it was built."""
 
@@ -123,7 +124,7 @@ class Instance:
     frame: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Returned:
     """What a call of something imported gave; ``frame`` tells one result from another."""
 
@@ -131,7 +132,7 @@ class Returned:
     frame: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bound:
     """A call that is still to come: a ``partial``, or a ``generator`` that waits."""
 
@@ -140,21 +141,21 @@ class Bound:
     arguments: object = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviceCount:
     """The number of devices that the mask shows; if ``physical``, that the machine has."""
 
     physical: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gpus:
     """A list of the devices that the mask shows, as a call gives it."""
 
     api: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Numbered:
     """An index that counts the devices behind the mask or, if ``physical``, the machine's."""
 
@@ -163,21 +164,21 @@ class Numbered:
     """Where it came from, in words: ``torch.cuda.current_device()``."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EnvironmentValue:
     """What the process environment holds under a name."""
 
     variable: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnyOf:
     """One of several values, depending on the path taken."""
 
     values: frozenset[Value]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unknown:
     pass
 
@@ -247,11 +248,12 @@ def input_of(value: Value) -> Value | None:
 
 def parts_of(value: Value) -> Iterable[Value]:
     """What a container holds, as far as that may be changed in place."""
-    if isinstance(value, AnyOf):
-        return value.values
-    if isinstance(value, (Items, Pairs)) and value.flat:
-        return ()
-    if isinstance(value, Items):
+    return () if isinstance(value, (Items, Pairs)) and value.flat else held_by(value)
+
+
+def held_by(value: Value) -> Iterable[Value]:
+    """What a container holds, or what a value may be; nothing where it is neither."""
+    if isinstance(value, (AnyOf, Items)):
         return value.values
     return (held for _, held in value.entries) if isinstance(value, Pairs) else ()
 

@@ -11,6 +11,7 @@ from gpu_lint.facts.imports import Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import Key, Value
+from gpu_lint.source import Span
 
 
 @dataclass(eq=False, slots=True)
@@ -28,6 +29,7 @@ class Class:
     """A class that a run has met."""
 
     node: p.Class
+    file: str
     frame: int
     """The frame of its own attributes."""
     bases: tuple[Key, ...] = ()
@@ -73,6 +75,12 @@ class World(Protocol):
 
     def is_concerned(self, function: Function) -> bool:
         """Whether a function's own text may set, select, count or start anything."""
+
+    def mentions_gpu(self, function: Function) -> bool:
+        """Whether a function's text mentions a GPU."""
+
+    def does_something(self, file: str, span: Span) -> bool:
+        """The same of any part of a file."""
 
     def frame_of(self, file: str) -> int:
         """The frame of a module's own names."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
 from gpu_lint.findings import FileFindings
+from gpu_lint.records import record
 from gpu_lint.rulebook import Rulebook
 
 FORMATS = ("full", "concise", "json", "github", "gitlab", "junit", "sarif")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReportOptions:
     """What a report may need besides the results."""
 
@@ -50,6 +51,10 @@ def render(name: str, results: list[FileFindings], options: ReportOptions) -> st
 
 def shown_path(path: Path, base: Path) -> str:
     """A path relative to a directory where it lies below it, with forward slashes."""
+    here = os.getcwd()
+    whole, above = os.path.join(here, path), os.path.join(here, base, "")
+    if whole.startswith(above):
+        return whole[len(above) :].replace(os.sep, "/")
     try:
         return path.absolute().relative_to(base.absolute()).as_posix()
     except ValueError:

@@ -10,7 +10,7 @@ from gpu_lint.findings import Applicability, FileFindings, Finding
 from gpu_lint.printable import printable
 from gpu_lint.reports import ReportOptions, shown_path
 from gpu_lint.rulebook import Severity
-from gpu_lint.source import Source
+from gpu_lint.source import Location, Source
 
 _WIDEST = 160
 
@@ -39,7 +39,7 @@ def _block(path: str, source: Source, finding: Finding, paint: object) -> str:
         f"{head}{paint(f': {finding.name}: {finding.message}', bold=True)}",
         f"{gutter}{arrow} {path}:{place.row}:{place.column}",
     ]
-    text, start, width = _excerpt(source, finding)
+    text, start, width = _excerpt(source, finding, place)
     if text.strip():
         caret = paint("^" * width, fg=color, bold=True)
         out += [
@@ -56,10 +56,9 @@ def _block(path: str, source: Source, finding: Finding, paint: object) -> str:
     return "\n".join(out) + "\n"
 
 
-def _excerpt(source: Source, finding: Finding) -> tuple[str, int, int]:
-    """The line a finding starts on, where the caret goes in it, and how wide it is."""
-    place = source.location(finding.span.start)
-    line = source.line(place.row).replace("\t", " ")
+def _excerpt(source: Source, finding: Finding, place: Location) -> tuple[str, int, int]:
+    """The line of ``place``, where a finding starts; where the caret goes in it, and how wide."""
+    line = source.line_at(finding.span.start).replace("\t", " ")
     end = source.location(finding.span.end)
     width = end.column - place.column if end.row == place.row else len(line) - place.column + 1
     start = place.column - 1

@@ -150,10 +150,14 @@ class Engine:
         run = Run()
         view = self._view(Survey(self.finder, named, self._cache), paths, run)
         if view is not None:
-            from gpu_lint.fixing import Fixing
+            from gpu_lint.fixing import Fixing, Others
 
+            others = Others(
+                self._executor_for or (lambda seconds: None),
+                lambda view, reads: self._judge_ahead(view, run, reads, again=True),
+            )
             ahead = self._judge_ahead(view, run, list(view.reads.values()))
-            run.fixed = Fixing(self.finder, view, unsafe, run.reporting, ahead).fix()
+            run.fixed = Fixing(self.finder, view, unsafe, run.reporting, others, ahead).fix()
             if writing is not None:
                 self._write(run, writing, blocked)
             run.files = [one.after for one in run.fixed]
@@ -255,9 +259,10 @@ class Engine:
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
 
     def _judge_ahead(
-        self, view: View, run: Run, waiting: Collection[Read]
+        self, view: View, run: Run, waiting: Collection[Read], *, again: bool = False
     ) -> dict[str, tuple[Finding, ...] | None]:
-        """The findings of files that others find, where that pays; None for those that failed."""
+        """The findings of files that others find, where that pays; None for those that failed.
+        ``again``: they have been judged before, and changed since."""
         if self._executor_for is None or len(waiting) < 2:
             return {}
         work: Judging | None = None
@@ -283,7 +288,7 @@ class Engine:
             else:
                 found[file] = None
                 run.failed(one.path, answer)
-            self._progress(1)
+            self._progress(not again)
         return found
 
     def _judging(self, view: View) -> Judging:
@@ -292,7 +297,8 @@ class Engine:
 
         paths = {file: str(one.path) for file, one in view.reads.items()}
         together, edges = tuple(view.project.files), view.project.all_edges
-        return Judging(self.finder.spec, view.notes, paths, together, view.outlined, edges)
+        edits = {file: one.edits for file, one in view.reads.items() if one.edits}
+        return Judging(self.finder.spec, view.notes, paths, together, view.outlined, edges, edits)
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""

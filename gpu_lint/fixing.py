@@ -1,20 +1,64 @@
-"""Applies fixes, pass after pass, and proves each by reading the result again."""
+"""Applies fixes, pass after pass, and proves each by reading the result again.
+
+Others help with both where that pays: nothing is known of one file that another must wait for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 from gpu_lint.codemod.splice import Change, choose, prove, splice
 from gpu_lint.errors import SourceError
-from gpu_lint.findings import Applicability, FileFindings, Finding, Fix, FixedFile
+from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile
 from gpu_lint.judging import View
+from gpu_lint.notes import digest_of
 from gpu_lint.reads import Read
 from gpu_lint.settings import SettingsFinder
+from gpu_lint.work import Applying, Executor, Failed, ToEdit, chunks_of
 
 _MOST_PASSES = 10
+_LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
+"""Bytes of a chunk of files that another process changes, and how many there are."""
+_SECONDS = 3e-7
+"""That it takes to change a file and to prove it, for each of its bytes."""
+_Found: TypeAlias = "Mapping[str, tuple[Finding, ...] | None]"
+"""The findings of files, by their absolute paths; None for one that cannot be dealt with."""
+
+
+@dataclass(frozen=True)
+class Others:
+    """Who helps."""
+
+    executor_for: Callable[[float], Executor | None] = lambda seconds: None
+    """Who does work that takes so many seconds in one process; None is this process."""
+    judge: Callable[[View, Collection[Read]], _Found] = lambda view, reads: {}
+    """The findings of files that others find, where that pays."""
+
+
+def apply(before: Read, edits: Collection[Edit]) -> Read | str:
+    """A file after some edits, read again, or why they cannot be trusted."""
+    try:
+        if before.reading is None:
+            return f"the file cannot be read as a whole: {before.fault}"
+    except SourceError as error:
+        return f"the file {error}"
+    try:
+        spliced = splice(before.source, edits)
+        after = before.edited(edits, spliced.source)
+        if after.reading is None:
+            return f"the result would not parse: {after.fault}"
+    except SourceError as error:
+        return f"the result {error}"
+    refused = prove(before.reading, before.source, edits, spliced, after.reading)
+    for one in (before, after):
+        one.forget()
+        one.source.forget()
+    return refused or after
 
 
 class Fixing:
@@ -26,10 +70,12 @@ class Fixing:
         view: View,
         unsafe: bool,
         reporting: Callable[[Path], AbstractContextManager[None]],
-        ahead: Mapping[str, tuple[Finding, ...] | None] = MappingProxyType({}),
+        others: Others | None = None,
+        ahead: _Found = MappingProxyType({}),
     ) -> None:
         """``reporting`` takes note of what goes wrong with a file, and goes on; ``ahead`` are the
-        findings that others have found already, None for a file that cannot be dealt with."""
+        findings that ``others`` have found already."""
+        self._others = others or Others()
         self._ahead = ahead
         self._finder = finder
         self._view = view
@@ -54,11 +100,15 @@ class Fixing:
             if not changed:
                 break
             self._view = self._view.with_changes(changed)
-            for file in self._view.affected_by(changed) & after.keys():
-                one = self._view.reads[file]
-                after[file] = FileFindings(one.source, ())  # if it cannot be judged any more
+            affected = self._view.affected_by(changed)
+            waiting = [self._view.reads[file] for file in after if file in affected]
+            found = self._others.judge(self._view, waiting)
+            for one in waiting:
+                after[one.file] = FileFindings(one.source, ())  # if it cannot be judged any more
+                if (known := found.get(one.file, ())) is None:
+                    continue
                 with self._reporting(one.path):
-                    after[file] = self._findings(one)
+                    after[one.file] = self._findings(one, known if one.file in found else None)
         return [
             FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
             for file, found in before.items()
@@ -90,10 +140,12 @@ class Fixing:
             for change in changes:
                 for file in change.files:
                     by_file.setdefault(file, []).append(change)
-            for file, those in by_file.items():
-                here = tuple(those)
+            wanted_now = {file: tuple(those) for file, those in by_file.items()}
+            waiting = {f: here for f, here in wanted_now.items() if (f, here) not in done}
+            done.update(((f, waiting[f]), found) for f, found in self._apply_ahead(waiting))
+            for file, here in wanted_now.items():
                 if (file, here) not in done:
-                    done[file, here] = self._apply(file, here)
+                    done[file, here] = apply(self._view.reads[file], _edits_in(file, here))
                 applied = done[file, here]
                 if isinstance(applied, str):
                     self._give_up(file, here, applied, changes)
@@ -138,24 +190,36 @@ class Fixing:
         self._refused.add(here[0].fix)
         self._dropped.setdefault(file, []).append(f"{here[0].fix.message}: {why}")
 
-    def _apply(self, file: str, changes: tuple[Change, ...]) -> Read | str:
-        """A file after some changes, read again, or why they cannot be trusted."""
-        old = self._view.reads[file]
-        try:
-            if old.reading is None:
-                return f"the file cannot be read as a whole: {old.fault}"
-        except SourceError as error:
-            return f"the file {error}"
-        edits = {edit for change in changes for edit in change.edits_in(file)}
-        try:
-            spliced = splice(old.source, edits)
-            after = Read.of(spliced.source, self._finder)
-        except SourceError as error:
-            return f"the result {error}"
-        if after.reading is None:
-            return f"the result would not parse: {after.fault}"
-        refused = prove(old.reading, old.source, edits, spliced, after.reading)
-        for one in (old, after):
-            one.forget()
-            one.source.forget()
-        return refused or after
+    def _apply_ahead(
+        self, waiting: Mapping[str, tuple[Change, ...]]
+    ) -> Iterator[tuple[str, Read | str]]:
+        """What becomes of files by changes that others make in them, where that pays."""
+        if len(waiting) < 2:
+            return
+        reads = {file: self._view.reads[file] for file in waiting}
+        weights = [(file, len(one.source.data)) for file, one in reads.items()]
+        executor = self._others.executor_for(sum(size for _, size in weights) * _SECONDS)
+        if executor is None:
+            return
+        edits = {file: _edits_in(file, here) for file, here in waiting.items()}
+        work = Applying(
+            self._finder.spec,
+            {
+                file: ToEdit(str(one.path), digest_of(one.source.data), one.edits, edits[file])
+                for file, one in reads.items()
+            },
+        )
+        for file, answer in executor.each(work, chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)):
+            if isinstance(answer, Failed):
+                yield file, f"the file {answer.message}"
+            elif isinstance(answer, str):
+                yield file, answer
+            else:
+                one = reads[file]
+                source = splice(one.source, edits[file]).source
+                yield file, one.edited(edits[file], source, answer)
+
+
+def _edits_in(file: str, changes: tuple[Change, ...]) -> tuple[Edit, ...]:
+    """The edits that some changes make in a file, each once."""
+    return tuple(sorted({edit for change in changes for edit in change.edits_in(file)}))

@@ -157,7 +157,11 @@ class View:
     def with_changes(self, changed: dict[str, Read]) -> View:
         """The same files after some have changed."""
         reads, together = {**self.reads, **changed}, self.project.files
-        view = View(self._finder, reads, together, outlined=self.outlined)
+
+        def note(file: str) -> Note | None:
+            return changed[file].note if file in changed else self._note(file)
+
+        view = View(self._finder, reads, together, note=note, outlined=self.outlined)
         view.project.take_over(self.project, frozenset(changed))
         return view
 

@@ -6,12 +6,16 @@ import ast
 import os
 import sys
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from gpu_lint.codemod.splice import splice
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.reading import Reading, read_file
+from gpu_lint.findings import Edit
+from gpu_lint.notes import Note
 from gpu_lint.settings import Settings, SettingsFinder
 from gpu_lint.source import Source, read_source
 
@@ -24,6 +28,10 @@ class Read:
     """The absolute path."""
     path: Path
     finder: SettingsFinder
+    edits: tuple[tuple[Edit, ...], ...] = ()
+    """What was changed in it, pass after pass, and is not written yet."""
+    note: Note | None = None
+    """What it shows by itself, where that was found out when it was changed."""
 
     @classmethod
     def of(cls, source: Source, finder: SettingsFinder) -> Read:
@@ -33,6 +41,13 @@ class Read:
         _ = found.reading
         return found
 
+    def edited(self, edits: Collection[Edit], source: Source, note: Note | None = None) -> Read:
+        """The same file after some edits, which gave it this source."""
+        done = (*self.edits, tuple(sorted(edits)))
+        found = Read(self.file, self.path, self.finder, done, note)
+        found.source = source
+        return found
+
     @cached_property
     def settings(self) -> Settings:
         return self.finder.for_file(self.path)
@@ -40,7 +55,10 @@ class Read:
     @cached_property
     def source(self) -> Source:
         """Raises :class:`SourceError`."""
-        return read_source(self.path)
+        source = read_source(self.path)
+        for edits in self.edits:
+            source = splice(source, edits).source
+        return source
 
     @property
     def is_open(self) -> bool:

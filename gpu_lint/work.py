@@ -1,8 +1,9 @@
-"""The two kinds of work on the files of a run, in a form that any process can do.
+"""The kinds of work on the files of a run, in a form that any process can do.
 
 A :class:`Looking` says what one file shows by itself; a :class:`Judging` finds what is wrong with
-it, given what every file of the project shows. Both hold plain values alone, so that they can
-be sent to another process or another machine which sees the same files.
+it, given what every file of the project shows; an :class:`Applying` changes it. They hold plain
+values alone, so that they can be sent to another process or another machine which sees the same
+files.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from gpu_lint.errors import ConfigError, SourceError, SyntaxFault, internal
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.settings import FinderSpec, SettingsFinder
 
 if TYPE_CHECKING:
-    from gpu_lint.facts.skim import Skimmed
-    from gpu_lint.findings import Finding
+    from gpu_lint.facts.knowledge import Knowledge
+    from gpu_lint.findings import Edit, Finding
     from gpu_lint.rulebook import Pack
     from gpu_lint.source import Span
 
@@ -68,35 +69,39 @@ class Looking:
 
     def start(self) -> Callable[[str], Note]:
         from gpu_lint.facts.needles import needles_for
-        from gpu_lint.facts.skim import Unskimmable, skim
         from gpu_lint.rulebook import load_rulebook
-        from gpu_lint.source import check_decodes, decode_source, read_bytes
+        from gpu_lint.source import check_decodes, read_bytes
 
         knowledge = load_rulebook().with_packs(self.packs).knowledge
         needles = needles_for(knowledge)
-
-        def read(file: str, data: bytes) -> Skimmed | None:
-            from gpu_lint.facts.reading import read_file
-
-            with suppress(SourceError, SyntaxFault):  # it is told of where it is asked for
-                return read_file(decode_source(Path(file), data), knowledge).skimmed
-            return None
 
         def look(file: str) -> Note:
             data = read_bytes(file)
             check_decodes(data)
             if not self.whole:
                 return Note.begun(data, needles.alone(data))
-            touch = needles.touch(data)
-            note = Note.begun(data, touch.alone)
-            note.touch = touch
-            try:
-                note.skimmed = skim(data)
-            except Unskimmable:
-                note.skimmed = read(file, data)
-            return note
+            return _whole_note(file, data, knowledge)
 
         return look
+
+
+def _whole_note(file: str, data: bytes, knowledge: Knowledge) -> Note:
+    """All that the content of a file shows by itself."""
+    from gpu_lint.facts.needles import needles_for
+    from gpu_lint.facts.skim import Unskimmable, skim
+
+    touch = needles_for(knowledge).touch(data)
+    note = Note.begun(data, touch.alone)
+    note.touch = touch
+    try:
+        note.skimmed = skim(data)
+    except Unskimmable:
+        from gpu_lint.facts.reading import read_file
+        from gpu_lint.source import decode_source
+
+        with suppress(SourceError, SyntaxFault):  # it is told of where it is asked for
+            note.skimmed = read_file(decode_source(Path(file), data), knowledge).skimmed
+    return note
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ class Judging:
     """Those that need not be read as a whole where they do nothing."""
     edges: Mapping[str, dict[str, Span]] = field(default_factory=dict)
     """What is known already of which file imports which, and where."""
+    edits: Mapping[str, tuple[tuple[Edit, ...], ...]] = field(default_factory=dict)
+    """What was changed in files, pass after pass, and is not written yet."""
 
     def start(self) -> Callable[[str], tuple[Finding, ...]]:
         from gpu_lint.judging import View
@@ -122,7 +129,7 @@ class Judging:
 
         finder = SettingsFinder.of(self.spec, load_rulebook())
         reads = {
-            file: Read(file, Path(self.spec.root, path), finder)
+            file: Read(file, Path(self.spec.root, path), finder, self.edits.get(file, ()))
             for file, path in self.judged.items()
         }
         view = View(finder, reads, self.together, note=self.notes.get, outlined=self.outlined)
@@ -131,13 +138,56 @@ class Judging:
         def judge(file: str) -> tuple[Finding, ...]:
             note = self.notes.get(file)
             if note is not None and digest_of(reads[file].source.data) != note.digest:
-                raise SourceError("has changed while it was checked, or is another file there")
+                raise SourceError(_CHANGED)
             found = tuple(view.findings(reads[file]))
             view.forget(reads[file])
             reads[file].close()
             return found
 
         return judge
+
+
+class ToEdit(NamedTuple):
+    """Edits that are to be made in one file."""
+
+    path: str
+    """As it was given."""
+    digest: str
+    """Of what the file holds after the earlier edits."""
+    earlier: tuple[tuple[Edit, ...], ...]
+    """What was changed in it, pass after pass, and is not written yet."""
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True)
+class Applying:
+    """Make edits in files, and prove that nothing else changes: a note of what each shows then, or
+    why the edits in it cannot be trusted."""
+
+    spec: FinderSpec
+    files: Mapping[str, ToEdit]
+
+    def start(self) -> Callable[[str], Note | str]:
+        from gpu_lint.fixing import apply
+        from gpu_lint.reads import Read
+        from gpu_lint.rulebook import load_rulebook
+
+        finder = SettingsFinder.of(self.spec, load_rulebook())
+
+        def do(file: str) -> Note | str:
+            path, digest, earlier, edits = self.files[file]
+            before = Read(file, Path(self.spec.root, path), finder, earlier)
+            if digest_of(before.source.data) != digest:
+                raise SourceError(_CHANGED)
+            after = apply(before, edits)
+            if isinstance(after, str):
+                return after
+            return _whole_note(file, after.source.data, finder.rulebook.knowledge)
+
+        return do
+
+
+_CHANGED = "has changed while it was checked, or is another file there"
 
 
 class Doing(Generic[T]):

@@ -16,9 +16,12 @@ import pytest
 
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine, Run
+from gpu_lint.findings import Edit
+from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.work import Doing, Failed, chunks_of
+from gpu_lint.source import Span
+from gpu_lint.work import Applying, Doing, Failed, ToEdit, chunks_of
 from gpu_lint.workers import Workers
 
 VOICE_ASSISTANT = Path(__file__).parent.parent / "fixtures" / "superwhisper" / "before"
@@ -283,3 +286,72 @@ def test_one_start_serves_all_files_of_a_process() -> None:
     doing = Doing(Once())
     assert [doing(file) for file in ("a", "bb")] == [1, 2]
     assert started == [1]
+
+
+# --- changes made by others -----------------------------------------------------------------
+
+
+def fixed(root: Path, jobs: str, *options: str) -> tuple[int, str, str]:
+    command = [
+        sys.executable,
+        "-m",
+        "gpu_lint",
+        "fix",
+        "--diff",
+        "--no-cache",
+        "-j",
+        jobs,
+        *options,
+    ]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--unsafe-fixes",)])
+def test_several_processes_make_the_same_changes(options: tuple[str, ...]) -> None:
+    alone, together = (fixed(VOICE_ASSISTANT, jobs, *options) for jobs in ("1", "2"))
+    assert alone[1].count("\n+") > 100
+    assert together == alone
+
+
+FIRST = "import torch\ntorch.cuda.set_device(1)\n"
+POLICY = (
+    '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\nrequired-in = "all"\n'
+)
+
+
+def test_edits_are_made_in_what_was_read_and_nothing_else(
+    workers: Workers, project: Callable[..., Path]
+) -> None:
+    names = ["good.py", "other.py", "broken.py", "spoilt.py"]
+    root = project({"gpu-lint.toml": POLICY, **dict.fromkeys(names, FIRST), "broken.py": "x = (\n"})
+    files = [str(root / name) for name in names]
+    finder = SettingsFinder(load_rulebook(), root=root)
+    edits = (Edit(Span(0, 0), "import os\n"),)
+    tasks = {file: ToEdit(file, digest_of(Path(file).read_bytes()), (), edits) for file in files}
+    tasks[files[1]] = tasks[files[1]]._replace(digest="of something else")
+    tasks[files[3]] = tasks[files[3]]._replace(edits=(Edit(Span(0, 0), "x = (\n"),))
+    answers = dict(workers.each(Applying(finder.spec, tasks), [files]))
+    note, other, broken, spoilt = (answers[file] for file in files)
+    assert isinstance(note, Note)
+    assert note.digest == digest_of(b"import os\n" + FIRST.encode())
+    assert isinstance(other, Failed)
+    assert "has changed" in other.message
+    assert isinstance(broken, str)
+    assert "cannot be read as a whole" in broken
+    assert isinstance(spoilt, str)
+    assert "would not parse" in spoilt
+
+
+def test_earlier_edits_are_made_first(workers: Workers, project: Callable[..., Path]) -> None:
+    file = str(project({"a.py": FIRST}) / "a.py")
+    earlier = ((Edit(Span(0, 0), "import os\n"),), (Edit(Span(0, 0), "import sys\n"),))
+    now = "import sys\nimport os\n" + FIRST
+    edits = (Edit(Span(len("import sys\n"), len("import sys\n")), "import abc\n"),)
+    task = ToEdit(file, digest_of(now.encode()), earlier, edits)
+    work = Applying(SettingsFinder(load_rulebook()).spec, {file: task})
+    ((_, answer),) = workers.each(work, [[file]])
+    assert isinstance(answer, Note)
+    assert answer.digest == digest_of(
+        now.replace("\nimport os", "\nimport abc\nimport os").encode()
+    )

@@ -119,8 +119,9 @@ class Project(ImportGraph):
         self.adopt(other, changed)
         self.functions, self.classes = other.functions, other.classes
         self._frames, self._module_frames = other._frames, other._module_frames
+        touched = self._reach.bits(changed)
         for file in other._summaries.keys() | other._runs.keys():
-            if changed.isdisjoint(self.closure(file)):
+            if not self._reach.mask(file) & touched:
                 if file in other._summaries:
                     self._summaries[file] = other._summaries[file]
                 if file in other._runs:
@@ -128,11 +129,12 @@ class Project(ImportGraph):
 
     def affected_by(self, changed: frozenset[str]) -> frozenset[str]:
         """The files whose facts may differ when others change."""
-        found = {file for file in self.files if not changed.isdisjoint(self.closure(file))}
-        for start in self.starts:
-            if start in found:
-                found |= self.closure(start)
-        return frozenset(found)
+        touched = self._reach.bits(changed)
+        found = [file for file in self.files if self._reach.mask(file) & touched]
+        together = self._reach.bits(found)
+        for start in frozenset(self.starts).intersection(found):
+            together |= self._reach.mask(start)
+        return frozenset(self._reach.names(together))
 
     # --- the world of a run --------------------------------------------------------------
 

@@ -31,6 +31,13 @@ class Reachability:
             self._names.append(name)
         return 1 << self._bits[name]
 
+    def bits(self, names: Iterable[str]) -> int:
+        """The integer that stands for some nodes."""
+        found = 0
+        for name in names:
+            found |= self.bit(name)
+        return found
+
     def mask(self, name: str) -> int:
         """Everything that a node reaches, as bits."""
         if not self._is_known(name):

@@ -1,0 +1,173 @@
+"""Exceptions: where they go, and what has happened until then."""
+
+from __future__ import annotations
+
+import builtins
+from abc import abstractmethod
+from dataclasses import dataclass, field
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.branches import Branches
+from gpu_lint.facts.calls import Frame
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import Certainty, Mark
+from gpu_lint.facts.values import UNKNOWN
+from gpu_lint.facts.walk import expressions
+from gpu_lint.facts.world import World
+
+_MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
+_MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
+
+
+@dataclass(eq=False)
+class _Attempt:
+    """A ``try`` that is running: what was raised inside it, by the handler that will have it."""
+
+    node: p.Try
+    frame: Frame
+    caught: list[list[Flow]]
+    leaving: list[tuple[str, Flow]] = field(default_factory=list)
+    """What no handler takes; it goes on behind ``finally``."""
+
+    def handler_of(self, raised: str) -> int | None:
+        """The handler that an exception goes to."""
+        for number, handler in enumerate(self.node.handlers):
+            if not handler.types or any(_catches(name, raised) for name in handler.types):
+                return number
+        return None
+
+
+class Attempts(Branches):
+    """Runs ``try`` statements, and ends paths by what is raised on them."""
+
+    def __init__(self, world: World, file: str, *, follow_imports: bool) -> None:
+        super().__init__(world, file, follow_imports=follow_imports)
+        self._attempts: list[_Attempt] = []
+
+    @abstractmethod
+    def execute(self, node: p.Statement, flow: Flow) -> None:
+        """Run one statement."""
+
+    @abstractmethod
+    def leave(self, flow: Flow) -> None:
+        """A path ends the program."""
+
+    def end_path(self, raised: str, flow: Flow) -> None:
+        left = flow.copy()
+        flow.alive = False
+        for attempt in reversed(self._attempts):
+            number = attempt.handler_of(raised)
+            if number is not None:
+                attempt.caught[number].append(left)
+                return
+            if attempt.node.finalbody:
+                attempt.leaving.append((raised, left))
+                return
+        self.leave(left)
+
+    def may_be_missing(self) -> None:
+        """Without the library nothing of it reaches a GPU, so only a ``try`` right around the
+        import, or one that expects this, is taken to see it fail."""
+        if self._attempts:
+            attempt = self._attempts[-1]
+            types = {name for handler in attempt.node.handlers for name in handler.types}
+            if attempt.frame is self._frame or _MODULE_MISSING & types:
+                self.missing = True
+
+    def _try(self, node: p.Try, flow: Flow) -> None:
+        before, outer = flow.copy(), (self.fallible, self.failing, self.missing)
+        failed: Flow = flow.copy()
+        failed.alive = unexpected = uninstalled = False
+        attempt = _Attempt(node, self._frame, [[] for _ in node.handlers])
+        self._attempts.append(attempt)
+        with self._branch():
+            for statement in node.body:
+                if not flow.alive:
+                    break
+                start, self.fallible, self.failing, self.missing = flow.copy(), False, False, False
+                self.execute(statement, flow)
+                if self.fallible or self.missing:
+                    failed.join(start)
+                if self.fallible or self.failing:
+                    failed.join(flow)
+                unexpected = unexpected or self.fallible
+                uninstalled = uninstalled or self.missing
+            self._attempts.pop()
+            self.fallible = outer[0] or (unexpected and not _catches_all(node))
+            self.failing = outer[1]
+            self.missing = outer[2] or (uninstalled and attempt.handler_of("ImportError") is None)
+            rest = p.Try(node.span, (), (), (), node.finalbody)
+            self._attempts.append(_Attempt(rest, self._frame, []))
+            self.block(node.orelse, flow)
+            for number, handler in enumerate(node.handlers):
+                self._handle(handler, attempt.caught[number], failed, flow, node)
+            leaving = attempt.leaving + self._attempts.pop().leaving
+        if node.finalbody:
+            self._finally(node, flow, failed if failed.alive else before, leaving)
+
+    def _handle(
+        self, handler: p.Handler, caught: list[Flow], failed: Flow, flow: Flow, node: p.Try
+    ) -> None:
+        path = failed.copy()
+        for raised in caught:
+            path.join(raised)
+        if not path.alive:
+            return
+        if handler.bound:
+            self.bind(handler.bound, UNKNOWN, path)
+        if "KeyError" in handler.types:
+            path.unset |= _variables_in(node.body)
+        self.block(handler.body, path)
+        missing = bool(handler.types) and _MODULE_MISSING.issuperset(handler.types)
+        vanished = not handler.types or bool(_MODULE_VANISHES.intersection(handler.types))
+        if missing and not caught and flow.alive and path.alive:
+            # Without the framework nothing on this path can have reached a GPU.
+            for name in ("frozen", "allocated"):
+                setattr(path, name, max(getattr(path, name), getattr(flow, name), key=_certainty))
+            path.visible |= flow.visible
+        flow.join(path, sticky_imports=vanished)
+
+    def _finally(
+        self, node: p.Try, flow: Flow, failed: Flow, leaving: list[tuple[str, Flow]]
+    ) -> None:
+        for raised, left in leaving:
+            self.block(node.finalbody, left)
+            if left.alive:
+                self.end_path(raised, left)
+        if flow.alive:
+            self.block(node.finalbody, flow)
+        elif not leaving:
+            self.block(node.finalbody, failed.copy())
+
+
+def _variables_in(body: p.Block) -> frozenset[str]:
+    """Constant keys of the subscripts in a block: what a ``KeyError`` there says is unset."""
+    return frozenset(
+        node.key.value
+        for node in expressions(body)
+        if isinstance(node, p.Subscript)
+        and isinstance(node.key, p.Literal)
+        and isinstance(node.key.value, str)
+    )
+
+
+def _catches(handler: str, raised: str) -> bool:
+    """Whether ``except handler`` takes an exception of a name; an unknown one it does."""
+    name = handler.rpartition(".")[2]
+    if raised in ("", name):
+        return True
+    one, other = getattr(builtins, name, None), getattr(builtins, raised, None)
+    if isinstance(one, type) and isinstance(other, type):
+        return issubclass(other, one)
+    return name in ("Exception", "BaseException")
+
+
+def _catches_all(node: p.Try) -> bool:
+    return any(
+        not handler.types or {"Exception", "BaseException"}.intersection(handler.types)
+        for handler in node.handlers
+    )
+
+
+def _certainty(mark: Mark) -> Certainty:
+    return mark.certainty

@@ -1,0 +1,168 @@
+"""Branches and loops: paths part where a test is not decided, and meet behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.conditions import Condition, conditions_of
+from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import Certainty, CountTest, Fallback, Mark, Outcome
+from gpu_lint.facts.modules import Modules
+from gpu_lint.facts.outcomes import deciders, is_cpu, is_cuda, is_main_guard, outcome_of
+from gpu_lint.facts.values import Items, Symbol, any_of
+from gpu_lint.facts.world import World
+
+_AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
+
+
+class Branches(Modules):
+    """Runs the arms of tests and the bodies of loops, and notes what they say of a GPU."""
+
+    _decides: bool
+    """Something is set in the process, perhaps."""
+    _is_program: bool
+    """The file runs as the program, not as an import of it."""
+    imported_end: Flow | None
+    """The state that importing the file leaves."""
+
+    def __init__(self, world: World, file: str, *, follow_imports: bool) -> None:
+        super().__init__(world, file, follow_imports=follow_imports)
+        self._loops = 0
+        """How many loops execution is in."""
+
+    @contextmanager
+    def _branch(self) -> Iterator[None]:
+        self._branches += 1
+        yield
+        self._branches -= 1
+
+    def _if(self, node: p.If, flow: Flow) -> None:
+        if not self._running and self._class_depth == 0 and is_main_guard(node.test):
+            if self._is_program and self.file == self.start:
+                if self.imported_end is None:
+                    self.imported_end = flow.copy()
+                self.block(node.body, flow)
+            else:
+                self.block(node.orelse, flow)
+            return
+        truth = self.truth(node.test, flow)
+        if not flow.alive:
+            return
+        other = flow.copy()
+        needs = flow.needs
+        outer = self.conditions
+        with self._branch():
+            if truth is not False:
+                self.refine(node.test, True, flow)
+                self.conditions = (*outer, *self._conditions_of(node.test, True))
+                self.block(node.body, flow)
+                self._note_outcome(node.test, True, node.body, flow)
+            else:
+                flow.alive = False
+            if truth is not True:
+                self.refine(node.test, False, other)
+                self.conditions = (*outer, *self._conditions_of(node.test, False))
+                self.block(node.orelse, other)
+                self._note_outcome(node.test, False, node.orelse, other)
+            else:
+                other.alive = False
+        self.conditions = outer
+        flow.needs = other.needs = needs
+        flow.join(other)
+
+    def _conditions_of(self, test: p.Expression, truth: bool) -> tuple[Condition, ...]:
+        reading = self.world.reading(self.file)
+        if reading is None or not self._decides or self._loops:
+            return ()  # in a loop, what excludes one another may happen one after the other
+        source = reading.source
+        return conditions_of(test, truth, self.scopes[-1], lambda e: source.slice(e.span))
+
+    def _excluded(self, mark: Mark) -> bool:
+        """Whether what perhaps happened did so in a branch that excludes where execution is."""
+        return mark.certainty is Certainty.MAYBE and any(
+            one.excludes(other)
+            for one in (mark.trigger.under if mark.trigger is not None else ())
+            for other in self.conditions
+        )
+
+    def _note_outcome(self, test: p.Expression, truth: bool, body: p.Block, flow: Flow) -> None:
+        outcome = outcome_of(body, flow.alive)
+        if outcome is not None:
+            for comparison, decided, whole in deciders(test):
+                if whole is truth:
+                    self.recorder.outcome(comparison.span, decided, outcome)
+
+    def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
+        masks = tuple(sorted(flow.masks(), key=repr))
+        self.recorder.count_test(
+            CountTest(node.span, operator, number, None, None, masks, self.reach)
+        )
+
+    def note_choice(self, node: p.Conditional, flow: Flow) -> None:
+        for truth, arm in ((True, node.body), (False, node.orelse)):
+            if is_cpu(arm):
+                for comparison, decided, whole in deciders(node.test):
+                    if whole is truth:
+                        self.recorder.outcome(comparison.span, decided, Outcome.LEAVES_GPU)
+        test, body, orelse = node.test, node.body, node.orelse
+        if isinstance(test, p.Unary) and test.operator == "not":
+            test, body, orelse = test.operand, orelse, body
+        if isinstance(test, p.Call) and is_cpu(orelse) and is_cuda(body):
+            if self.evaluate(test.function, flow.copy()) in _AVAILABLE:
+                self.recorder.fallbacks[node.span] = Fallback(node.span, body.span)
+
+    def _for(self, node: p.For, flow: Flow) -> None:
+        iterable = self.evaluate(node.iterable, flow)
+        items = self.iterate(iterable, flow)
+        broken: list[Flow] = []
+        perhaps = isinstance(iterable, Items) and iterable.kind == "some"
+        if items is None or perhaps or len(items) > MOST_ITEMS:
+            skipped = flow.copy()
+            self.assign_names(node.target, any_of(items or ()), flow)
+            broken += self._pass(node.body, flow)
+            if not items or perhaps:
+                flow.join(skipped)
+        else:
+            for item in items:
+                if flow.alive:
+                    self.assign_names(node.target, item, flow)
+                    broken += self._pass(node.body, flow)
+        self._after_loop(node.orelse, broken, flow)
+
+    def _while(self, node: p.While, flow: Flow) -> None:
+        broken: list[Flow] = []
+        forever = isinstance(node.test, p.Literal) and bool(node.test.value)
+        for _ in range(1 if forever else MOST_ITEMS):
+            truth = self.truth(node.test, flow)
+            if truth is False or not flow.alive:
+                break
+            skipped = flow.copy()
+            self.refine(node.test, True, flow)
+            broken += self._pass(node.body, flow)
+            if truth is None:
+                flow.join(skipped)
+                break
+        if forever:
+            flow.alive = False
+        self._after_loop(node.orelse, broken, flow)
+
+    def _pass(self, body: p.Block, flow: Flow) -> list[Flow]:
+        """One pass through a loop's body; the paths that leave the loop in it."""
+        self._frame.breaks.append([])
+        self._frame.continues.append([])
+        self._loops += 1
+        with self._branch():
+            self.block(body, flow)
+        self._loops -= 1
+        for end in self._frame.continues.pop():
+            flow.join(end)
+        return self._frame.breaks.pop()
+
+    def _after_loop(self, orelse: p.Block, broken: list[Flow], flow: Flow) -> None:
+        with self._branch():
+            self.block(orelse, flow)
+        for end in broken:
+            flow.join(end)

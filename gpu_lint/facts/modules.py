@@ -1,0 +1,143 @@
+"""Imports: the modules of the project that a program brings in, run where it does so."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.calls import Calls, Frame
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.imports import Located, named_module
+from gpu_lint.facts.model import Reach, Trigger
+from gpu_lint.facts.values import ModuleValue, Symbol, Value
+from gpu_lint.facts.world import World
+from gpu_lint.source import Span
+
+
+class Modules(Calls):
+    """Runs what is imported: in place, or by the summary of a run of its own."""
+
+    _still: bool
+    """Nothing is set in the process, so that only devices are of interest."""
+
+    def __init__(self, world: World, file: str, *, follow_imports: bool) -> None:
+        """``follow_imports`` runs the project's modules in place, not by their summaries."""
+        super().__init__(world, file)
+        self.start = file
+        self.follow_imports = follow_imports
+
+    @abstractmethod
+    def bind(self, name: str, value: Value, flow: Flow) -> None:
+        """Bind a name where execution is."""
+
+    def run_import(self, node: p.Import, flow: Flow) -> None:
+        """Run what an import statement brings in, and bind its names."""
+        for name in node.names:
+            located = self.world.locate(self.file, name.module, name.level)
+            if located:
+                self._import_ours(name, located, node.span, flow)
+            elif name.level:
+                relative = "." * name.level + name.module
+                if name.name not in ("", "*"):
+                    self.bind(name.bound, Symbol(f"{relative}.{name.name}"), flow)
+            else:
+                self._import_foreign(name, node.span, flow)
+
+    def _import_foreign(self, name: p.ImportedName, span: Span, flow: Flow) -> None:
+        self.import_module(name.module, span, flow)
+        if name.name == "":
+            root = name.module.partition(".")[0]
+            whole = name.bound != root
+            self.bind(name.bound, Symbol(name.module if whole else root), flow)
+        elif name.name != "*":
+            dotted = f"{name.module}.{name.name}"
+            if dotted in self.knowledge.modules:
+                self.import_module(dotted, span, flow)
+            self.bind(name.bound, Symbol(dotted), flow)
+        elif name.module == "os":
+            self.bind("environ", Symbol("os.environ"), flow)
+
+    def _import_ours(
+        self, name: p.ImportedName, located: tuple[Located, ...], span: Span, flow: Flow
+    ) -> None:
+        for part in located:
+            self._load(part, span, flow)
+        if not flow.alive:
+            return
+        module, dots = located[-1].file, "." * name.level
+        if name.name == "":
+            whole = name.bound != name.module.partition(".")[0]
+            self.bind(name.bound, ModuleValue(module if whole else located[0].file), flow)
+        elif name.name == "*":
+            for bound, value in dict(flow.frame(self.world.frame_of(module))).items():
+                if not bound.startswith("_"):
+                    self.bind(bound, value, flow)
+        else:
+            found = self.member(module, name.name, flow)
+            submodule = self.world.submodule(module, name.name) if found is None else None
+            if submodule is not None:
+                dotted = f"{name.module}.{name.name}" if name.module else name.name
+                part = Located(dots + dotted, submodule, not submodule.endswith(".py"))
+                self._load(part, span, flow)
+                found = ModuleValue(submodule)
+            symbol = Symbol(f"{dots}{name.module}.{name.name}")
+            self.bind(name.bound, found or symbol, flow)
+
+    def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
+        module, level = named_module(name, package)
+        located = self.world.locate(self.file, module, level)
+        if not located:
+            self.import_module(name, span, flow)
+            return Symbol(name)
+        for part in located:
+            self._load(part, span, flow)
+        return ModuleValue(located[-1].file)
+
+    def _load(self, module: Located, span: Span, flow: Flow) -> None:
+        """Run a module of the project, unless that has been done on every path to here."""
+        if module.file in flow.loaded or not flow.alive:
+            return
+        if module.is_namespace:
+            flow.loaded |= {module.file}
+            flow.touched |= {module.file}
+            return
+        if module.file in flow.touched:
+            other = flow.copy()
+            self._load_now(module, span, other)
+            flow.loaded |= {module.file}
+            flow.join(other)
+            flow.loaded |= {module.file}
+        else:
+            self._load_now(module, span, flow)
+
+    def _load_now(self, module: Located, span: Span, flow: Flow) -> None:
+        step = Trigger(f"import {module.name}", span, self.file, self.steps, True)
+        flow.loaded |= {module.file}
+        flow.touched |= {module.file}
+        follow = self.follow_imports and self._budget > 0
+        if self._still and not self.world.may_matter(module.file):
+            return
+        reading = self.world.reading(module.file)
+        if reading is None:
+            return
+        if not follow:
+            summary = self.world.summary(module.file)
+            if summary is not None:
+                use = summary.imported.trigger or summary.frozen.trigger
+                if use is not None:
+                    self.note_use(use.behind((*self.steps, step)), flow)
+                flow.follow(summary, (*self.steps, step))
+                flow.alive = summary.alive
+            return
+        saved = self._activation()
+        self.steps = (*self.steps, step)
+        self._move_to(module.file)
+        frame = self.world.frame_of(module.file)
+        flow.open(frame)
+        self.scopes = (frame,)
+        self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None
+        self._branches = 0
+        if self.reach is not Reach.UNCALLED:
+            self.reach = Reach.MODULE
+        self.block(reading.program.body, flow)
+        self._restore(saved)

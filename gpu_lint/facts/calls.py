@@ -1,16 +1,16 @@
-"""Functions, classes and modules of the project: calls are followed into their bodies."""
+"""Calls: they are followed into the bodies of what the project defines."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.effects import Effects
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger
+from gpu_lint.facts.parameters import Parameters
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -19,12 +19,8 @@ from gpu_lint.facts.values import (
     FunctionValue,
     Input,
     Instance,
-    Items,
     Key,
     Known,
-    ModuleValue,
-    Pairs,
-    Place,
     Returned,
     Symbol,
     Unknown,
@@ -59,28 +55,18 @@ class Frame:
     continues: list[list[Flow]] = field(default_factory=list)
 
 
-class Calls(Effects):
-    """Keeps the functions and classes that were met, and enters them where they are called."""
+class Calls(Parameters):
+    """Enters functions where they are called, and comes back."""
 
     def __init__(self, world: World, file: str) -> None:
-        self.world = world
-        self.knowledge = world.knowledge
-        self.file = file
+        super().__init__(world, file)
         self.recorders: dict[str, Recorder] = {file: Recorder()}
         self.recorder = self.recorders[file]
         self.steps: tuple[Trigger, ...] = ()
-        self.scopes = (world.frame_of(file),)
         self.reach = Reach.MODULE
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.fallible = self.failing = self.missing = False
-        self.learnt_late: list[Value] = []
-        """What attributes may be, found out when somebody had asked for them already."""
-        self.functions: dict[Key, Function] = {}
-        self.classes: dict[Key, Class] = {}
-        self.known_attributes: dict[Key, dict[str, Value]] = {}
         self._tested = {}
-        self._asked: set[tuple[int, str]] = set()
-        """The attributes of classes, by their ``id()``, that somebody has asked for."""
         self._executed: set[Key] = set()
         self._executed_since: list[Key] = []
         """Those that were executed since somebody asked."""
@@ -97,130 +83,6 @@ class Calls(Effects):
     @abstractmethod
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
-
-    def new_frame(self) -> int:
-        return self.world.new_frame()
-
-    def framework_named(self, name: str) -> bool:
-        reading = self.world.reading(self.file)
-        return reading is not None and name in reading.framework_names
-
-    # --- definitions ---------------------------------------------------------------------
-
-    def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
-        return self.register(node, None)
-
-    def register(self, node: p.Function | p.Lambda, owner: Key | None) -> FunctionValue:
-        """Remember a function, so that a call of it can be followed."""
-        key = (self.file, node.span.start)
-        self.functions[key] = Function(node, self.file, self.scopes, owner)
-        return FunctionValue(key, self.scopes)
-
-    def function(self, key: Key) -> Function | None:
-        """A function of this run, or of a module that was run before it."""
-        return self.functions.get(key) or self.world.functions.get(key)
-
-    def class_of(self, key: Key) -> Class | None:
-        """A class of this run, or this run's own copy of one that was met before it."""
-        found = self.classes.get(key)
-        if found is None and (known := self.world.classes.get(key)) is not None:
-            found = replace(known, attributes=dict(known.attributes))
-            self.classes[key] = found
-        return found
-
-    def lineage(self, key: Key) -> Iterator[Class]:
-        """A class and the classes of the project that it inherits from, nearest first."""
-        seen: set[Key] = set()
-        waiting = [key]
-        while waiting:
-            current = waiting.pop(0)
-            cls = self.class_of(current) if current not in seen else None
-            seen.add(current)
-            if cls is not None:
-                yield cls
-                waiting += cls.bases
-
-    # --- attributes ----------------------------------------------------------------------
-
-    def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
-        if isinstance(base, ModuleValue):
-            return self.member(base.file, name, flow) or UNKNOWN
-        assert isinstance(base, (Instance, ClassValue))
-        if isinstance(base, Instance) and base.frame is not None:
-            found = flow.frame(base.frame).get(name)
-            if found is not None:
-                return found
-        key = base.cls if isinstance(base, Instance) else base.key
-        built = isinstance(base, ClassValue) or base.frame is not None
-        for cls in self.lineage(key):
-            held = flow.frame(cls.frame).get(name) if built else None
-            exact = held is not None
-            found = held
-            if found is None:
-                found = cls.attributes.get(name)
-                self._asked.add((id(cls), name))
-            if found is not None:
-                bound = [self._bound(single, base, flow) for single in alternatives(found)]
-                callable_ = all(isinstance(single, FunctionValue) for single in bound)
-                return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
-        return UNKNOWN
-
-    def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
-        """A class's attribute as an object sees it: methods bound, properties read."""
-        function = self.function(value.key) if isinstance(value, FunctionValue) else None
-        if function is None or not isinstance(value, FunctionValue):
-            return value
-        decorators = _decorator_names(function.node)
-        if "staticmethod" in decorators or function.owner is None:
-            return value
-        if "classmethod" in decorators:
-            key = base.cls if isinstance(base, Instance) else None
-            base = ClassValue(key) if key is not None else base
-            return FunctionValue(value.key, value.scopes, base)
-        if not isinstance(base, Instance):
-            return value
-        method = FunctionValue(value.key, value.scopes, base)
-        if decorators & {"property", "cached_property"}:
-            return self.enter(method, Arguments(), flow, function.node.span)
-        return method
-
-    def member(self, file: str, name: str, flow: Flow) -> Value | None:
-        """A module's name: what it bound, or a submodule that has been imported."""
-        found = flow.frame(self.world.frame_of(file)).get(name)
-        if found is None:
-            submodule = self.world.submodule(file, name)
-            if submodule is not None and (submodule in flow.touched):
-                return ModuleValue(submodule)
-        return found
-
-    def set_attribute(self, base: Value, name: str, value: Value, flow: Flow) -> None:
-        """What an assignment to an attribute does."""
-        if isinstance(base, Instance):
-            if base.frame is not None:
-                flow.bind(base.frame, name, value)
-            self.note_attribute(base.cls, name, value)
-        elif isinstance(base, ClassValue):
-            cls = self.class_of(base.key)
-            if cls is not None:
-                flow.bind(cls.frame, name, value)
-                self.note_attribute(base.key, name, value)
-        elif isinstance(base, ModuleValue):
-            flow.bind(self.world.frame_of(base.file), name, value)
-        else:
-            self.set_part(base, f".{name}", value, flow)
-
-    def note_attribute(self, key: Key, name: str, value: Value) -> None:
-        """Remember one of the values that an attribute may have, whenever that is."""
-        known = self.class_of(key)
-        if known is not None:
-            old = known.attributes.get(name)
-            new = value if old is None else any_of((old, value))
-            if new != old:
-                known.attributes[name] = new
-                if (id(known), name) in self._asked:
-                    self.learnt_late.append(value)
-
-    # --- calls ---------------------------------------------------------------------------
 
     def call(self, node: p.Call, flow: Flow) -> Value:
         callee: Value
@@ -391,7 +253,7 @@ class Calls(Effects):
         name = node.name if isinstance(node, p.Function) else "lambda"
         saved, here = self._activation(), flow.imported_here
         scope = self.new_frame()
-        self._bind_parameters(function, callee, args, scope, flow)
+        self.bind_parameters(function, callee, args, scope, flow)
         if function.file != self.file:
             self.steps += (Trigger(f"{name}()", at, self.file, self.steps),)
             self._move_to(function.file)
@@ -477,111 +339,3 @@ class Calls(Effects):
         if hook is not None:
             self._hooks[-1] = None
             hook(flow)
-
-    # --- parameters ----------------------------------------------------------------------
-
-    def _bind_parameters(
-        self,
-        function: Function,
-        callee: FunctionValue,
-        args: Arguments | None,
-        scope: int,
-        flow: Flow,
-    ) -> None:
-        parameters = list(function.node.parameters)
-        if callee.receiver is not None and parameters and not parameters[0].star:
-            flow.bind(scope, parameters.pop(0).name, callee.receiver)
-        position = 0
-        named: set[str] = set()
-        for parameter in parameters:
-            if parameter.star:
-                value = self._rest(parameter, args, position, named)
-            else:
-                index = None if parameter.keyword_only else position
-                value = self._parameter(function, parameter, args, index, scope, flow)
-                position += not parameter.keyword_only
-                named.add(parameter.name)
-            flow.bind(scope, parameter.name, value)
-
-    def _parameter(
-        self,
-        function: Function,
-        parameter: p.Parameter,
-        args: Arguments | None,
-        index: int | None,
-        scope: int,
-        flow: Flow,
-    ) -> Value:
-        found = args.find(index, parameter.name) if args is not None else None
-        if found is not None:
-            return found[1]
-        default = self._default(function, parameter, flow)
-        options = _options(function)
-        if args is not None and args.exact and parameter.name not in options:
-            return UNKNOWN if default is None else default
-        unknown = Input(f"{parameter.name}@{scope}")
-        known = [v for v in (default, options.get(parameter.name)) if v is not None]
-        return any_of((*known, unknown))
-
-    def _rest(
-        self, parameter: p.Parameter, args: Arguments | None, position: int, named: set[str]
-    ) -> Value:
-        """What ``*args`` or ``**kwargs`` takes up."""
-        if args is None or not args.exact:
-            return UNKNOWN
-        if parameter.star == "*":
-            return Items("tuple", tuple(value for _, value in args.positional[position:]))
-        left = [(Known(k), v[1]) for k, v in args.keywords.items() if k not in named]
-        return Pairs(tuple(left))
-
-    def _default(self, function: Function, parameter: p.Parameter, flow: Flow) -> Value | None:
-        """A parameter's default; only what has no effects is looked at again here."""
-        if isinstance(parameter.default, (p.Literal, p.Name, p.Attribute, p.Template, p.Unary)):
-            saved = self.file, self.scopes
-            self.file, self.scopes = function.file, function.scopes
-            value = self.evaluate(parameter.default, flow.copy())
-            self.file, self.scopes = saved
-            return value
-        if isinstance(parameter.default, p.Call):
-            return _wrapped_default(parameter.default, function.file)
-        return None if parameter.default is None else UNKNOWN
-
-
-def _decorator_names(node: p.Function | p.Lambda) -> frozenset[str]:
-    names = []
-    for decorator in node.decorators if isinstance(node, p.Function) else ():
-        if isinstance(decorator, p.Name):
-            names.append(decorator.id)
-        elif isinstance(decorator, p.Attribute):
-            names.append(decorator.name)
-    return frozenset(names)
-
-
-def _wrapped_default(node: p.Call, file: str) -> Value:
-    """The default in ``typer.Option(1)`` and ``Field(default=1)``; it may be overridden."""
-    for argument in node.arguments[:1]:
-        if isinstance(argument.value, p.Literal) and argument.keyword in (None, "default"):
-            return Known(argument.value.value, Place(file, argument.value.span))
-    return UNKNOWN
-
-
-def _options(function: Function) -> dict[str, Value | None]:
-    """The parameters that ``@click.option`` and the like fill in, with their defaults."""
-    found: dict[str, Value | None] = {}
-    decorators = function.node.decorators if isinstance(function.node, p.Function) else ()
-    for decorator in decorators:
-        if not isinstance(decorator, p.Call) or not isinstance(decorator.function, p.Attribute):
-            continue
-        if decorator.function.name not in ("option", "argument"):
-            continue
-        default: Value | None = None
-        for argument in decorator.arguments:
-            literal = argument.value
-            if argument.keyword == "default" and isinstance(literal, p.Literal):
-                default = Known(literal.value, Place(function.file, literal.span))
-        for argument in decorator.arguments:
-            literal = argument.value
-            if argument.keyword is None and isinstance(literal, p.Literal):
-                name = str(literal.value).lstrip("-").partition("/")[0].replace("-", "_")
-                found[name] = default
-    return found

@@ -8,6 +8,16 @@ from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.operations import (
+    arithmetic,
+    compared,
+    contained,
+    least_count,
+    may_be_text,
+    membership,
+    substitute,
+    truth_of,
+)
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
@@ -25,7 +35,6 @@ from gpu_lint.facts.values import (
     Place,
     Returned,
     Symbol,
-    Text,
     Value,
     alternatives,
     any_of,
@@ -242,20 +251,20 @@ class Evaluator(ABC):
             if isinstance(left.value, int):
                 self.count_test(node, _MIRRORED.get(node.operator, "?"), left.value, flow)
         elif isinstance(right, Symbol) and right.name == "os.environ":
-            return _membership(node.operator, text_of(left), flow)
+            return membership(node.operator, text_of(left), flow)
         elif isinstance(left, Known) and isinstance(right, Known):
-            return _compare(left.value, node.operator, right.value)
+            return compared(left.value, node.operator, right.value)
         elif node.operator in ("is", "is not", "==", "!="):
             for one, other in ((left, right), (right, left)):
                 if isinstance(one, Known) and one.value is None and isinstance(other, _SOMETHING):
                     return Known(node.operator in ("is not", "!="))
         elif isinstance(right, (Items, Pairs)) and isinstance(left, Known):
-            return _contains(node.operator, left, right)
+            return contained(node.operator, left, right)
         return UNKNOWN
 
     def _boolean(self, node: p.Boolean, flow: Flow) -> Value:
         left = self.test(node.left, flow)
-        truth = _truth_of(left)
+        truth = truth_of(left)
         if truth is not None and truth == (node.operator == "or"):
             return left
         if truth is not None:
@@ -271,7 +280,7 @@ class Evaluator(ABC):
     def _unary(self, node: p.Unary, flow: Flow) -> Value:
         value = self.test(node.operand, flow)
         if node.operator == "not":
-            truth = _truth_of(value)
+            truth = truth_of(value)
             return UNKNOWN if truth is None else Known(not truth)
         return UNKNOWN
 
@@ -280,10 +289,10 @@ class Evaluator(ABC):
         if node.operator == "+":
             if isinstance(left, Items) and isinstance(right, Items):
                 return joined(left, right)
-            if _may_be_text(left) or _may_be_text(right):
+            if may_be_text(left) or may_be_text(right):
                 return concatenate((left, right))
         if isinstance(left, Known) and isinstance(right, Known):
-            return _arithmetic(left, node.operator, right)
+            return arithmetic(left, node.operator, right)
         if isinstance(left, (Input, EnvironmentValue)) and isinstance(right, Known):
             if type(right.value) is int and node.operator in ("%", "//", "+", "-"):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
@@ -390,7 +399,7 @@ class Evaluator(ABC):
 
     def truth(self, test: p.Expression, flow: Flow) -> bool | None:
         """Whether a test holds, or None; evaluating it takes effect on ``flow``."""
-        return _truth_of(self.test(test, flow))
+        return truth_of(self.test(test, flow))
 
     def test(self, node: p.Expression, flow: Flow) -> Value:
         """The value of a test, or of a part of one; remembered for what follows from it."""
@@ -438,7 +447,7 @@ class Evaluator(ABC):
             flow.checked |= {number for number in numbers if number is not None}
         if left == _VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
-                least = _least_count(operator, right.value, truth)
+                least = least_count(operator, right.value, truth)
                 flow.needs = max(flow.needs, least)
 
     def _variables_read(self, node: p.Expression, flow: Flow) -> frozenset[str]:
@@ -455,113 +464,11 @@ def adapted(value: Value, flow: Flow) -> Value:
     return UNKNOWN if flow.needs > 1 else value
 
 
-def substitute(template: str, values: tuple[Value, ...]) -> Value:
-    """``template % values`` for plain ``%s`` and ``%d``."""
-    pieces = template.replace("%d", "%s").split("%s")
-    if len(pieces) != len(values) + 1 or any("%" in piece for piece in pieces):
-        return UNKNOWN
-    parts: list[Value] = [Known(pieces[0])]
-    for value, piece in zip(values, pieces[1:], strict=True):
-        parts += [value, Known(piece)]
-    return concatenate(parts)
-
-
-def _arithmetic(left: Known, operator: str, right: Known) -> Value:
-    one, two = left.value, right.value
-    if isinstance(one, int) and isinstance(two, int):
-        if operator == "+":
-            return number(one + two)
-        if operator == "-":
-            return number(one - two)
-        if operator == "*":
-            return Known(one * two) if abs(one) < 10**6 and abs(two) < 10**6 else UNKNOWN
-        if operator == "%" and two:
-            return Known(one % two)
-        if operator == "//" and two:
-            return Known(one // two)
-    if operator == "%" and isinstance(one, str):
-        return substitute(one, (right,))
-    return UNKNOWN
-
-
-def _may_be_text(value: Value) -> bool:
-    return any(isinstance(v, Text) or text_of(v) is not None for v in alternatives(value))
-
-
 _SOMETHING = (Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound)
 """Values that are not None."""
 
 
-def _truth_of(value: Value) -> bool | None:
-    if isinstance(value, Known):
-        return bool(value.value)
-    if isinstance(value, Symbol) and value.name in _TYPE_CHECKING:
-        return False
-    if isinstance(value, (FunctionValue, ClassValue, ModuleValue)):
-        return True
-    if isinstance(value, Items):
-        return bool(value.values)
-    if isinstance(value, Pairs) and (value.entries or not value.open):
-        return bool(value.entries)
-    return None
-
-
-def _compare(one: p.Constant, operator: str, other: p.Constant) -> Value:
-    if operator in ("==", "is"):
-        return Known(one == other)
-    if operator in ("!=", "is not"):
-        return Known(one != other)
-    if isinstance(one, str) and isinstance(other, str) and operator in ("in", "not in"):
-        return Known((one in other) == (operator == "in"))
-    compare = _ORDERINGS.get(operator)
-    numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))
-    if compare is not None and (numbers or (isinstance(one, str) and isinstance(other, str))):
-        return Known(compare(one, other))
-    return UNKNOWN
-
-
-def _contains(operator: str, left: Known, right: Items | Pairs) -> Value:
-    held = right.values if isinstance(right, Items) else tuple(key for key, _ in right.entries)
-    if operator not in ("in", "not in"):
-        return UNKNOWN
-    if isinstance(right, Items) and right.kind in ("many", "some"):
-        return UNKNOWN
-    if any(isinstance(item, Known) and item.value == left.value for item in held):
-        return Known(operator == "in")
-    complete = isinstance(right, Items) or not right.open
-    if complete and all(isinstance(item, Known) for item in held):
-        return Known(operator == "not in")
-    return UNKNOWN
-
-
-_TYPE_CHECKING = frozenset({"typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING"})
-_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
-    "<": lambda one, other: one < other,
-    "<=": lambda one, other: one <= other,
-    ">": lambda one, other: one > other,
-    ">=": lambda one, other: one >= other,
-}
-
-
-def _membership(operator: str, variable: str | None, flow: Flow) -> Value:
-    if variable is None or operator not in ("in", "not in"):
-        return UNKNOWN
-    if all(written.value is not None for written in flow.holds(variable)):
-        return Known(operator == "in")
-    return UNKNOWN
-
-
-def _least_count(operator: str, number: int, truth: bool) -> int:
-    """The least device count for which ``count <operator> number`` has this truth."""
-    if not truth:
-        operator = _NEGATED.get(operator, "?")
-    if operator == ">":
-        return number + 1
-    return number if operator in (">=", "==") else 0
-
-
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
-_NEGATED = {"<": ">=", ">": "<=", "<=": ">", ">=": "<", "==": "!=", "!=": "=="}
 _RULES: dict[type[Any], _Rule] = {
     p.Literal: Evaluator._literal,
     p.Name: Evaluator._name,

@@ -1,0 +1,174 @@
+"""Functions, classes and modules that a run meets, and their attributes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.effects import Effects
+from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.values import (
+    UNKNOWN,
+    ClassValue,
+    FunctionValue,
+    Instance,
+    Key,
+    ModuleValue,
+    Value,
+    alternatives,
+    any_of,
+)
+from gpu_lint.facts.world import Class, Function, World
+from gpu_lint.source import Span
+
+
+class Objects(Effects):
+    """Keeps the functions and classes that were met, and knows what attributes may be."""
+
+    def __init__(self, world: World, file: str) -> None:
+        self.world = world
+        self.knowledge = world.knowledge
+        self.file = file
+        self.scopes = (world.frame_of(file),)
+        self.functions: dict[Key, Function] = {}
+        self.classes: dict[Key, Class] = {}
+        self.known_attributes: dict[Key, dict[str, Value]] = {}
+        self.learnt_late: list[Value] = []
+        """What attributes may be, found out when somebody had asked for them already."""
+        self._asked: set[tuple[int, str]] = set()
+        """The attributes of classes, by their ``id()``, that somebody has asked for."""
+
+    @abstractmethod
+    def enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow, at: Span) -> Value:
+        """Follow a call into its body; without ``args``, as an unknown caller would call it."""
+
+    def new_frame(self) -> int:
+        return self.world.new_frame()
+
+    def framework_named(self, name: str) -> bool:
+        reading = self.world.reading(self.file)
+        return reading is not None and name in reading.framework_names
+
+    def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
+        return self.register(node, None)
+
+    def register(self, node: p.Function | p.Lambda, owner: Key | None) -> FunctionValue:
+        """Remember a function, so that a call of it can be followed."""
+        key = (self.file, node.span.start)
+        self.functions[key] = Function(node, self.file, self.scopes, owner)
+        return FunctionValue(key, self.scopes)
+
+    def function(self, key: Key) -> Function | None:
+        """A function of this run, or of a module that was run before it."""
+        return self.functions.get(key) or self.world.functions.get(key)
+
+    def class_of(self, key: Key) -> Class | None:
+        """A class of this run, or this run's own copy of one that was met before it."""
+        found = self.classes.get(key)
+        if found is None and (known := self.world.classes.get(key)) is not None:
+            found = replace(known, attributes=dict(known.attributes))
+            self.classes[key] = found
+        return found
+
+    def lineage(self, key: Key) -> Iterator[Class]:
+        """A class and the classes of the project that it inherits from, nearest first."""
+        seen: set[Key] = set()
+        waiting = [key]
+        while waiting:
+            current = waiting.pop(0)
+            cls = self.class_of(current) if current not in seen else None
+            seen.add(current)
+            if cls is not None:
+                yield cls
+                waiting += cls.bases
+
+    def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
+        if isinstance(base, ModuleValue):
+            return self.member(base.file, name, flow) or UNKNOWN
+        assert isinstance(base, (Instance, ClassValue))
+        if isinstance(base, Instance) and base.frame is not None:
+            found = flow.frame(base.frame).get(name)
+            if found is not None:
+                return found
+        key = base.cls if isinstance(base, Instance) else base.key
+        built = isinstance(base, ClassValue) or base.frame is not None
+        for cls in self.lineage(key):
+            held = flow.frame(cls.frame).get(name) if built else None
+            exact = held is not None
+            found = held
+            if found is None:
+                found = cls.attributes.get(name)
+                self._asked.add((id(cls), name))
+            if found is not None:
+                bound = [self._bound(single, base, flow) for single in alternatives(found)]
+                callable_ = all(isinstance(single, FunctionValue) for single in bound)
+                return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
+        return UNKNOWN
+
+    def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
+        """A class's attribute as an object sees it: methods bound, properties read."""
+        function = self.function(value.key) if isinstance(value, FunctionValue) else None
+        if function is None or not isinstance(value, FunctionValue):
+            return value
+        decorators = _decorator_names(function.node)
+        if "staticmethod" in decorators or function.owner is None:
+            return value
+        if "classmethod" in decorators:
+            key = base.cls if isinstance(base, Instance) else None
+            base = ClassValue(key) if key is not None else base
+            return FunctionValue(value.key, value.scopes, base)
+        if not isinstance(base, Instance):
+            return value
+        method = FunctionValue(value.key, value.scopes, base)
+        if decorators & {"property", "cached_property"}:
+            return self.enter(method, Arguments(), flow, function.node.span)
+        return method
+
+    def member(self, file: str, name: str, flow: Flow) -> Value | None:
+        """A module's name: what it bound, or a submodule that has been imported."""
+        found = flow.frame(self.world.frame_of(file)).get(name)
+        if found is None:
+            submodule = self.world.submodule(file, name)
+            if submodule is not None and (submodule in flow.touched):
+                return ModuleValue(submodule)
+        return found
+
+    def set_attribute(self, base: Value, name: str, value: Value, flow: Flow) -> None:
+        """What an assignment to an attribute does."""
+        if isinstance(base, Instance):
+            if base.frame is not None:
+                flow.bind(base.frame, name, value)
+            self.note_attribute(base.cls, name, value)
+        elif isinstance(base, ClassValue):
+            cls = self.class_of(base.key)
+            if cls is not None:
+                flow.bind(cls.frame, name, value)
+                self.note_attribute(base.key, name, value)
+        elif isinstance(base, ModuleValue):
+            flow.bind(self.world.frame_of(base.file), name, value)
+        else:
+            self.set_part(base, f".{name}", value, flow)
+
+    def note_attribute(self, key: Key, name: str, value: Value) -> None:
+        """Remember one of the values that an attribute may have, whenever that is."""
+        known = self.class_of(key)
+        if known is not None:
+            old = known.attributes.get(name)
+            new = value if old is None else any_of((old, value))
+            if new != old:
+                known.attributes[name] = new
+                if (id(known), name) in self._asked:
+                    self.learnt_late.append(value)
+
+
+def _decorator_names(node: p.Function | p.Lambda) -> frozenset[str]:
+    names = []
+    for decorator in node.decorators if isinstance(node, p.Function) else ():
+        if isinstance(decorator, p.Name):
+            names.append(decorator.id)
+        elif isinstance(decorator, p.Attribute):
+            names.append(decorator.name)
+    return frozenset(names)

@@ -2,10 +2,10 @@
 
     python bench/linear.py [--bytes N]
 
-gives every reader texts that are one or two short pieces over and over, at two lengths, and
-prints those for which doubling the length more than doubles the time; ends with 1 if there are
-any. Pieces are what regular expressions stumble over: words, blanks, quotes, brackets, comments,
-and what the needles look for.
+gives every reader texts that are one or two short pieces over and over, perhaps with an end that
+none of them leads to, at two lengths, and prints those for which doubling the length more than
+doubles the time; ends with 1 if there are any. Pieces are what regular expressions stumble over:
+words, blanks, quotes, brackets, comments, and what the needles look for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from gpu_lint.engine import Engine
 from gpu_lint.errors import ConfigError, SourceError, SyntaxFault
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.limits import check_limits
+from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.reading import read_file
@@ -67,7 +68,7 @@ def source_of(text: str) -> Source:
 READERS: dict[str, Callable[[str], object]] = {
     "needles": lambda text: NEEDLES.touch(text.encode()),
     "needles, with a variable": lambda text: NEEDLES.touch(START.encode() + text.encode()),
-    "lines": lambda text: NEEDLES.lines(text.encode()),
+    "mentions": lambda text: Mentions(text.encode(), NEEDLES).lines,
     "skim": lambda text: skim(text.encode()),
     "limits": check_limits,
     "outline": lambda text: outlined(source_of(START + text)),
@@ -83,6 +84,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "allocator": fault,
     "key of a TOML file": lambda text: line_of(text, ("tool", "gpu-lint", "x")),
 }
+ENDS = ("", "'", '"""', "\n)")
 EXPECTED = (SourceError, SyntaxFault, Unskimmable, NoOutline, ConfigError)
 
 
@@ -105,8 +107,9 @@ def main() -> int:
     for name, reader in READERS.items():
         if options.only not in (None, name):
             continue
-        for unit in units:
-            short = unit * (options.bytes // len(unit))
+        for unit, end in itertools.product(units, ENDS):
+            count = options.bytes // len(unit)
+            short, long = unit * count + end, unit * count * 2 + end
             tried += 1
             try:
                 once = seconds(reader, short)
@@ -116,11 +119,12 @@ def main() -> int:
                 continue
             if once < 0.002:
                 continue
-            twice = min(seconds(reader, short * 2) for _ in range(2))
+            twice = min(seconds(reader, long) for _ in range(2))
             if twice > 3 * min(once, seconds(reader, short)):
                 found += 1
+                shown = f"{unit!r}… {end!r}"
                 print(
-                    f"{name}: {unit!r} {once * 1e3:.0f} ms, twice {twice * 1e3:.0f} ms", flush=True
+                    f"{name}: {shown} {once * 1e3:.0f} ms, twice {twice * 1e3:.0f} ms", flush=True
                 )
     print(f"{tried} texts read, {found} took more than linear time, or failed")
     return 1 if found else 0

@@ -33,6 +33,7 @@ from gpu_lint.facts.limits import Limits
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import Touch, needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
+from gpu_lint.facts.prose import with_blank_prose
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.facts.skim import skim
@@ -842,3 +843,25 @@ def test_programs_that_run_one_another_stay_together(project: Callable[..., Path
     reads = [Read(str(path), path, finder) for path in sorted(root.glob("*.py"))]
     programs = View.of(finder, reads).programs(str(read.path) for read in reads)
     assert [Path(file).name for file in programs][:2] == ["b.py", "d.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("x = 1  # device\ny = 2\n", "x = 1          \ny = 2\n"),
+        ('x = "# no comment"\n', 'x = "# no comment"\n'),
+        ("x = '#' # it\n", "x = '#'     \n"),
+        ('def f():\n    """Says."""\n    x\n', 'def f():\n               \n    x\n'),
+        ('x = """\n# kept\n"""\n', 'x = """\n# kept\n"""\n'),
+        ("#" * 9 + "'\n", "#" * 9 + "'\n"),
+    ],
+)  # fmt: skip
+def test_prose_is_blank_and_code_in_its_place(text: str, code: str) -> None:
+    assert with_blank_prose(text.encode()).decode() == code
+
+
+@given(st.text("#'\"a \\\n:", max_size=60))
+def test_blanking_prose_moves_nothing(text: str) -> None:
+    blank = with_blank_prose(text.encode())
+    assert len(blank) == len(text.encode())
+    assert all(new in (old, 0x20) for old, new in zip(text.encode(), blank, strict=True))

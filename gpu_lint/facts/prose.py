@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from gpu_lint.facts.skim import (
     Unskimmable,
@@ -14,8 +15,7 @@ from gpu_lint.facts.skim import (
 )
 from gpu_lint.source import Span
 
-_COMMENT = re.compile(rb"#[^\r\n'\"]*(?=[\r\n]|\Z)")
-"""One that holds no quotes, and so is not the end of a string."""
+_TO_LINE_END = re.compile(rb"#[^\r\n]*")
 
 _HEAD = re.compile(
     rb"\s*(?:[)\]]|(?:def|class|async|if|elif|else|for|while|try|except|finally|with|match|case)\b)"
@@ -32,17 +32,22 @@ def with_blank_prose(data: bytes) -> bytes:
     except Unskimmable:
         return data
     docstrings = [span for span in strings if _is_docstring(data, span)]
-    comments = [
-        Span(*found.span())
-        for found in (_COMMENT.finditer(data) if b"#" in data else ())
-        if not inside(found.start(), strings)
-    ]
+    comments = [span for span in _comments(data) if not inside(span.start, strings)]
     parts: list[bytes] = []
     end = 0
     for span in sorted(docstrings + comments):
         parts += data[end : span.start], b" " * (span.end - span.start)
         end = span.end
     return b"".join((*parts, data[end:]))
+
+
+def _comments(data: bytes) -> Iterator[Span]:
+    """The comments of a file that hold no quotes, and so are not the end of a string."""
+    for found in _TO_LINE_END.finditer(data) if b"#" in data else ():
+        text = found.group()
+        start = text.find(b"#", max(text.rfind(b"'"), text.rfind(b'"')) + 1)
+        if start >= 0:
+            yield Span(found.start() + start, found.end())
 
 
 def without_long_strings(data: bytes) -> bytes:

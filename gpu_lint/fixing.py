@@ -12,12 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from gpu_lint.codemod.splice import Change, choose, prove, splice
-from gpu_lint.errors import SourceError
+from gpu_lint.codemod.splice import Change, choose, splice
 from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
-from gpu_lint.reads import Read
+from gpu_lint.reads import Read, apply
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.work import Applying, Executor, Failed, ToEdit, chunks_of
 
@@ -38,27 +37,6 @@ class Others:
     """Who does work that takes so many seconds in one process; None is this process."""
     judge: Callable[[View, Collection[Read]], _Found] = lambda view, reads: {}
     """The findings of files that others find, where that pays."""
-
-
-def apply(before: Read, edits: Collection[Edit]) -> Read | str:
-    """A file after some edits, read again, or why they cannot be trusted."""
-    try:
-        if before.reading is None:
-            return f"the file cannot be read as a whole: {before.fault}"
-    except SourceError as error:
-        return f"the file {error}"
-    try:
-        spliced = splice(before.source, edits)
-        after = before.edited(edits, spliced.source)
-        if after.reading is None:
-            return f"the result would not parse: {after.fault}"
-    except SourceError as error:
-        return f"the result {error}"
-    refused = prove(before.reading, before.source, edits, spliced, after.reading)
-    for one in (before, after):
-        one.forget()
-        one.source.forget()
-    return refused or after
 
 
 class Fixing:

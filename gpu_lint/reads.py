@@ -1,4 +1,4 @@
-"""One file of a run: what it says, or why it cannot be read."""
+"""One file of a run: what it says, or why it cannot be read; and what becomes of it by edits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gpu_lint.codemod.splice import splice
+from gpu_lint.codemod.splice import prove, splice
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.findings import Edit
@@ -87,6 +87,27 @@ class Read:
     def close(self) -> None:
         """Let go of the content, too: it is read again where somebody asks for it."""
         self.__dict__.pop("source", None)
+
+
+def apply(before: Read, edits: Collection[Edit]) -> Read | str:
+    """A file after some edits, read again, or why they cannot be trusted."""
+    try:
+        if before.reading is None:
+            return f"the file cannot be read as a whole: {before.fault}"
+    except SourceError as error:
+        return f"the file {error}"
+    try:
+        spliced = splice(before.source, edits)
+        after = before.edited(edits, spliced.source)
+        if after.reading is None:
+            return f"the result would not parse: {after.fault}"
+    except SourceError as error:
+        return f"the result {error}"
+    refused = prove(before.reading, before.source, edits, spliced, after.reading)
+    for one in (before, after):
+        one.forget()
+        one.source.forget()
+    return refused or after
 
 
 def read_beside(file: str, finder: SettingsFinder) -> Reading | None:

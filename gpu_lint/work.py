@@ -168,8 +168,7 @@ class Applying:
     files: Mapping[str, ToEdit]
 
     def start(self) -> Callable[[str], Note | str]:
-        from gpu_lint.fixing import apply
-        from gpu_lint.reads import Read
+        from gpu_lint.reads import Read, apply
         from gpu_lint.rulebook import load_rulebook
 
         finder = SettingsFinder.of(self.spec, load_rulebook())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from gpu_lint.facts.model import FileFacts, Index, Reach, Setting, Written
+from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.model import Index, Reach, Setting, Written
 from gpu_lint.facts.values import constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask

@@ -25,8 +25,8 @@ from gpu_lint.codemod.validator import (
     insert_validator,
     rewrite_validator,
 )
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.markers import HEADER
-from gpu_lint.facts.model import FileFacts
 from gpu_lint.findings import Edit, Fix
 from gpu_lint.remedies import (
     AssignPlainly,

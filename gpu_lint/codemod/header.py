@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from gpu_lint.checks.context import Context
 from gpu_lint.checks.values import gathered
 from gpu_lint.codemod.lines import Lines
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.layout import is_stdlib
 from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END, VALIDATOR_MARK
-from gpu_lint.facts.model import FileFacts, ManagedBlock, ModuleImport, Setting
+from gpu_lint.facts.model import ManagedBlock, ModuleImport, Setting
 from gpu_lint.findings import Edit
 from gpu_lint.source import Source, Span
 from gpu_lint.templates import render_header

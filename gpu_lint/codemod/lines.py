@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.markers import HEADER_END
-from gpu_lint.facts.model import FileFacts
 from gpu_lint.facts.program import Comment
 from gpu_lint.source import Source, Span
 

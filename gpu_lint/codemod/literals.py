@@ -6,7 +6,7 @@ import re
 
 from gpu_lint.codemod.header import Removal, environ_expression, place_lines
 from gpu_lint.codemod.lines import Lines
-from gpu_lint.facts.model import FileFacts
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.findings import Edit
 from gpu_lint.remedies import (
     AssignPlainly,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gpu_lint.checks.context import Context
 from gpu_lint.codemod.lines import Lines
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.layout import is_stdlib
 from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
-from gpu_lint.facts.model import FileFacts
 from gpu_lint.findings import Edit
 from gpu_lint.source import Source, Span
 from gpu_lint.templates import render_controls, render_validator

@@ -22,6 +22,7 @@ from gpu_lint.facts.arrivals import (
     selectors,
     with_peers,
 )
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
@@ -29,7 +30,7 @@ from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
-from gpu_lint.facts.model import FileFacts, Written
+from gpu_lint.facts.model import Written
 from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder

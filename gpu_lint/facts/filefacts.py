@@ -1,0 +1,87 @@
+"""The facts of one file: what it says by itself, and what happens when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gpu_lint.facts.model import (
+    INHERITED,
+    Child,
+    CountTest,
+    Crossing,
+    Fallback,
+    FunctionFacts,
+    Layout,
+    LocalCall,
+    ManagedBlock,
+    Selector,
+    Setting,
+    Trigger,
+    Written,
+)
+from gpu_lint.facts.program import Comment
+from gpu_lint.facts.reading import Reading
+from gpu_lint.records import record
+
+
+@record
+class FileFacts:
+    """Everything that is known of one file: what it says, and what happens when it runs."""
+
+    reading: Reading
+    file: str
+    at_first_use: tuple[tuple[str, tuple[Written, ...]], ...] = ()
+    """What the header variables may hold at the first import of a framework or the first
+    freeze (or at the end, if there is no such moment), when the file is the program."""
+    settings: tuple[Setting, ...] = ()
+    """As they are reached when the file is the program."""
+    reached_settings: tuple[Setting, ...] = ()
+    """As they are reached from the entry points that run the file, itself included."""
+    selectors: tuple[Selector, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+    fallbacks: tuple[Fallback, ...] = ()
+    count_tests: tuple[CountTest, ...] = ()
+    calls: tuple[LocalCall, ...] = ()
+    module_freeze: Trigger | None = None
+    children: tuple[Child, ...] = ()
+    """Calls that may start another process, which inherits the environment."""
+    reached_frameworks: frozenset[str] = frozenset()
+    """Frameworks that an import anywhere in the file, or in what it imports, mentions."""
+    importers: tuple[str, ...] = ()
+    """Files that import this one."""
+
+    @property
+    def comments(self) -> tuple[Comment, ...]:
+        return self.reading.comments
+
+    @property
+    def layout(self) -> Layout:
+        return self.reading.layout
+
+    @property
+    def framework_names(self) -> frozenset[str]:
+        return self.reading.framework_names
+
+    def functions_named(self, wanted: Callable[[str], bool]) -> list[FunctionFacts]:
+        """The functions of the module itself whose names are wanted."""
+        return [look() for name, look in self.reading.functions if wanted(name)]
+
+    @property
+    def imported_functions(self) -> frozenset[str]:
+        return self.reading.imported_functions
+
+    @property
+    def referenced(self) -> frozenset[str]:
+        return self.reading.referenced
+
+    @property
+    def blocks(self) -> tuple[ManagedBlock, ...]:
+        return self.reading.blocks
+
+    @property
+    def compared(self) -> frozenset[str]:
+        return self.reading.compared
+
+    def holds(self, variable: str) -> tuple[Written, ...]:
+        """What a header variable may hold at the first use of a framework."""
+        return dict(self.at_first_use).get(variable, (INHERITED,))

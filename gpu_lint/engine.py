@@ -229,7 +229,7 @@ class Engine:
         judged: list[str] = []
         paths = list(paths)
         graph = ImportGraph(
-            self.rulebook.knowledge,
+            lambda: self.rulebook.knowledge,
             self._read_beside,
             (),
             data=_data,

@@ -14,9 +14,9 @@ from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
-from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_outline
+from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Finding, Fix
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note

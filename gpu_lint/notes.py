@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.skim import Skimmed
+from gpu_lint.facts.touch import Touch
 
 if TYPE_CHECKING:
     from gpu_lint.findings import Finding

@@ -6,7 +6,6 @@ config`` and the documentation are made from it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from typing import Any
@@ -305,6 +304,8 @@ def _unknown(name: str) -> str:
     siblings = {key.name.rpartition(".")[2] for key in KEYS if key.name.rpartition(".")[0] == table}
     if not table:
         siblings |= {*TABLES, "overrides"}
+    import difflib
+
     close = difflib.get_close_matches(last, siblings, n=1)
     elsewhere = [key.name for key in KEYS if key.name.rpartition(".")[2] == last]
     if close:
@@ -316,6 +317,8 @@ def _unknown(name: str) -> str:
 
 def _choices(choices: tuple[str, ...], value: Any) -> str:
     listed = ", ".join(choices)
+    import difflib
+
     close = difflib.get_close_matches(str(value).upper(), [c.upper() for c in choices], n=1)
     return f"{listed} (did you mean {_restore(close[0], choices)!r}?)" if close else listed
 

@@ -25,7 +25,7 @@ from gpu_lint.rulefiles import (
     check_file,
     check_pack,
 )
-from gpu_lint.toml import located, parse_toml, read_toml
+from gpu_lint.toml import located, parse_toml, read_text, read_toml
 from gpu_lint.variables import Variable
 
 
@@ -89,9 +89,24 @@ class Rulebook:
 
     root: Path
     rules: dict[str, Rule]
-    knowledge: Knowledge
     digest: str
     """SHA-256 over the files read."""
+    tables: tuple[tuple[Path, str], ...]
+    """The texts of the files that describe frameworks, and of that which describes variables."""
+    base: Rulebook | None = None
+    """What this was extended from."""
+    own: tuple[Framework, ...] = ()
+    """What it was extended with."""
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What is known of frameworks and variables; a run that finds nothing new needs none."""
+        if self.base is not None:
+            return self.base.knowledge.with_own(self.own)
+        *frameworks, variables = (parse_toml(text, path) for path, text in self.tables)
+        return Knowledge.of(
+            tuple(map(_framework, frameworks)), tuple(map(_variable, variables["variable"]))
+        )
 
     @cached_property
     def codes(self) -> tuple[str, ...]:
@@ -123,8 +138,8 @@ class Rulebook:
             digest = hashlib.sha256(self.digest.encode())
             for pack in packs:
                 digest.update(repr(pack).encode())
-            knowledge = self.knowledge.with_own(tuple(map(pack_of, packs)))
-            extended = replace(self, knowledge=knowledge, digest=digest.hexdigest())
+            own = tuple(map(pack_of, packs))
+            extended = replace(self, digest=digest.hexdigest(), base=self, own=own)
             self._extended[packs] = extended
         return self._extended[packs]
 
@@ -158,21 +173,16 @@ def load_rulebook() -> Rulebook:
     root = rules_directory()
     digest = hashlib.sha256()
     rules: dict[str, Rule] = {}
-    frameworks: list[Framework] = []
     for path in sorted(root.glob("GPU*.toml")):
         table, text = read_toml(path)
         digest.update(text.encode())
         rules.update((rule.code, rule) for rule in _trusted_rules(table))
-    for path in sorted((root / "frameworks").glob("*.toml")):
-        table, text = read_toml(path)
+    paths = [*sorted((root / "frameworks").glob("*.toml")), root / "variables.toml"]
+    tables = tuple((path, read_text(path)) for path in paths)
+    for _, text in tables:
         digest.update(text.encode())
-        frameworks.append(_framework(table))
-    rules = dict(sorted(rules.items()))
-    table, text = read_toml(root / "variables.toml")
-    digest.update(text.encode())
     digest.update((root / "allocator.toml").read_bytes())
-    knowledge = Knowledge.of(tuple(frameworks), tuple(map(_variable, table["variable"])))
-    return Rulebook(root, rules, knowledge, digest.hexdigest())
+    return Rulebook(root, dict(sorted(rules.items())), digest.hexdigest(), tables)
 
 
 def variables_of(table: dict[str, Any], path: Path, text: str) -> tuple[Variable, ...]:

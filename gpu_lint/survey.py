@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
-from gpu_lint.facts.needles import Needles, Touch, needles_for
+from gpu_lint.facts.touch import Touch
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.policy import Policy
 from gpu_lint.records import record
@@ -26,6 +26,7 @@ from gpu_lint.source import Span, check_decodes, decode_source, read_bytes
 
 if TYPE_CHECKING:
     from gpu_lint.cache import Cache
+    from gpu_lint.facts.needles import Needles
     from gpu_lint.work import Executor, Failed
 
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
@@ -76,6 +77,8 @@ class Survey:
 
     @cached_property
     def _needles(self) -> Needles:
+        from gpu_lint.facts.needles import needles_for
+
         return needles_for(self._finder.rulebook.knowledge)
 
     def _unknown(self, paths: Collection[Path]) -> dict[str, os.stat_result]:

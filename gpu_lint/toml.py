@@ -26,13 +26,18 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
 
     Raises :class:`ConfigError` that names the file, and the line where TOML itself is wrong.
     """
+    text = read_text(path)
+    return parse_toml(text, path), text
+
+
+def read_text(path: Path) -> str:
+    """A TOML file's text. Raises :class:`ConfigError` that names the file."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; TOML files must be") from error
-    return parse_toml(text, path), text
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:

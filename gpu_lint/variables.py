@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import lru_cache
 
@@ -107,6 +106,8 @@ def misspelt(name: str, others: tuple[str, ...] = ()) -> str | None:
         return ALIASES.get(folded, folded)
     if folded in _OTHER_VARIABLES or len(folded) < 12:
         return None
+    import difflib
+
     close = difflib.get_close_matches(folded, known, n=1, cutoff=0.9)
     return close[0] if close and _few_changes(folded, close[0]) else None
 

@@ -290,7 +290,7 @@ def test_the_key_of_the_cache_is_for_its_owner_alone(tmp_path: Path) -> None:
     cache = Cache.open(tmp_path / "c", tmp_path, load_rulebook(), state)
     path = tmp_path / "a.py"
     path.write_text("x = 1\n")
-    from gpu_lint.facts.needles import Touch
+    from gpu_lint.facts.touch import Touch
     from gpu_lint.notes import Note
 
     cache.add(str(path), path.stat(), Note(0, 0, 6, "0", Touch.NOTHING, grown=True))

@@ -31,12 +31,13 @@ from gpu_lint.facts import reading
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.limits import Limits
 from gpu_lint.facts.mentions import Mentions
-from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.prose import with_blank_prose
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.facts.skim import skim
+from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Vocabulary, Words
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.judging import View

@@ -11,12 +11,13 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
-from gpu_lint.facts.needles import Needles, Touch, needles_for
 from gpu_lint.facts.reach import Reachability
 from gpu_lint.facts.skim import Skimmed, Unskimmable, skim
+from gpu_lint.facts.touch import Touch
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
+    from gpu_lint.facts.needles import Needles
     from gpu_lint.facts.reading import Reading
     from gpu_lint.notes import Note
 
@@ -26,7 +27,7 @@ class ImportGraph:
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        know: Callable[[], Knowledge],
         read: Callable[[str], Reading | None],
         files: Iterable[str],
         *,
@@ -36,13 +37,15 @@ class ImportGraph:
         is_entry_point: Callable[[str], bool] = lambda file: False,
         header: Callable[[bytes], Span | None] = lambda data: None,
     ) -> None:
-        """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
-        bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
+        """``know`` gives what is known of frameworks, when it is needed; ``read`` the reading of
+        any file, by its absolute path, or None; ``data`` its bytes; ``note`` what is kept of it;
+        ``files`` are those that are known to belong together;
         ``is_entry_point`` knows those that the configuration names; ``header`` finds in a file's
         bytes the header that all files have alike."""
-        self.knowledge = knowledge
+        self._know = know
         self.files = tuple(files)
-        self.imports = imports or Imports(knowledge)
+        if imports is not None:
+            self.imports = imports
         self._read = read
         self._data = data or self._data_read
         self._note = note
@@ -59,7 +62,17 @@ class ImportGraph:
         self._deciding: tuple[int, int] = (0, 0)
 
     @cached_property
+    def knowledge(self) -> Knowledge:
+        return self._know()
+
+    @cached_property
+    def imports(self) -> Imports:
+        return Imports(self.knowledge)
+
+    @cached_property
     def needles(self) -> Needles:
+        from gpu_lint.facts.needles import needles_for
+
         return needles_for(self.knowledge)
 
     def adopt(self, other: ImportGraph, without: frozenset[str] = frozenset()) -> None:

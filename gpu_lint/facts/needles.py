@@ -1,67 +1,21 @@
 """Which files can matter, told from their bytes: cost must grow with the GPU code alone.
 
-A :class:`Touch` says what a file may do. It errs to one side only: a file that does something
-has the touch for it, and most files that have it do nothing of the kind.
+They err to one side only: a file that does something has the touch for it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from enum import Flag, auto
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.freezing import GPU_WORDS, freezes_on_import
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_long_strings
+from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Vocabulary, Words
 
-
-class Touch(Flag):
-    """What the bytes of a file allow it to do."""
-
-    NOTHING = 0
-    SETTINGS = auto()
-    """It may write an environment variable that decides about GPUs, misspelt or not."""
-    ENVIRONMENT = auto()
-    """It may write some environment variable, whose name it may get from elsewhere."""
-    DEVICES = auto()
-    """It may name a device other than the first, or ask how many there are."""
-    CHILDREN = auto()
-    """It may start another process, and say something of that one's GPU."""
-    FORKS = auto()
-    """It may go on in a copy of itself."""
-    FREEZES = auto()
-    """It may make CUDA read the mask when it is imported."""
-    COMMENTS = auto()
-    """It may hold a comment that is meant for us."""
-    HANDED = auto()
-    """It may give on a device that it is given."""
-    FOREIGN = auto()
-    """It names a device as only some framework takes it which the file itself does not mention."""
-    NUMBERING = auto()
-    """It may ask for GPUs by another numbering than CUDA's."""
-    IMPORTS = auto()
-    """It may import something."""
-    ANYTHING = auto()
-    """It is a file."""
-
-    @property
-    def alone(self) -> Touch:
-        """What of this matters whatever else happens in the file's process."""
-        return self & ~_SEEN_CLOSELY
-
-    @classmethod
-    def named(cls, names: Iterable[str]) -> Touch:
-        """The touches that the rules' TOML names. Raises ``KeyError``."""
-        found = cls.NOTHING
-        for name in names:
-            found |= cls[name.upper()]
-        return found
-
-
-_SEEN_CLOSELY = Touch.DEVICES | Touch.HANDED | Touch.FOREIGN | Touch.CHILDREN | Touch.FREEZES
 _ENVIRONMENT = (b"environ", b"putenv")
 """What a write to the environment is spelt with, whatever the variable."""
 _CHILDREN = (

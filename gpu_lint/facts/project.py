@@ -31,9 +31,9 @@ from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import Written
-from gpu_lint.facts.needles import Touch
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.values import Key
 from gpu_lint.facts.words import words_of
 from gpu_lint.facts.world import Class, Function
@@ -89,7 +89,7 @@ class Project(ImportGraph):
         that will do for one that does nothing; ``header`` finds in a file's bytes the header that
         all files have alike."""
         super().__init__(
-            knowledge,
+            lambda: knowledge,
             read,
             files,
             data=data,

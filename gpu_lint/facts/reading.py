@@ -24,9 +24,10 @@ from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_native, lower_part
-from gpu_lint.facts.needles import Touch, needles_for
+from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, binds_os, opening, outlined
 from gpu_lint.facts.skim import Imported, Skimmed
+from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.values import CHANGING_METHODS
 from gpu_lint.facts.walk import (
     blocks,

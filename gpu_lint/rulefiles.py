@@ -7,7 +7,6 @@ Validation and the JSON schemas for editors are made from :data:`FRAMEWORK_FILE`
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -276,6 +275,8 @@ def _check_table(
     known = {field.name: field for field in fields}
     for name, value in table.items():
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"accepted: {', '.join(known)}"
             raise Problem((*at, name), f"unknown key; {hint}")
@@ -290,6 +291,8 @@ def _check_value(field: Field, value: Any, at: tuple[str | int, ...]) -> None:
     if not accepts(value):
         raise Problem(at, f"must be {what}, not {value!r}"[:200])
     if field.choices and value not in field.choices:
+        import difflib
+
         close = difflib.get_close_matches(value, field.choices, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         accepted = ", ".join(field.choices)

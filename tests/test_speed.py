@@ -464,6 +464,14 @@ def test_starting_up_loads_neither_parser_nor_terminal(project: Callable[..., Pa
     assert main is not None
 
 
+def test_a_check_that_finds_nothing_new_looks_for_nothing(project: Callable[..., Path]) -> None:
+    root = project({"a.py": "import torch\n"})
+    age(root / "a.py")
+    tables = {"gpu_lint.facts.needles", "gpu_lint.facts.devicetext"}
+    assert tables <= modules_of("check", "a.py", cwd=root)
+    assert not tables & modules_of("check", "a.py", cwd=root)
+
+
 # --- files read without their functions, and headers that all files have alike ----------------
 
 

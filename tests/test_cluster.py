@@ -89,14 +89,17 @@ def lint(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_cluster_finds_what_one_machine_finds(tmp_path: Path) -> None:
+def test_a_cluster_finds_and_changes_what_one_machine_does(tmp_path: Path) -> None:
     check = ["check", "--no-cache", "--output-format", "json", "."]
-    alone = lint(*check, cwd=VOICE_ASSISTANT)
+    fix = ["fix", "--no-cache", "--diff", "."]
     with cluster(tmp_path, 2) as (address, _):
-        together = lint(*check, "--executor", "dask", "--scheduler", address, cwd=VOICE_ASSISTANT)
-    assert (together.returncode, together.stderr) == (alone.returncode, alone.stderr)
-    assert together.stdout == alone.stdout
-    assert len(json.loads(together.stdout)) > 100
+        for command in (check, fix):
+            alone = lint(*command, "-j", "1", cwd=VOICE_ASSISTANT)
+            there = ["--executor", "dask", "--scheduler", address]
+            together = lint(*command, *there, cwd=VOICE_ASSISTANT)
+            assert (together.returncode, together.stderr) == (alone.returncode, alone.stderr)
+            assert together.stdout == alone.stdout
+            assert len(together.stdout) > 10_000
 
 
 def test_what_a_lost_worker_had_is_done_by_another(tmp_path: Path) -> None:

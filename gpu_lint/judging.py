@@ -151,7 +151,7 @@ class View:
         stems = [
             re.split(r"[*?\[]", name)[0] for name in (validation.function, *validation.functions)
         ]
-        data = read.source.data if read.is_open else read_bytes(read.path)
+        data = read_bytes(read.path) if read.is_on_disk else read.source.data
         return _ALWAYS if any(stem.encode() in data for stem in stems) else EVERYTHING
 
     def with_changes(self, changed: dict[str, Read]) -> View:

@@ -61,9 +61,9 @@ class Read:
         return source
 
     @property
-    def is_open(self) -> bool:
-        """Whether its content is at hand."""
-        return "source" in self.__dict__
+    def is_on_disk(self) -> bool:
+        """Whether its content is what the file holds, and not at hand."""
+        return "source" not in self.__dict__ and not self.edits
 
     @cached_property
     def reading(self) -> Reading | None:

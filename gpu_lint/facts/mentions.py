@@ -40,9 +40,8 @@ class Mentions:
         """Whether the text between two offsets may set, select, count or start anything, or
         changes what such a text names."""
         if span not in self._concerned:
-            self._concerned[span] = _has_one_in(self._places, span) or self._changes_what_is_used(
-                span
-            )
+            has_place = _has_one_in(self._places, span)
+            self._concerned[span] = has_place or self._changes_what_is_used(span)
         return self._concerned[span]
 
     def gpu(self, span: Span) -> bool:

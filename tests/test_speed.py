@@ -28,6 +28,7 @@ from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import reading
+from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.limits import Limits
 from gpu_lint.facts.mentions import Mentions
@@ -874,3 +875,9 @@ def test_blanking_prose_moves_nothing(text: str) -> None:
     blank = with_blank_prose(text.encode())
     assert len(blank) == len(text.encode())
     assert all(new in (old, 0x20) for old, new in zip(text.encode(), blank, strict=True))
+
+
+@pytest.mark.parametrize("text", ["# one\nf'", "x = 1  # one\nf'{", "# one\n  f''\n x\n"])
+def test_comments_are_found_in_what_python_does_not_read(text: str) -> None:
+    source = Source(Path("x.py"), text.encode(), "utf-8")
+    assert [comment.text for comment in comments_of(source)] == ["# one"]

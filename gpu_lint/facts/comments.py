@@ -6,7 +6,8 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from gpu_lint.facts.program import Comment
 from gpu_lint.source import Source, Span
@@ -25,15 +26,18 @@ _NESTING = sys.version_info >= (3, 12)
 
 
 def comments_of(source: Source) -> tuple[Comment, ...]:
-    """The comments of a file that Python can read, in order."""
+    """The comments of a file, in order; of one with a syntax error, those of the text that looks
+    like comments."""
     text = source.text
     if "#" not in text:
         return ()
-    nesting = _NESTING and "\r" not in text and _FSTRING.search(text) is not None
-    return tuple(_comments(source, _by_tokens(text) if nesting else _by_pattern(text)))
+    if _NESTING and "\r" not in text and _FSTRING.search(text) is not None:
+        with suppress(tokenize.TokenError, SyntaxError):
+            return tuple(_comments(source, list(_by_tokens(text))))
+    return tuple(_comments(source, _by_pattern(text)))
 
 
-def _comments(source: Source, found: Iterator[tuple[int, str]]) -> Iterator[Comment]:
+def _comments(source: Source, found: Iterable[tuple[int, str]]) -> Iterator[Comment]:
     for character, text in found:
         start = source.byte_offset(character)
         line_start = source.line_starts[source.row(start) - 1]

@@ -8,11 +8,11 @@ ends the program. Without a release, what any of them accepts is right.
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 from typing import Any, NamedTuple
 
+from gpu_lint.closest import closest
 from gpu_lint.records import record
 
 _RELEASE = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})(?:\.[0-9]{1,3})*")
@@ -155,7 +155,7 @@ def fault(text: str, release: Release | None = None) -> str:
         if value is None:
             return f"{name!r} lacks its ':value' (the program dies)"
         if name not in known:
-            close = difflib.get_close_matches(name.lower(), known, n=1)
+            close = closest(name.lower(), known)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             return f"PyTorch does not know the key {name!r} (the program dies){hint}"
         if ":" in value and not value.startswith("["):
@@ -173,7 +173,7 @@ def correction(text: str, release: Release | None = None) -> str | None:
     for part in _split(text):
         name, _, value = part.replace("=", ":", 1).partition(":")
         name, value = name.strip().lower(), value.strip()
-        close = [name] if name in known else difflib.get_close_matches(name, known, 2, cutoff=0.85)
+        close = [name] if name in known else closest(name, known, count=2, least=0.85)
         if len(close) != 1:
             return None
         key = known[close[0]]

@@ -11,6 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from gpu_lint import allocator
+from gpu_lint.closest import closest
 from gpu_lint.errors import Problem
 from gpu_lint.masks import DEVICE_ORDERS, read_mask
 from gpu_lint.records import record
@@ -304,9 +305,7 @@ def _unknown(name: str) -> str:
     siblings = {key.name.rpartition(".")[2] for key in KEYS if key.name.rpartition(".")[0] == table}
     if not table:
         siblings |= {*TABLES, "overrides"}
-    import difflib
-
-    close = difflib.get_close_matches(last, siblings, n=1)
+    close = closest(last, siblings)
     elsewhere = [key.name for key in KEYS if key.name.rpartition(".")[2] == last]
     if close:
         return f"unknown key; did you mean {close[0]!r}?"
@@ -317,9 +316,7 @@ def _unknown(name: str) -> str:
 
 def _choices(choices: tuple[str, ...], value: Any) -> str:
     listed = ", ".join(choices)
-    import difflib
-
-    close = difflib.get_close_matches(str(value).upper(), [c.upper() for c in choices], n=1)
+    close = closest(str(value).upper(), [c.upper() for c in choices])
     return f"{listed} (did you mean {_restore(close[0], choices)!r}?)" if close else listed
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpu_lint.closest import closest
 from gpu_lint.errors import Problem
 from gpu_lint.records import record
 
@@ -275,9 +276,7 @@ def _check_table(
     known = {field.name: field for field in fields}
     for name, value in table.items():
         if name not in known:
-            import difflib
-
-            close = difflib.get_close_matches(name, known, n=1)
+            close = closest(name, known)
             hint = f"did you mean {close[0]!r}?" if close else f"accepted: {', '.join(known)}"
             raise Problem((*at, name), f"unknown key; {hint}")
         _check_value(known[name], value, (*at, name))
@@ -291,9 +290,7 @@ def _check_value(field: Field, value: Any, at: tuple[str | int, ...]) -> None:
     if not accepts(value):
         raise Problem(at, f"must be {what}, not {value!r}"[:200])
     if field.choices and value not in field.choices:
-        import difflib
-
-        close = difflib.get_close_matches(value, field.choices, n=1)
+        close = closest(value, field.choices)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         accepted = ", ".join(field.choices)
         raise Problem(at, f"{value!r} is not accepted; accepted: {accepted}{hint}")

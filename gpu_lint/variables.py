@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from gpu_lint.closest import closest
 from gpu_lint.records import record
 
 HEADER_VARIABLES = ("CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF")
@@ -106,9 +107,7 @@ def misspelt(name: str, others: tuple[str, ...] = ()) -> str | None:
         return ALIASES.get(folded, folded)
     if folded in _OTHER_VARIABLES or len(folded) < 12:
         return None
-    import difflib
-
-    close = difflib.get_close_matches(folded, known, n=1, cutoff=0.9)
+    close = closest(folded, known, least=0.9)
     return close[0] if close and _few_changes(folded, close[0]) else None
 
 

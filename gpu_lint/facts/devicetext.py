@@ -69,8 +69,6 @@ _IMPORTING = re.compile(rb"import\b[ \t]*(?:\([^)]{0,2000}\)|[^\n]*)")
 _PARAMETERS = re.compile(rb"\bdef[ \t]+(\w+)[ \t]*\(([^)]*)")
 _CLASSES = re.compile(rb"\bclass[ \t]+(\w+)")
 _NUMBERED_OR_NO_CALL = rb"(?:\([^)]{0,400}(?<![\w.])(?:[1-9]\d*|[A-Z][A-Z\d_]+)\s*[,)\]]|\s*[,)\]])"
-
-
 _WORD_BEFORE = re.compile(rb"\w\Z")
 
 

@@ -189,7 +189,7 @@ class Interpreter(Statements):
                 for key, function in islice(self.functions.items(), known, None):
                     if others or function.file == self.start:
                         words = self.world.words_in(function)
-                        does = self.world.is_concerned(function)
+                        does = self._does_something(function)
                         concerned.add(key, self._names_of(function), words, does)
                 known = len(self.functions)
                 for key in concerned.take_new():
@@ -206,6 +206,10 @@ class Interpreter(Statements):
             if chosen is None:
                 return
             self._run_alone(chosen, end)
+
+    def _does_something(self, function: Function) -> bool:
+        """Whether a function's own text may do something."""
+        return self.world.does_something(function.file, function.node.span)
 
     def _names_of(self, function: Function) -> Iterator[bytes]:
         """The words by which others call a function."""
@@ -245,7 +249,7 @@ class Interpreter(Statements):
         if isinstance(node, p.Lambda) or len(node.body) <= _FEW_STATEMENTS:
             return True
         while_imported = not self._is_program and self.world.mentions_gpu(function)
-        return while_imported or self.world.is_concerned(function)
+        return while_imported or self._does_something(function)
 
     @property
     def is_to_be_repeated(self) -> bool:
@@ -269,7 +273,7 @@ class Interpreter(Statements):
             case FunctionValue(key):
                 function = self.function(key)
                 return key in self._doing or (
-                    function is not None and self.world.is_concerned(function)
+                    function is not None and self._does_something(function)
                 )
             case Bound():
                 return self._may_matter(value.callee)
@@ -282,7 +286,6 @@ class Interpreter(Statements):
     def _class_does(self, cls: Class) -> bool:
         """Whether a class has a method that may do something, or calls one that may."""
         span = cls.node.span
-        file = cls.file
-        return self.world.does_something(file, span) or any(
-            key[0] == file and span.start <= key[1] < span.end for key in self._doing
+        return self.world.does_something(cls.file, span) or any(
+            file == cls.file and span.start <= start < span.end for file, start in self._doing
         )

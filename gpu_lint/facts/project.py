@@ -142,9 +142,6 @@ class Project(ImportGraph):
     def words_in(self, function: Function) -> frozenset[bytes]:
         return self._mentions_in(function.file).words(function.node.span)
 
-    def is_concerned(self, function: Function) -> bool:
-        return self.does_something(function.file, function.node.span)
-
     def mentions_gpu(self, function: Function) -> bool:
         return self._mentions_in(function.file).gpu(function.node.span)
 

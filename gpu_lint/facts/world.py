@@ -73,14 +73,11 @@ class World(Protocol):
     def words_in(self, function: Function) -> frozenset[bytes]:
         """Every word of a function's text, the names it mentions among them."""
 
-    def is_concerned(self, function: Function) -> bool:
-        """Whether a function's own text may set, select, count or start anything."""
-
     def mentions_gpu(self, function: Function) -> bool:
         """Whether a function's text mentions a GPU."""
 
     def does_something(self, file: str, span: Span) -> bool:
-        """The same of any part of a file."""
+        """Whether a part of a file's text may set, select, count or start anything."""
 
     def frame_of(self, file: str) -> int:
         """The frame of a module's own names."""

@@ -11,7 +11,7 @@ import logging
 import threading
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from gpu_lint import __version__
@@ -64,7 +64,7 @@ class Cluster:
         """Nothing: who will do it is for the scheduler to say."""
 
     def each(
-        self, work: Work[T], chunks: Sequence[Sequence[str]]
+        self, work: Work[T], chunks: Iterable[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready.
 

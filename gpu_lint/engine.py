@@ -6,9 +6,10 @@ need is imported when the first of them turns up: most runs find none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,24 +106,40 @@ class Engine:
 
             recall = None if self._cache is None else Recall(self.finder, survey, view)
             known = {} if recall is None else recall.known()
-            others = [one for file, one in view.reads.items() if file not in known]
-            found = {**known, **self._judge_ahead(view, run, others)}
-            for file, one in view.reads.items():
-                if file in found and found[file] is None:
-                    continue
-                with run.reporting(one.path):
-                    findings = found.get(file)
-                    if findings is None:
-                        findings = tuple(view.findings(one))
-                        view.forget(one)
+            told: dict[str, FileFindings] = {}
+            for file, findings in self._found(view, run, known):
+                one = view.reads[file]
+                try:
                     if recall is not None and file not in known:
                         recall.keep(one, findings)
-                    run.files.append(FileFindings(one.source, findings))
-                    one.source.forget()
-                self._progress(file in known or file not in found)
+                    told[file] = FileFindings(one.source, findings)
+                except Exception as error:
+                    run.report(one.path, error)
+            run.files = [told[file] for file in view.reads if file in told]
         if self._cache is not None:
             self._cache.save()
         return run
+
+    def _found(
+        self, view: View, run: Run, known: Mapping[str, tuple[Finding, ...]]
+    ) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+        """The findings of each file that can be judged, first of those whose are known."""
+        for file, findings in known.items():
+            self._progress(1)
+            yield file, findings
+        waiting = {file: one for file, one in view.reads.items() if file not in known}
+        for file, answer in self._judge_ahead(view, run, list(waiting.values())):
+            del waiting[file]
+            if answer is not None:
+                yield file, answer
+        for file, one in waiting.items():
+            answer = None
+            with run.reporting(one.path):
+                answer = tuple(view.findings(one))
+                view.forget(one)
+            self._progress(1)
+            if answer is not None:
+                yield file, answer
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
@@ -154,9 +171,9 @@ class Engine:
 
             others = Others(
                 self._executor_for or (lambda seconds: None),
-                lambda view, reads: self._judge_ahead(view, run, reads, again=True),
+                lambda view, reads: dict(self._judge_ahead(view, run, reads, again=True)),
             )
-            ahead = self._judge_ahead(view, run, list(view.reads.values()))
+            ahead = dict(self._judge_ahead(view, run, list(view.reads.values())))
             run.fixed = Fixing(self.finder, view, unsafe, run.reporting, others, ahead).fix()
             if writing is not None:
                 self._write(run, writing, blocked)
@@ -260,36 +277,29 @@ class Engine:
 
     def _judge_ahead(
         self, view: View, run: Run, waiting: Collection[Read], *, again: bool = False
-    ) -> dict[str, tuple[Finding, ...] | None]:
-        """The findings of files that others find, where that pays; None for those that failed.
-        ``again``: they have been judged before, and changed since."""
+    ) -> Iterator[tuple[str, tuple[Finding, ...] | None]]:
+        """The findings of files that others find, where that pays, as they are found; None for
+        those that failed. ``again``: they have been judged before, and changed since."""
         if self._executor_for is None or len(waiting) < 2:
-            return {}
-        work: Judging | None = None
-        if (started := self._executor_for(0)) is not None:
-            work = self._judging(view)
-            started.begin(work)
-        running = view.programs(one.file for one in waiting)
-        programs = [(file, view.weight(file, True)) for file in running]
-        others = [
-            (one.file, view.weight(one.file, False)) for one in waiting if one.file not in running
-        ]
-        total = sum(weight for _, weight in (*programs, *others))
-        executor = self._executor_for(total / 1e6)
-        if executor is None:
-            return {}
-        work = work or self._judging(view)
-        found: dict[str, tuple[Finding, ...] | None] = {}
-        chunks = _dealt(programs, others, total // executor.count)
+            return
+        work = self._judging(view)
+        executor = self._executor_for(0)
+        if executor is not None:
+            executor.begin(work)
+            chunks = _begun(view, waiting, executor.count)
+        else:
+            shares = _Shares.of(view, waiting)
+            executor = self._executor_for(shares.total / 1e6)
+            if executor is None:
+                return
+            chunks = shares.dealt(executor.count)
         for file, answer in executor.each(work, chunks):
-            one = view.reads[file]
             if isinstance(answer, tuple):
-                found[file] = answer
+                yield file, answer
             else:
-                found[file] = None
-                run.failed(one.path, answer)
+                run.failed(view.reads[file].path, answer)
+                yield file, None
             self._progress(not again)
-        return found
 
     def _judging(self, view: View) -> Judging:
         """What others must know to judge the files of a view."""
@@ -307,24 +317,58 @@ class Engine:
         return read_beside(file, self.finder)
 
 
-def _dealt(
-    programs: list[tuple[str, int]], others: list[tuple[str, int]], share: int
-) -> list[list[str]]:
-    """Files, each with its weight, in chunks, those first that are to be begun with.
+@dataclass(frozen=True)
+class _Shares:
+    """Files that are to be judged, each with about how long that takes, in microseconds."""
 
-    Programs import the same modules, which each process runs anew: so as few begin with them as can
-    be, with a ``share`` of the work each, and what is left of them is for whoever is done first.
-    """
+    programs: list[tuple[str, int]]
+    """Those that are run."""
+    others: list[tuple[str, int]]
+
+    @classmethod
+    def of(cls, view: View, waiting: Collection[Read]) -> _Shares:
+        """Tell of some files which are run."""
+        running = view.programs(one.file for one in waiting)
+        others = [one.file for one in waiting if one.file not in running]
+        return cls(
+            [(file, view.weight(file, True)) for file in running],
+            [(file, view.weight(file, False)) for file in others],
+        )
+
+    @property
+    def total(self) -> int:
+        """How long all of it takes."""
+        return sum(weight for _, weight in (*self.programs, *self.others))
+
+    def dealt(self, count: int) -> Iterator[list[str]]:
+        """The files in chunks for so many processes, those first that are to be begun with.
+
+        Programs import the same modules, which each process runs anew: so as few begin with them
+        as can be, with a process's share of the work each, and what is left of them is for whoever
+        is done first.
+        """
+        from gpu_lint.work import chunks_of
+
+        share = self.total // count
+        whole = chunks_of(self.programs, share, _MOST_CHUNKS)
+        last = whole.pop() if len(whole) > 1 else []
+        left = self.programs[len(self.programs) - len(last) :]
+        yield from whole
+        yield from chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
+        yield from chunks_of(left, share // _SPLIT, _MOST_CHUNKS)
+
+
+def _begun(view: View, waiting: Collection[Read], count: int) -> Iterator[list[str]]:
+    """Files in chunks for so many processes, which begin with some that most likely do nothing,
+    while it is found out of the others which are run."""
     from gpu_lint.work import chunks_of
 
-    whole = chunks_of(programs, share, _MOST_CHUNKS)
-    last = whole.pop() if len(whole) > 1 else []
-    left = programs[len(programs) - len(last) :]
-    return [
-        *whole,
-        *chunks_of(others, _LEAST_CHUNK, _MOST_CHUNKS),
-        *chunks_of(left, share // _SPLIT, _MOST_CHUNKS),
-    ]
+    quiet = [(one.file, view.weight(one.file, False)) for one in waiting if view.is_quiet(one.file)]
+    first = chunks_of(quiet, _LEAST_CHUNK, _MOST_CHUNKS)[:count]
+    yield from first
+    begun = frozenset(chain.from_iterable(first))
+    rest = [one for one in waiting if one.file not in begun]
+    yield from _Shares.of(view, rest).dealt(count)
 
 
 def _data(file: str) -> bytes | None:

@@ -30,6 +30,7 @@ from gpu_lint.suppressions import check_suppressions, read_suppressions
 _OF_A_RUN = 40_000
 """Microseconds that the run of a program takes, about."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
+_RUN_FOR = EVERYTHING.otherwise | Touch.HANDED | Touch.SETTINGS
 _WITHOUT_POLICY = Matter(
     Touch.SETTINGS
     | Touch.ENVIRONMENT
@@ -189,6 +190,11 @@ class View:
                 together |= dict.fromkeys((file, *starts))
         first = [file for file in running if file in together]
         return dict.fromkeys((*first, *running))
+
+    def is_quiet(self, file: str) -> bool:
+        """Whether a file most likely does nothing, told without looking at what it imports."""
+        note = self._note(file)
+        return note is not None and note.touch is not None and not note.touch & _RUN_FOR
 
     @property
     def notes(self) -> dict[str, Note]:

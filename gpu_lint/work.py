@@ -54,8 +54,10 @@ class Executor(Protocol):
         """Some work is about to come: who can get ready for it may do so."""
 
     def each(
-        self, work: Work[T], chunks: Sequence[Sequence[str]]
-    ) -> Iterator[tuple[str, T | Failed]]: ...
+        self, work: Work[T], chunks: Iterable[Sequence[str]]
+    ) -> Iterator[tuple[str, T | Failed]]:
+        """The answer for each file, as it is ready. Each of the ``chunks`` may be asked for
+        while others are being worked on."""
 
 
 @dataclass(frozen=True)

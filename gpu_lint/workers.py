@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
@@ -88,12 +89,15 @@ class Workers:
             worker.pipe.send_bytes(self._message[1])
 
     def each(
-        self, work: Work[T], chunks: Sequence[Sequence[str]]
+        self, work: Work[T], chunks: Iterable[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready."""
-        waiting = deque(_Chunk(deque(chunk)) for chunk in chunks if chunk)
+        more = (_Chunk(deque(chunk)) for chunk in chunks if chunk)
+        waiting: deque[_Chunk] = deque()
         busy: dict[connection.Connection[Any, Any], _Worker] = {}
-        while waiting or busy:
+        while True:
+            if not waiting:  # asked for while they are busy
+                waiting.extend(islice(more, 1))
             while waiting and len(busy) < self.count:
                 worker = self._idle.pop() if self._idle else self._start()
                 worker.chunk = waiting.popleft()
@@ -101,6 +105,9 @@ class Workers:
                     self._tell(worker, work)
                     worker.pipe.send((list(worker.chunk.files), worker.chunk.one_by_one))
                 busy[worker.pipe] = worker
+                waiting.extend(islice(more, 1))
+            if not busy:
+                return
             for pipe in connection.wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]
                 files = worker.chunk.files

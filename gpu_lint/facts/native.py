@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
@@ -56,6 +57,8 @@ _SUITES = ("body", "orelse", "handlers", "finalbody", "cases")
 _SEMICOLON = ord(";")
 _SHORT = 300
 """Bytes of a function whose tree takes no more than can be spared."""
+_MOST_KEPT = 1_000_000
+"""Bytes of the files whose trees are kept for a while."""
 _BLOCK = "if 1:\n"
 """What makes a text that is indented one that can be parsed."""
 _NESTED = (ast.stmt, ast.excepthandler, ast.match_case)
@@ -65,6 +68,26 @@ class NotNative(Exception):
     """Python's own parser does not read the file, or not the places of what it reads."""
 
 
+class _Trees:
+    """The trees of a file's functions, until they are asked for, or other files were read since."""
+
+    _recent: ClassVar[deque[_Trees]] = deque()
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.bodies: dict[int, list[ast.stmt]] = {}
+        """By the offset of the line that the function begins on."""
+
+    @classmethod
+    def of(cls, source: Source) -> _Trees:
+        """Those of a file that is read now; what was read long ago lets go of its own."""
+        found = cls(len(source.data))
+        cls._recent.append(found)
+        while sum(one._size for one in cls._recent) > _MOST_KEPT and len(cls._recent) > 1:
+            cls._recent.popleft().bodies.clear()
+        return found
+
+
 def lower_native(source: Source, limits: Limits) -> p.Program:
     """Lower a whole file. Raises :class:`NotNative` for one that LibCST must read."""
     if source.encoding != "utf-8":
@@ -72,7 +95,7 @@ def lower_native(source: Source, limits: Limits) -> p.Program:
     try:
         tree = parse_quietly(source.text, "exec")
         assert isinstance(tree, ast.Module)
-        lowering = NativeLowering(source, source.line_starts)
+        lowering = NativeLowering(source, source.line_starts, _Trees.of(source))
         lowering.check_limits(tree, limits)
         return p.Program(lowering.block(tree.body))
     except (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault) as error:
@@ -95,11 +118,14 @@ def lower_part(source: Source, text: Callable[[], str]) -> p.Program:
 class NativeLowering:
     """Lowers nodes; ``starts`` are the byte offsets of the rows that their places refer to."""
 
-    def __init__(self, source: Source, starts: tuple[int, ...]) -> None:
+    def __init__(
+        self, source: Source, starts: tuple[int, ...], kept: _Trees | None = None
+    ) -> None:
         self._source = source
         self._starts = starts
         self._yields = False
         self._nests = False
+        self._kept = kept
 
     def span(self, node: ast.expr | ast.stmt | ast.excepthandler) -> Span:
         starts = self._starts
@@ -519,8 +545,8 @@ class NativeLowering:
     def _later(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef
     ) -> Callable[[], tuple[p.Block, bool, bool]]:
-        """Lowers a function's body when it is called. Until then no tree is kept, which takes
-        twenty times the memory of its text: that is parsed again."""
+        """Lowers a function's body when it is called. Until then its tree is kept only for a while,
+        as it takes twenty times the memory of its text: that is parsed again."""
         source, first = self._source, node.lineno - 1
         start, end = self._starts[first], self.span(node).end
         head = source.data[start : start + node.col_offset]
@@ -528,8 +554,14 @@ class NativeLowering:
             return lambda: self._body(node.body)
         starts = self._starts[first : node.end_lineno]
         around = _BLOCK if head else ""
+        kept, rows = self._kept, self._starts
+        if kept is not None:
+            kept.bodies[start] = node.body
 
         def lower() -> tuple[p.Block, bool, bool]:
+            body = kept.bodies.pop(start, None) if kept is not None else None
+            if body is not None:
+                return NativeLowering(source, rows)._body(body)
             text = source.data[start:end].decode(source.encoding)
             tree: Any = parse_quietly(around + text, "exec")
             found = tree.body[0].body[0] if around else tree.body[0]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from gpu_lint.checks import CHECKS, Companion, Context, Found, is_entry_point
+from gpu_lint.checks import CHECKS, Check, Companion, Context, Found, is_entry_point
 from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
@@ -25,7 +25,7 @@ from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
-from gpu_lint.suppressions import check_suppressions, read_suppressions
+from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
 
 _OF_A_RUN = 40_000
 """Microseconds that the run of a program takes, about."""
@@ -62,6 +62,7 @@ class View:
         self.outlined = outlined
         self._note = note
         self.reads = reads
+        self._checked: tuple[dict[str, Rule] | None, tuple[Check, ...]] = (None, ())
         self.project = Project(
             finder.rulebook.knowledge,
             self._reading,
@@ -260,17 +261,21 @@ class View:
         comments = context.facts.reading.comments if meant_for_us else ()
         suppressions = read_suppressions(comments, source, rulebook)
         kept: list[Found] = []
-        for name in dict.fromkeys(rule.check for rule in rules.values()):
-            for found in CHECKS[name](context) if name in CHECKS else ():
-                if found.code not in rules:
-                    continue
-                rows = _rows(found.span, source)
-                if not [s for s in suppressions if s.covers(found.code, rows)]:
+        for check in self._checks_of(rules):
+            for found in check(context):
+                if found.code in rules and not _is_covered(found, suppressions, source):
                     kept.append(found)
         for found in check_suppressions(suppressions, frozenset(rules), source):
             if found.code in rules:
                 kept.append(found)
         return kept
+
+    def _checks_of(self, rules: dict[str, Rule]) -> tuple[Check, ...]:
+        """The checks of some rules; most files have the same ones."""
+        if rules is not self._checked[0]:
+            names = dict.fromkeys(rule.check for rule in rules.values())
+            self._checked = rules, tuple(CHECKS[name] for name in names if name in CHECKS)
+        return self._checked[1]
 
     def _finding(self, found: Found, fix: Fix | None) -> Finding:
         rule = self._finder.rulebook.rules[found.code]
@@ -335,6 +340,14 @@ class View:
         suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
         rows = _rows(span, read.source)
         return not any(s.covers("GPU201", rows) for s in suppressions)
+
+
+def _is_covered(found: Found, suppressions: Collection[Suppression], source: Source) -> bool:
+    """Whether a suppression silences a finding; each that does is told so."""
+    if not suppressions:
+        return False
+    rows = _rows(found.span, source)
+    return bool([one for one in suppressions if one.covers(found.code, rows)])
 
 
 def _rows(span: Span, source: Source) -> set[int]:

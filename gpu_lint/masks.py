@@ -6,6 +6,7 @@ Measured: ``rules/evidence/cuda-facts.md``, sections 3 and 4 (Linux, two GPUs).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gpu_lint.records import record
 
@@ -27,6 +28,7 @@ class MaskReading:
     """It hides every GPU as was meant, but only because CUDA rejects it."""
 
 
+@lru_cache(maxsize=1_000)
 def read_mask(text: str) -> MaskReading:
     """Read a mask as CUDA does. Which of the devices exist is the machine's affair."""
     if text.strip() in ("", "-1", "NoDevFiles"):

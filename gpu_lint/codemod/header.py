@@ -190,7 +190,7 @@ def insertion(
         bottom += 1
     above = 0
     if top >= 1:
-        above = lines.blanks_below(top) if lines.is_comment(top) else 1
+        above = lines.blanks_below(top) if lines.is_comment(top, above_code=True) else 1
     least = 2 if _defines(bottom, lines) else 1
     below = 0 if bottom > lines.last else max(least, lines.blanks_above(bottom))
     span = Span(lines.start(top + 1), lines.start(bottom))

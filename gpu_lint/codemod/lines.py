@@ -37,7 +37,7 @@ class Lines:
             found.setdefault(self.source.row(comment.span.start), []).append(comment)
         return found
 
-    @property
+    @cached_property
     def last(self) -> int:
         """The last row that holds anything."""
         starts = self.source.line_starts
@@ -58,10 +58,14 @@ class Lines:
         """Whether a row exists and holds only blanks."""
         return 1 <= row <= self.last and not self.source.line(row).strip()
 
-    def is_comment(self, row: int) -> bool:
-        """Whether a row holds nothing but a comment."""
-        if not 1 <= row <= self.last or not self.source.line(row).lstrip().startswith("#"):
+    def is_comment(self, row: int, *, above_code: bool = False) -> bool:
+        """Whether a row holds nothing but a comment. Where it stands ``above_code``, with nothing
+        but comments and blanks between, it can only be part of a string that ends on it."""
+        text = self.source.line(row).lstrip() if 1 <= row <= self.last else ""
+        if not text.startswith("#"):
             return False
+        if above_code and "'" not in text and '"' not in text:
+            return True
         return any(comment.own_line for comment in self._by_row.get(row, ()))
 
     def is_alone(self, span: Span) -> bool:
@@ -87,7 +91,7 @@ class Lines:
         head = head_rows(self.source)
         while (
             row - 1 > head
-            and self.is_comment(row - 1)
+            and self.is_comment(row - 1, above_code=True)
             and self.source.line(row - 1).strip() != HEADER_END
         ):
             row -= 1

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gpu_lint.facts.knowledge import Api, Framework
 from gpu_lint.facts.skim import line_start
-from gpu_lint.facts.words import Words, words_of
+from gpu_lint.facts.words import Vocabulary, Words, words_of
 from gpu_lint.records import record
 
 _GENERAL_NAMES = frozenset({b"to", b"device"})
@@ -141,12 +141,19 @@ class DeviceText:
                     if spelling not in known:
                         known.append(spelling)
         self._names = frozenset(self._spellings)
-        self._general = [*_general()]
+        general = [*_general()]
+        self._by_word = [(one.word, one.pattern) for one in general if one.word]
+        self._by_part = [(one.part, one.pattern) for one in general if one.part]
 
     @property
     def parts(self) -> frozenset[bytes]:
         """The parts of words that are asked for."""
-        return frozenset(one.part for one in self._general if one.part)
+        return frozenset(part for part, _ in self._by_part)
+
+    def use(self, vocabulary: Vocabulary) -> None:
+        """Ask words of a vocabulary, which must have :attr:`parts`."""
+        self._all_parts = vocabulary.parts(*self.parts)
+        self._patterns = [(vocabulary.parts(part), pattern) for part, pattern in self._by_part]
 
     def places(self, data: bytes, words: Words) -> Iterator[int]:
         """The offsets at which a call or a text names one by itself or hands one on, in the way
@@ -182,11 +189,13 @@ class DeviceText:
         return Ways(False, handed, frozenset(found))
 
     def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
-        for one in self._general:
-            if one.word in words.each if one.word else words.have(one.part):
-                for match in one.pattern.finditer(data):
-                    if not _in_comment(data, match.start()):
-                        yield match.start()
+        asked = [pattern for word, pattern in self._by_word if word in words.each]
+        if words.have(self._all_parts):
+            asked += [pattern for parts, pattern in self._patterns if words.have(parts)]
+        for pattern in asked:
+            for match in pattern.finditer(data):
+                if not _in_comment(data, match.start()):
+                    yield match.start()
 
     def _spelt(self, words: frozenset[bytes]) -> Iterator[_Spelling]:
         for word in words & self._names:

@@ -158,11 +158,17 @@ class Knowledge:
 
     def framework_of(self, module: str) -> Framework | None:
         """The framework that importing a dotted module brings in."""
-        while module:
-            if module in self.modules:
-                return self.modules[module]
-            module = module.rpartition(".")[0]
-        return None
+        found = self._met
+        if module not in found:
+            parent = module.rpartition(".")[0]
+            known = self.modules.get(module) if module else None
+            found[module] = known or (self.framework_of(parent) if parent else None)
+        return found[module]
+
+    @cached_property
+    def _met(self) -> dict[str, Framework | None]:
+        """Modules that were asked for: files import much the same ones."""
+        return {}
 
     def function(self, symbol: str) -> Api | None:
         """The row for a dotted name.

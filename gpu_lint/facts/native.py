@@ -118,9 +118,7 @@ def lower_part(source: Source, text: Callable[[], str]) -> p.Program:
 class NativeLowering:
     """Lowers nodes; ``starts`` are the byte offsets of the rows that their places refer to."""
 
-    def __init__(
-        self, source: Source, starts: tuple[int, ...], kept: _Trees | None = None
-    ) -> None:
+    def __init__(self, source: Source, starts: tuple[int, ...], kept: _Trees | None = None) -> None:
         self._source = source
         self._starts = starts
         self._yields = False

@@ -6,15 +6,15 @@ They err to one side only: a file that does something has the touch for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import takewhile
+from collections.abc import Iterator
+from itertools import chain, takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.freezing import GPU_WORDS, freezes_on_import
 from gpu_lint.facts.knowledge import Knowledge
-from gpu_lint.facts.prose import in_code, without_long_strings
+from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
 from gpu_lint.facts.touch import Touch
-from gpu_lint.facts.words import Vocabulary, Words
+from gpu_lint.facts.words import Said, Searched, Vocabulary, Words
 
 _ENVIRONMENT = (b"environ", b"putenv")
 """What a write to the environment is spelt with, whatever the variable."""
@@ -22,8 +22,8 @@ _CHILDREN = (
     b"multiprocessing", b"os.fork", b"subprocess", b"os.system", b"os.exec", b"os.spawn",
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
 )  # fmt: skip
-_CHILDREN_PARTS = tuple(word.rpartition(b".")[2] for word in _CHILDREN)
-_OF_OS = tuple(b"os." in word for word in _CHILDREN)
+_CALLS_OF_OS = tuple(word.removeprefix(b"os.") for word in _CHILDREN if word.startswith(b"os."))
+_STARTING = tuple(w.rpartition(b".")[2] for w in _CHILDREN if not w.startswith(b"os."))
 _CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
                   b"accelerate")  # fmt: skip
 _IMPORT = b"import"
@@ -58,8 +58,6 @@ class Needles:
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
         self._variables = tuple(name.encode() for name in knowledge.variables)
-        self._variable_parts = _shared_parts(self._variables)
-        self._beside_parts = _shared_parts(knowledge.beside_cuda)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(knowledge.frameworks)
         names = "|".join(knowledge.variables)
@@ -68,31 +66,34 @@ class Needles:
         self._others = tuple(name.encode() for name in knowledge.other_names)
         counting = {api.name.rpartition(".")[2] for api in apis if api.returns in _COUNTING}
         self._counting = tuple(n.encode() for n in sorted(counting) if len(n) >= _LEAST_NAME)
-        self._vocabulary = Vocabulary(
-            [
-                _IMPORT,
-                _NVIDIA,
-                *_ENVIRONMENT,
-                *_CHILDREN_PARTS,
-                *_FORKS,
-                *_GPU_SPELT,
-                *GPU_WORDS,
-                *self._variable_parts,
-                *self._beside_parts,
-                *self._devices.parts,
-            ]
-        )
+        groups = {
+            "import": (_IMPORT,),
+            "nvidia": (_NVIDIA,),
+            "environment": _ENVIRONMENT,
+            "starting": _STARTING,
+            "calls of os": _CALLS_OF_OS,
+            "forks": _FORKS,
+            "spelt": _GPU_SPELT,
+            "gpu": GPU_WORDS,
+            "variables": _shared_parts(self._variables),
+            "beside": _shared_parts(knowledge.beside_cuda),
+        }
+        every = chain(self._devices.parts, *groups.values())
+        self._vocabulary = Vocabulary(every)
+        self._devices.use(self._vocabulary)
+        self._parts = {name: self._vocabulary.parts(*parts) for name, parts in groups.items()}
+        self._gpu_words = [(word, self._vocabulary.parts(word)) for word in GPU_WORDS]
         self._doing = (*self._variables, *_ENVIRONMENT, *_CHILDREN, b"Process(", b"Popen(")
 
-    def settings(self, data: bytes, words: Words | None = None) -> Touch:
-        """Whether a file may write the environment; ``words`` are its words, where somebody has
-        them at hand."""
-        has = data.__contains__ if words is None else words.have
-        if any(map(has, self._variable_parts)):
+    def settings(self, data: bytes, said: Said | None = None) -> Touch:
+        """Whether a file may write the environment; ``said`` is what it says, where somebody has
+        that at hand."""
+        said = said or Searched(data)
+        if said.have(self._parts["variables"]):
             for name in self._variables:
                 if name in data and in_code(data, name):
                     return Touch.SETTINGS | Touch.ENVIRONMENT
-        if not any(map(has, _ENVIRONMENT)):
+        if not said.have(self._parts["environment"]):
             return Touch.NOTHING
         if any(name in data and in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
@@ -114,39 +115,45 @@ class Needles:
             "environ" not in text and self.knowledge.misspelt(text) is not None
         )
 
-    def alone(self, data: bytes, words: Words | None = None) -> Touch:
+    def alone(self, data: bytes, said: Said | None = None) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
-        found = self.settings(data, words) | Touch.ANYTHING
-        has = data.__contains__ if words is None else words.have
-        if has(_IMPORT):
+        said = said or Searched(data)
+        found = self.settings(data, said) | Touch.ANYTHING
+        if said.have(self._parts["import"]):
             found |= Touch.IMPORTS
-        if self._counts_otherwise(data, has) and any(name in data for name in self._counting):
+        if self._counts_otherwise(data, said) and any(name in data for name in self._counting):
             found |= Touch.NUMBERING
-        if any(map(has, _FORKS)):
+        if said.have(self._parts["forks"]):
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
-        if any(map(has, _GPU_SPELT)) and self.comments(data):
+        if said.have(self._parts["spelt"]) and self.comments(data):
             found |= Touch.COMMENTS
         return found
 
-    def _counts_otherwise(self, data: bytes, has: Callable[[bytes], bool]) -> bool:
-        """Whether a file may give an index to what counts the machine's devices; ``has`` tells of
-        parts of words whether they occur."""
-        if any(map(has, self._beside_parts)):
+    def _counts_otherwise(self, data: bytes, said: Said) -> bool:
+        """Whether a file may give an index to what counts the machine's devices."""
+        if said.have(self._parts["beside"]):
             if any(name in data for name in self.knowledge.beside_cuda):
                 return True
-        return has(_NVIDIA) and b"nvidia-smi" in data and any(w in data for w in _CHILDREN)
+        return (
+            said.have(self._parts["nvidia"])
+            and b"nvidia-smi" in data
+            and any(w in data for w in _CHILDREN)
+        )
 
     def touch(self, data: bytes) -> Touch:
-        """Everything that a file may do."""
-        words = Words(data, self._vocabulary)
-        found = self.alone(data, words)
-        if self._may_start(data, words) and self.starts_children(data):
+        """Everything that a file may do; what its docstrings say does nothing."""
+        code = without_docstrings(data)
+        words = Words(code, self._vocabulary)
+        found = self.alone(code, words)
+        if self._may_start(code, words) and self.starts_children(code):
             found |= Touch.CHILDREN
-        ways = self.device_ways(data, words)
+        ways = self.device_ways(code, words)
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
         found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING
-        gpu = list(filter(words.have, GPU_WORDS))
+        gpu: list[bytes] = []
+        if words.have(self._parts["gpu"]):
+            gpu = [word for word, parts in self._gpu_words if words.have(parts)]
         if gpu and freezes_on_import(self._without_variables(data), gpu):
             found |= Touch.FREEZES
         return found
@@ -165,9 +172,8 @@ class Needles:
 
     def _may_start(self, data: bytes, words: Words) -> bool:
         """Whether the words of a file are those of one that starts a process."""
-        own = b"os." in data
-        named = zip(_CHILDREN_PARTS, _OF_OS, strict=True)
-        return any(words.have(part) for part, of_os in named if own or not of_os)
+        of_os = self._parts["calls of os"]
+        return words.have(self._parts["starting"]) or (words.have(of_os) and b"os." in data)
 
     def starts_children(self, data: bytes) -> bool:
         """Whether a file may start a process of which something may be said."""
@@ -177,7 +183,7 @@ class Needles:
 
     def _without_variables(self, data: bytes) -> bytes:
         """A file without the variables that it names: to name one is not to use a GPU."""
-        if not any(part in data for part in self._variable_parts):
+        if not any(part in data for part in self._parts["variables"].each):
             return data
         parts: list[bytes] = []
         end = 0

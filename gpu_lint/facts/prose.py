@@ -63,6 +63,14 @@ def without_long_strings(data: bytes) -> bytes:
     return _without(data, spans)
 
 
+def without_docstrings(data: bytes) -> bytes:
+    """A file without its docstrings."""
+    try:
+        return _without(data, [s for s in all_long_strings(data) if _is_docstring(data, s)])
+    except Unskimmable:
+        return data
+
+
 def _without(data: bytes, spans: list[Span]) -> bytes:
     """A file with some of its strings empty."""
     parts: list[bytes] = []
@@ -94,9 +102,11 @@ def in_code(data: bytes, word: bytes) -> bool:
 
 def _is_docstring(data: bytes, span: Span) -> bool:
     """Whether a string stands by itself behind the head of a definition or of a suite, or first in
-    a file: not behind the key of a dict."""
+    a file: not behind the key of a dict, nor between brackets that open on its line."""
     before = end_before(data, span.start, b" \t\r\n\frR")
     if not before or data[before - 1 : before] != b":":
         return not before
-    start = line_start(data, before, max(before - _LONGEST_HEAD, 0))
-    return _HEAD.match(data, start) is not None
+    line = data[line_start(data, before, max(before - _LONGEST_HEAD, 0)) : before]
+    opened = line.count(b"(") + line.count(b"[") + line.count(b"{")
+    closed = line.count(b")") + line.count(b"]") + line.count(b"}")
+    return opened <= closed and _HEAD.match(line) is not None

@@ -79,6 +79,7 @@ _STATEMENT = re.compile(
 _CONTINUED = re.compile(rb"\\\r?\n")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _LONGEST_LINE = 4_000
+_BACKSLASH = ord("\\")
 
 
 def skim(data: bytes) -> Skimmed:
@@ -114,6 +115,7 @@ def _imports_in(data: bytes) -> list[Imported]:
     if not starts:
         return found
     strings = all_long_strings(data)
+    continued = b"\\\n" in data or b"\\\r" in data
     hidden: list[Span] | None = None
     passed = 0
     """The strings that end above."""
@@ -125,8 +127,7 @@ def _imports_in(data: bytes) -> list[Imported]:
         if not alone and _is_no_statement(data, blanks, start, strings[passed - 1 : passed]):
             continue
         statement = _STATEMENT.match(data, start)
-        above = end_before(data, blanks, b"\r\n")
-        if statement is None or data[above - 1 : above] == b"\\":
+        if statement is None or (continued and _goes_on(data, blanks)):
             raise Unskimmable
         if hidden is None:
             hidden = list(_for_checkers(data, strings))
@@ -135,6 +136,12 @@ def _imports_in(data: bytes) -> list[Imported]:
             end = start + len(text)
             found += [Imported(*named, start, end) for named in _names(text)]
     return found
+
+
+def _goes_on(data: bytes, start: int) -> bool:
+    """Whether a line goes on with the one above."""
+    above = end_before(data, start, b"\r\n")
+    return data[above - 1 : above] == b"\\"
 
 
 def _is_no_statement(data: bytes, blanks: int, start: int, above: Sequence[Span]) -> bool:
@@ -232,14 +239,15 @@ def all_long_strings(data: bytes) -> tuple[Span, ...]:
 def long_strings(data: bytes) -> Iterator[Span]:
     """The strings in triple quotes. Raises :class:`Unskimmable`."""
     position = 0
-    nearest = {quotes: data.find(quotes) for quotes in (b"'''", b'"""')}
+    single, double = data.find(b"'''"), data.find(b'"""')
     while True:
-        for quotes, at in nearest.items():
-            if 0 <= at < position:
-                nearest[quotes] = data.find(quotes, position)
-        start, quotes = min(((at, q) for q, at in nearest.items() if at >= 0), default=(-1, b""))
-        if start < 0:
+        if 0 <= single < position:
+            single = data.find(b"'''", position)
+        if 0 <= double < position:
+            double = data.find(b'"""', position)
+        if single < 0 and double < 0:
             return
+        start, quotes = (double, b'"""') if single < 0 or 0 <= double < single else (single, b"'''")
         line = line_start(data, start, position)
         before = data[line:start]
         if b"#" in before or b"'" in before or b'"' in before:
@@ -252,7 +260,7 @@ def long_strings(data: bytes) -> Iterator[Span]:
             end = data.find(quotes, end)
             if end < 0:
                 raise Unskimmable
-            if (end - end_before(data, end, b"\\")) % 2 == 0:
+            if data[end - 1] != _BACKSLASH or (end - end_before(data, end, b"\\")) % 2 == 0:
                 break
             end += 1
         yield Span(start, end + 3)

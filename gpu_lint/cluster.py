@@ -60,6 +60,9 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def start(self) -> None:
+        """Nothing: it runs already."""
+
     def begin(self, work: Work[T]) -> None:
         """Nothing: who will do it is for the scheduler to say."""
 

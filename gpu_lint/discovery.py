@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+MANY = 1_000
 ALWAYS_EXCLUDED = (
     ".bzr", ".direnv", ".eggs", ".git", ".gpu-lint-cache", ".hg", ".ipynb_checkpoints",
     ".mypy_cache", ".nox",
@@ -38,9 +39,14 @@ class Discovered:
 
 
 def discover(
-    paths: Iterable[Path], finder: SettingsFinder, *, force_exclude: bool = False
+    paths: Iterable[Path],
+    finder: SettingsFinder,
+    *,
+    force_exclude: bool = False,
+    many: Callable[[Path], object] = lambda path: None,
 ) -> Discovered:
-    """Find the files to check.
+    """Find the files to check; ``many`` is told, once, of one of them when there are
+    :data:`MANY`.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
     ``force_exclude``. Directories are walked; links to directories are not followed. Raises
@@ -55,6 +61,8 @@ def discover(
             # One file, however many links lead to it.
             if target not in by_target or by_target[target].is_symlink():
                 by_target[target] = found
+                if len(by_target) == MANY:
+                    many(found)
     result.files = sorted(by_target.values(), key=str)
     return result
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gpu_lint.discovery import MANY
 from gpu_lint.errors import ConfigError, SourceError, Trouble, internal
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.settings import SettingsFinder
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
 _MOST_CHUNKS = 1_000
+_SECONDS_OF_A_FILE = 0.0015
+"""That a policy's check takes of a file of usual size (``bench/scale.py``)."""
 _SPLIT = 4
 """Into how many chunks a process's share of those programs goes that are dealt out last."""
 
@@ -73,6 +77,17 @@ class Run:
         if failed.in_configuration:
             raise ConfigError(failed.message)
         self.troubles.append(Trouble(path, failed.message))
+
+
+def start_for_many(
+    path: Path, finder: SettingsFinder, executor_for: Callable[[float], Executor | None]
+) -> None:
+    """Let others get started while files are still being looked for: of ``path`` and many more
+    nothing is known. Where no policy is in force they may have next to nothing to do."""
+    if finder.for_file(path).policy_for(path) is not None:
+        executor = executor_for(MANY * _SECONDS_OF_A_FILE)
+        if executor is not None:
+            executor.start()
 
 
 class Engine:
@@ -254,6 +269,8 @@ class Engine:
             header=lambda data: survey.header(data),  # known when all have been looked at
         )
         if self._executor_for is not None:
+            if self._executor_for(0) is not None:  # others get ready; so do we
+                import_module("gpu_lint.judging")
             survey.look_ahead(paths, self._executor_for, graph.edges)
         for path in paths:
             try:

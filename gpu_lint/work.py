@@ -50,6 +50,9 @@ class Executor(Protocol):
     count: int
     """How many processes there are."""
 
+    def start(self) -> None:
+        """Work will come: processes may be started for it."""
+
     def begin(self, work: Work[T]) -> None:
         """Some work is about to come: who can get ready for it may do so."""
 

@@ -75,6 +75,10 @@ class Workers:
         self._all = []
         self._idle = []
 
+    def start(self) -> None:
+        while len(self._all) < self.count:
+            self._idle.append(self._start())
+
     def begin(self, work: Work[T]) -> None:
         """Let the processes that have been started get ready for some work."""
         for worker in self._idle:

@@ -15,7 +15,7 @@ import click
 
 from gpu_lint.cache import DIRECTORY, Cache
 from gpu_lint.discovery import Discovered, discover
-from gpu_lint.engine import Engine, Run
+from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import ConfigError, SourceError, Trouble
 from gpu_lint.findings import FileFindings
 from gpu_lint.printable import printable
@@ -188,17 +188,20 @@ def run_engine(
     options: Options, finder: SettingsFinder, work: Callable[[Engine, Discovered], Run]
 ) -> Run:
     """Discover the files, run the engine over them with a progress bar, report trouble."""
-    discovered = discover(
-        options.paths or (Path("."),), finder, force_exclude=options.force_exclude
-    )
-    finder.learn(discovered.files)
-    cache = None if options.no_cache else cache_for(options.cache_dir, finder)
-    with (
-        _no_collector(),
-        _executor(options) as executor_for,
-        _progress(len(discovered.files), options.quiet) as advance,
-    ):
-        run = work(Engine(finder, advance, cache, executor_for), discovered)
+    with _no_collector(), _executor(options) as executor_for:
+
+        def many(path: Path) -> None:
+            known = not options.no_cache and cache_directory(options.cache_dir, finder).is_dir()
+            if executor_for is not None and not known:
+                start_for_many(path, finder, executor_for)
+
+        discovered = discover(
+            options.paths or (Path("."),), finder, force_exclude=options.force_exclude, many=many
+        )
+        finder.learn(discovered.files)
+        cache = None if options.no_cache else cache_for(options.cache_dir, finder)
+        with _progress(len(discovered.files), options.quiet) as advance:
+            run = work(Engine(finder, advance, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:

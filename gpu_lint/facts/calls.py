@@ -14,6 +14,7 @@ from gpu_lint.facts.parameters import Parameters
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     Bound,
     ClassValue,
     FunctionValue,
@@ -25,7 +26,6 @@ from gpu_lint.facts.values import (
     Symbol,
     Unknown,
     Value,
-    alternatives,
     any_of,
 )
 from gpu_lint.facts.world import Class, Function, World
@@ -100,7 +100,7 @@ class Calls(Parameters):
             callee = found
         else:
             callee = self.evaluate(node.function, flow)
-        if callee == Symbol("os.environ.update"):
+        if isinstance(callee, Symbol) and callee.name == "os.environ.update":
             self._update(node, flow)
             return UNKNOWN
         args = self.arguments(node, flow)
@@ -113,13 +113,12 @@ class Calls(Parameters):
         self, callee: Value, receiver: Value, node: p.Call, args: Arguments, flow: Flow
     ) -> Value:
         """Call whatever the callee may be, each on a path of its own."""
-        several = list(alternatives(callee))
-        if len(several) == 1:
+        if not isinstance(callee, AnyOf):
             return self._call_one(callee, receiver, node, args, flow)
         before = flow.copy()
         results: list[Value] = []
         flow.alive = False
-        for single in several:
+        for single in callee.values:
             path = before.copy()
             results.append(self._call_one(single, receiver, node, args, path))
             flow.join(path)

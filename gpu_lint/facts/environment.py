@@ -83,7 +83,8 @@ class Environment(Evaluator):
 
     def arguments(self, node: p.Call, flow: Flow) -> Arguments:
         """Evaluate the arguments of a call, in order."""
-        result = Arguments()
+        positional: list[tuple[p.Expression, Value]] = []
+        keywords: dict[str, tuple[p.Expression, Value]] = {}
         exact = True
         for argument in node.arguments:
             value = self.evaluate(argument.value, flow)
@@ -91,18 +92,18 @@ class Environment(Evaluator):
                 if isinstance(value, Pairs):
                     for key, item in value.entries:
                         if (name := text_of(key)) is not None:
-                            result.keywords[name] = (argument.value, item)
+                            keywords[name] = (argument.value, item)
                 exact = exact and isinstance(value, Pairs) and not value.open
             elif argument.star:
                 if isinstance(value, Items) and value.kind not in VAGUE and exact:
-                    result.positional.extend((argument.value, item) for item in value.values)
+                    positional.extend((argument.value, item) for item in value.values)
                 else:
                     exact = False
             elif argument.keyword is not None:
-                result.keywords[argument.keyword] = (argument.value, value)
+                keywords[argument.keyword] = (argument.value, value)
             elif exact:
-                result.positional.append((argument.value, value))
-        return Arguments(result.positional, result.keywords, exact)
+                positional.append((argument.value, value))
+        return Arguments(positional, keywords, exact)
 
     def write(
         self,

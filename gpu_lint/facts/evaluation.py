@@ -20,6 +20,7 @@ from gpu_lint.facts.operations import (
 )
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     Bound,
     ClassValue,
     DeviceCount,
@@ -127,17 +128,24 @@ class Evaluator(ABC):
 
     def attribute(self, base: Value, name: str, flow: Flow) -> Value:
         """The attribute of a value."""
-        results: list[Value] = []
-        for single in alternatives(base):
-            if isinstance(single, Symbol):
-                results.append(Symbol(f"{single.name}.{name}"))
-            elif isinstance(single, (Instance, ClassValue, ModuleValue)):
-                results.append(self.attribute_of(single, name, flow))
-            elif isinstance(single, Known) and name == "value":
-                results.append(single)  # of an enum's member
-            elif not (isinstance(single, Known) and single.value is None):
-                results.append(self._part(single, f".{name}", flow))
-        return any_of(results)
+        if not isinstance(base, AnyOf):
+            found = self._attribute_of_one(base, name, flow)
+            return UNKNOWN if found is None else found
+        several = [self._attribute_of_one(single, name, flow) for single in base.values]
+        return any_of(found for found in several if found is not None)
+
+    def _attribute_of_one(self, base: Value, name: str, flow: Flow) -> Value | None:
+        """The attribute of a single value; None of what has none."""
+        if isinstance(base, Symbol):
+            return Symbol(f"{base.name}.{name}")
+        if isinstance(base, (Instance, ClassValue, ModuleValue)):
+            return self.attribute_of(base, name, flow)
+        if isinstance(base, Known):
+            if name == "value":
+                return base  # of an enum's member
+            if base.value is None:
+                return None
+        return self._part(base, f".{name}", flow)
 
     def _part(self, base: Value, part: str, flow: Flow) -> Value:
         """The attribute or item of something that only the run will tell."""

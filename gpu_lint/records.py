@@ -7,8 +7,9 @@ sees to it that nobody assigns to its fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,4 +28,34 @@ if TYPE_CHECKING:
     def record(*_: Any, **__: Any) -> Any:
         """A dataclass with slots that compares and hashes by its fields."""
 else:
-    record = partial(dataclass, slots=True, unsafe_hash=True)
+
+    def record(cls=None, /, *, order=False):
+        if cls is None:
+            return partial(record, order=order)
+        cls.__doc__ = cls.__doc__ or cls.__name__
+        if order:
+            return dataclass(slots=True, unsafe_hash=True, order=True)(cls)
+        made = dataclass(slots=True, repr=False, eq=False)(cls)
+        made.__eq__, made.__hash__ = _by_content([one.name for one in fields(made) if one.compare])
+        made.__repr__ = _shown
+        return made
+
+
+def _by_content(names: list[str]) -> tuple[Callable[..., Any], Callable[[Any], int]]:
+    """``__eq__`` and ``__hash__`` of a record with some fields. ``dataclass`` compiles its own for
+    each class, which takes longer than all else that a short run does."""
+    content: Callable[[Any], Any] = attrgetter(*names) if names else lambda one: ()
+
+    def __eq__(self: Any, other: Any) -> Any:
+        return content(self) == content(other) if type(self) is type(other) else NotImplemented
+
+    def __hash__(self: Any) -> int:
+        return hash(content(self))
+
+    return __eq__, __hash__
+
+
+def _shown(self: Any) -> str:
+    """``__repr__`` of a record."""
+    shown = [f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr]
+    return f"{type(self).__qualname__}({', '.join(shown)})"

@@ -10,6 +10,7 @@ from gpu_lint.facts.markers import HEADER_END
 from gpu_lint.facts.program import Comment
 from gpu_lint.source import Source, Span
 
+_LONG_QUOTES = ('"""', "'''")
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=]")
 
 
@@ -44,6 +45,10 @@ class Lines:
         ends_empty = starts[-1] == len(self.source.data)
         return len(starts) - 1 if ends_empty else len(starts)
 
+    @cached_property
+    def _head(self) -> int:
+        return head_rows(self.source)
+
     def rows(self, span: Span) -> range:
         """The rows that a statement stands on."""
         last = max(span.start, span.end - 1)
@@ -64,8 +69,9 @@ class Lines:
         text = self.source.line(row).lstrip() if 1 <= row <= self.last else ""
         if not text.startswith("#"):
             return False
-        if above_code and "'" not in text and '"' not in text:
-            return True
+        if above_code and not any(quotes in text for quotes in _LONG_QUOTES):
+            if row == 1 or not self.source.line(row - 1).endswith("\\"):
+                return True
         return any(comment.own_line for comment in self._by_row.get(row, ()))
 
     def is_alone(self, span: Span) -> bool:
@@ -88,7 +94,7 @@ class Lines:
         The end of a managed header belongs to what is above it; the lines that say which program
         runs the file and how it is encoded belong to the file.
         """
-        head = head_rows(self.source)
+        head = self._head
         while (
             row - 1 > head
             and self.is_comment(row - 1, above_code=True)

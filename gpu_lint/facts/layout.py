@@ -19,11 +19,14 @@ def layout_of(program: p.Program) -> Layout:
     names: set[str] = set()
     guard = None
     for top in program.body:
+        if isinstance(top, p.Import):
+            imports += _imports(top, top)
+            environ += _environ_names(top)
+            names.update([name.bound for name in top.names])
+            continue
         for statement in _at_module_level(top):
             if isinstance(statement, p.Import):
                 imports += _imports(statement, top)
-                if statement is top:
-                    environ += _environ_names(statement)
             names.update(_bound(statement))
         if isinstance(top, p.If) and is_main_guard(top.test) and top.body:
             guard = guard or Guard(top.span, top.body[0].span)

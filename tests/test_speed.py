@@ -803,7 +803,10 @@ def test_words_that_were_forgotten_are_found_again(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("gpu_lint.facts.words._MOST_MET", 3)
     vocabulary = Vocabulary([b"gpu", b"cuda"])
     texts = [b"a b c my_gpu", b"d e f", b"my_gpu g", b"cudart my_gpu a", b"b"]
-    found = [[part for part in (b"gpu", b"cuda") if Words(t, vocabulary).have(part)] for t in texts]
+    found = [
+        [part for part in (b"gpu", b"cuda") if Words(t, vocabulary).have(vocabulary.parts(part))]
+        for t in texts
+    ]
     assert found == [[b"gpu"], [], [b"gpu"], [b"gpu", b"cuda"], []]
 
 

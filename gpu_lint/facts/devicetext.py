@@ -21,11 +21,11 @@ from gpu_lint.records import record
 _GENERAL_NAMES = frozenset({b"to", b"device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
 _GIVING = (
-    (b"to", rb"\.to\("),
-    (b"device", rb"device(?<!\wdevice)\s*="),
-    (b"map_location", rb"map_location(?<!\wmap_location)\s*="),
+    (b"to", b".to(", rb"\.to\("),
+    (b"device", b"device", rb"device(?<!\wdevice)\s*="),
+    (b"map_location", b"map_location", rb"map_location(?<!\wmap_location)\s*="),
 )
-"""What stands before a device: a word, and the pattern that it is in."""
+"""What stands before a device: a word, what the pattern begins with, and the pattern."""
 _INDEX = rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)"
 _INDEX_NAME = rb"\w*(?:gpu|GPU|dev_id|device_id|(?:idx|index|rank|ordinal)(?![a-z]))\w*\s*[,)]"
 _NUMBERED_NAME = rb"(?:s|_?(?:ids?|idx|index|num|number|no|nr|ordinal|rank|to_use))?"
@@ -55,7 +55,9 @@ _SPEAKING = ("device", "DEVICE", "gpu", "memory", "tensor", "provider")
 _COMMON = "torch"
 """The framework that most others hand their devices to: it need not be mentioned."""
 
-_GIVEN_NAMES = [(word, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for word, giving in _GIVING]
+_GIVEN_NAMES = [
+    (word, fixed, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for word, fixed, giving in _GIVING
+]
 _NUMBERED = re.compile(rb"[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
 _NEVER_BOUND = {b"None", b"int", b"bool", b"float", b"str"}
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+\Z")
@@ -92,7 +94,7 @@ class _Spelling:
     def places(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Where it stands, each with the name that the device is handed on by; empty where it is
         named otherwise."""
-        for match in _pattern(self.name, self.behind).finditer(data):
+        for match in _matches(data, self.name, _pattern(self.name, self.behind)):
             start, end = match.span()
             if _DEFINING.search(data, max(start - 9, 0), start) or _in_comment(data, start):
                 continue
@@ -142,18 +144,18 @@ class DeviceText:
                         known.append(spelling)
         self._names = frozenset(self._spellings)
         general = [*_general()]
-        self._by_word = [(one.word, one.pattern) for one in general if one.word]
-        self._by_part = [(one.part, one.pattern) for one in general if one.part]
+        self._by_word = [one for one in general if one.word]
+        self._by_part = [one for one in general if one.part]
 
     @property
     def parts(self) -> frozenset[bytes]:
         """The parts of words that are asked for."""
-        return frozenset(part for part, _ in self._by_part)
+        return frozenset(one.part for one in self._by_part)
 
     def use(self, vocabulary: Vocabulary) -> None:
         """Ask words of a vocabulary, which must have :attr:`parts`."""
         self._all_parts = vocabulary.parts(*self.parts)
-        self._patterns = [(vocabulary.parts(part), pattern) for part, pattern in self._by_part]
+        self._asked = [(vocabulary.parts(one.part), one) for one in self._by_part]
 
     def places(self, data: bytes, words: Words) -> Iterator[int]:
         """The offsets at which a call or a text names one by itself or hands one on, in the way
@@ -189,11 +191,11 @@ class DeviceText:
         return Ways(False, handed, frozenset(found))
 
     def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
-        asked = [pattern for word, pattern in self._by_word if word in words.each]
+        asked = [one for one in self._by_word if one.word in words.each]
         if words.have(self._all_parts):
-            asked += [pattern for parts, pattern in self._patterns if words.have(parts)]
-        for pattern in asked:
-            for match in pattern.finditer(data):
+            asked += [one for parts, one in self._asked if words.have(parts)]
+        for one in asked:
+            for match in _matches(data, one.fixed, one.pattern):
                 if not _in_comment(data, match.start()):
                     yield match.start()
 
@@ -202,6 +204,17 @@ class DeviceText:
             for spelling in self._spellings[word]:
                 if not spelling.beside or not spelling.beside.isdisjoint(words):
                     yield spelling
+
+
+def _matches(data: bytes, fixed: bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+    """What ``pattern.finditer`` finds, given what all that matches begins with: to find fixed bytes
+    takes a tenth of the time."""
+    at = data.find(fixed)
+    while at >= 0:
+        match = pattern.match(data, at)
+        if match is not None:
+            yield match
+        at = data.find(fixed, at + 1 if match is None else max(match.end(), at + 1))
 
 
 def _in_comment(data: bytes, offset: int) -> bool:
@@ -260,9 +273,9 @@ def _may_be_numbered(data: bytes, name: bytes) -> bool:
 def _numbered(data: bytes, words: Words) -> bool:
     """Whether a name that is bound to a number other than 0 is given as a device."""
     given: set[bytes] = set()
-    for word, pattern in _GIVEN_NAMES:
+    for word, fixed, pattern in _GIVEN_NAMES:
         if word in words.each:
-            given.update(pattern.findall(data))
+            given.update(match.group(1) for match in _matches(data, fixed, pattern))
     return any(_is_numbered(data, name) for name in given - _NEVER_BOUND)
 
 
@@ -282,6 +295,8 @@ class _General(NamedTuple):
     for it."""
 
     pattern: re.Pattern[bytes]
+    fixed: bytes
+    """What all that matches begins with."""
     part: bytes = b""
     """This is part of a word in all that matches."""
     word: bytes = b""
@@ -290,18 +305,19 @@ class _General(NamedTuple):
 
 def _general() -> Iterator[_General]:
     for kind in (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu"):
-        yield _General(re.compile(kind + rb":[1-9{%\"']"), part=kind)
+        yield _General(re.compile(kind + rb":[1-9{%\"']"), kind + b":", part=kind)
     indexed = rb"(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=]|" + _NO_NUMBER + rb")[^\s)\]}\"'])"
-    yield _General(re.compile(rb"cuda[\"']\s*,\s*" + indexed), part=b"cuda")
-    for word, giving in _GIVING:
+    yield _General(re.compile(rb"cuda[\"']\s*,\s*" + indexed), b"cuda", part=b"cuda")
+    for word, fixed, giving in _GIVING:
         given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
-        yield _General(re.compile(giving + given), word=word)
+        yield _General(re.compile(giving + given), fixed, word=word)
     device = rb"device(?<![\w \t]device)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])"
-    yield _General(re.compile(device), word=b"device")
+    yield _General(re.compile(device), b"device", word=b"device")
     for name in _GPU_NAMES:
         number = _NUMBERED_NAME.upper() if name.isupper() else _NUMBERED_NAME
-        yield _General(re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]"), part=name)
-    yield _General(re.compile(b"device_count"), part=b"device_count")
+        pattern = re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]")
+        yield _General(pattern, name, part=name)
+    yield _General(re.compile(b"device_count"), b"device_count", part=b"device_count")
 
 
 def _spellings(api: Api) -> Iterator[_Spelling]:

@@ -83,6 +83,11 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
         found = _HEAD.match(text)
         if found is not None:
             head = end - len(text)
+            if found.group(1) == b"def":
+                behind = _end_of_suite(data, end, indent)
+                if not mentioned(head, behind):
+                    start = behind
+                    continue
             body = _end_of_head(data, head)
             if mentioned(head, body) and _in_default(data, head, body, mentioned):
                 return True

@@ -156,5 +156,5 @@ def is_entry_point(facts: FileFacts, configured: bool) -> bool:
         configured
         or facts.layout.guard is not None
         or facts.module_freeze is not None
-        or any(selector.reach is Reach.MODULE for selector in facts.selectors)
+        or any(s.reach is Reach.MODULE and not s.is_default for s in facts.selectors)
     )

@@ -12,6 +12,7 @@ from gpu_lint.facts.environment import VAGUE, Arguments, Environment
 from gpu_lint.facts.flow import Flow, advance
 from gpu_lint.facts.knowledge import Api, DeviceArgument
 from gpu_lint.facts.model import (
+    DEFAULT_OF,
     Certainty,
     Child,
     Crossing,
@@ -228,7 +229,7 @@ class Devices(Environment):
     def default_device(self, parameter: p.Parameter, value: Value, flow: Flow) -> None:
         """A default such as ``device="cuda:1"`` selects when the caller names nothing."""
         if parameter.default is not None and _DEVICE_PARAMETER.fullmatch(parameter.name):
-            api = f"default of {parameter.name}"
+            api = f"{DEFAULT_OF}{parameter.name}"
             self.named_device(api, parameter.default, value, flow)
 
 

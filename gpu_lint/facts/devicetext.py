@@ -32,7 +32,16 @@ _NUMBERED_NAME = rb"(?:s|_?(?:ids?|idx|index|num|number|no|nr|ordinal|rank|to_us
 """What may stand behind ``gpu`` in the name of a number that says which."""
 _ANNOTATION = rb"\s*(?::[ \t]*[\w.\[\]| ]+)?"
 _PASSED_ON = rb"(?!\s*(?:kwargs\.(?:get|pop)\(|getattr\())"
-_NO_INDEX = rb"(?!\s*(?:None\b|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda)[\"']))"
+_ALL_ON_ONE = (
+    rb"\{\s*(?:\"\"|'')\s*:\s*"
+    rb"(?:(?:\w+\.)+device|(?:torch\.device\()?[\"'](?:cpu|cuda|disk|meta|mps)[\"']\)?)\s*\}"
+)
+"""A device map that puts everything on the first device, on none, or where something else is."""
+_NO_INDEX = (
+    rb"(?!\s*(?:None\b|\.\.\.|[\"'](?:auto|balanced|balanced_low_0|sequential|cpu|cuda|mps)[\"']|"
+    + _ALL_ON_ONE
+    + rb"))"
+)
 """Not followed by what surely names no device other than the first."""
 _GIVEN = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
 _NUMBER = rb"\([^)]*[,(=]\s*[1-9]\d*\s*[,)]"

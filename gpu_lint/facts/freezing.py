@@ -1,14 +1,14 @@
 """Whether importing a file may make CUDA read the mask, told from its bytes.
 
-It may where a GPU is mentioned outside of functions, in the default of a parameter, or in a
-function or class whose name is called at module level.
+It may where a GPU is mentioned outside of functions, where something is called in the default of a
+parameter, or in a function or class whose name is called at module level.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from functools import cache
 
 from gpu_lint.facts.prose import without_long_strings
@@ -22,6 +22,10 @@ _WORD_BEFORE = re.compile(rb"\w\Z")
 _HEAD_END = re.compile(rb":(?=[ \t]*(?:#[^\n]*)?(?:\n|\Z))|\)[ \t]*(?:->[^\n:]*)?:")
 _HEAD = re.compile(rb"(?:async\s+)?(def|class)\s+(\w+)")
 _CALLED = re.compile(rb"\b(\w+)\s*\(|^@(?:\w+\.)*(\w+)", re.MULTILINE)
+_PLAIN = re.compile(
+    rb"\w+(?:[ \t]*:[^=()]*)? = (?:None|True|False|[\d._]+|'[^'\\]*'|\"[^\"\\]*\")\s*(?:#.*)?\Z"
+)
+"""A line that binds a name to a constant: formatted like this, it is no argument of a call."""
 _IMPORTING = re.compile(rb"(?:import|from)\b")
 
 
@@ -83,45 +87,53 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
         found = _HEAD.match(text)
         if found is not None:
             head = end - len(text)
-            if found.group(1) == b"def":
+            is_class = found.group(1) == b"class"
+            if not is_class:
                 behind = _end_of_suite(data, end, indent)
                 if not mentioned(head, behind):
                     start = behind
                     continue
-            body = _end_of_head(data, head)
-            if mentioned(head, body) and _in_default(data, head, body, mentioned):
+            start = body = _end_of_head(data, head)
+            given = [default for default in _defaults(data, head, body) if mentioned(*default)]
+            if any(is_class or data.find(b"(", *default) >= 0 for default in given):
                 return True
-            start = body
-            if found.group(1) == b"class":
+            if is_class:
                 classes.append((indent, found.group(2)))
                 continue
             start = _end_of_suite(data, body, indent)
-            if mentioned(body, start):
+            if given or mentioned(body, start):
                 inside.update(name for _, name in classes)
                 inside.add(found.group(2))
             continue
         if _IMPORTING.match(text):
             importing = b"(" in text and b")" not in text
-        elif mentioned(end - len(text), end):
+        elif mentioned(end - len(text), _end_of_code(text, end)) and not _PLAIN.match(text):
             return True
         outside.append(text)
     called = _CALLED.findall(b"\n".join(outside)) if inside else []
     return not inside.isdisjoint(word for pair in called for word in pair)
 
 
-def _in_default(data: bytes, start: int, end: int, mentioned: Callable[[int, int], bool]) -> bool:
-    """Whether a GPU is mentioned in a default in the head of a definition: behind a ``=`` on
-    the same line, or in the same parameter."""
+def _defaults(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the defaults in the head of a definition may be: behind a ``=`` on the same line, or in
+    the same parameter."""
     for between in (b"\n", b","):
         at = start
         while at < end:
             stop = data.find(between, at, end)
             stop = end if stop < 0 else stop
             equals = data.find(b"=", at, stop)
-            if equals >= 0 and mentioned(equals, stop):
-                return True
+            if equals >= 0:
+                yield equals, stop
             at = stop + 1
-    return False
+
+
+def _end_of_code(text: bytes, end: int) -> int:
+    """Where the code of a line that ends at an offset does: before a comment in which, and before
+    which, there are no quotes."""
+    comment = text.find(b"#")
+    plain = comment >= 0 and b"'" not in text and b'"' not in text
+    return end - len(text) + comment if plain else end
 
 
 def _end_of_head(data: bytes, start: int) -> int:

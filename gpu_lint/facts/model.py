@@ -161,6 +161,9 @@ class Index:
     """The file of that literal."""
 
 
+DEFAULT_OF = "default of "
+
+
 @record
 class Selector:
     """A device named to a known API, or to a ``device`` parameter."""
@@ -183,6 +186,11 @@ class Selector:
     """Unknown but identified values that are used as an index, or are part of such a text."""
     also: tuple[Written, ...] = ()
     """Masks that show more devices, but must show this one, too: a count kept from before."""
+
+    @property
+    def is_default(self) -> bool:
+        """It is the default of a parameter: so far, nothing uses the device."""
+        return self.api.startswith(DEFAULT_OF)
 
 
 class Outcome(Enum):

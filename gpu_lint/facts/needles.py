@@ -22,10 +22,12 @@ _CHILDREN = (
     b"multiprocessing", b"os.fork", b"subprocess", b"os.system", b"os.exec", b"os.spawn",
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
 )  # fmt: skip
-_CALLS_OF_OS = tuple(word.removeprefix(b"os.") for word in _CHILDREN if word.startswith(b"os."))
-_STARTING = tuple(w.rpartition(b".")[2] for w in _CHILDREN if not w.startswith(b"os."))
-_CHILD_DETAILS = (b"fork", b"Process", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc",
-                  b"accelerate")  # fmt: skip
+_OF_OS = tuple(word for word in _CHILDREN if word.startswith(b"os."))
+_STARTING = frozenset({b"multiprocessing", b"subprocess", b"runpy", b"concurrent"})
+"""Words of which one must be there, unless something of ``os`` is."""
+_CHILD_DETAILS = (b"fork", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc", b"accelerate")
+_PROCESS = b"Process"
+"""What the name of a class of processes ends with."""
 _IMPORT = b"import"
 _NVIDIA = b"nvidia"
 _FORKS = (b"fork", b"multiprocessing")
@@ -70,8 +72,7 @@ class Needles:
             "import": (_IMPORT,),
             "nvidia": (_NVIDIA,),
             "environment": _ENVIRONMENT,
-            "starting": _STARTING,
-            "calls of os": _CALLS_OF_OS,
+            "calls of os": tuple(word.removeprefix(b"os.") for word in _OF_OS),
             "forks": _FORKS,
             "spelt": _GPU_SPELT,
             "gpu": GPU_WORDS,
@@ -145,7 +146,7 @@ class Needles:
         code = without_docstrings(data)
         words = Words(code, self._vocabulary)
         found = self.alone(code, words)
-        if self._may_start(code, words) and self.starts_children(code):
+        if self._starts_children(code, words):
             found |= Touch.CHILDREN
         ways = self.device_ways(code, words)
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
@@ -170,15 +171,19 @@ class Needles:
         """Whether a file may hold a comment that is meant for us."""
         return any(mark in data for mark in _COMMENTS) and _FOR_US.search(data) is not None
 
-    def _may_start(self, data: bytes, words: Words) -> bool:
-        """Whether the words of a file are those of one that starts a process."""
-        of_os = self._parts["calls of os"]
-        return words.have(self._parts["starting"]) or (words.have(of_os) and b"os." in data)
-
-    def starts_children(self, data: bytes) -> bool:
+    def _starts_children(self, data: bytes, words: Words) -> bool:
         """Whether a file may start a process of which something may be said."""
-        return any(word in data for word in _CHILDREN) and any(
-            word in data for word in _CHILD_DETAILS
+        named = _STARTING.intersection(words.each)
+        if named == {b"concurrent"} and b"concurrent.futures" not in data:
+            named = frozenset()
+        starts = bool(named) or (
+            words.have(self._parts["calls of os"])
+            and b"os." in data
+            and any(call in data for call in _OF_OS)
+        )
+        return starts and (
+            any(word in data for word in _CHILD_DETAILS)
+            or (_PROCESS in data and any(word.endswith(_PROCESS) for word in words.each))
         )
 
     def _without_variables(self, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import sysconfig
 import time
 import tokenize
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,7 @@ from gpu_lint.headers import SettledHeaders
 from gpu_lint.judging import View
 from gpu_lint.notes import Note
 from gpu_lint.reads import Read
+from gpu_lint.records import record
 from gpu_lint.reports import shown_path
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.settings import SettingsFinder
@@ -209,6 +212,20 @@ def test_no_rule_fires_on_a_file_that_its_needles_reject(rule: Rule, example: An
         ("x = [\n1]; y = 2\nx.cuda()\r", Touch.FREEZES),
         ('x = {"a": """export CUDA_VISIBLE_DEVICES=0\n"""}', Touch.SETTINGS),
         ('x = {\n  A:\n  """\nexport CUDA_VISIBLE_DEVICES=0\n"""}', Touch.SETTINGS),
+        ('run({"env": """CUDA_VISIBLE_DEVICES=1"""})', Touch.SETTINGS),
+        ('if run({"env": """CUDA_VISIBLE_DEVICES=1"""}): x\n', Touch.SETTINGS),
+        ("def f(x='cuda'):\n    g(x)\n\nf()\n", Touch.FREEZES),
+        ("def f(x=g(\n  'cuda')): pass\n", Touch.FREEZES),
+        ("class C(B, on='cuda'): pass\n", Touch.FREEZES),
+        ("x = f(\n  'cuda',\n)\n", Touch.FREEZES),
+        ("x = '#'; y.cuda()\n", Touch.FREEZES),
+        ("load(path, device_map={'': 1})", Touch.FOREIGN),
+        ("load(path, device_map={'': torch.device('cuda:1')})", Touch.DEVICES),
+        ("load(path, device_map={'': 'cpu', 'a': 1})", Touch.FOREIGN),
+        ("import subprocess as s\ns.run(c, env=e)\n", Touch.CHILDREN),
+        ("from concurrent.futures import ProcessPoolExecutor\nenv=1\n", Touch.CHILDREN),
+        ("import multiprocessing.context as c\nc.SpawnProcess(target=f)\n", Touch.CHILDREN),
+        ("import os\nos.execve(c, a, env=e)\n", Touch.CHILDREN),
         ("os.fork()", Touch.FORKS),
         ("import multiprocessing as mp\nmp.Process(target=f)", Touch.FORKS),
         ("from multiprocessing import Process", Touch.FORKS),
@@ -240,6 +257,29 @@ def test_what_matters_is_seen(text: str, touch: Touch) -> None:
 def test_what_does_not_matter_is_passed(text: str) -> None:
     found = needles_for(KNOWLEDGE).touch(text.encode())
     assert not found & (Touch.SETTINGS | Touch.DEVICES | Touch.FORKS | Touch.COMMENTS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use_cuda: bool | None = None\n",
+        "cuda_kernel = None\n",
+        'IMAGE = "tools-cuda:latest"  # built elsewhere\n',
+        "slow = False  # on cuda\n",
+        "def f(device: str = 'cuda:0') -> 'torch.cuda.Stream': pass\n",
+        "def f(a=1) -> torch.cuda.Stream: pass\n",
+        "import subprocess as s\n",
+        "class ImageProcessor:\n    'Used by subprocessors.'\n",
+        "import torch.futures, multiprocess\nclass Process: pass\n",
+        "load(path, device_map={'': model.device})\nload(path, device_map=...)\n",
+        "load(path, device_map={\"\": torch.device('mps')})\nload(path, device_map='mps')\n",
+        'def f():\n    """Runs subprocess with env=1, os.environ and x.cuda(1)."""\n',
+    ],
+)
+def test_what_freezes_starts_and_selects_nothing_is_passed(text: str) -> None:
+    found = needles_for(KNOWLEDGE).touch(text.encode())
+    doing = Touch.FREEZES | Touch.CHILDREN | Touch.DEVICES | Touch.FOREIGN | Touch.ENVIRONMENT
+    assert not found & doing
 
 
 def test_to_name_a_variable_is_not_to_use_a_gpu() -> None:
@@ -878,6 +918,55 @@ def test_blanking_prose_moves_nothing(text: str) -> None:
     blank = with_blank_prose(text.encode())
     assert len(blank) == len(text.encode())
     assert all(new in (old, 0x20) for old, new in zip(text.encode(), blank, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    one: int
+    two: tuple[str, ...] = ()
+    three: object = field(default=None, compare=False, repr=False)
+
+
+@record
+class Recorded:
+    one: int
+    two: tuple[str, ...] = ()
+    three: object = field(default=None, compare=False, repr=False)
+
+
+@record
+class Empty:
+    pass
+
+
+def test_a_record_is_told_by_its_content_as_a_dataclass_is() -> None:
+    given = [(1,), (1, ("a",)), (1, ("a",), 3), (2,)]
+    for kind in (Frozen, Recorded):
+        made = [kind(*arguments) for arguments in given]
+        assert [[one == other for other in made] for one in made] == [
+            [True, False, False, False],
+            [False, True, True, False],
+            [False, True, True, False],
+            [False, False, False, True],
+        ]
+        assert len(set(made)) == 3
+        assert repr(made[2]) == f"{kind.__name__}(one=1, two=('a',))"
+        assert made[0] != Empty()
+        assert replace(made[0], one=2) == made[3]
+        assert pickle.loads(pickle.dumps(made[2])).three == 3
+    assert repr(Empty()) == "Empty()"
+    assert len({Empty(), Empty()}) == 1
+
+
+def test_trees_that_were_let_go_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "\n".join(f"    x{n} = {n} * 2" for n in range(40))
+    text = f"def f():\n{body}\n    def g():\n{body.replace('  ', '    ')}\n\ndef h():\n{body}\n"
+    source = Source(Path("x.py"), text.encode(), "utf-8")
+    kept = read_file(source, KNOWLEDGE)
+    monkeypatch.setattr("gpu_lint.facts.native._MOST_KEPT", 1)
+    let_go = read_file(source, KNOWLEDGE)
+    read_file(Source(Path("y.py"), b"z = 1\n", "utf-8"), KNOWLEDGE)
+    assert kept.program == let_go.program == read_file(source, KNOWLEDGE, reference=True).program
 
 
 @pytest.mark.parametrize("text", ["# one\nf'", "x = 1  # one\nf'{", "# one\n  f''\n x\n"])

@@ -49,6 +49,20 @@ def workers() -> Iterator[Workers]:
         yield started
 
 
+def test_chunks_are_asked_for_while_others_are_worked_on(workers: Workers) -> None:
+    asked: list[str] = []
+
+    def chunks() -> Iterator[list[str]]:
+        for name in "abcdef":
+            asked.append(name)
+            yield [name]
+
+    answers = workers.each(Echo(), chunks())
+    first = next(answers)
+    assert asked == ["a", "b", "c"]
+    assert sorted(file for file, _ in (first, *answers)) == list("abcdef")
+
+
 def test_every_file_is_answered_for_once_by_processes_started_once(workers: Workers) -> None:
     chunks = [[f"{chunk}-{n}" for n in range(5)] for chunk in range(6)]
     first = list(workers.each(Echo(), chunks))

@@ -36,7 +36,7 @@ _LEAST_CHUNK = 100_000
 _MOST_CHUNKS = 1_000
 _SECONDS_OF_A_FILE = 0.0015
 """That a policy's check takes of a file of usual size (``bench/scale.py``)."""
-_SPLIT = 4
+_SPLIT = 16
 """Into how many chunks a process's share of those programs goes that are dealt out last."""
 
 

@@ -218,6 +218,8 @@ class SettingsFinder:
         self._options = dict(options or {})
         self._isolated = isolated
         self._by_directory: dict[Path, Settings] = {}
+        self._by_name: dict[str, Settings] = {}
+        """The same by the names of directories, as they are given: looked up for every file."""
         self._everywhere: Settings | None = None
         """The settings of all files, where they do not depend on where these are."""
 
@@ -261,7 +263,10 @@ class SettingsFinder:
 
     def for_file(self, path: Path) -> Settings:
         """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""
-        return self.for_directory(path.parent)
+        directory = os.path.dirname(path)
+        if directory not in self._by_name:
+            self._by_name[directory] = self.for_directory(path.parent)
+        return self._by_name[directory]
 
     def project_of(self, path: Path) -> Path:
         """The directory of the project that a file belongs to: where its configuration stands,

@@ -35,6 +35,7 @@ _COUNTING = ("index", "indices", "device-count")
 """What a call returns that is, or becomes, an index."""
 _LEAST_PART = 7
 """Letters that names must share to be searched for together."""
+_MOST_MEANT = 100_000
 _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
 _PROSE = re.compile(r"\S\s+\S")
@@ -59,6 +60,8 @@ class Needles:
 
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
+        self._meant: dict[bytes, bool] = {}
+        """Words that were asked for, and whether each was meant to be the name of a variable."""
         self._variables = tuple(name.encode() for name in knowledge.variables)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(knowledge.frameworks)
@@ -98,13 +101,21 @@ class Needles:
             return Touch.NOTHING
         if any(name in data and in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
-        for word in set(_LONG_WORD.findall(data)):
+        if any(map(self._is_misspelt, set(_LONG_WORD.findall(data)))):
+            return Touch.SETTINGS | Touch.ENVIRONMENT
+        return Touch.ENVIRONMENT
+
+    def _is_misspelt(self, word: bytes) -> bool:
+        """Whether a word was meant to be the name of a variable; files say much the same ones."""
+        if word not in self._meant:
+            if len(self._meant) > _MOST_MEANT:
+                self._meant.clear()
             folded = word.upper()
             parts = sum(part in folded for part in _WORDS_OF_NAMES)
-            if parts > 1 or (parts and (b"_" in word or b"-" in word)):
-                if self.knowledge.misspelt(word.decode("ascii")) is not None:
-                    return Touch.SETTINGS | Touch.ENVIRONMENT
-        return Touch.ENVIRONMENT
+            likely = parts > 1 or (parts == 1 and (b"_" in word or b"-" in word))
+            found = likely and self.knowledge.misspelt(word.decode("ascii")) is not None
+            self._meant[word] = found
+        return self._meant[word]
 
     def is_variable(self, text: str) -> bool:
         """Whether a text may be the name of a variable that decides about GPUs, or part of it, or

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +30,8 @@ if TYPE_CHECKING:
     from gpu_lint.work import Executor, Failed, Judging
     from gpu_lint.writing import Writing, Written
 
-_LEAST_CHUNK = 100_000
-"""Microseconds that a chunk of files takes to check at least."""
-_MOST_CHUNKS = 1_000
 _SECONDS_OF_A_FILE = 0.0015
 """That a policy's check takes of a file of usual size (``bench/scale.py``)."""
-_SPLIT = 16
-"""Into how many chunks a process's share of those programs goes that are dealt out last."""
 
 
 @dataclass
@@ -128,6 +122,7 @@ class Engine:
                     if recall is not None and file not in known:
                         recall.keep(one, findings)
                     told[file] = FileFindings(one.source, findings)
+                    one.source.forget()
                 except Exception as error:
                     run.report(one.path, error)
             run.files = [told[file] for file in view.reads if file in told]
@@ -299,16 +294,19 @@ class Engine:
         those that failed. ``again``: they have been judged before, and changed since."""
         if self._executor_for is None or len(waiting) < 2:
             return
-        work = self._judging(view)
+        from gpu_lint.shares import Shares, dealt_while_begun
+
         executor = self._executor_for(0)
         if executor is not None:
+            work = self._judging(view)
             executor.begin(work)
-            chunks = _begun(view, waiting, executor.count)
+            chunks = dealt_while_begun(view, waiting, executor.count)
         else:
-            shares = _Shares.of(view, waiting)
+            shares = Shares.of(view, waiting)
             executor = self._executor_for(shares.total / 1e6)
             if executor is None:
                 return
+            work = self._judging(view)
             chunks = shares.dealt(executor.count)
         for file, answer in executor.each(work, chunks):
             if isinstance(answer, tuple):
@@ -332,60 +330,6 @@ class Engine:
         from gpu_lint.reads import read_beside
 
         return read_beside(file, self.finder)
-
-
-@dataclass(frozen=True)
-class _Shares:
-    """Files that are to be judged, each with about how long that takes, in microseconds."""
-
-    programs: list[tuple[str, int]]
-    """Those that are run."""
-    others: list[tuple[str, int]]
-
-    @classmethod
-    def of(cls, view: View, waiting: Collection[Read]) -> _Shares:
-        """Tell of some files which are run."""
-        running = view.programs(one.file for one in waiting)
-        others = [one.file for one in waiting if one.file not in running]
-        return cls(
-            [(file, view.weight(file, True)) for file in running],
-            [(file, view.weight(file, False)) for file in others],
-        )
-
-    @property
-    def total(self) -> int:
-        """How long all of it takes."""
-        return sum(weight for _, weight in (*self.programs, *self.others))
-
-    def dealt(self, count: int) -> Iterator[list[str]]:
-        """The files in chunks for so many processes, those first that are to be begun with.
-
-        Programs import the same modules, which each process runs anew: so as few begin with them
-        as can be, with a process's share of the work each, and what is left of them is for whoever
-        is done first.
-        """
-        from gpu_lint.work import chunks_of
-
-        share = self.total // count
-        whole = chunks_of(self.programs, share, _MOST_CHUNKS)
-        last = whole.pop() if len(whole) > 1 else []
-        left = self.programs[len(self.programs) - len(last) :]
-        yield from whole
-        yield from chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
-        yield from chunks_of(left, share // _SPLIT, _MOST_CHUNKS)
-
-
-def _begun(view: View, waiting: Collection[Read], count: int) -> Iterator[list[str]]:
-    """Files in chunks for so many processes, which begin with some that most likely do nothing,
-    while it is found out of the others which are run."""
-    from gpu_lint.work import chunks_of
-
-    quiet = [(one.file, view.weight(one.file, False)) for one in waiting if view.is_quiet(one.file)]
-    first = chunks_of(quiet, _LEAST_CHUNK, _MOST_CHUNKS)[:count]
-    yield from first
-    begun = frozenset(chain.from_iterable(first))
-    rest = [one for one in waiting if one.file not in begun]
-    yield from _Shares.of(view, rest).dealt(count)
 
 
 def _data(file: str) -> bytes | None:

@@ -84,6 +84,9 @@ _DECIDING = ("VISIBLE_DEVICE", "visible_device", "CUDA_DEVICE", "ALLOC_CONF")
 """Parts of their names, so that a misspelt one is seen too."""
 
 
+_MOST_MET = 100_000
+
+
 @dataclass(frozen=True)
 class Knowledge:
     """All frameworks, indexed for the interpreter."""
@@ -158,12 +161,14 @@ class Knowledge:
 
     def framework_of(self, module: str) -> Framework | None:
         """The framework that importing a dotted module brings in."""
-        found = self._met
-        if module not in found:
-            parent = module.rpartition(".")[0]
-            known = self.modules.get(module) if module else None
-            found[module] = known or (self.framework_of(parent) if parent else None)
-        return found[module]
+        if module not in self._met:
+            if len(self._met) > _MOST_MET:
+                self._met.clear()
+            name = module
+            while name and name not in self.modules:
+                name = name.rpartition(".")[0]
+            self._met[module] = self.modules.get(name) if name else None
+        return self._met[module]
 
     @cached_property
     def _met(self) -> dict[str, Framework | None]:

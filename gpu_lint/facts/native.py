@@ -12,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
 from gpu_lint.errors import SourceError, SyntaxFault
@@ -72,6 +73,8 @@ class _Trees:
     """The trees of a file's functions, until they are asked for, or other files were read since."""
 
     _recent: ClassVar[deque[_Trees]] = deque()
+    _total: ClassVar[int] = 0
+    _lock: ClassVar[Lock] = Lock()  # a cluster's workers have several threads
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -82,9 +85,13 @@ class _Trees:
     def of(cls, source: Source) -> _Trees:
         """Those of a file that is read now; what was read long ago lets go of its own."""
         found = cls(len(source.data))
-        cls._recent.append(found)
-        while sum(one._size for one in cls._recent) > _MOST_KEPT and len(cls._recent) > 1:
-            cls._recent.popleft().bodies.clear()
+        with cls._lock:
+            cls._recent.append(found)
+            cls._total += found._size
+            while cls._total > _MOST_KEPT and len(cls._recent) > 1:
+                oldest = cls._recent.popleft()
+                cls._total -= oldest._size
+                oldest.bodies.clear()
         return found
 
 

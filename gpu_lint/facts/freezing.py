@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from functools import cache
 
 from gpu_lint.facts.prose import without_long_strings
+from gpu_lint.facts.touch import Touch
 
 GPU_WORDS = (b"cuda", b"CUDA", b"gpu", b"GPU", b"jax", b"jnp", b"cupy", b"numba", b"tensorflow",
              b"tf")  # fmt: skip
@@ -26,17 +27,20 @@ _PLAIN = re.compile(
     rb"\w+(?:[ \t]*:[^=()]*)? = (?:None|True|False|[\d._]+|'[^'\\]*'|\"[^\"\\]*\")\s*(?:#.*)?\Z"
 )
 """A line that binds a name to a constant: formatted like this, it is no argument of a call."""
+_BOTH = Touch.FREEZES | Touch.NEAR
 _IMPORTING = re.compile(rb"(?:import|from)\b")
 
 
-def freezes_on_import(data: bytes, words: Collection[bytes] = GPU_WORDS) -> bool:
-    """Whether importing a file may do so. Errs to one side. ``words`` are those of ``GPU_WORDS``
-    that are in it."""
+def found_on_import(data: bytes, words: Collection[bytes] = GPU_WORDS) -> Touch:
+    """Whether importing a file may do so, and whether it comes by a mention of a GPU at all.
+
+    Errs to one side. ``words`` are those of ``GPU_WORDS`` that are in it.
+    """
     data = without_long_strings(data)
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     mentions = gpu_mentions(data, words)
-    return bool(mentions) and _is_reached(data, mentions)
+    return _reached(data, mentions) if mentions else Touch.NOTHING
 
 
 def gpu_mentions(data: bytes, words: Collection[bytes] = GPU_WORDS) -> list[int]:
@@ -53,8 +57,8 @@ def gpu_mentions(data: bytes, words: Collection[bytes] = GPU_WORDS) -> list[int]
     return found
 
 
-def _is_reached(data: bytes, mentions: list[int]) -> bool:
-    """Whether some of the mentions is reached when the file is imported."""
+def _reached(data: bytes, mentions: list[int]) -> Touch:
+    """What comes of the mentions that are reached when the file is imported."""
 
     def mentioned(start: int, end: int) -> bool:
         at = bisect_left(mentions, start)
@@ -66,6 +70,7 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
     """The lines that run on import."""
     classes: list[tuple[int, bytes]] = []
     """Those around a line: how far they are indented, and their names."""
+    passed = Touch.NOTHING
     importing = False
     """The line goes on with an import."""
     start = 0
@@ -96,7 +101,9 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
             start = body = _end_of_head(data, head)
             given = [default for default in _defaults(data, head, body) if mentioned(*default)]
             if any(is_class or data.find(b"(", *default) >= 0 for default in given):
-                return True
+                return _BOTH
+            if given:
+                passed = Touch.NEAR
             if is_class:
                 classes.append((indent, found.group(2)))
                 continue
@@ -107,11 +114,13 @@ def _is_reached(data: bytes, mentions: list[int]) -> bool:
             continue
         if _IMPORTING.match(text):
             importing = b"(" in text and b")" not in text
-        elif mentioned(end - len(text), _end_of_code(text, end)) and not _PLAIN.match(text):
-            return True
+        elif mentioned(end - len(text), end):
+            passed = Touch.NEAR
+            if mentioned(end - len(text), _end_of_code(text, end)) and not _PLAIN.match(text):
+                return _BOTH
         outside.append(text)
     called = _CALLED.findall(b"\n".join(outside)) if inside else []
-    return not inside.isdisjoint(word for pair in called for word in pair)
+    return passed if inside.isdisjoint(word for pair in called for word in pair) else _BOTH
 
 
 def _defaults(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain, takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
-from gpu_lint.facts.freezing import GPU_WORDS, freezes_on_import
+from gpu_lint.facts.freezing import GPU_WORDS, found_on_import
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
 from gpu_lint.facts.touch import Touch
@@ -157,8 +157,9 @@ class Needles:
         code = without_docstrings(data)
         words = Words(code, self._vocabulary)
         found = self.alone(code, words)
-        if self._starts_children(code, words):
-            found |= Touch.CHILDREN
+        if self._starts(code, words):
+            found |= Touch.NEAR
+            found |= Touch.CHILDREN if self._says_of_child(code, words) else Touch.NOTHING
         ways = self.device_ways(code, words)
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
@@ -166,8 +167,8 @@ class Needles:
         gpu: list[bytes] = []
         if words.have(self._parts["gpu"]):
             gpu = [word for word, parts in self._gpu_words if words.have(parts)]
-        if gpu and freezes_on_import(self._without_variables(data), gpu):
-            found |= Touch.FREEZES
+        if gpu:
+            found |= found_on_import(self._without_variables(data), gpu)
         return found
 
     def device_ways(self, data: bytes, words: Words | None = None) -> Ways:
@@ -182,19 +183,21 @@ class Needles:
         """Whether a file may hold a comment that is meant for us."""
         return any(mark in data for mark in _COMMENTS) and _FOR_US.search(data) is not None
 
-    def _starts_children(self, data: bytes, words: Words) -> bool:
-        """Whether a file may start a process of which something may be said."""
+    def _starts(self, data: bytes, words: Words) -> bool:
+        """Whether a file may start another process."""
         named = _STARTING.intersection(words.each)
         if named == {b"concurrent"} and b"concurrent.futures" not in data:
             named = frozenset()
-        starts = bool(named) or (
+        return bool(named) or (
             words.have(self._parts["calls of os"])
             and b"os." in data
             and any(call in data for call in _OF_OS)
         )
-        return starts and (
-            any(word in data for word in _CHILD_DETAILS)
-            or (_PROCESS in data and any(word.endswith(_PROCESS) for word in words.each))
+
+    def _says_of_child(self, data: bytes, words: Words) -> bool:
+        """Whether a file that starts a process may say something of that one's GPU."""
+        return any(word in data for word in _CHILD_DETAILS) or (
+            _PROCESS in data and any(word.endswith(_PROCESS) for word in words.each)
         )
 
     def _without_variables(self, data: bytes) -> bytes:

@@ -165,7 +165,7 @@ class Project(ImportGraph):
         data = self._data(file)
         if data is None or len(data) <= _ONLY_VALUES:
             return True
-        return bool(self.touch(file) & (EVERYTHING.otherwise | Touch.HANDED))
+        return bool(self.touch(file) & (EVERYTHING.otherwise | Touch.HANDED | Touch.NEAR))
 
     def summary(self, file: str) -> Flow | None:
         if file in self._summaries:

@@ -34,6 +34,9 @@ class Touch(Flag):
     """It names a device as only some framework takes it which the file itself does not mention."""
     NUMBERING = auto()
     """It may ask for GPUs by another numbering than CUDA's."""
+    NEAR = auto()
+    """It has to do with GPUs where importing it comes by, or with other processes; perhaps it does
+    nothing itself, but what it imports may."""
     IMPORTS = auto()
     """It may import something."""
     ANYTHING = auto()
@@ -53,4 +56,6 @@ class Touch(Flag):
         return found
 
 
-_SEEN_CLOSELY = Touch.DEVICES | Touch.HANDED | Touch.FOREIGN | Touch.CHILDREN | Touch.FREEZES
+_SEEN_CLOSELY = (
+    Touch.DEVICES | Touch.HANDED | Touch.FOREIGN | Touch.CHILDREN | Touch.FREEZES | Touch.NEAR
+)

@@ -129,6 +129,8 @@ class Needles:
 
     def alone(self, data: bytes, said: Said | None = None) -> Touch:
         """What a file may do that matters whatever else happens in its process."""
+        if not data:
+            return Touch.ANYTHING
         said = said or Searched(data)
         found = self.settings(data, said) | Touch.ANYTHING
         if said.have(self._parts["import"]):

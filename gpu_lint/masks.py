@@ -28,7 +28,7 @@ class MaskReading:
     """It hides every GPU as was meant, but only because CUDA rejects it."""
 
 
-@lru_cache(maxsize=1_000)
+@lru_cache(maxsize=64)
 def read_mask(text: str) -> MaskReading:
     """Read a mask as CUDA does. Which of the devices exist is the machine's affair."""
     if text.strip() in ("", "-1", "NoDevFiles"):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 MANY = 1_000
+"""Files, of which somebody may want to know before all are found."""
 ALWAYS_EXCLUDED = (
     ".bzr", ".direnv", ".eggs", ".git", ".gpu-lint-cache", ".hg", ".ipynb_checkpoints",
     ".mypy_cache", ".nox",

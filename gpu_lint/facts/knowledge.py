@@ -85,6 +85,7 @@ _DECIDING = ("VISIBLE_DEVICE", "visible_device", "CUDA_DEVICE", "ALLOC_CONF")
 
 
 _MOST_MET = 100_000
+"""Modules whose framework is remembered."""
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,7 @@ class Index:
 
 
 DEFAULT_OF = "default of "
+"""What the ``api`` of a selector begins with that is the default of a parameter."""
 
 
 @record

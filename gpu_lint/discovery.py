@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gpu_lint.errors import Trouble
 from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
@@ -27,6 +27,8 @@ ALWAYS_EXCLUDED = (
 
 
 _SUFFIX = re.compile(r"\*\.\w+")
+_IGNORE_FILES = (".git/info/exclude", ".gitignore")
+_HOLDING_IGNORES = frozenset({".git", ".gitignore"})
 
 
 @dataclass
@@ -110,24 +112,20 @@ def _spec(settings: Settings, key: str) -> GitIgnoreSpec:
 
 @dataclass
 class _Walk:
-    """One walk: what ignore files say is kept per directory, so each is read once."""
+    """One walk. Ignore files above the repository's root have no say, nor outside of one those above
+    the directory that is walked."""
 
     finder: SettingsFinder
     troubles: list[Trouble]
-    _top: Path = field(default_factory=Path)
-    """The repository's root, or outside of one the directory walked: ignore files above it
-    have no say."""
-    _ignores: dict[Path, GitIgnoreSpec | None] = field(default_factory=dict)
-    _above: dict[Path, list[tuple[str, GitIgnoreSpec]]] = field(default_factory=dict)
 
     def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
         start = directory.absolute()
         roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
-        self._top = next(roots, start)
-        stack = [(directory, os.path.realpath(directory))]
+        top = next(roots, start)
+        stack = [(directory, os.path.realpath(directory), _ignores_above(start, top))]
         while stack:
-            current, real = stack.pop()
+            current, real, ignores = stack.pop()
             settings = self.finder.for_directory(current)
             rules = _Rules(settings, current)
             try:
@@ -136,14 +134,16 @@ class _Walk:
                 message = f"cannot be read: {error.strerror or error}"
                 self.troubles.append(Trouble(current, message))
                 continue
-            ignores = self._ignores_above(current)
+            if any(entry.name in _HOLDING_IGNORES for entry in entries):
+                ignores = _with_own(current, ignores)
             for entry in entries:
                 name = entry.name
                 if name in ALWAYS_EXCLUDED:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
-                        stack.append((current / name, os.path.join(real, name)))
+                        below = _seen_from(name, ignores)
+                        stack.append((current / name, os.path.join(real, name), below))
                     continue
                 included = rules.includes(name) and not (
                     rules.excludes(name) or _ignored(ignores, name)
@@ -178,38 +178,41 @@ class _Walk:
             return False
         return True
 
-    def _ignores_above(self, directory: Path) -> list[tuple[str, GitIgnoreSpec]]:
-        """The ignore files that have a say in a directory, the nearest first, each with the
-        way from it to there."""
-        current = directory.absolute()
-        chain = [current]
-        while chain[-1] != self._top and chain[-1] not in self._above:
-            if chain[-1].parent == chain[-1]:
-                break
-            chain.append(chain[-1].parent)
-        for path in reversed(chain):
-            if path in self._above:
-                continue
-            inherited = [] if path == self._top else self._above.get(path.parent, [])
-            found = [(f"{below}{path.name}/", spec) for below, spec in inherited]
-            spec = self._ignore_file(path)
-            self._above[path] = found if spec is None else [("", spec), *found]
-        return self._above[current]
 
-    def _ignore_file(self, directory: Path) -> GitIgnoreSpec | None:
-        if directory not in self._ignores:
-            lines: list[str] = []
-            for name in (".git/info/exclude", ".gitignore"):
-                try:
-                    text = (directory / name).read_text(encoding="utf-8", errors="replace")
-                except OSError:
-                    continue
-                lines += text.splitlines()
-            self._ignores[directory] = ignore_spec(lines) if lines else None
-        return self._ignores[directory]
+Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"
+"""The ignore files that have a say in a directory, the nearest first, each with the way from it to
+there."""
 
 
-def _ignored(ignores: list[tuple[str, GitIgnoreSpec]], name: str) -> bool:
+def _ignores_above(directory: Path, top: Path) -> Ignores:
+    """What ignore files above a directory say of it, from ``top`` on."""
+    found: Ignores = []
+    if directory != top:
+        for parent in reversed(directory.parents):
+            if parent == top or top in parent.parents:
+                way = directory.relative_to(parent).parts[0]
+                found = _seen_from(way, _with_own(parent, found))
+    return found
+
+
+def _with_own(directory: Path, ignores: Ignores) -> Ignores:
+    """What has a say in a directory, with its own ignore file."""
+    lines: list[str] = []
+    for name in _IGNORE_FILES:
+        try:
+            text = (directory / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        lines += text.splitlines()
+    return [("", ignore_spec(lines)), *ignores] if lines else ignores
+
+
+def _seen_from(name: str, ignores: Ignores) -> Ignores:
+    """What has a say in a directory, given what has one in that around it."""
+    return [(f"{below}{name}/", spec) for below, spec in ignores]
+
+
+def _ignored(ignores: Ignores, name: str) -> bool:
     """Whether git ignores a name in a directory; the nearest file that speaks of it decides."""
     for below, spec in ignores:
         verdict = spec.check_file(below + name).include

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from gpu_lint.discovery import MANY
@@ -264,8 +265,8 @@ class Engine:
             header=lambda data: survey.header(data),  # known when all have been looked at
         )
         if self._executor_for is not None:
-            if self._executor_for(0) is not None:  # others get ready; so do we
-                import_module("gpu_lint.judging")
+            if self._executor_for(0) is not None:  # while others look
+                Thread(target=import_module, args=("gpu_lint.judging",), daemon=True).start()
             survey.look_ahead(paths, self._executor_for, graph.edges)
         for path in paths:
             try:
@@ -321,7 +322,11 @@ class Engine:
         from gpu_lint.work import Judging
 
         paths = {file: str(one.path) for file, one in view.reads.items()}
-        together, edges = tuple(view.project.files), view.project.all_edges
+        together = tuple(view.project.files)
+        edges = {
+            file: {other: (span.start, span.end) for other, span in edges.items()}
+            for file, edges in view.project.all_edges.items()
+        }
         edits = {file: one.edits for file, one in view.reads.items() if one.edits}
         return Judging(self.finder.spec, view.notes, paths, together, view.outlined, edges, edits)
 

@@ -27,8 +27,8 @@ from gpu_lint.settings import SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
 
-_OF_A_RUN = 55_000
-"""Microseconds that the run of a program takes, about."""
+_OF_A_RUN = 5_000
+"""Microseconds that the run of a program takes, about, beside one for each byte of it."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _RUN_FOR = EVERYTHING.otherwise | Touch.HANDED | Touch.SETTINGS
 _WITHOUT_POLICY = Matter(
@@ -175,11 +175,12 @@ class View:
         """About how many microseconds it takes to judge a file, given whether it is run."""
         note = self._note(file)
         size = note.size if note is not None else len(self.data(file) or b"")
-        return 300 + size // 80 + _OF_A_RUN * runs
+        return 300 + size // 80 + (_OF_A_RUN + size) * runs
 
     def programs(self, files: Iterable[str]) -> dict[str, None]:
         """Of some files those that are run as programs to be judged, but for those that only name a
-        validator; first those that are run for one another, so that they can be kept together."""
+        validator; first those that are run for one another, so that they can be kept together,
+        then those that take longest."""
         running = [
             file
             for file in files
@@ -190,6 +191,7 @@ class View:
             if starts := self.project.starts_that_matter(file):
                 together |= dict.fromkeys((file, *starts))
         first = [file for file in running if file in together]
+        running.sort(key=lambda file: self.weight(file, True), reverse=True)
         return dict.fromkeys((*first, *running))
 
     def is_quiet(self, file: str) -> bool:

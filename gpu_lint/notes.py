@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gpu_lint.facts.skim import Skimmed
+from gpu_lint.facts.skim import Plain, Skimmed
 from gpu_lint.facts.touch import Touch
 
 if TYPE_CHECKING:
@@ -37,6 +38,38 @@ class Note:
     def begun(cls, data: bytes, alone: Touch) -> Note:
         """The note of some content, of which no more is known."""
         return cls(0, 0, len(data), digest_of(data), alone, grown=True)
+
+    def __reduce__(self) -> tuple[Callable[..., Note], tuple[Any, ...]]:
+        """Thousands go from process to process, as plain values in a third of the time."""
+        touch = None if self.touch is None else self.touch.value
+        skimmed = None if self.skimmed is None else self.skimmed.plain
+        return _note_of, (
+            (self.changed, self.touched, self.size, self.digest),
+            self.alone.value,
+            touch,
+            skimmed,
+            (self.parses, self.decides, self.findings, self.grown),
+        )
+
+
+def _note_of(
+    state: tuple[int, int, int, str],
+    alone: int,
+    touch: int | None,
+    skimmed: Plain | None,
+    rest: tuple[bool | None, bool | None, tuple[str, tuple[Finding, ...]] | None, bool],
+) -> Note:
+    parses, decides, findings, grown = rest
+    return Note(
+        *state,
+        Touch(alone),
+        parses,
+        None if touch is None else Touch(touch),
+        None if skimmed is None else Skimmed.of(skimmed),
+        decides,
+        findings,
+        grown,
+    )
 
 
 def digest_of(data: bytes) -> str:

@@ -13,8 +13,6 @@ from gpu_lint.work import chunks_of
 _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
 _MOST_CHUNKS = 1_000
-_SPLIT = 16
-"""Into how many chunks a process's share of those programs goes that are dealt out last."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Shares:
         left = self.programs[len(self.programs) - len(last) :]
         yield from whole
         yield from chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
-        yield from chunks_of(left, share // _SPLIT, _MOST_CHUNKS)
+        yield from ([file] for file, _ in left)
 
 
 def dealt_while_begun(view: View, waiting: Collection[Read], count: int) -> Iterator[list[str]]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gpu_lint.facts.knowledge import Knowledge
     from gpu_lint.findings import Edit, Finding
     from gpu_lint.rulebook import Pack
-    from gpu_lint.source import Span
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -122,8 +121,8 @@ class Judging:
     """The files that make up the project."""
     outlined: frozenset[str]
     """Those that need not be read as a whole where they do nothing."""
-    edges: Mapping[str, dict[str, Span]] = field(default_factory=dict)
-    """What is known already of which file imports which, and where."""
+    edges: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    """What is known already of which file imports which, and where: from one offset to another."""
     edits: Mapping[str, tuple[tuple[Edit, ...], ...]] = field(default_factory=dict)
     """What was changed in files, pass after pass, and is not written yet."""
 
@@ -131,6 +130,7 @@ class Judging:
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
         from gpu_lint.rulebook import load_rulebook
+        from gpu_lint.source import Span
 
         finder = SettingsFinder.of(self.spec, load_rulebook())
         reads = {
@@ -138,7 +138,10 @@ class Judging:
             for file, path in self.judged.items()
         }
         view = View(finder, reads, self.together, note=self.notes.get, outlined=self.outlined)
-        view.project.all_edges.update(self.edges)
+        view.project.all_edges.update(
+            (file, {other: Span(*place) for other, place in edges.items()})
+            for file, edges in self.edges.items()
+        )
 
         def judge(file: str) -> tuple[Finding, ...]:
             note = self.notes.get(file)

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
@@ -196,6 +197,8 @@ def _serve(pipe: connection.Connection[Any, Any], directory: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.disable()
     doing: Doing[object] | None = None
+    if not pipe.poll():  # there is time to get ready for what will come sooner or later
+        import_module("gpu_lint.judging")
     with contextlib.suppress(EOFError, OSError):
         while True:
             message = pipe.recv()

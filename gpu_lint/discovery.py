@@ -112,8 +112,8 @@ def _spec(settings: Settings, key: str) -> GitIgnoreSpec:
 
 @dataclass
 class _Walk:
-    """One walk. Ignore files above the repository's root have no say, nor outside of one those above
-    the directory that is walked."""
+    """One walk. Ignore files above the repository's root have no say; outside of one, those above
+    the directory that is walked have none."""
 
     finder: SettingsFinder
     troubles: list[Trouble]

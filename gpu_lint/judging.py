@@ -15,7 +15,7 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
-from gpu_lint.facts.reading import Reading, read_outline
+from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Finding, Fix
 from gpu_lint.headers import SettledHeaders
@@ -57,7 +57,7 @@ class View:
     ) -> None:
         """``together`` are the files that make up the project, those not read included;
         ``graph`` is what was found out of them before, ``note`` what is kept of each;
-        ``outlined`` are those that need not be read as a whole where they do nothing."""
+        ``outlined`` are those of which no more need be read than what something depends on."""
         self._finder = finder
         self.outlined = outlined
         self._note = note
@@ -94,12 +94,16 @@ class View:
 
     def _reading(self, file: str) -> Reading | None:
         read = self.reads.get(file)
-        if read is not None:
-            try:
-                return read.reading
-            except SourceError:
-                return None
-        return read_beside(file, self._finder)
+        if read is None:
+            return read_beside(file, self._finder)
+        try:
+            if file in self.outlined:
+                limits, knowledge = read.settings.limits, self._finder.rulebook.knowledge
+                if (reading := read_heads(read.source, knowledge, limits)) is not None:
+                    return reading
+            return read.reading
+        except SourceError:
+            return None
 
     def _policies(self) -> Iterator[Policy | None]:
         return (read.settings.policy_for(read.path) for read in self.reads.values())
@@ -229,7 +233,7 @@ class View:
         """The findings of a file. Raises :class:`SourceError`."""
         settings = read.settings
         rules = settings.rules_for(read.path)
-        if self.project.outline(read.file) is None and read.fault is not None:
+        if self._has_fault(read):
             return _syntax_finding(read, rules)
         facts = self.project.facts(read.file)
         source = facts.reading.source
@@ -246,6 +250,8 @@ class View:
             mentioned_elsewhere=self._mentioned,
         )
         kept = self._unsuppressed(source, rules, context)
+        if facts.reading.is_broken and read.fault is not None:
+            return _syntax_finding(read, rules)
         fixes: dict[object, Fix | None] = {}
         findings = []
         for found in kept:
@@ -254,6 +260,14 @@ class View:
                 fixes[wanted] = fix_for(found, source, facts, context, self._source_of)
             findings.append(self._finding(found, fixes[wanted]))
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
+
+    def _has_fault(self, read: Read) -> bool:
+        """Whether a file has a syntax error, as far as it is read. Raises :class:`SourceError`."""
+        if self.project.outline(read.file) is not None:
+            return False
+        if read.file in self.outlined and self.project.reading(read.file) is not None:
+            return False
+        return read.fault is not None
 
     def _unsuppressed(
         self, source: Source, rules: dict[str, Rule], context: Context

@@ -11,7 +11,7 @@ import ast
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
@@ -19,7 +19,7 @@ from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.fstrings import Unclear, parts_of
 from gpu_lint.facts.limits import Limits, check_limits
-from gpu_lint.facts.outline import NoOutline
+from gpu_lint.facts.outline import NoOutline, without_bodies
 from gpu_lint.facts.quiet import parse_quietly
 from gpu_lint.source import Source, Span
 
@@ -62,11 +62,25 @@ _MOST_KEPT = 1_000_000
 """Bytes of the files whose trees are kept for a while."""
 _BLOCK = "if 1:\n"
 """What makes a text that is indented one that can be parsed."""
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NESTED = (ast.stmt, ast.excepthandler, ast.match_case)
 
 
 class NotNative(Exception):
     """Python's own parser does not read the file, or not the places of what it reads."""
+
+
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault)
+"""What goes wrong with a text that is no Python, or too deep."""
+
+
+@dataclass
+class Bodies:
+    """The bodies of a file's functions that were left out when it was parsed."""
+
+    limits: Limits
+    broken: bool = False
+    """One that somebody looked into is no Python: it does nothing."""
 
 
 class _Trees:
@@ -105,7 +119,22 @@ def lower_native(source: Source, limits: Limits) -> p.Program:
         lowering = NativeLowering(source, source.line_starts, _Trees.of(source))
         lowering.check_limits(tree, limits)
         return p.Program(lowering.block(tree.body))
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault) as error:
+    except _UNREADABLE as error:
+        raise NotNative from error
+
+
+def lower_heads(source: Source, bodies: Bodies) -> p.Program:
+    """Lower a file, and ``bodies`` of functions when somebody looks into them.
+
+    Raises :class:`NotNative` where the file must be read as a whole.
+    """
+    try:
+        tree = parse_quietly(without_bodies(source, _SHORT), "exec")
+        assert isinstance(tree, ast.Module)
+        lowering = NativeLowering(source, source.line_starts, left_out=bodies)
+        lowering.check_limits(tree, bodies.limits)
+        return p.Program(lowering.block(tree.body))
+    except (NoOutline, *_UNREADABLE) as error:
         raise NotNative from error
 
 
@@ -125,12 +154,19 @@ def lower_part(source: Source, text: Callable[[], str]) -> p.Program:
 class NativeLowering:
     """Lowers nodes; ``starts`` are the byte offsets of the rows that their places refer to."""
 
-    def __init__(self, source: Source, starts: tuple[int, ...], kept: _Trees | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        starts: tuple[int, ...],
+        kept: _Trees | None = None,
+        left_out: Bodies | None = None,
+    ) -> None:
         self._source = source
         self._starts = starts
         self._yields = False
         self._nests = False
         self._kept = kept
+        self._left_out = left_out
 
     def span(self, node: ast.expr | ast.stmt | ast.excepthandler) -> Span:
         starts = self._starts
@@ -150,6 +186,8 @@ class NativeLowering:
         waiting: list[Any] = list(tree.body)
         while waiting:
             node = waiting.pop()
+            if self._left_out is not None and isinstance(node, _FUNCTIONS):
+                continue  # it is looked at when it is read
             span = self.span(node) if hasattr(node, "lineno") else None
             if span is not None and span.end - span.start < shortest:
                 continue
@@ -559,7 +597,7 @@ class NativeLowering:
             return lambda: self._body(node.body)
         starts = self._starts[first : node.end_lineno]
         around = _BLOCK if head else ""
-        kept, rows = self._kept, self._starts
+        kept, rows, left_out = self._kept, self._starts, self._left_out
         if kept is not None:
             kept.bodies[start] = node.body
 
@@ -568,10 +606,18 @@ class NativeLowering:
             if body is not None:
                 return NativeLowering(source, rows)._body(body)
             text = source.data[start:end].decode(source.encoding)
-            tree: Any = parse_quietly(around + text, "exec")
-            found = tree.body[0].body[0] if around else tree.body[0]
             inner = NativeLowering(source, (start, *starts) if around else starts)
-            return inner._body(found.body)
+            try:
+                tree: Any = parse_quietly(around + text, "exec")
+                if left_out is not None:
+                    inner.check_limits(tree, left_out.limits)
+                found = tree.body[0].body[0] if around else tree.body[0]
+                return inner._body(found.body)
+            except (NotNative, *_UNREADABLE):
+                if left_out is None:
+                    raise
+                left_out.broken = True
+                return (), False, False
 
         return lower
 

@@ -1,5 +1,5 @@
 """A file without its functions and classes, or its first statements alone: all that can be asked of
-one that does nothing.
+one that does nothing. And one without the bodies of its functions, which can be read later.
 
 Bodies are blanked before Python parses the rest, which takes a tenth of the time. Every line
 keeps its number, and every statement that is left its place. A definition on the very first line
@@ -17,6 +17,7 @@ from gpu_lint.facts.skim import Imported, Skimmed, Unskimmable, inside, long_str
 from gpu_lint.source import Source, Span
 
 _DEFINITION = re.compile(rb"\n([ \t]*)(?:(?:async[ \t]+)?def|class)[ \t]+\w")
+_FUNCTION = re.compile(rb"\n([ \t]*)(?:async[ \t]+)?def[ \t]+\w")
 _HEAD_END = re.compile(rb":[ \t]*(?:#[^\n]*)?\n")
 _PASS = b"pass"
 _TOP = re.compile(rb"\n(?=[^\s#)\]}])")
@@ -36,13 +37,23 @@ def outlined(source: Source) -> str:
     A syntax error in a body goes with it; nothing else that stands outside is changed. Raises
     :class:`NoOutline`.
     """
+    return _blanked(source, _DEFINITION)
+
+
+def without_bodies(source: Source, least: int) -> str:
+    """The text of a file with the bodies of those functions blanked that take so many bytes or
+    more, from the beginning of the line with ``def`` on: as :func:`outlined`."""
+    return _blanked(source, _FUNCTION, least)
+
+
+def _blanked(source: Source, definition: re.Pattern[bytes], least: int = 0) -> str:
     data = source.data
     _check_plain(source)
     strings = _LongStrings(data)
     parts: list[bytes] = []
     done = 0
     position = 0
-    while match := _DEFINITION.search(data, position):
+    while match := definition.search(data, position):
         position = match.end()
         if strings.hold(match.start()):
             continue
@@ -57,6 +68,8 @@ def outlined(source: Source) -> str:
         if last is None:
             continue
         start, stop = last
+        if stop - match.start(1) < least:
+            continue
         if not _can_be_blanked(data[start:stop], len(match.group(1))) or strings.hold(stop):
             continue
         parts += [data[done : head.end()], b"\n" * data.count(b"\n", head.end(), start)]

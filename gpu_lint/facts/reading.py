@@ -23,7 +23,7 @@ from gpu_lint.facts.limits import USUAL, Limits, check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
-from gpu_lint.facts.native import NotNative, lower_native, lower_part
+from gpu_lint.facts.native import Bodies, NotNative, lower_heads, lower_native, lower_part
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, binds_os, opening, outlined
 from gpu_lint.facts.skim import Imported, Skimmed
@@ -51,12 +51,19 @@ class Reading:
         knowledge: Knowledge,
         program: p.Program,
         comments: Callable[[], tuple[p.Comment, ...]],
+        left_out: Bodies | None = None,
     ) -> None:
         self.source = source
         self.program = program
         self._knowledge = knowledge
         self._comments = comments
+        self._left_out = left_out
         self._may_change: dict[str, bool] = {}
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a function has turned out to be no Python that was parsed when it was needed."""
+        return self._left_out is not None and self._left_out.broken
 
     @cached_property
     def comments(self) -> tuple[p.Comment, ...]:
@@ -181,6 +188,19 @@ def read_file(
         except NotNative:
             pass
     return _read_whole(source, knowledge, limits)
+
+
+def read_heads(source: Source, knowledge: Knowledge, limits: Limits) -> Reading | None:
+    """Read what a file says, its functions when somebody looks into them: a syntax error in one
+    goes unnoticed until then. None where it must be read as a whole."""
+    bodies = Bodies(limits)
+    try:
+        limits.check_size(source.data)
+        with deep_recursion():
+            program = lower_heads(source, bodies)
+    except (NotNative, SourceError):
+        return None
+    return Reading(source, knowledge, program, lambda: comments_of(source), bodies)
 
 
 def read_outline(

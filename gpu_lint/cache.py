@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_lint import __version__
-from gpu_lint.facts.skim import Imported, Skimmed
+from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Applicability, Edit, Finding, Fix
 from gpu_lint.notes import Note, digest_of

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gpu_lint.facts.skim import Plain, Skimmed
+from gpu_lint.facts.skimmed import Plain, Skimmed
 from gpu_lint.facts.touch import Touch
 
 if TYPE_CHECKING:

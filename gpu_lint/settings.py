@@ -248,8 +248,8 @@ class SettingsFinder:
         """Take up the rule packs of the configurations above some files, before these are looked
         at. Raises :class:`ConfigError`."""
         found: dict[Pack, None] = {}
-        for directory in dict.fromkeys(path.parent for path in paths):
-            found.update(dict.fromkeys(self.for_directory(directory).packs))
+        for directory in dict.fromkeys(map(os.path.dirname, paths)):
+            found.update(dict.fromkeys(self.for_directory(Path(directory)).packs))
         if found:
             self._packs = tuple(found)
             self.rulebook = self.rulebook.with_packs(self._packs)

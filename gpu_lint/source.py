@@ -124,7 +124,9 @@ class Source:
 
     def line(self, row: int) -> str:
         """The text of a line (from 1), without its newline."""
-        return self.slice(self.line_span(row)).rstrip("\r\n")
+        starts = self.line_starts
+        end = starts[row] if row < len(starts) else len(self.data)
+        return self.data[starts[row - 1] : end].decode(self.encoding).rstrip("\r\n")
 
     def _line_of(self, offset: int) -> tuple[int, int]:
         """The line of a byte offset, and where that begins; without looking for all the others

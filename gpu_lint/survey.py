@@ -46,6 +46,8 @@ class _Wanted:
     """What the rules in force for a file look for."""
 
     touch: Touch
+    by_itself: int
+    """What of it counts without a policy: the bits of touches."""
     policy: Policy | None
     demands: bool
     """A policy may demand something of the file, whatever stands in it."""
@@ -231,6 +233,8 @@ class Survey:
         that were named. Of the others none sets anything, as far as they import one another.
         """
         whole = set(graph.files_under_settings()) if len(graph.files) > len(judged) else set()
+        if not whole and not self._named:
+            return []
         return [
             file
             for file, path in self.files.items()
@@ -244,11 +248,11 @@ class Survey:
         """Whether a file shows something that a rule looks for."""
         policy = wanted.policy
         if wanted.demands and policy is not None:
+            if alone.value & Touch.IMPORTS.value:
+                return True
             if _everywhere(policy.header.required_in) or _everywhere(policy.validation.required_in):
                 return True
-            if alone & Touch.IMPORTS:
-                return True
-        if alone & wanted.touch & _BY_ITSELF:
+        if alone.value & wanted.by_itself:
             return True
         if policy is None:
             return False
@@ -260,7 +264,7 @@ class Survey:
         return bool(note.touch & wanted.touch)
 
     def _wanted_of(self, path: Path) -> _Wanted:
-        directory = os.path.dirname(path)
+        directory = str(path).rpartition(os.sep)[0]
         if self._last is not None and self._last[0] == directory:
             return self._last[1]
         settings = self._finder.for_file(path)
@@ -304,7 +308,7 @@ def _wanted(rules: dict[str, Rule], policy: Policy | None) -> _Wanted:
     touch = Touch.named(needles - {"policy", "read"})
     if touch & Touch.DEVICES:
         touch |= Touch.FOREIGN | Touch.HANDED  # whether they count depends on other files
-    return _Wanted(touch, policy, demands, "read" in needles)
+    return _Wanted(touch, (touch & _BY_ITSELF).value, policy, demands, "read" in needles)
 
 
 def _everywhere(required_in: str | tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.reach import Reachability
-from gpu_lint.facts.skim import Skimmed, Unskimmable, skim
+from gpu_lint.facts.skimmed import Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.source import Span
 
@@ -115,6 +115,8 @@ class ImportGraph:
         return self._skimmed[file]
 
     def _skim(self, file: str) -> Skimmed | None:
+        from gpu_lint.facts.skim import Unskimmable, skim
+
         data = self._data(file)
         if data is None:
             return None

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from gpu_lint.facts.layout import is_stdlib
-from gpu_lint.facts.skim import Imported, Skimmed, Unskimmable, inside, long_strings
+from gpu_lint.facts.skim import Unskimmable, inside, long_strings
+from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.source import Source, Span
 
 _DEFINITION = re.compile(rb"\n([ \t]*)(?:(?:async[ \t]+)?def|class)[ \t]+\w")

@@ -26,7 +26,7 @@ from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import Bodies, NotNative, lower_heads, lower_native, lower_part
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, binds_os, opening, outlined
-from gpu_lint.facts.skim import Imported, Skimmed
+from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.values import CHANGING_METHODS
 from gpu_lint.facts.walk import (

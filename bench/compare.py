@@ -73,6 +73,7 @@ def compare_findings(name: str) -> bool:
     with (
         mock.patch.object(reads, "read_file", by_libcst),
         mock.patch.object(judging, "read_outline", return_value=None),
+        mock.patch.object(judging, "read_heads", return_value=None),
     ):
         reference = findings_of(name)
     count = sum(len(findings) for _, findings in quick)

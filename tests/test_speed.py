@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import time
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,20 @@ from gpu_lint.cli import main
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
-from gpu_lint.facts import reading
+from gpu_lint.facts import program, reading
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.interpreter import Interpreter
-from gpu_lint.facts.limits import Limits
+from gpu_lint.facts.limits import USUAL, Limits
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, outlined
 from gpu_lint.facts.prose import with_blank_prose
 from gpu_lint.facts.reach import Reachability
-from gpu_lint.facts.reading import Reading, read_file
+from gpu_lint.facts.reading import Reading, read_file, read_heads
 from gpu_lint.facts.skim import skim
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Vocabulary, Words
+from gpu_lint.findings import Finding
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.judging import View
 from gpu_lint.notes import Note
@@ -542,18 +543,68 @@ def same_outline(source: Source) -> bool:
     return True
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_outline_keeps_every_statement_in_its_place() -> None:
-    paths = sorted(STDLIB.glob("*.py")) + sorted((STDLIB / "test").glob("test_[a-f]*.py"))
-    done = 0
+def parsable(paths: list[Path]) -> Iterator[Source]:
+    """Those files that Python can parse."""
     for path in paths:
         try:
             source = decode_source(path, path.read_bytes())
             ast.parse(source.text)
         except (SourceError, SyntaxError, ValueError, RecursionError):
             continue
-        done += same_outline(source)
-    assert done > 100
+        yield source
+
+
+def same_heads(source: Source) -> bool:
+    """Whether a file's functions can be read later; then they must be read the same."""
+    found = read_heads(source, KNOWLEDGE, USUAL)
+    if found is None:
+        return False
+    assert found.program == read_file(source, KNOWLEDGE).program
+    assert not found.is_broken
+    return True
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_outline_keeps_every_statement_in_its_place() -> None:
+    paths = sorted(STDLIB.glob("*.py")) + sorted((STDLIB / "test").glob("test_[a-f]*.py"))
+    assert sum(map(same_outline, parsable(paths))) > 100
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_function_that_is_parsed_later_is_the_same() -> None:
+    paths = sorted(STDLIB.glob("[a-m]*.py")) + sorted((STDLIB / "asyncio").glob("*.py"))
+    assert sum(map(same_heads, parsable(paths))) > 60
+
+
+def test_what_is_no_python_in_a_function_is_seen_when_somebody_looks_into_it() -> None:
+    long = "    x = 1\n" * 50
+    text = f"import torch\n\ndef f():\n{long}    return 1 +\n\ndef g():\n{long}    return 2\n"
+    found = read_heads(decode_source(Path("a.py"), text.encode()), KNOWLEDGE, USUAL)
+    assert found is not None
+    f, g = (one for one in found.program.body if isinstance(one, program.Function))
+    assert len(g.body) == 51
+    assert not found.is_broken
+    assert f.body == ()
+    assert found.is_broken
+    chained = text.replace("1 +", " + ".join("x" * 3000))
+    found = read_heads(decode_source(Path("a.py"), chained.encode()), KNOWLEDGE, USUAL)
+    assert found is not None
+    assert next(one.body for one in found.program.body if isinstance(one, program.Function)) == ()
+    assert found.is_broken
+
+
+def test_of_many_programs_a_syntax_error_is_told_where_they_are_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "_CHEAP", 0)
+    (tmp_path / "gpu-lint.toml").write_text(f'{POLICY}required-in = "all"\n')
+    long = "    x = 1\n" * 50
+    text = f"import torch\n\ndef f():\n{long}    torch.cuda.set_device(2) +\n\nf()\n"
+    (tmp_path / "a.py").write_text(text)
+    (tmp_path / "b.py").write_text(text.replace(" +\n", "\n"))
+    found = dict(found_in(tmp_path))
+    assert [one.code for one in found["a.py"]] == ["GPU001"]
+    assert {"GPU101", "GPU201"} <= {one.code for one in found["b.py"]}
 
 
 @pytest.mark.parametrize(
@@ -575,13 +626,16 @@ def test_an_outline_keeps_every_statement_in_its_place() -> None:
     ],
 )
 def test_an_outline_is_right_or_there_is_none(text: str) -> None:
-    same_outline(decode_source(Path("a.py"), text.encode()))
+    source = decode_source(Path("a.py"), text.encode())
+    same_outline(source)
+    longer = text.replace("    return", "    y = 3\n" * 60 + "    return")
+    same_heads(decode_source(Path("a.py"), longer.encode()))
 
 
 PROJECTS = ROOT / "fixtures" / "superwhisper"
 
 
-def found_in(root: Path) -> list[tuple[str, object]]:
+def found_in(root: Path) -> list[tuple[str, tuple[Finding, ...]]]:
     finder = SettingsFinder(load_rulebook())
     run = Engine(finder).check(discover([root], finder).files)
     assert run.troubles == []

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from gpu_lint.discovery import MANY
@@ -266,6 +265,8 @@ class Engine:
         )
         if self._executor_for is not None:
             if self._executor_for(0) is not None:  # while others look
+                from threading import Thread
+
                 Thread(target=import_module, args=("gpu_lint.judging",), daemon=True).start()
             survey.look_ahead(paths, self._executor_for, graph.edges)
         for path in paths:

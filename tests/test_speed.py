@@ -29,7 +29,7 @@ from gpu_lint.cli import main
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import SourceError, SyntaxFault
-from gpu_lint.facts import program, reading
+from gpu_lint.facts import native, program, reading
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.limits import USUAL, Limits
@@ -572,8 +572,8 @@ def test_an_outline_keeps_every_statement_in_its_place() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_function_that_is_parsed_later_is_the_same() -> None:
-    paths = sorted(STDLIB.glob("[a-m]*.py")) + sorted((STDLIB / "asyncio").glob("*.py"))
-    assert sum(map(same_heads, parsable(paths))) > 60
+    paths = sorted(STDLIB.glob("[a-d]*.py")) + sorted((STDLIB / "asyncio").glob("*.py"))
+    assert sum(map(same_heads, parsable(paths))) > 50
 
 
 def test_what_is_no_python_in_a_function_is_seen_when_somebody_looks_into_it() -> None:
@@ -591,6 +591,25 @@ def test_what_is_no_python_in_a_function_is_seen_when_somebody_looks_into_it() -
     assert found is not None
     assert next(one.body for one in found.program.body if isinstance(one, program.Function)) == ()
     assert found.is_broken
+
+
+def test_a_function_in_newer_syntax_is_read_by_libcst(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "    x = 1\n" * 50 + "    return 'newer'\n"
+    text = f"import torch\n\nclass C:\n    @d\n    def f(self):\n{body.replace('  ', '    ')}"
+    source = decode_source(Path("a.py"), f"{text}\ndef g():\n{body}".encode())
+    expected = read_file(source, KNOWLEDGE, reference=True)
+    parse = native.parse_quietly
+
+    def older(text: str, mode: str) -> ast.AST:
+        if "newer" in text:
+            raise SyntaxError
+        return parse(text, mode)
+
+    monkeypatch.setattr(native, "parse_quietly", older)
+    found = read_heads(source, KNOWLEDGE, USUAL)
+    assert found is not None
+    assert found.program == expected.program
+    assert not found.is_broken
 
 
 def test_of_many_programs_a_syntax_error_is_told_where_they_are_run(

@@ -12,6 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Lock
 from typing import Any, ClassVar, TypeAlias
 
@@ -21,6 +22,7 @@ from gpu_lint.facts.fstrings import Unclear, parts_of
 from gpu_lint.facts.limits import Limits, check_limits
 from gpu_lint.facts.outline import NoOutline, without_bodies
 from gpu_lint.facts.quiet import parse_quietly
+from gpu_lint.facts.walk import statements
 from gpu_lint.source import Source, Span
 
 _ExpressionRule: TypeAlias = "Callable[[NativeLowering, Any], p.Expression]"
@@ -79,8 +81,24 @@ class Bodies:
     """The bodies of a file's functions that were left out when it was parsed."""
 
     limits: Limits
+    whole: Callable[[], p.Program | None]
+    """Reads the file the other way; None if that cannot be done either."""
     broken: bool = False
-    """One that somebody looked into is no Python: it does nothing."""
+    """One that somebody looked into cannot be read: it does nothing."""
+
+    @cached_property
+    def _functions(self) -> dict[Span, p.Function]:
+        program = self.whole()
+        found = statements(program.body) if program is not None else ()
+        return {one.span: one for one in found if isinstance(one, p.Function)}
+
+    def read_otherwise(self, span: Span) -> tuple[p.Block, bool, bool]:
+        """The content of a function that Python's own parser does not read."""
+        function = self._functions.get(span)
+        if function is None:
+            self.broken = True
+            return (), False, False
+        return function.suite.content
 
 
 class _Trees:
@@ -582,11 +600,12 @@ class NativeLowering:
         parameters = self._parameters(node.args)
         decorators = tuple(map(self.expression, node.decorator_list))
         self._nests = True
-        suite = p.Suite(self._later(node))
-        return p.Function(self._definition_span(node), node.name, parameters, decorators, suite)
+        span = self._definition_span(node)
+        suite = p.Suite(self._later(node, span))
+        return p.Function(span, node.name, parameters, decorators, suite)
 
     def _later(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, definition: Span
     ) -> Callable[[], tuple[p.Block, bool, bool]]:
         """Lowers a function's body when it is called. Until then its tree is kept only for a while,
         as it takes twenty times the memory of its text: that is parsed again."""
@@ -616,8 +635,7 @@ class NativeLowering:
             except (NotNative, *_UNREADABLE):
                 if left_out is None:
                     raise
-                left_out.broken = True
-                return (), False, False
+                return left_out.read_otherwise(definition)
 
         return lower
 

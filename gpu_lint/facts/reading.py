@@ -193,7 +193,14 @@ def read_file(
 def read_heads(source: Source, knowledge: Knowledge, limits: Limits) -> Reading | None:
     """Read what a file says, its functions when somebody looks into them: a syntax error in one
     goes unnoticed until then. None where it must be read as a whole."""
-    bodies = Bodies(limits)
+
+    def whole() -> p.Program | None:
+        try:
+            return _read_whole(source, knowledge, limits).program
+        except (SyntaxFault, SourceError):
+            return None
+
+    bodies = Bodies(limits, whole)
     try:
         limits.check_size(source.data)
         with deep_recursion():

@@ -5,11 +5,12 @@
     python -m venv .bench/torchfix && .bench/torchfix/bin/pip install torchfix
     .bench/bin/python bench/run.py && .bench/bin/python bench/plot.py
 
-(TorchFix needs an older LibCST than we do, so it has an environment of its own) fetches the pinned
-wheels from PyPI into a directory outside of any repository, writes ``bench/results.json`` and
-prints the table; ``bench/plot.py`` draws it. What takes long runs fewer times, or on a subset, and
-says so. Peers that are not installed beside this Python are left out, and named. Times are whole
-processes, wall clock, the median of the rounds with the least and the most.
+(TorchFix needs an older LibCST than we do, so it has an environment of its own; the Python should
+be one that was built with optimizations, as distributions do) fetches the pinned wheels from PyPI
+into a directory outside of any repository, writes ``bench/results.json`` and prints the table;
+``bench/plot.py`` draws it. What takes long runs fewer times, or on a subset, and says so. Peers
+that are not installed beside this Python are left out, and named. Times are whole processes, wall
+clock, the median of the rounds with the least and the most.
 """
 
 from __future__ import annotations
@@ -181,7 +182,7 @@ def subjects() -> tuple[list[Subject], list[str]]:
         Subject("gpu-lint, diffusers, cold", [*cold, "diffusers"]),
         Subject("gpu-lint, torch, cold", [*cold, "torch"], most=1),
         Subject("gpu-lint, ultralytics, cold", [*cold, "ultralytics"], most=1),
-        Subject("gpu-lint, policy, cold", [*strict, "--no-cache", "transformers"], most=3),
+        Subject("gpu-lint, policy, cold", [*strict, "--no-cache", "transformers"]),
         Subject("gpu-lint, policy, one process", [*strict, "--no-cache", "-j", "1", "transformers"],
                 most=1),
         Subject("gpu-lint, policy, warm", [*strict, "--cache-dir", "warm2", "transformers"],
@@ -252,7 +253,8 @@ def main() -> None:
         )
     for name in missing:
         print(f"not installed, left out: {name}")
-    machine = f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} CPUs"
+    python = f"Python {platform.python_version()} ({os.path.realpath(sys.executable)})"
+    machine = f"{platform.platform()}, {python}, {os.cpu_count()} CPUs"
     result = {
         "machine": machine,
         "wheels": WHEELS,

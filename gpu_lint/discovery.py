@@ -136,6 +136,7 @@ class _Walk:
                 continue
             if any(entry.name in _HOLDING_IGNORES for entry in entries):
                 ignores = _with_own(current, ignores)
+            inside = os.path.join(real, "")
             for entry in entries:
                 name = entry.name
                 if name in ALWAYS_EXCLUDED:
@@ -143,7 +144,7 @@ class _Walk:
                 if entry.is_dir(follow_symlinks=False):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
                         below = _seen_from(name, ignores)
-                        stack.append((current / name, os.path.join(real, name), below))
+                        stack.append((current / name, inside + name, below))
                     continue
                 included = rules.includes(name) and not (
                     rules.excludes(name) or _ignored(ignores, name)
@@ -154,8 +155,7 @@ class _Walk:
                 if not included:
                     continue
                 path = current / name
-                target = os.path.realpath(path) if link else os.path.join(real, name)
-                yield target, path
+                yield os.path.realpath(path) if link else inside + name, path
 
     def _usable_link(self, path: Path, included: bool) -> bool:
         """Whether a link leads to a file of the project; others are reported, as are broken

@@ -248,8 +248,8 @@ class SettingsFinder:
         """Take up the rule packs of the configurations above some files, before these are looked
         at. Raises :class:`ConfigError`."""
         found: dict[Pack, None] = {}
-        for directory in dict.fromkeys(map(os.path.dirname, paths)):
-            found.update(dict.fromkeys(self.for_directory(Path(directory)).packs))
+        for path in {str(path).rpartition(os.sep)[0]: path for path in paths}.values():
+            found.update(dict.fromkeys(self.for_file(path).packs))
         if found:
             self._packs = tuple(found)
             self.rulebook = self.rulebook.with_packs(self._packs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import stat
 import tokenize
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from gpu_lint.records import record
 
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
 @record(order=True)
@@ -161,9 +163,12 @@ class Source:
 def read_bytes(path: Path | str) -> bytes:
     """The content of a file. Raises :class:`SourceError`, in words for the user."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        descriptor = os.open(path, _READING)
         try:
-            size = os.fstat(descriptor).st_size
+            status = os.fstat(descriptor)
+            size = status.st_size
+            if not size and stat.S_ISREG(status.st_mode):
+                return b""
             data = os.read(descriptor, size + 1)
             while more := os.read(descriptor, 1 << 20) if len(data) != size else b"":
                 data += more
@@ -187,6 +192,8 @@ def check_decodes(data: bytes) -> None:
 
     Raises :class:`SourceError` as :func:`decode_source` does.
     """
+    if not data:
+        return
     plain = b"\0" not in data and b"coding" not in data[:400]
     if plain and not data.isascii():
         try:

@@ -163,12 +163,12 @@ class Source:
 def read_bytes(path: Path | str) -> bytes:
     """The content of a file. Raises :class:`SourceError`, in words for the user."""
     try:
+        status = os.stat(path)
+        size = status.st_size
+        if not size and stat.S_ISREG(status.st_mode):
+            return b""
         descriptor = os.open(path, _READING)
         try:
-            status = os.fstat(descriptor)
-            size = status.st_size
-            if not size and stat.S_ISREG(status.st_mode):
-                return b""
             data = os.read(descriptor, size + 1)
             while more := os.read(descriptor, 1 << 20) if len(data) != size else b"":
                 data += more

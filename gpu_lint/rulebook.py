@@ -18,6 +18,7 @@ from typing import Any
 from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.knowledge import Api, DeviceArgument, Framework, Knowledge
 from gpu_lint.records import record
+from gpu_lint.rulebundle import RuleFiles, read_rule_files
 from gpu_lint.rulefiles import (
     FRAMEWORK_FILE,
     RULE_FILE,
@@ -25,7 +26,7 @@ from gpu_lint.rulefiles import (
     check_file,
     check_pack,
 )
-from gpu_lint.toml import located, parse_toml, read_text, read_toml
+from gpu_lint.toml import located, parse_toml
 from gpu_lint.variables import Variable
 
 
@@ -91,8 +92,7 @@ class Rulebook:
     rules: dict[str, Rule]
     digest: str
     """SHA-256 over the files read."""
-    tables: tuple[tuple[Path, str], ...]
-    """The texts of the files that describe frameworks, and of that which describes variables."""
+    files: RuleFiles
     base: Rulebook | None = None
     """What this was extended from."""
     own: tuple[Framework, ...] = ()
@@ -103,7 +103,7 @@ class Rulebook:
         """What is known of frameworks and variables; a run that finds nothing new needs none."""
         if self.base is not None:
             return self.base.knowledge.with_own(self.own)
-        *frameworks, variables = (parse_toml(text, path) for path, text in self.tables)
+        frameworks, variables = self.files.knowledge()
         return Knowledge.of(
             tuple(map(_framework, frameworks)), tuple(map(_variable, variables["variable"]))
         )
@@ -171,18 +171,9 @@ def rules_directory() -> Path:
 def load_rulebook() -> Rulebook:
     """Read the built-in rulebook, once per process."""
     root = rules_directory()
-    digest = hashlib.sha256()
-    rules: dict[str, Rule] = {}
-    for path in sorted(root.glob("GPU*.toml")):
-        table, text = read_toml(path)
-        digest.update(text.encode())
-        rules.update((rule.code, rule) for rule in _trusted_rules(table))
-    paths = [*sorted((root / "frameworks").glob("*.toml")), root / "variables.toml"]
-    tables = tuple((path, read_text(path)) for path in paths)
-    for _, text in tables:
-        digest.update(text.encode())
-    digest.update((root / "allocator.toml").read_bytes())
-    return Rulebook(root, dict(sorted(rules.items())), digest.hexdigest(), tables)
+    files = read_rule_files(root)
+    rules = {rule.code: rule for table in files.rules for rule in _trusted_rules(table)}
+    return Rulebook(root, dict(sorted(rules.items())), files.digest, files)
 
 
 def variables_of(table: dict[str, Any], path: Path, text: str) -> tuple[Variable, ...]:

@@ -9,16 +9,18 @@ from typing import Any
 
 from gpu_lint.errors import ConfigError, Problem
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
 _BESIDE_KEYS = re.compile(r"[^\w.\s-]+")
 _LONG_STRING = re.compile(r"(\"\"\"|''').*?\1", re.DOTALL)
 _MOST_DOTS = 1_000
 """Python's TOML parser takes a time that grows with the square of the parts of a key."""
+
+
+def _loads(text: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):  # many runs read none
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], str]:
@@ -45,7 +47,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     if any(part.count(".") > _MOST_DOTS for part in _BESIDE_KEYS.split(text)):
         raise ConfigError(f"{path}: cannot be read: a key has more than {_MOST_DOTS} parts")
     try:
-        return tomllib.loads(text)
+        return _loads(text)
     except RecursionError as error:
         raise ConfigError(f"{path}: cannot be read: it is nested too deeply") from error
     except ValueError as error:  # also for a number with thousands of digits
@@ -68,7 +70,7 @@ def dotted(keys: tuple[str | int, ...]) -> str:
 def parse_value(text: str) -> Any:
     """A single TOML value; bare words are taken as strings, as a shell user expects."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return _loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         return text
 

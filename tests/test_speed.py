@@ -49,7 +49,8 @@ from gpu_lint.notes import Note
 from gpu_lint.reads import Read
 from gpu_lint.records import record
 from gpu_lint.reports import shown_path
-from gpu_lint.rulebook import Rule, load_rulebook
+from gpu_lint.rulebook import Rule, load_rulebook, rules_directory
+from gpu_lint.rulebundle import from_toml, read_rule_files, write_json
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, decode_source
 from tests.agreement import disagreement
@@ -649,6 +650,15 @@ def test_an_outline_is_right_or_there_is_none(text: str) -> None:
     same_outline(source)
     longer = text.replace("    return", "    y = 3\n" * 60 + "    return")
     same_heads(decode_source(Path("a.py"), longer.encode()))
+
+
+def test_the_rule_files_of_a_wheel_say_what_their_toml_says(tmp_path: Path) -> None:
+    root = rules_directory()
+    toml = from_toml(root)
+    write_json(root, tmp_path)
+    made = read_rule_files(tmp_path)
+    assert (made.digest, made.rules) == (toml.digest, toml.rules)
+    assert made.knowledge() == toml.knowledge()
 
 
 PROJECTS = ROOT / "fixtures" / "superwhisper"

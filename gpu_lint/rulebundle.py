@@ -1,6 +1,6 @@
 """The tables of the files in ``rules/``: their TOML, or the same as JSON, made with a wheel.
 
-Python's TOML parser takes fifty times as long as that of JSON, which is most of what a hook waits
+Python's TOML parser takes 25 times as long as that of JSON, which is most of what a hook waits
 for. A checkout has no JSON, so that what is edited there counts.
 """
 

@@ -1,7 +1,7 @@
 """The tables of the files in ``rules/``: their TOML, or the same as JSON, made with a wheel.
 
-Python's TOML parser takes 25 times as long as that of JSON, which is most of what a hook waits
-for. A checkout has no JSON, so that what is edited there counts.
+Python's TOML parser takes 25 times as long as that of JSON, and a hook should not wait for it. A
+checkout has no JSON, so that what is edited there counts.
 """
 
 from __future__ import annotations

@@ -1049,7 +1049,7 @@ def test_trees_that_were_let_go_are_made_again(monkeypatch: pytest.MonkeyPatch) 
     text = f"def f():\n{body}\n    def g():\n{body.replace('  ', '    ')}\n\ndef h():\n{body}\n"
     source = Source(Path("x.py"), text.encode(), "utf-8")
     kept = read_file(source, KNOWLEDGE)
-    monkeypatch.setattr("gpu_lint.facts.native._MOST_KEPT", 1)
+    monkeypatch.setattr("gpu_lint.facts.bodies._MOST_KEPT", 1)
     let_go = read_file(source, KNOWLEDGE)
     read_file(Source(Path("y.py"), b"z = 1\n", "utf-8"), KNOWLEDGE)
     assert kept.program == let_go.program == read_file(source, KNOWLEDGE, reference=True).program

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from threading import Lock
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
+from gpu_lint.facts.bodies import Bodies, Trees
 from gpu_lint.facts.fstrings import Unclear, parts_of
 from gpu_lint.facts.limits import Limits, check_limits
 from gpu_lint.facts.outline import NoOutline, without_bodies
 from gpu_lint.facts.quiet import parse_quietly
-from gpu_lint.facts.walk import statements
 from gpu_lint.source import Source, Span
 
 _ExpressionRule: TypeAlias = "Callable[[NativeLowering, Any], p.Expression]"
@@ -60,8 +57,6 @@ _SUITES = ("body", "orelse", "handlers", "finalbody", "cases")
 _SEMICOLON = ord(";")
 _SHORT = 300
 """Bytes of a function whose tree takes no more than can be spared."""
-_MOST_KEPT = 1_000_000
-"""Bytes of the files whose trees are kept for a while."""
 _BLOCK = "if 1:\n"
 """What makes a text that is indented one that can be parsed."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -76,57 +71,6 @@ _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault
 """What goes wrong with a text that is no Python, or too deep."""
 
 
-@dataclass
-class Bodies:
-    """The bodies of a file's functions that were left out when it was parsed."""
-
-    limits: Limits
-    whole: Callable[[], p.Program | None]
-    """Reads the file the other way; None if that cannot be done either."""
-    broken: bool = False
-    """One that somebody looked into cannot be read: it does nothing."""
-
-    @cached_property
-    def _functions(self) -> dict[Span, p.Function]:
-        program = self.whole()
-        found = statements(program.body) if program is not None else ()
-        return {one.span: one for one in found if isinstance(one, p.Function)}
-
-    def read_otherwise(self, span: Span) -> tuple[p.Block, bool, bool]:
-        """The content of a function that Python's own parser does not read."""
-        function = self._functions.get(span)
-        if function is None:
-            self.broken = True
-            return (), False, False
-        return function.suite.content
-
-
-class _Trees:
-    """The trees of a file's functions, until they are asked for, or other files were read since."""
-
-    _recent: ClassVar[deque[_Trees]] = deque()
-    _total: ClassVar[int] = 0
-    _lock: ClassVar[Lock] = Lock()  # a cluster's workers have several threads
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self.bodies: dict[int, list[ast.stmt]] = {}
-        """By the offset of the line that the function begins on."""
-
-    @classmethod
-    def of(cls, source: Source) -> _Trees:
-        """Those of a file that is read now; what was read long ago lets go of its own."""
-        found = cls(len(source.data))
-        with cls._lock:
-            cls._recent.append(found)
-            cls._total += found._size
-            while cls._total > _MOST_KEPT and len(cls._recent) > 1:
-                oldest = cls._recent.popleft()
-                cls._total -= oldest._size
-                oldest.bodies.clear()
-        return found
-
-
 def lower_native(source: Source, limits: Limits) -> p.Program:
     """Lower a whole file. Raises :class:`NotNative` for one that LibCST must read."""
     if source.encoding != "utf-8":
@@ -134,7 +78,7 @@ def lower_native(source: Source, limits: Limits) -> p.Program:
     try:
         tree = parse_quietly(source.text, "exec")
         assert isinstance(tree, ast.Module)
-        lowering = NativeLowering(source, source.line_starts, _Trees.of(source))
+        lowering = NativeLowering(source, source.line_starts, Trees.of(source))
         lowering.check_limits(tree, limits)
         return p.Program(lowering.block(tree.body))
     except _UNREADABLE as error:
@@ -176,7 +120,7 @@ class NativeLowering:
         self,
         source: Source,
         starts: tuple[int, ...],
-        kept: _Trees | None = None,
+        kept: Trees | None = None,
         left_out: Bodies | None = None,
     ) -> None:
         self._source = source

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
+from gpu_lint.facts.bodies import Bodies
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
@@ -23,7 +24,7 @@ from gpu_lint.facts.limits import USUAL, Limits, check_limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
-from gpu_lint.facts.native import Bodies, NotNative, lower_heads, lower_native, lower_part
+from gpu_lint.facts.native import NotNative, lower_heads, lower_native, lower_part
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, binds_os, opening, outlined
 from gpu_lint.facts.skimmed import Imported, Skimmed

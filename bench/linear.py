@@ -26,7 +26,7 @@ from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.limits import check_limits
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
-from gpu_lint.facts.outline import NoOutline, outlined
+from gpu_lint.facts.outline import NoOutline, outlined, without_bodies
 from gpu_lint.facts.reading import read_file
 from gpu_lint.facts.skim import Unskimmable, all_long_strings, skim
 from gpu_lint.masks import read_mask
@@ -49,6 +49,7 @@ PIECES = (
     "from ", "from a import ", "import_module(", "def f(", "class A:\n ", "if TYPE_CHECKING:\n ",
     "@a.", "# gpu-lint: ignore[", "# noqa: GPU201,", "os.environ[", "memory(", "f'{", "lambda:",
     "multiprocessing", "__main__", "\r", "\f", "b'", "x = y\n", "if x:\n", "GPU-0,", "1,",
+    "\ndef f", "\ndef f(\n", "\nclass A", "\n  def f():\n    x #",
 )  # fmt: skip
 
 
@@ -72,6 +73,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "skim": lambda text: skim(text.encode()),
     "limits": check_limits,
     "outline": lambda text: outlined(source_of(START + text)),
+    "without bodies": lambda text: without_bodies(source_of(START + text), 300),
     "comments": lambda text: comments_of(source_of(text)),
     "reading": lambda text: read_file(source_of(text), BOOK.knowledge),
     "check": lambda text: FREE.check_source(source_of(START + text)),
@@ -84,7 +86,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "allocator": fault,
     "key of a TOML file": lambda text: line_of(text, ("tool", "gpu-lint", "x")),
 }
-ENDS = ("", "'", '"""', "\n)")
+ENDS = ("", "'", '"""', "\n)", ":\n")
 EXPECTED = (SourceError, SyntaxFault, Unskimmable, NoOutline, ConfigError)
 
 

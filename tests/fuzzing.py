@@ -21,7 +21,7 @@ from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.limits import check_limits
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
-from gpu_lint.facts.outline import NoOutline, outlined
+from gpu_lint.facts.outline import NoOutline, outlined, without_bodies
 from gpu_lint.facts.skim import Unskimmable, skim
 from gpu_lint.policy import KEYS, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Pack, framework_of, load_rulebook, pack_of, rules_of
@@ -69,8 +69,9 @@ def reader(data: bytes) -> None:
             source.utf16_column(offset)
     with contextlib.suppress(SourceError):
         check_limits(source.text)
-    with contextlib.suppress(NoOutline):
-        outlined(source)
+    for blanked in (outlined, lambda source: without_bodies(source, 300)):
+        with contextlib.suppress(NoOutline):
+            assert blanked(source).count("\n") == data.count(b"\n")
 
 
 def check(data: bytes) -> None:

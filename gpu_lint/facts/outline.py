@@ -52,17 +52,19 @@ def _blanked(source: Source, definition: re.Pattern[bytes], least: int = 0) -> s
     _check_plain(source)
     strings = _LongStrings(data)
     parts: list[bytes] = []
+    head: re.Match[bytes] | None = None
     done = 0
     position = 0
     while match := definition.search(data, position):
         position = match.end()
         if strings.hold(match.start()):
             continue
-        head = _HEAD_END.search(data, match.end())
+        if head is None or head.start() < match.end():
+            head = _HEAD_END.search(data, match.end())
         if head is None:
             raise NoOutline
-        first = data[match.start(1) : head.start()].partition(b"\n")
-        if first[1] and first[0].count(b"(") == first[0].count(b")"):
+        line = data.find(b"\n", match.start(1), head.start())
+        if line >= 0 and not _is_open(data[match.start(1) : line]):
             continue  # a suite on the line of its head
         end = _end_of_body(data, head.end(), len(match.group(1)), strings)
         last = _last_line(data, head.end(), end)
@@ -172,6 +174,11 @@ def _check_plain(source: Source) -> None:
     data = source.data
     if source.bom or source.encoding != "utf-8" or b"\r" in data or b"\f" in data:
         raise NoOutline
+
+
+def _is_open(line: bytes) -> bool:
+    """Whether the head of a definition goes on behind its first line."""
+    return line.count(b"(") != line.count(b")")
 
 
 def _end_of_body(data: bytes, start: int, indent: int, strings: _LongStrings) -> int:

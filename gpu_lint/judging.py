@@ -263,11 +263,8 @@ class View:
 
     def _has_fault(self, read: Read) -> bool:
         """Whether a file has a syntax error, as far as it is read. Raises :class:`SourceError`."""
-        if self.project.outline(read.file) is not None:
-            return False
-        if read.file in self.outlined and self.project.reading(read.file) is not None:
-            return False
-        return read.fault is not None
+        is_read = self.project.outline(read.file) or self.project.reading(read.file)
+        return is_read is None and read.fault is not None
 
     def _unsuppressed(
         self, source: Source, rules: dict[str, Rule], context: Context

@@ -248,7 +248,7 @@ class SettingsFinder:
         """Take up the rule packs of the configurations above some files, before these are looked
         at. Raises :class:`ConfigError`."""
         found: dict[Pack, None] = {}
-        for path in {str(path).rpartition(os.sep)[0]: path for path in paths}.values():
+        for path in {os.path.dirname(path): path for path in paths}.values():
             found.update(dict.fromkeys(self.for_file(path).packs))
         if found:
             self._packs = tuple(found)

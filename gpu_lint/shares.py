@@ -47,11 +47,10 @@ class Shares:
         """
         share = self.total // count
         whole = chunks_of(self.programs, share, _MOST_CHUNKS)
-        last = whole.pop() if len(whole) > 1 else []
-        left = self.programs[len(self.programs) - len(last) :]
+        left = whole.pop() if len(whole) > 1 else []
         yield from whole
         yield from chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
-        yield from ([file] for file, _ in left)
+        yield from ([file] for file in left)
 
 
 def dealt_while_begun(view: View, waiting: Collection[Read], count: int) -> Iterator[list[str]]:

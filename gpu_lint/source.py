@@ -119,16 +119,18 @@ class Source:
         """Line number, from 1, of a byte offset."""
         return max(1, bisect_right(self.line_starts, offset))
 
+    def _line_bounds(self, row: int) -> tuple[int, int]:
+        starts = self.line_starts
+        return starts[row - 1], starts[row] if row < len(starts) else len(self.data)
+
     def line_span(self, row: int) -> Span:
         """The bytes of a line (from 1), its newline included."""
-        starts = self.line_starts
-        return Span(starts[row - 1], starts[row] if row < len(starts) else len(self.data))
+        return Span(*self._line_bounds(row))
 
     def line(self, row: int) -> str:
         """The text of a line (from 1), without its newline."""
-        starts = self.line_starts
-        end = starts[row] if row < len(starts) else len(self.data)
-        return self.data[starts[row - 1] : end].decode(self.encoding).rstrip("\r\n")
+        start, end = self._line_bounds(row)
+        return self.data[start:end].decode(self.encoding).rstrip("\r\n")
 
     def _line_of(self, offset: int) -> tuple[int, int]:
         """The line of a byte offset, and where that begins; without looking for all the others

@@ -264,7 +264,7 @@ class Survey:
         return bool(note.touch & wanted.touch)
 
     def _wanted_of(self, path: Path) -> _Wanted:
-        directory = str(path).rpartition(os.sep)[0]
+        directory = os.path.dirname(path)
         if self._last is not None and self._last[0] == directory:
             return self._last[1]
         settings = self._finder.for_file(path)

@@ -120,7 +120,7 @@ class Judging:
     together: tuple[str, ...]
     """The files that make up the project."""
     outlined: frozenset[str]
-    """Those that need not be read as a whole where they do nothing."""
+    """Those of which no more need be read than what something depends on."""
     edges: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     """What is known already of which file imports which, and where: from one offset to another."""
     edits: Mapping[str, tuple[tuple[Edit, ...], ...]] = field(default_factory=dict)

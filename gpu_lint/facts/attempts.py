@@ -109,8 +109,7 @@ class Attempts(Branches):
         self, handler: p.Handler, caught: list[Flow], failed: Flow, flow: Flow, node: p.Try
     ) -> None:
         path = failed.copy()
-        for raised in caught:
-            path.join(raised)
+        path.join_all(caught)
         if not path.alive:
             return
         if handler.bound:

@@ -157,12 +157,10 @@ class Branches(Modules):
         with self._branch():
             self.block(body, flow)
         self._loops -= 1
-        for end in self._frame.continues.pop():
-            flow.join(end)
+        flow.join_all(self._frame.continues.pop())
         return self._frame.breaks.pop()
 
     def _after_loop(self, orelse: p.Block, broken: list[Flow], flow: Flow) -> None:
         with self._branch():
             self.block(orelse, flow)
-        for end in broken:
-            flow.join(end)
+        flow.join_all(broken)

@@ -268,8 +268,7 @@ class Calls(Parameters):
         else:
             self.block(node.body, flow)
             results = [*self._frame.results, Known(None)] if flow.alive else self._frame.results
-            for returned in self._frame.returns:
-                flow.join(returned)
+            flow.join_all(self._frame.returns)
             result = any_of(results)
         self._running.pop()
         self._restore(saved)

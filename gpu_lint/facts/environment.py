@@ -126,11 +126,11 @@ class Environment(Evaluator):
         if form is Form.SETDEFAULT:
             kept = frozenset(written for written in held if written.value is not None)
             weak = Written(value, statement, True, self.file)
-            flow.variables[variable] = kept | {weak} if INHERITED in held else kept
+            flow.put(variable, kept | {weak} if INHERITED in held else kept)
         elif form is not Form.PUTENV:
             weak_form = form is Form.IF_UNSET
             new = INHERITED if value is None else Written(value, statement, weak_form, self.file)
-            flow.variables[variable] = frozenset({new})
+            flow.put(variable, frozenset({new}))
         flow.unset -= {variable}
         flow.quiet |= {variable}
 
@@ -164,7 +164,8 @@ class Environment(Evaluator):
         elif name == "copy":
             return Pairs((), open=True)
         elif name == "clear":
-            flow.variables = {variable: frozenset({INHERITED}) for variable in flow.variables}
+            for cleared in tuple(flow.variables):
+                flow.put(cleared, frozenset({INHERITED}))
         return UNKNOWN
 
     def _update(self, node: p.Call, flow: Flow) -> None:

@@ -1,25 +1,42 @@
 """The state of one execution path: names, environment variables, and what CUDA has seen.
 
 A :class:`Flow` is changed in place along a path, copied where paths part and joined where they
-meet. Joining keeps what holds on every path and marks the rest as possible.
+meet. Joining keeps what holds on every path and marks the rest as possible; it looks at what the
+paths changed since they parted, and at nothing else.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Sequence
 
 from gpu_lint.errors import SourceError
+from gpu_lint.facts.history import ROOT, Version, changed_between
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
-from gpu_lint.facts.values import AnyOf, Items, Pairs, Value, any_of, parts_of, with_part_replaced
+from gpu_lint.facts.values import (
+    CHANGEABLE,
+    UNKNOWN,
+    AnyOf,
+    Items,
+    Pairs,
+    Value,
+    any_of,
+    parts_of,
+    with_part_replaced,
+)
 
 MASK = "CUDA_VISIBLE_DEVICES"
 _CONTAINERS = frozenset({Items, Pairs, AnyOf})
 _UNTOUCHED = frozenset({INHERITED})
+_SOMETHING_ELSE = Written(UNKNOWN)
+_MOST_WRITTEN = 64
+"""Values that a variable may hold; of more, nothing is known."""
 _MOST_WORK = 30_000_000
 _COPIED_AT_ONCE = 16
 """Names that are copied in the time in which one is compared."""
 _MOST_BESIDE = 24
 """Frames beside the base; with more, a new base is made of all."""
+_VARIABLES = -3
+"""The frame that stands for the environment variables in a path's history."""
 
 
 class Work:
@@ -45,6 +62,8 @@ class Flow:
         "_base",
         "_frames",
         "_owned",
+        "_shares_variables",
+        "_version",
         "alive",
         "allocated",
         "at_exit",
@@ -86,8 +105,11 @@ class Flow:
         self.checked: frozenset[Value] = frozenset()
         """Values that were found to be less than the number of devices."""
         self._base = _NOTHING
-        self._frames: dict[int, dict[str, Value]] = {}
+        self._frames: dict[int, Names] = {}
         """Frames that are new, or differ from the base."""
+        self._version = Version(ROOT)
+        self._shares_variables = False
+        """The dict of the variables is another path's, too."""
         self.loaded: frozenset[str] = frozenset()
         """Files of the project that have surely been imported."""
         self.touched: frozenset[str] = frozenset()
@@ -99,21 +121,32 @@ class Flow:
     def copy(self) -> Flow:
         """An independent flow; frames are shared until one side writes to them."""
         if len(self._frames) > _MOST_BESIDE:
-            self._base = _Base(self._base | self._frames)
+            self._base = self._base.with_frames(self._frames)
             self._frames = {}
+        fork = self._settle()
         other = Flow.__new__(Flow)
         other.become(self)
-        other.variables = dict(self.variables)
         other._frames = dict(self._frames)
         other._owned = set()
         self._owned = set()
+        self._shares_variables = other._shares_variables = True
+        other._version = Version(fork)
         return other
+
+    def _settle(self) -> Version:
+        """The version that stands for all that this path has done so far."""
+        settled = self._version.settled
+        if settled is self._version:
+            self._version = Version(settled)
+        return settled
 
     def become(self, other: Flow) -> None:
         """Take over another flow's state; the other must not be used again."""
         self._base = other._base
         self._frames = other._frames
         self._owned = other._owned
+        self._shares_variables = other._shares_variables
+        self._version = other._version
         self.alive = other.alive
         self.allocated = other.allocated
         self.at_exit = other.at_exit
@@ -146,7 +179,7 @@ class Flow:
         """Let go of what names are bound to."""
         self._base, self._frames, self._owned = _NOTHING, {}, set()
 
-    def frame(self, frame: int) -> dict[str, Value]:
+    def frame(self, frame: int) -> Names:
         """The names of a frame, not to be changed; none if there is no such frame."""
         found = self._frames.get(frame)
         return self._base.get(frame, _EMPTY) if found is None else found
@@ -166,7 +199,7 @@ class Flow:
     def open(self, frame: int) -> None:
         """Begin a frame, unless there is one."""
         if frame not in self._frames and frame not in self._base:
-            self._frames[frame] = {}
+            self._frames[frame] = Names()
             self._owned.add(frame)
 
     def close(self, frame: int) -> None:
@@ -177,20 +210,32 @@ class Flow:
     def bind(self, frame: int, name: str, value: Value) -> None:
         """Bind a name in a frame."""
         if frame not in self._owned:
-            self._frames[frame] = copied = dict(self.frame(frame))
+            self._frames[frame] = copied = Names(self.frame(frame))
             self.work.add(len(copied) // _COPIED_AT_ONCE)
             self._owned.add(frame)
-        self._frames[frame][name] = value
+        self._frames[frame].bind(name, value)
+        self._version.note((frame, name))
 
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
-        holders = self._base.holders.get(id(old), ())
-        found = [held for held in holders if held[0] not in self._frames]
-        found += _containers(self._frames)
-        for frame, name, value in found:
-            changed = with_part_replaced(value, old, new)
-            if changed is not value:
+        for frame in self._holding(old):
+            names = self.frame(frame)
+            for name in names.holding(old):
+                changed = with_part_replaced(names[name], old, new)
                 self.bind(frame, name, changed)
+
+    def _holding(self, value: Value) -> list[int]:
+        """The frames in which something holds, or is, an object that may be changed in place."""
+        frames = [f for f in self._base.holders.get(id(value), ()) if f not in self._frames]
+        return frames + [frame for frame, names in self._frames.items() if names.holding(value)]
+
+    def put(self, variable: str, held: frozenset[Written]) -> None:
+        """Let an environment variable hold one of some values from now on."""
+        if self._shares_variables:
+            self.variables = dict(self.variables)
+            self._shares_variables = False
+        self.variables[variable] = _few(held)
+        self._version.note((_VARIABLES, variable))
 
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""
@@ -237,7 +282,7 @@ class Flow:
         self.counted = self.counted or other.counted
         for variable, held in other.variables.items():
             kept = self.holds(variable) if INHERITED in held else frozenset()
-            self.variables[variable] = (held - _UNTOUCHED) | kept
+            self.put(variable, (held - _UNTOUCHED) | kept)
         self.quiet = frozenset()
         self.unset -= frozenset(other.variables)
         self._add_frames(other)
@@ -267,8 +312,6 @@ class Flow:
         if self.counted != other.counted:
             self.counted = self.counted and other.counted and self.counted | other.counted
         self.allocated = join_marks(self.allocated, other.allocated)
-        for variable in self.variables.keys() | other.variables.keys():
-            self.variables[variable] = self.holds(variable) | other.holds(variable)
         self.quiet &= other.quiet
         self.unset &= other.unset
         self.needs = min(self.needs, other.needs)
@@ -277,81 +320,155 @@ class Flow:
             self.loaded &= other.loaded
         if self.touched is not other.touched:
             self.touched |= other.touched
-        if other.at_exit != self.at_exit:
+        if other.at_exit is not self.at_exit and other.at_exit != self.at_exit:
             self.at_exit = tuple(dict.fromkeys((*self.at_exit, *other.at_exit)))
-        self._join_frames(other)
+        self._join_names(other)
+
+    def join_all(self, others: Sequence[Flow]) -> None:
+        """Let this flow stand for several others, too.
+
+        Those that parted one after the other are joined with their neighbours first, so that what
+        lies between them is gone through as often as the logarithm of their number says.
+        """
+        waiting = [other for other in others if other.alive]
+        while len(waiting) > 1:
+            for one, other in zip(waiting[::2], waiting[1::2], strict=False):
+                one.join(other)
+            waiting = waiting[::2]
+        for one in waiting:
+            self.join(one)
 
     def _add_frames(self, other: Flow) -> None:
-        """Take over the frames of another flow, which must not be written to any more."""
-        theirs = {**other._base, **other._frames}
-        new = theirs.keys() - self._base.keys() - self._frames.keys()
-        for frame, names in theirs.items():
-            if frame not in new:  # a frame of both, which either may have changed
-                self._join_frame(frame, names)
-        if new:
-            self._base = _Base(self._base)
-            self._base.update((frame, theirs[frame]) for frame in new)
+        """Take over the frames of a flow that began on its own, and is not written to any more."""
+        new: dict[int, Names] = {}
+        for frame, names in (other._base | other._frames).items():
+            mine = self.frame(frame)
+            if mine is _EMPTY:
+                new[frame] = names
+                self._version.note((frame, ""))
+            elif mine is not names:  # a frame of both, which either may have changed
+                for name in names:
+                    self._join_name(frame, name, names)
+        self._base = self._base.with_frames(new)
         other._owned = set()
 
-    def _join_frames(self, other: Flow) -> None:
-        if self._base is not other._base:
-            self._add_frames(other)
-            return
-        for frame, names in other._frames.items():
-            if self._frames.get(frame) is names:
+    def _join_names(self, other: Flow) -> None:
+        """Join the names and variables that the two paths changed since they parted."""
+        theirs = other._settle()
+        changed = changed_between(self._settle(), theirs)
+        self.work.add(len(changed))
+        for frame, name in changed:
+            if frame == _VARIABLES:
+                held, more = self.holds(name), other.holds(name)
+                if held is not more:
+                    self.put(name, held | more)
                 continue
-            if frame in self._frames or frame in self._base:
-                self._join_frame(frame, names)
-            else:
-                self._frames[frame] = names
-                other._owned.discard(frame)
-        for frame in self._frames.keys() - other._frames.keys():
-            if frame in self._base:
-                self._join_frame(frame, self._base[frame])
+            names = other.frame(frame)
+            if self.frame(frame) is names:
+                continue
+            for one in (name,) if name else tuple(names):
+                self._join_name(frame, one, names)
+        self._version = Version(self._settle(), theirs)
 
-    def _join_frame(self, frame: int, names: dict[str, Value]) -> None:
-        mine = self.frame(frame)
-        if mine is not names:
-            self.work.add(len(names))
-            joined = _join_names(mine, names)
-            if joined is not mine:
-                self._frames[frame] = joined
-                self._owned.add(frame)
+    def _join_name(self, frame: int, name: str, names: Names) -> None:
+        """Let a name stand for what it is bound to among ``names``, too."""
+        other = names.get(name)
+        value = self.frame(frame).get(name)
+        if other is None or value is other or value == other:
+            return
+        self.bind(frame, name, other if value is None else any_of((value, other)))
 
 
-class _Base(dict[int, dict[str, Value]]):
+class Names(dict[str, Value]):
+    """The names of a frame."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(self, names: Names | tuple[()] = ()) -> None:
+        super().__init__(names)
+        self._holders: dict[int, list[str]] | None = None
+
+    @property
+    def holders(self) -> dict[int, list[str]]:
+        """The names that hold, or are, each object that may be changed in place, by its
+        ``id()``."""
+        if self._holders is None:
+            self._holders = {}
+            for name, value in self.items():
+                for identity in _identities(value, set()):
+                    self._holders.setdefault(identity, []).append(name)
+        return self._holders
+
+    def holding(self, value: Value) -> tuple[str, ...]:
+        """The names that hold, or are, an object that may be changed in place."""
+        return tuple(self.holders.get(id(value), ()))
+
+    def bind(self, name: str, value: Value) -> None:
+        """Bind a name, and keep it findable by what it holds."""
+        old = self.get(name)
+        self[name] = value
+        if self._holders is None:
+            return
+        for identity in _identities(old, set()):
+            self._holders[identity].remove(name)
+        for identity in _identities(value, set()):
+            self._holders.setdefault(identity, []).append(name)
+
+
+class _Base(dict[int, Names]):
     """Frames that several flows share. It is never changed once it is shared."""
 
-    @cached_property
-    def holders(self) -> dict[int, list[tuple[int, str, Value]]]:
-        """What holds, or is, each object that may be changed in place, by its ``id()``."""
-        found: dict[int, list[tuple[int, str, Value]]] = {}
-        for held in _containers(self):
-            for identity in _identities(held[2], set()):
-                found.setdefault(identity, []).append(held)
-        return found
+    __slots__ = ("_holders",)
+
+    def __init__(self, frames: dict[int, Names] | tuple[()] = ()) -> None:
+        super().__init__(frames)
+        self._holders: dict[int, tuple[int, ...]] | None = None
+
+    @property
+    def holders(self) -> dict[int, tuple[int, ...]]:
+        """The frames that hold each object that may be changed in place, by its ``id()``."""
+        if self._holders is None:
+            self._holders = {}
+            for frame, names in self.items():
+                for identity in names.holders:
+                    self._holders[identity] = (*self._holders.get(identity, ()), frame)
+        return self._holders
+
+    def with_frames(self, frames: dict[int, Names]) -> _Base:
+        """These frames, with others added or in their places."""
+        made = _Base(self | frames)
+        if self._holders is not None:
+            made._holders = holders = dict(self._holders)
+            for frame, names in frames.items():
+                before = self.get(frame, _EMPTY)
+                if before is names:
+                    continue
+                for identity in before.holders.keys() - names.holders.keys():
+                    holders[identity] = tuple(f for f in holders[identity] if f != frame)
+                for identity in names.holders.keys() - before.holders.keys():
+                    holders[identity] = (*holders.get(identity, ()), frame)
+        return made
 
 
 _NOTHING = _Base()
-_EMPTY: dict[str, Value] = {}
+_EMPTY = Names()
 
 
-def _containers(frames: dict[int, dict[str, Value]]) -> list[tuple[int, str, Value]]:
-    return [
-        (frame, name, value)
-        for frame, names in frames.items()
-        for name, value in names.items()
-        if type(value) in _CONTAINERS
-    ]
-
-
-def _identities(value: Value, known: set[int]) -> set[int]:
-    """The ``id()`` of a container and of all that are in it."""
+def _identities(value: Value | None, known: set[int]) -> set[int]:
+    """The ``id()`` of a container and of all in it that may be changed in place."""
     if type(value) in _CONTAINERS and id(value) not in known:
         known.add(id(value))
-        for part in parts_of(value):
-            _identities(part, known)
+        for part in parts_of(value):  # type: ignore[arg-type]
+            if type(part) in _CONTAINERS:
+                _identities(part, known)
+            elif type(part) in CHANGEABLE:
+                known.add(id(part))
     return known
+
+
+def _few(held: frozenset[Written]) -> frozenset[Written]:
+    """What a variable may hold, or that nothing is known of it where that is too much."""
+    return held if len(held) <= _MOST_WRITTEN else (held & _UNTOUCHED) | {_SOMETHING_ELSE}
 
 
 def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:
@@ -370,20 +487,3 @@ def _after(mark: Mark, later: Mark, via: tuple[Trigger, ...]) -> Mark:
     if later.trigger is None:
         return mark
     return advance(mark, later.trigger.behind(via), later.certainty)
-
-
-def _join_names(mine: dict[str, Value], theirs: dict[str, Value]) -> dict[str, Value]:
-    """The names of both; the same object where the other side adds nothing."""
-    joined = mine
-    for name, other in theirs.items():
-        value = mine.get(name)
-        if value is None:
-            value = other
-        elif value is other or value == other:
-            continue
-        else:
-            value = any_of((value, other))
-        if joined is mine:
-            joined = dict(mine)
-        joined[name] = value
-    return joined

@@ -75,8 +75,7 @@ class Interpreter(Statements):
         """
         flow = self._run_body()
         self.imported_end = self.imported_end or flow.copy()
-        for left in self._exits:
-            flow.join(left)
+        flow.join_all(self._exits)
         self._run_at_exit(flow)
         self.end = flow.copy()
         recorder = self.recorders[self.start]

@@ -63,7 +63,7 @@ class Items:
     """Nothing in it can be changed in place."""
 
     def __post_init__(self) -> None:
-        if not _CHANGEABLE.isdisjoint(map(type, self.values)):
+        if not CHANGEABLE.isdisjoint(map(type, self.values)):
             object.__setattr__(self, "flat", False)
 
 
@@ -77,7 +77,7 @@ class Pairs:
     """None of its values can be changed in place."""
 
     def __post_init__(self) -> None:
-        if not _CHANGEABLE.isdisjoint(type(value) for _, value in self.entries):
+        if not CHANGEABLE.isdisjoint(type(value) for _, value in self.entries):
             object.__setattr__(self, "flat", False)
 
     def get(self, key: Constant) -> Value | None:
@@ -190,7 +190,8 @@ Value: TypeAlias = (
 )
 
 UNKNOWN = Unknown()
-_CHANGEABLE = frozenset({Items, Pairs, AnyOf, Returned, Input, Instance})
+CHANGEABLE = frozenset({Items, Pairs, AnyOf, Returned, Input, Instance})
+"""Types of values that may be changed in place."""
 CHANGING_METHODS = frozenset(
     {
         "add", "append", "clear", "discard", "extend", "insert", "move_to_end", "pop", "popitem",

@@ -54,6 +54,7 @@ def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> li
                 imported_here=first.imported_here,
                 before=_union(way.before for way in ways),
                 undisturbed=all(way.undisturbed for way in ways),
+                values=tuple(dict.fromkeys(value for way in ways for value in way.values)),
             )
         )
     return result
@@ -110,7 +111,7 @@ def with_peers(
         return ()
     sizes: dict[Span, int] = {}
     bodies = [s.span for s in statements(program.body) if isinstance(s, p.Function)]
-    for span, _ in recorder.settings:
+    for span, _, _ in recorder.settings:
         sizes[span] = sizes.get(span, 0) + 1
     return tuple(
         replace(

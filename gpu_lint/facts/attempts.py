@@ -29,6 +29,12 @@ class _Attempt:
     leaving: list[tuple[str, Flow]] = field(default_factory=list)
     """What no handler takes; it goes on behind ``finally``."""
 
+    @property
+    def expects_missing(self) -> bool:
+        """Whether it handles modules that are missing."""
+        types = {name for handler in self.node.handlers for name in handler.types}
+        return bool(_MODULE_MISSING & types)
+
     def handler_of(self, raised: str) -> int | None:
         """The handler that an exception goes to."""
         for number, handler in enumerate(self.node.handlers):
@@ -49,29 +55,39 @@ class Attempts(Branches):
         """Run one statement."""
 
     @abstractmethod
-    def leave(self, flow: Flow) -> None:
-        """A path ends the program."""
+    def leave(self, raised: str, flow: Flow) -> None:
+        """A path ends the program by an exception."""
+
+    @property
+    def attempts(self) -> int:
+        return len(self._attempts)
+
+    @property
+    def expects_missing(self) -> bool:
+        return bool(self._attempts) and self._attempts[-1].expects_missing
 
     def end_path(self, raised: str, flow: Flow) -> None:
         left = flow.copy()
         flow.alive = False
-        for attempt in reversed(self._attempts):
+        for depth in range(len(self._attempts) - 1, -1, -1):
+            attempt = self._attempts[depth]
             number = attempt.handler_of(raised)
+            if number is None and not attempt.node.finalbody:
+                continue
+            self.leaves_parts(raised, left, depth)
             if number is not None:
                 attempt.caught[number].append(left)
-                return
-            if attempt.node.finalbody:
+            else:
                 attempt.leaving.append((raised, left))
-                return
-        self.leave(left)
+            return
+        self.leave(raised, left)
 
     def may_be_missing(self) -> None:
         """Without the library nothing of it reaches a GPU, so only a ``try`` right around the
         import, or one that expects this, is taken to see it fail."""
         if self._attempts:
             attempt = self._attempts[-1]
-            types = {name for handler in attempt.node.handlers for name in handler.types}
-            if attempt.frame is self._frame or _MODULE_MISSING & types:
+            if attempt.frame is self._frame or attempt.expects_missing:
                 self.missing = True
 
     def _try(self, node: p.Try, flow: Flow) -> None:

@@ -112,7 +112,7 @@ class Branches(Modules):
             test, body, orelse = test.operand, orelse, body
         if isinstance(test, p.Call) and is_cpu(orelse) and is_cuda(body):
             if self.evaluate(test.function, flow.copy()) in _AVAILABLE:
-                self.recorder.fallbacks[node.span] = Fallback(node.span, body.span)
+                self.recorder.fallback(Fallback(node.span, body.span))
 
     def _for(self, node: p.For, flow: Flow) -> None:
         iterable = self.evaluate(node.iterable, flow)

@@ -60,16 +60,13 @@ class Calls(Parameters):
 
     def __init__(self, world: World, file: str) -> None:
         super().__init__(world, file)
-        self.recorders: dict[str, Recorder] = {file: Recorder()}
-        self.recorder = self.recorders[file]
+        self.recorders: dict[str, Recorder] = {}
+        self.recorder = self.recorder_of(file)
         self.steps: tuple[Trigger, ...] = ()
         self.reach = Reach.MODULE
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.fallible = self.failing = self.missing = False
         self._tested = {}
-        self._executed: set[Key] = set()
-        self._executed_since: list[Key] = []
-        """Those that were executed since somebody asked."""
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []
@@ -235,6 +232,8 @@ class Calls(Parameters):
         """Follow a call into its body; without ``args``, as an unknown caller would call it."""
         function = self.function(callee.key)
         too_deep = len(self._running) >= self._deepest or self._budget <= 0
+        if self._budget <= 0:
+            self.is_cut_short()
         if (
             function is None
             or callee.key in self._running
@@ -247,8 +246,7 @@ class Calls(Parameters):
         node = function.node
         if isinstance(node, p.Function) and node.generator and args is not None and not resumed:
             return Bound("generator", callee, args)
-        self._executed.add(callee.key)
-        self._executed_since.append(callee.key)
+        self.executed(callee.key)
         name = node.name if isinstance(node, p.Function) else "lambda"
         saved, here = self._activation(), flow.imported_here
         scope = self.new_frame()
@@ -317,7 +315,7 @@ class Calls(Parameters):
 
     def _move_to(self, file: str) -> None:
         self.file = file
-        self.recorder = self.recorders.setdefault(file, Recorder())
+        self.recorder = self.recorder_of(file)
 
     def resume(self, generator: Bound, flow: Flow) -> None:
         self.resume_with(generator, flow, None)

@@ -72,7 +72,7 @@ class Devices(Environment):
         if framework is None or not framework.uses_mask:
             return
         trigger = Trigger(f"import {module}", span, self.file, self.steps, True)
-        self.recorder.frameworks.setdefault(span, trigger)
+        self.recorder.framework(span, trigger)
         self.note_use(trigger, flow)
         flow.imported = advance(flow.imported, trigger, Certainty.ALWAYS)
         flow.imported_here = advance(flow.imported_here, trigger, Certainty.ALWAYS)
@@ -151,9 +151,8 @@ class Devices(Environment):
         mask = concatenate(parts[1:]) if parts else convert("str", value)
         origin = value.origin if isinstance(value, Known) else None
         masks = tuple(sorted(flow.masks(), key=repr))
-        self.recorder.children[node.span] = Child(
-            node.span, False, mask, origin.span if origin else None, 0, masks, reach=self.reach
-        )
+        at = origin.span if origin else None
+        self.recorder.child(Child(node.span, False, mask, at, 0, masks, reach=self.reach))
 
     def note_numbering(
         self,
@@ -176,9 +175,10 @@ class Devices(Environment):
             for part in parts:
                 if isinstance(part, Numbered) and part.physical != physical:
                     masks = tuple(sorted(flow.masks(), key=repr))
-                    self.recorder.crossings[at.span] = Crossing(
+                    crossing = Crossing(
                         called, part.source, part.physical, at.span, masks, in_command
                     )
+                    self.recorder.crossing(crossing)
 
     def listed_device(
         self, gpus: Gpus | Symbol, node: p.Expression, key: Value, flow: Flow

@@ -151,12 +151,12 @@ class Effects(Devices):
         target = args.value(99, "target")
         forks = name == "os.fork" or (
             name in ("multiprocessing.Process", "multiprocessing.context.Process")
-            and text_of(flow.frame(_PROCESS).get("start method") or FORK) == "fork"
+            and text_of(flow.get(_PROCESS, "start method") or FORK) == "fork"
             and isinstance(target, FunctionValue)
             and self.uses_gpu(target, flow)
         )
         masks = tuple(sorted(flow.masks(), key=repr))
-        self.recorder.children[node.span] = Child(
+        child = Child(
             node.span,
             forks,
             command.mask,
@@ -166,6 +166,7 @@ class Effects(Devices):
             flow.frozen,
             self.reach,
         )
+        self.recorder.child(child)
 
     def method_call(self, receiver: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of a method of an object that is not of this file."""

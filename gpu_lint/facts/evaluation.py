@@ -150,11 +150,11 @@ class Evaluator(ABC):
     def _part(self, base: Value, part: str, flow: Flow) -> Value:
         """The attribute or item of something that only the run will tell."""
         if isinstance(base, Returned) and base.frame is not None:
-            found = flow.frame(base.frame).get(part)
+            found = flow.get(base.frame, part)
             return found or Input(f"{base.symbol}@{base.frame}{part}")
         if isinstance(base, Input):
             name = f"{base.name}{part}"
-            return flow.frame(_INPUTS).get(name) or Input(name)
+            return flow.get(_INPUTS, name) or Input(name)
         return UNKNOWN
 
     def set_part(self, base: Value, part: str, value: Value, flow: Flow) -> None:
@@ -329,7 +329,7 @@ class Evaluator(ABC):
     def _comprehension(self, node: p.Comprehension, flow: Flow) -> Value:
         frame = self.scopes[-1]
         targets = [n for generator in node.generators for n in bound_names(generator.target)]
-        saved = {name: flow.frame(frame).get(name) for name in targets}
+        saved = {name: flow.get(frame, name) for name in targets}
         first = node.generators[0]
         single = len(node.generators) == 1 and not first.conditions
         items = self.iterate(self.evaluate(first.iterable, flow), flow)

@@ -8,9 +8,10 @@ paths changed since they parted, and at nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from gpu_lint.errors import SourceError
-from gpu_lint.facts.history import ROOT, Version, changed_between
+from gpu_lint.facts.history import ROOT, Slot, Version, changed_between
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
 from gpu_lint.facts.values import (
     CHANGEABLE,
@@ -35,17 +36,17 @@ _COPIED_AT_ONCE = 16
 """Names that are copied in the time in which one is compared."""
 _MOST_BESIDE = 24
 """Frames beside the base; with more, a new base is made of all."""
-_VARIABLES = -3
-"""The frame that stands for the environment variables in a path's history."""
 
 
 class Work:
-    """What following a program has cost so far: every name that was copied or compared."""
+    """What following a program has cost so far, every name that was copied or compared, and who
+    wants to know what is looked up meanwhile."""
 
-    __slots__ = ("done",)
+    __slots__ = ("done", "reader")
 
     def __init__(self) -> None:
         self.done = 0
+        self.reader: Reader | None = None
 
     def add(self, names: int) -> None:
         """Raises :class:`SourceError` where it is too much: branches times names, in a file that
@@ -55,8 +56,21 @@ class Work:
             raise SourceError("cannot be checked: it has too many branches between too many names")
 
 
+class Reader(Protocol):
+    """Takes note of what a part of a program looks up and changes."""
+
+    changed: list[Value]
+    """The objects that were changed in place."""
+
+    def read(self, frame: int, name: str) -> None:
+        """Note that a name was looked up; an empty one is all names of the frame."""
+
+
 class Flow:
     """One path, or the join of several."""
+
+    VARIABLES = -3
+    """The frame that stands for the environment variables in a path's history."""
 
     __slots__ = (
         "_base",
@@ -123,7 +137,7 @@ class Flow:
         if len(self._frames) > _MOST_BESIDE:
             self._base = self._base.with_frames(self._frames)
             self._frames = {}
-        fork = self._settle()
+        fork = self.settle()
         other = Flow.__new__(Flow)
         other.become(self)
         other._frames = dict(self._frames)
@@ -133,7 +147,7 @@ class Flow:
         other._version = Version(fork)
         return other
 
-    def _settle(self) -> Version:
+    def settle(self) -> Version:
         """The version that stands for all that this path has done so far."""
         settled = self._version.settled
         if settled is self._version:
@@ -184,14 +198,32 @@ class Flow:
         found = self._frames.get(frame)
         return self._base.get(frame, _EMPTY) if found is None else found
 
+    def names(self, frame: int) -> Names:
+        """The same, for a program that looks at all of them."""
+        if self.work.reader is not None:
+            self.work.reader.read(frame, "")
+        return self.frame(frame)
+
+    def get(self, frame: int, name: str) -> Value | None:
+        """What a program finds a name bound to in a frame."""
+        if self.work.reader is not None:
+            self.work.reader.read(frame, name)
+        return self.frame(frame).get(name)
+
+    def peek(self, frame: int, name: str) -> Value | Names | None:
+        """The same, without anybody taking note; all names of the frame for an empty name."""
+        return self.frame(frame).get(name) if name else self.frame(frame)
+
     def lookup(self, frames: tuple[int, ...], name: str) -> Value | None:
         """What a name is bound to in the last of some frames that has it."""
-        own, base = self._frames, self._base
+        own, base, reader = self._frames, self._base, self.work.reader
         for frame in reversed(frames):
             names = own.get(frame)
             if names is None:
                 names = base.get(frame, _EMPTY)
             value = names.get(name)
+            if reader is not None:
+                reader.read(frame, name)
             if value is not None:
                 return value
         return None
@@ -201,6 +233,26 @@ class Flow:
         if frame not in self._frames and frame not in self._base:
             self._frames[frame] = Names()
             self._owned.add(frame)
+
+    def begin(self, frame: int) -> None:
+        """Begin a frame anew, whether or not there is one."""
+        self._frames[frame] = Names()
+        self._owned.add(frame)
+        self._version.note((frame, ""))
+
+    def adopt(self, frames: dict[int, Names]) -> None:
+        """Take over frames that are not there yet, and are not written to any more."""
+        if len(frames) > _MOST_BESIDE:
+            self._base = self._base.with_frames(frames)
+        else:
+            self._frames.update(frames)
+        for frame in frames:
+            self._version.note((frame, ""))
+
+    def share(self) -> None:
+        """Let others keep what this path holds now: it is not written to any more."""
+        self._owned = set()
+        self._shares_variables = True
 
     def close(self, frame: int) -> None:
         """Forget a frame that nothing refers to any more."""
@@ -218,6 +270,8 @@ class Flow:
 
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
+        if self.work.reader is not None:
+            self.work.reader.changed.append(old)
         for frame in self._holding(old):
             names = self.frame(frame)
             for name in names.holding(old):
@@ -229,13 +283,21 @@ class Flow:
         frames = [f for f in self._base.holders.get(id(value), ()) if f not in self._frames]
         return frames + [frame for frame, names in self._frames.items() if names.holding(value)]
 
+    def holders(self, value: Value) -> frozenset[Slot]:
+        """The names that hold, or are, an object that may be changed in place."""
+        return frozenset(
+            (frame, name)
+            for frame in self._holding(value)
+            for name in self.frame(frame).holding(value)
+        )
+
     def put(self, variable: str, held: frozenset[Written]) -> None:
         """Let an environment variable hold one of some values from now on."""
         if self._shares_variables:
             self.variables = dict(self.variables)
             self._shares_variables = False
         self.variables[variable] = _few(held)
-        self._version.note((_VARIABLES, variable))
+        self._version.note((Flow.VARIABLES, variable))
 
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""
@@ -354,11 +416,11 @@ class Flow:
 
     def _join_names(self, other: Flow) -> None:
         """Join the names and variables that the two paths changed since they parted."""
-        theirs = other._settle()
-        changed = changed_between(self._settle(), theirs)
+        theirs = other.settle()
+        changed = changed_between(self.settle(), theirs)
         self.work.add(len(changed))
         for frame, name in changed:
-            if frame == _VARIABLES:
+            if frame == Flow.VARIABLES:
                 held, more = self.holds(name), other.holds(name)
                 if held is not more:
                     self.put(name, held | more)
@@ -368,7 +430,7 @@ class Flow:
                 continue
             for one in (name,) if name else tuple(names):
                 self._join_name(frame, one, names)
-        self._version = Version(self._settle(), theirs)
+        self._version = Version(self.settle(), theirs)
 
     def _join_name(self, frame: int, name: str, names: Names) -> None:
         """Let a name stand for what it is bound to among ``names``, too."""

@@ -14,9 +14,8 @@ from itertools import islice
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
 from gpu_lint.facts.flow import MASK, Flow
-from gpu_lint.facts.model import Certainty, Mark, Reach, Trigger
+from gpu_lint.facts.model import Certainty, Mark, Reach
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.statements import Statements
 from gpu_lint.facts.uncalled import Concerned, Uncalled
 from gpu_lint.facts.values import (
@@ -58,6 +57,9 @@ class Interpreter(Statements):
         self._still = not self._decides
         if self._still:
             self._budget = MOST_STILL
+        self._repeats = follow_imports and self._decides
+        if self._repeats:
+            self._numbering = ("program", file)
         self.imported_end: Flow | None = None
         self.end = Flow()
         """The state in which the program ends."""
@@ -125,11 +127,19 @@ class Interpreter(Statements):
         of_others = isinstance(callee, FunctionValue) and callee.key[0] != self.start
         return MASK in flow.variables or not of_others
 
-    def leave(self, flow: Flow) -> None:
+    def leave(self, raised: str, flow: Flow) -> None:
         """A path ends the program. Of those that end it alike, but for the names that they bind,
         one is enough, unless something of this file runs at exit that may read the names."""
+        if self.reach is Reach.UNCALLED:
+            return  # the program has ended before
         key = flow.state
         reads = any(self._runs_at_exit(bound, flow) for bound in flow.at_exit)
+        recording = self._recording
+        while recording is not None:
+            if reads:
+                recording.is_partial = True
+            recording.ends_program(raised, flow, key)
+            recording = recording.outer
         if reads or key not in self._left:
             self._left.add(key)
             self._exits.append(flow)
@@ -142,7 +152,7 @@ class Interpreter(Statements):
         value = super().lookup(name, flow)
         if value is None or self.reach is not Reach.UNCALLED:
             return value
-        if flow.frame(self.scopes[0]).get(name) is value:
+        if flow.get(self.scopes[0], name) is value:
             reading = self.world.reading(self.file)
             container = isinstance(value, (Items, Pairs))
             if reading is not None and (
@@ -155,17 +165,15 @@ class Interpreter(Statements):
         trial = flow.copy()
         trial.frozen = trial.allocated = Mark()
         saved, recorders, executed = self._activation(), self.recorders, self._executed
-        since = self._executed_since.copy()
-        self.recorders, self._executed = {self.start: Recorder()}, set(executed)
+        since, was_trial = self._executed_since.copy(), self._is_trial
+        self.recorders, self._executed = {}, set(executed)
+        self._is_trial = True
         self._move_to(self.file)
         self.enter(function, None, trial, self.statement.span)
         self._restore(saved)
         self.recorders, self._executed = recorders, executed
-        self._executed_since = since
+        self._executed_since, self._is_trial = since, was_trial
         return trial.frozen.certainty is Certainty.ALWAYS
-
-    def note_use(self, trigger: Trigger, flow: Flow) -> None:
-        self.recorders[self.start].use(trigger, flow, self.reach)
 
     # --- what nothing calls --------------------------------------------------------------
 
@@ -232,7 +240,15 @@ class Interpreter(Statements):
         value = FunctionValue(key, function.scopes, receiver)
         allowed = min(self._budget, MOST_ALONE)
         left, self._budget = self._budget - allowed, allowed
-        self.enter(value, None, flow, function.node.span)
+        part = ("alone", key, receiver)
+
+        def run() -> None:
+            self.enter(value, None, flow, function.node.span)
+
+        if allowed == MOST_ALONE:
+            self.run_part(part, (), flow, run, has_own_budget=True)
+        else:
+            run()
         self._budget += left
         self._executed.add(key)
         self._restore(saved)

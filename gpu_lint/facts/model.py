@@ -129,6 +129,8 @@ class Setting:
     """Every plain name that the statement mentions."""
     imports_framework_later: bool = False
     """The enclosing function itself imports a framework after the write."""
+    values: tuple[Value | None, ...] = ()
+    """Every value that it was seen to write, the first one first; ``value`` is the last."""
 
     @property
     def harmless(self) -> bool:

@@ -9,6 +9,7 @@ from gpu_lint.facts.calls import Calls, Frame
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import Reach, Trigger
+from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import ModuleValue, Symbol, Value
 from gpu_lint.facts.world import World
 from gpu_lint.source import Span
@@ -69,7 +70,7 @@ class Modules(Calls):
             whole = name.bound != name.module.partition(".")[0]
             self.bind(name.bound, ModuleValue(module if whole else located[0].file), flow)
         elif name.name == "*":
-            for bound, value in dict(flow.frame(self.world.frame_of(module))).items():
+            for bound, value in dict(flow.names(self.world.frame_of(module))).items():
                 if not bound.startswith("_"):
                     self.bind(bound, value, flow)
         else:
@@ -95,7 +96,11 @@ class Modules(Calls):
 
     def _load(self, module: Located, span: Span, flow: Flow) -> None:
         """Run a module of the project, unless that has been done on every path to here."""
-        if module.file in flow.loaded or not flow.alive:
+        if not flow.alive:
+            return
+        if self._recording is not None:
+            self._recording.asks_for_file(module.file)
+        if module.file in flow.loaded:
             return
         if module.is_namespace:
             flow.loaded |= {module.file}
@@ -115,6 +120,8 @@ class Modules(Calls):
         flow.loaded |= {module.file}
         flow.touched |= {module.file}
         follow = self.follow_imports and self._budget > 0
+        if self.follow_imports and not follow:
+            self.is_cut_short()
         if self._still and not self.world.may_matter(module.file):
             return
         reading = self.world.reading(module.file)
@@ -131,13 +138,20 @@ class Modules(Calls):
             return
         saved = self._activation()
         self.steps = (*self.steps, step)
-        self._move_to(module.file)
-        frame = self.world.frame_of(module.file)
+        if self.reach is not Reach.UNCALLED:
+            self.reach = Reach.MODULE
+        part = ("module", module.file)
+        self.run_part(part, self.steps, flow, lambda: self._run_module(module.file, reading, flow))
+        self._restore(saved)
+
+    def _run_module(self, file: str, reading: Reading, flow: Flow) -> None:
+        """Run a module's body where it is imported."""
+        self._move_to(file)
+        frame = self.world.frame_of(file)
+        if self._recording is not None:
+            self._recording.own.add(frame)
         flow.open(frame)
         self.scopes = (frame,)
         self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None
         self._branches = 0
-        if self.reach is not Reach.UNCALLED:
-            self.reach = Reach.MODULE
         self.block(reading.program.body, flow)
-        self._restore(saved)

@@ -10,6 +10,13 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Effects
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.summaries import (
+    AttributeAsked,
+    AttributeMet,
+    Event,
+    FunctionMet,
+    Recording,
+)
 from gpu_lint.facts.values import (
     UNKNOWN,
     ClassValue,
@@ -38,15 +45,37 @@ class Objects(Effects):
         self.known_attributes: dict[Key, dict[str, Value]] = {}
         self.learnt_late: list[Value] = []
         """What attributes may be, found out when somebody had asked for them already."""
-        self._asked: set[tuple[int, str]] = set()
-        """The attributes of classes, by their ``id()``, that somebody has asked for."""
+        self._asked: set[tuple[Key, str]] = set()
+        """The attributes of classes that somebody has asked for."""
+        self._recording: Recording | None = None
+        """The innermost part of the program that is being run, if any."""
+        self._numbering: object = None
+        """The part that frames are numbered in; None where they are like no others."""
+        self._made = 0
+        """How many frames have been numbered in it."""
 
     @abstractmethod
     def enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow, at: Span) -> Value:
         """Follow a call into its body; without ``args``, as an unknown caller would call it."""
 
     def new_frame(self) -> int:
-        return self.world.new_frame()
+        if self._numbering is None:
+            return self.world.new_frame()
+        frame = self.world.frame_in(self._numbering, self._made)
+        self._made += 1
+        if self._recording is not None:
+            self._recording.own.add(frame)
+        return frame
+
+    @abstractmethod
+    def happened(self, event: Event) -> None:
+        """Note what a part that is being run does beside changing the state."""
+
+    def ask(self, key: Key, name: str) -> None:
+        """Remember that an attribute was asked for."""
+        self._asked.add((key, name))
+        if self._recording is not None:
+            self.happened(AttributeAsked(key, name))
 
     def framework_named(self, name: str) -> bool:
         reading = self.world.reading(self.file)
@@ -58,7 +87,8 @@ class Objects(Effects):
     def register(self, node: p.Function | p.Lambda, owner: Key | None) -> FunctionValue:
         """Remember a function, so that a call of it can be followed."""
         key = (self.file, node.span.start)
-        self.functions[key] = Function(node, self.file, self.scopes, owner)
+        function = self.functions[key] = Function(node, self.file, self.scopes, owner)
+        self.happened(FunctionMet(key, function))
         return FunctionValue(key, self.scopes)
 
     def function(self, key: Key) -> Function | None:
@@ -90,18 +120,20 @@ class Objects(Effects):
             return self.member(base.file, name, flow) or UNKNOWN
         assert isinstance(base, (Instance, ClassValue))
         if isinstance(base, Instance) and base.frame is not None:
-            found = flow.frame(base.frame).get(name)
+            found = flow.get(base.frame, name)
             if found is not None:
                 return found
         key = base.cls if isinstance(base, Instance) else base.key
         built = isinstance(base, ClassValue) or base.frame is not None
         for cls in self.lineage(key):
-            held = flow.frame(cls.frame).get(name) if built else None
+            held = flow.get(cls.frame, name) if built else None
             exact = held is not None
             found = held
             if found is None:
                 found = cls.attributes.get(name)
-                self._asked.add((id(cls), name))
+                if self._recording is not None:
+                    self._recording.asks_for_attribute(cls.key, name, found)
+                self.ask(cls.key, name)
             if found is not None:
                 bound = [self._bound(single, base, flow) for single in alternatives(found)]
                 callable_ = all(isinstance(single, FunctionValue) for single in bound)
@@ -129,11 +161,14 @@ class Objects(Effects):
 
     def member(self, file: str, name: str, flow: Flow) -> Value | None:
         """A module's name: what it bound, or a submodule that has been imported."""
-        found = flow.frame(self.world.frame_of(file)).get(name)
+        found = flow.get(self.world.frame_of(file), name)
         if found is None:
             submodule = self.world.submodule(file, name)
-            if submodule is not None and (submodule in flow.touched):
-                return ModuleValue(submodule)
+            if submodule is not None:
+                if self._recording is not None:
+                    self._recording.asks_for_file(submodule)
+                if submodule in flow.touched:
+                    return ModuleValue(submodule)
         return found
 
     def set_attribute(self, base: Value, name: str, value: Value, flow: Flow) -> None:
@@ -157,10 +192,13 @@ class Objects(Effects):
         known = self.class_of(key)
         if known is not None:
             old = known.attributes.get(name)
+            if self._recording is not None:
+                self._recording.asks_for_attribute(key, name, old)
+                self.happened(AttributeMet(key, name, value))
             new = value if old is None else any_of((old, value))
             if new != old:
                 known.attributes[name] = new
-                if (id(known), name) in self._asked:
+                if (key, name) in self._asked:
                     self.learnt_late.append(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.objects import Objects
+from gpu_lint.facts.parts import Parts
 from gpu_lint.facts.values import (
     UNKNOWN,
     FunctionValue,
@@ -20,7 +20,7 @@ from gpu_lint.facts.values import (
 from gpu_lint.facts.world import Function
 
 
-class Parameters(Objects):
+class Parameters(Parts):
     """Binds what a call gives to the names that the function has for it."""
 
     def bind_parameters(

@@ -40,6 +40,7 @@ from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
+    from gpu_lint.facts.summaries import Summary
     from gpu_lint.notes import Note
 
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
@@ -108,6 +109,8 @@ class Project(ImportGraph):
         self._words_of: dict[str, frozenset[bytes]] = {}
         self._defined_in: dict[str, frozenset[bytes]] = {}
         self._frames = count()
+        self._frames_of: dict[object, list[int]] = {}
+        self.summaries: dict[object, list[Summary]] = {}
         self._module_frames: dict[str, int] = {}
         self._summaries: dict[str, Flow] = {}
         self._in_progress: list[str] = []
@@ -160,6 +163,12 @@ class Project(ImportGraph):
 
     def new_frame(self) -> int:
         return next(self._frames)
+
+    def frame_in(self, part: object, number: int) -> int:
+        frames = self._frames_of.setdefault(part, [])
+        while len(frames) <= number:
+            frames.append(next(self._frames))
+        return frames[number]
 
     def may_matter(self, file: str) -> bool:
         data = self._data(file)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Protocol, TypeAlias
 
-from gpu_lint.facts.flow import Flow, join_marks
+from gpu_lint.facts.flow import join_marks
 from gpu_lint.facts.model import (
     INHERITED,
-    Certainty,
     Child,
     CountTest,
     Crossing,
@@ -23,13 +24,25 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.selection import Selection
 from gpu_lint.source import Span
 
+SettingKey: TypeAlias = "tuple[Span, Span, str]"
+"""The statement, the key in it and the variable: a loop writes several at one place."""
+
+
+class Witness(Protocol):
+    """Takes note of what is recorded, so that it can be recorded again."""
+
+    def recorded(self, file: str, kind: str, *fact: Any) -> None:
+        """A fact of a file was recorded by the recorder's method of this name."""
+
 
 class Recorder:
     """One file's facts by place; the same place reached again is merged, not repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "", witness: Witness | None = None) -> None:
+        self._file = file
+        self._witness = witness
         self.frameworks: dict[Span, Trigger] = {}
-        self.settings: dict[tuple[Span, Span], Setting] = {}
+        self.settings: dict[SettingKey, Setting] = {}
         self.selectors: dict[tuple[Span, str], Selector] = {}
         self.count_tests: dict[Span, CountTest] = {}
         self.calls: dict[Span, LocalCall] = {}
@@ -39,27 +52,52 @@ class Recorder:
         self.first_use: Trigger | None = None
         self.at_first_use: dict[str, frozenset[Written]] = {}
 
-    def use(self, trigger: Trigger, flow: Flow, reach: Reach) -> None:
-        """The first contact with a GPU on a path fixes what the header was worth."""
-        used = Certainty.ALWAYS in (flow.imported.certainty, flow.frozen.certainty)
-        if used or reach is Reach.UNCALLED:
-            return
+    def _note(self, kind: str, *fact: Any) -> None:
+        if self._witness is not None:
+            self._witness.recorded(self._file, kind, *fact)
+
+    def use(self, trigger: Trigger, variables: Mapping[str, frozenset[Written]]) -> None:
+        """The first contact with a GPU on a path fixes what the header was worth, given what the
+        ``variables`` that were written hold there."""
         known = self.at_first_use if self.first_use is not None else None
         self.first_use = self.first_use or trigger
-        for variable in flow.variables.keys() | self.at_first_use.keys():
-            held = flow.holds(variable)
+        for variable in variables.keys() | self.at_first_use.keys():
+            held = variables.get(variable, frozenset({INHERITED}))
             earlier = known.get(variable, frozenset({INHERITED})) if known is not None else held
             self.at_first_use[variable] = held | earlier
 
+    def framework(self, span: Span, trigger: Trigger) -> None:
+        """An import brings a framework in."""
+        self._note("framework", span, trigger)
+        self.frameworks.setdefault(span, trigger)
+
+    def child(self, child: Child) -> None:
+        """A call may start another process."""
+        self._note("child", child)
+        self.children[child.span] = child
+
+    def crossing(self, crossing: Crossing) -> None:
+        """An index of one numbering is given to a call that counts by the other."""
+        self._note("crossing", crossing)
+        self.crossings[crossing.span] = crossing
+
+    def fallback(self, fallback: Fallback) -> None:
+        """Without a GPU the program goes on."""
+        self._note("fallback", fallback)
+        self.fallbacks[fallback.span] = fallback
+
     def setting(self, setting: Setting) -> None:
-        key = (setting.span, setting.key_span)
+        """A variable is written."""
+        self._note("setting", setting)
+        key = (setting.span, setting.key_span, setting.variable)
         old = self.settings.get(key)
         if old is None or setting.reach > old.reach:
             self.settings[key] = setting
         elif setting.reach == old.reach or Reach.UNCALLED not in (setting.reach, old.reach):
             self.settings[key] = replace(
                 old,
-                value=old.value if old.value == setting.value else setting.value,
+                value=setting.value,
+                values=(*old.values, *(v for v in setting.values if v not in old.values)),
                 reach=max(old.reach, setting.reach),
                 frozen=join_marks(old.frozen, setting.frozen),
                 allocated=join_marks(old.allocated, setting.allocated),
@@ -80,6 +118,8 @@ class Recorder:
         reach: Reach,
         also: frozenset[Written] = frozenset(),
     ) -> None:
+        """A call is given a device."""
+        self._note("selector", api, selection, span, held, needs, reach, also)
         masks = tuple(sorted(held, key=repr))
         new = Selector(
             api,
@@ -110,6 +150,8 @@ class Recorder:
         self.selectors[span, api] = new
 
     def count_test(self, test: CountTest) -> None:
+        """The number of devices is compared with a number."""
+        self._note("count_test", test)
         old = self.count_tests.get(test.span)
         if old is not None:
             test = replace(
@@ -123,6 +165,7 @@ class Recorder:
 
     def outcome(self, span: Span, truth: bool, outcome: Outcome) -> None:
         """What the branch that a count test decides does."""
+        self._note("outcome", span, truth, outcome)
         test = self.count_tests.get(span)
         if test is not None:
             self.count_tests[span] = replace(
@@ -132,6 +175,8 @@ class Recorder:
             )
 
     def call(self, call: LocalCall) -> None:
+        """A function of the project is called."""
+        self._note("call", call)
         old = self.calls.get(call.span)
         if old is not None:
             allocated = join_marks(old.allocated, call.allocated)

@@ -12,6 +12,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting
 from gpu_lint.facts.outcomes import deciders
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.summaries import ClassMet, MethodMet
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
@@ -20,6 +21,7 @@ from gpu_lint.facts.values import (
     Input,
     Instance,
     Items,
+    Key,
     Known,
     Pairs,
     Returned,
@@ -29,7 +31,7 @@ from gpu_lint.facts.values import (
     constants,
 )
 from gpu_lint.facts.walk import plain_names
-from gpu_lint.facts.world import Class, World
+from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
 
@@ -115,7 +117,7 @@ class Statements(Attempts):
     def _scope_of(self, name: str, flow: Flow) -> int:
         """The frame that a ``global`` or ``nonlocal`` name lives in."""
         for frame in reversed(self.scopes[1:-1]):
-            if name in flow.frame(frame):
+            if flow.get(frame, name) is not None:
                 return frame
         return self.scopes[0]
 
@@ -296,28 +298,38 @@ class Statements(Attempts):
         bases = [self.evaluate(expression, flow) for expression in node.bases]
         key = (self.file, node.span.start)
         keys = tuple(base.key for base in bases if isinstance(base, ClassValue))
-        scope = self.new_frame()
-        known = self.classes.get(key)
-        if known is None:
-            known = Class(node, self.file, scope, keys, dict(self.known_attributes.get(key, {})))
-            self.classes[key] = known
-        known.frame = scope
-        flow.open(scope)
+        scope = self._class_frame(key, flow)
+        met = ClassMet(key, node, self.file, scope, keys)
+        self.happened(met)
+        known = met.enter(self)
         saved, self._owner = self._owner, key
         outer, self.scopes = self.scopes, (*self.scopes, scope)
         self._class_depth += 1
         self.block(node.body, flow)
         self._class_depth -= 1
         self.scopes, self._owner = outer, saved
-        for name, value in dict(flow.frame(scope)).items():
+        for name, value in dict(flow.names(scope)).items():
             if isinstance(value, FunctionValue) and value.key in self.functions:
                 self.functions[value.key].scopes = outer
                 value = FunctionValue(value.key, outer, value.receiver)
                 flow.bind(scope, name, value)
                 known.attributes[name] = value
+                self.happened(MethodMet(key, name, value))
             else:
                 self.note_attribute(key, name, value)
         self.bind(node.name, ClassValue(key), flow)
+
+    def _class_frame(self, key: Key, flow: Flow) -> int:
+        """Begin the frame of a class: one of a module's own has the same in every program."""
+        if self._numbering is None or self._running:
+            scope = self.new_frame()
+            flow.open(scope)
+            return scope
+        scope = self.world.frame_in(key, 0)
+        if self._recording is not None:
+            self._recording.own.add(scope)
+        flow.begin(scope)
+        return scope
 
     # --- records -------------------------------------------------------------------------
 
@@ -351,6 +363,7 @@ class Statements(Attempts):
                 undisturbed=variable in flow.quiet,
                 conditional=self._branches > 0,
                 names=plain_names((self.statement,)),
+                values=(value,),
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
@@ -12,6 +12,9 @@ from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import Key, Value
 from gpu_lint.source import Span
+
+if TYPE_CHECKING:
+    from gpu_lint.facts.summaries import Summary
 
 
 @dataclass(eq=False, slots=True)
@@ -35,6 +38,11 @@ class Class:
     bases: tuple[Key, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     """What its objects' attributes may be, whenever that is."""
+
+    @property
+    def key(self) -> Key:
+        """By which values name it."""
+        return self.file, self.node.span.start
 
 
 class World(Protocol):
@@ -84,3 +92,11 @@ class World(Protocol):
 
     def new_frame(self) -> int:
         """A frame that nothing uses yet."""
+
+    def frame_in(self, part: object, number: int) -> int:
+        """The frame that a part of a program makes as its first (0), second, ...: the same
+        whenever it is run."""
+
+    @property
+    def summaries(self) -> dict[object, list[Summary]]:
+        """What parts of programs did, by the part and what it depends on."""

@@ -1,0 +1,529 @@
+"""What a part of a program did when it was run, so that it need not be run again.
+
+A module's body, or a function that nothing calls, is run once for all programs in which it finds
+the same: the same environment, and the same in each name, attribute and imported file that it
+looks at. Elsewhere its :class:`Summary` is repeated, with the caller's way and marks in the place
+of those of the first run. A summary costs a program's budget of statements what the run did, so
+that what is found does not depend on what was run before; ``tests/test_summaries.py`` holds both
+ways equal.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from gpu_lint.facts.flow import Flow, Names
+from gpu_lint.facts.history import Slot, Version, changed_since
+from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
+from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.values import AnyOf, Bound, FunctionValue, Items, Key, Known, Pairs, Value
+from gpu_lint.facts.world import Class, Function
+
+if TYPE_CHECKING:
+    from gpu_lint.facts import program as p
+
+Marks: TypeAlias = "tuple[Mark, Mark, Mark, Mark]"
+Attribute: TypeAlias = "tuple[Key, str]"
+"""An attribute of a class."""
+
+MOST_WAYS = 8
+"""Summaries that are kept of one part in one environment: each found something else."""
+_MOST_EXITS = 100
+"""Ways out of a part, by an exception or the end of the program, that a summary may have."""
+
+
+class Run(Protocol):
+    """The program in which a summary is repeated."""
+
+    start: str
+    recorders: dict[str, Recorder]
+    functions: dict[Key, Function]
+    classes: dict[Key, Class]
+    known_attributes: dict[Key, dict[str, Value]]
+
+    def class_of(self, key: Key) -> Class | None:
+        """A class of the project."""
+
+    def recorder_of(self, file: str) -> Recorder:
+        """What is recorded of a file."""
+
+    def note_attribute(self, key: Key, name: str, value: Value) -> None:
+        """Remember one of the values that an attribute may have, whenever that is."""
+
+    def ask(self, key: Key, name: str) -> None:
+        """Remember that an attribute was asked for."""
+
+    def executed(self, key: Key) -> None:
+        """Remember that a function was called."""
+
+    def end_path(self, raised: str, flow: Flow) -> None:
+        """End a path by an exception of a known name: to its handler, or out of the program."""
+
+
+class Rebase:
+    """Puts the way to one place, and what had happened before it, in place of another's."""
+
+    def __init__(
+        self,
+        steps: tuple[tuple[Trigger, ...], tuple[Trigger, ...]],
+        marks: tuple[Marks, Marks],
+    ) -> None:
+        self._old, self._new = steps
+        self._triggers: dict[int, Trigger | None] = {
+            id(old.trigger): new.trigger
+            for old, new in zip(*marks, strict=True)
+            if old.trigger is not None
+        }
+        self._kept: list[Trigger] = []
+        """Those whose ``id()`` is used, so that no other gets it."""
+
+    def steps(self, steps: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
+        """The steps to a place inside the part."""
+        count = len(self._old)
+        if steps[:count] != self._old:
+            return steps
+        return self._new + tuple(self._made_inside(step) for step in steps[count:])
+
+    def trigger(self, trigger: Trigger | None) -> Trigger | None:
+        """What happened before the part, or in it."""
+        if trigger is None:
+            return None
+        if id(trigger) in self._triggers:
+            return self._triggers[id(trigger)]
+        return self._made_inside(trigger)
+
+    def _made_inside(self, trigger: Trigger) -> Trigger:
+        found = self._triggers.get(id(trigger))
+        if found is None:
+            found = replace(trigger, via=self.steps(trigger.via))
+            self._triggers[id(trigger)] = found
+            self._kept.append(trigger)
+        return found
+
+    def mark(self, mark: Mark) -> Mark:
+        """How certainly something has happened, and what did it first."""
+        return mark if mark.trigger is None else Mark(mark.certainty, self.trigger(mark.trigger))
+
+    def marks(self, marks: Marks) -> Marks:
+        """The same of several."""
+        one, two, three, four = marks
+        return self.mark(one), self.mark(two), self.mark(three), self.mark(four)
+
+
+# --- what a part does beside changing the state ------------------------------------------------
+
+
+class Event(ABC):
+    """Something that is remembered of a run, beside the state of its paths."""
+
+    @abstractmethod
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        """Let it happen again, in another program or at another place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded(Event):
+    """A fact of a file was recorded: ``kind`` is the recorder's method."""
+
+    file: str
+    kind: str
+    fact: tuple[Any, ...]
+    of_program: bool = False
+    """It is asked for in the program that starts with the file, and in no other."""
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        if self.of_program and self.file != run.start:
+            return
+        fact = tuple(rebased(one, rebase) for one in self.fact)
+        getattr(run.recorder_of(self.file), self.kind)(*fact)
+
+
+def rebased(fact: Any, rebase: Rebase) -> Any:
+    """A fact, as it is reached on another way."""
+    if isinstance(fact, Setting):
+        return replace(
+            fact,
+            frozen=rebase.mark(fact.frozen),
+            allocated=rebase.mark(fact.allocated),
+            imported=rebase.mark(fact.imported),
+            imported_here=rebase.mark(fact.imported_here),
+        )
+    if isinstance(fact, Trigger):
+        return rebase.trigger(fact)
+    for name in ("frozen", "allocated"):
+        mark = getattr(fact, name, None)
+        if isinstance(mark, Mark):
+            fact = replace(fact, **{name: rebase.mark(mark)})
+    return fact
+
+
+@dataclass(frozen=True, slots=True)
+class Used(Event):
+    """A framework was used for what may be the first time on a path."""
+
+    trigger: Trigger
+    variables: Mapping[str, frozenset[Written]]
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        trigger = rebase.trigger(self.trigger)
+        assert trigger is not None
+        run.recorder_of(run.start).use(trigger, self.variables)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionMet(Event):
+    """A function was defined."""
+
+    key: Key
+    function: Function
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        run.functions[self.key] = self.function
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMet(Event):
+    """A class was defined, or defined again."""
+
+    key: Key
+    node: p.Class
+    file: str
+    frame: int
+    bases: tuple[Key, ...]
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        self.enter(run)
+
+    def enter(self, run: Run) -> Class:
+        """Let a run know the class."""
+        known = run.classes.get(self.key)
+        if known is None:
+            attributes = dict(run.known_attributes.get(self.key, {}))
+            known = Class(self.node, self.file, self.frame, self.bases, attributes)
+            run.classes[self.key] = known
+        known.frame = self.frame
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class MethodMet(Event):
+    """A class was given a method."""
+
+    key: Key
+    name: str
+    value: Value
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        known = run.class_of(self.key)
+        if known is not None:
+            known.attributes[self.name] = self.value
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeMet(Event):
+    """An attribute of the objects of a class got a value."""
+
+    key: Key
+    name: str
+    value: Value
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        run.note_attribute(self.key, self.name, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeAsked(Event):
+    """An attribute of a class was asked for."""
+
+    key: Key
+    name: str
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        run.ask(self.key, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Event):
+    """A function was called."""
+
+    key: Key
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        run.executed(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated(Event):
+    """A part of the part was run, or repeated."""
+
+    summary: Summary
+    steps: tuple[Trigger, ...]
+    marks: Marks
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        inner = Rebase(
+            (self.summary.steps, rebase.steps(self.steps)),
+            (self.summary.marks, rebase.marks(self.marks)),
+        )
+        for event in self.summary.events:
+            event.repeat(run, inner)
+
+
+# --- how a part ends ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The state in which a part is left, as a difference from that in which it was entered."""
+
+    marks: Marks
+    visible: frozenset[Written]
+    counted: frozenset[Written]
+    initialised: Certainty
+    variables: dict[str, frozenset[Written]]
+    written: frozenset[str]
+    """The variables that were written."""
+    quiet: frozenset[str]
+    unset: frozenset[str]
+    needs: int
+    checked: frozenset[Value]
+    loaded: frozenset[str]
+    touched: frozenset[str]
+    at_exit: tuple[Value, ...]
+    frames: dict[int, Names]
+    """Frames that were not there before."""
+    bound: tuple[tuple[int, str, Value], ...]
+    """Names that were, in frames that were there before."""
+
+    def apply(self, flow: Flow, rebase: Rebase) -> None:
+        """Do to a path what the part did."""
+        marks = rebase.marks(self.marks)
+        flow.frozen, flow.allocated, flow.imported, flow.imported_here = marks
+        flow.visible, flow.counted, flow.initialised = self.visible, self.counted, self.initialised
+        for variable in self.written:
+            flow.put(variable, self.variables[variable])
+        flow.quiet, flow.unset = self.quiet, self.unset
+        flow.needs, flow.checked = self.needs, self.checked
+        flow.loaded |= self.loaded
+        flow.touched |= self.touched
+        flow.at_exit += self.at_exit
+        flow.adopt(self.frames)
+        for frame, name, value in self.bound:
+            flow.bind(frame, name, value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summary:
+    """What a part of a program found, and what it did."""
+
+    steps: tuple[Trigger, ...]
+    marks: Marks
+    """Those with which it was entered."""
+    reads: dict[Slot, Value | Names | None]
+    files: dict[str, int]
+    attributes: dict[Attribute, Value | None]
+    aliases: tuple[tuple[Value, frozenset[Slot]], ...]
+    """The objects that were there before and were changed in place, with all that held them."""
+    events: tuple[Event, ...]
+    ending: Ending | None
+    """None where no path comes to its end."""
+    exits: tuple[tuple[str, Ending], ...]
+    flags: tuple[bool, bool, bool]
+    cost: int
+    """Statements."""
+    own: frozenset[int]
+    """The frames that were made in it."""
+    made: int
+    """How many of them were numbered."""
+
+    def fits(self, flow: Flow, run: Run) -> bool:
+        """Whether a path finds all that the part found when it was run."""
+        if any(file_state(flow, file) != state for file, state in self.files.items()):
+            return False
+        if not all(same(flow.peek(*slot), value) for slot, value in self.reads.items()):
+            return False
+        for (key, name), value in self.attributes.items():
+            known = run.class_of(key)
+            if not same(known.attributes.get(name) if known is not None else None, value):
+                return False
+        return all(flow.holders(value) == slots for value, slots in self.aliases)
+
+
+def file_state(flow: Flow, file: str) -> int:
+    """Whether a module has been imported on no path to here, on some or on every one."""
+    return (file in flow.loaded) + (file in flow.touched)
+
+
+def same(one: Value | Names | None, other: Value | Names | None) -> bool:
+    """Whether two values are alike in all that a run can make of them: what may be changed in
+    place must be the same object."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Known) and isinstance(other, Known):
+        return type(one.value) is type(other.value) and one == other
+    if isinstance(one, FunctionValue) and isinstance(other, FunctionValue):
+        alike = one.key == other.key and one.scopes == other.scopes
+        return alike and same(one.receiver, other.receiver)
+    if isinstance(one, Names) and isinstance(other, Names):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    return _is_plain(one) and one == other
+
+
+def _is_plain(value: Value | Names | None) -> bool:
+    """Whether all that can be made of a value is told by comparing it."""
+    if isinstance(value, AnyOf):
+        return all(map(_is_plain, value.values))
+    if isinstance(value, Items):
+        return value.kind == "tuple" and all(map(_is_plain, value.values))
+    if isinstance(value, FunctionValue):
+        return len(value.scopes) == 1 and value.receiver is None
+    return not isinstance(value, (Pairs, Bound))
+
+
+class Recording:
+    """What a part of a program finds and does, while it is run."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        outer: Recording | None,
+        steps: tuple[Trigger, ...],
+        attempts: int,
+        budget: int,
+        has_own_budget: bool,
+    ) -> None:
+        self.outer = outer
+        self.entry = flow.copy()
+        self._version: Version = self.entry.settle()
+        self.steps = steps
+        self.marks = marks_of(flow)
+        self.attempts = attempts
+        """How many ``try`` statements are around it."""
+        self.budget = budget
+        self.has_own_budget = has_own_budget
+        self.own: set[int] = set()
+        self.reads: set[Slot] = set()
+        self.files: dict[str, int] = {}
+        self.attributes: dict[Attribute, Value | None] = {}
+        self.changed: list[Value] = []
+        self.events: list[Event] = []
+        self.exits: list[tuple[str, Ending]] = []
+        self.left: set[object] = set()
+        self.is_partial = False
+        """Something was not followed because the program's budget was used up, so that it
+        depends on what ran before."""
+
+    def read(self, frame: int, name: str) -> None:
+        """Note that a name was looked up."""
+        if frame not in self.own:
+            self.reads.add((frame, name))
+
+    def asks_for_file(self, file: str) -> None:
+        """Note that it was asked whether a module has been imported."""
+        if file not in self.files:
+            self.files[file] = file_state(self.entry, file)
+
+    def asks_for_attribute(self, key: Key, name: str, value: Value | None) -> None:
+        """Note what an attribute of a class may be, before the part adds to it."""
+        self.attributes.setdefault((key, name), value)
+
+    def ends(self, raised: str, flow: Flow) -> None:
+        """Note that a path leaves the part by an exception that something outside handles."""
+        if len(self.exits) >= _MOST_EXITS:
+            self.is_partial = True
+        else:
+            self.exits.append((raised, self._ending(flow, with_names=True)))
+
+    def ends_program(self, raised: str, flow: Flow, state: object) -> None:
+        """Note that a path ends the program. Its names do not count, and of several paths that
+        are alike but for these, one is enough."""
+        if state not in self.left:
+            self.left.add(state)
+            if len(self.exits) >= _MOST_EXITS:
+                self.is_partial = True
+            else:
+                self.exits.append((raised, self._ending(flow, with_names=False)))
+
+    def absorb(self, inner: Recording | Summary) -> None:
+        """Take up what a part of this part has found."""
+        self.own |= inner.own
+        for frame, name in inner.reads:
+            self.read(frame, name)
+        for file in inner.files:
+            self.asks_for_file(file)
+        for attribute, value in inner.attributes.items():
+            self.attributes.setdefault(attribute, value)
+        if isinstance(inner, Recording):
+            self.changed += inner.changed
+            self.is_partial |= inner.is_partial and not inner.has_own_budget
+        else:
+            self.changed += [value for value, _ in inner.aliases]
+
+    def finish(
+        self, flow: Flow, budget: int, flags: tuple[bool, bool, bool], made: int
+    ) -> Summary | None:
+        """The summary of the part; None where what it did cannot be repeated elsewhere."""
+        if self.is_partial and not self.has_own_budget:
+            return None
+        ending = self._ending(flow, with_names=True) if flow.alive else None
+        for one in (ending, *(left for _, left in self.exits)):
+            if one is not None:  # what a name is joined with was there before
+                self.reads.update((frame, name) for frame, name, _ in one.bound)
+        return Summary(
+            self.steps,
+            self.marks,
+            {slot: self.entry.peek(*slot) for slot in self.reads},
+            self.files,
+            self.attributes,
+            tuple((value, held) for value in self.changed if (held := self.entry.holders(value))),
+            tuple(self.events),
+            ending,
+            tuple(self.exits),
+            flags,
+            self.budget - budget,
+            frozenset(self.own),
+            made,
+        )
+
+    def _ending(self, flow: Flow, *, with_names: bool) -> Ending:
+        entry = self.entry
+        slots = changed_since(flow.settle(), self._version)
+        flow.share()
+        bound: list[tuple[int, str, Value]] = []
+        frames: dict[int, Names] = {}
+        if with_names:
+            for frame, name in slots:
+                if frame in self.own or frame == Flow.VARIABLES:
+                    continue
+                for one in (name,) if name else flow.frame(frame):
+                    value = flow.frame(frame).get(one)
+                    if value is not None and value is not entry.peek(frame, one):
+                        bound.append((frame, one, value))
+            frames = {frame: names for frame in self.own if (names := flow.frame(frame))}
+        return Ending(
+            marks_of(flow),
+            flow.visible,
+            flow.counted,
+            flow.initialised,
+            flow.variables,
+            frozenset(name for frame, name in slots if frame == Flow.VARIABLES),
+            flow.quiet,
+            flow.unset,
+            flow.needs,
+            flow.checked,
+            flow.loaded - entry.loaded,
+            flow.touched - entry.touched,
+            flow.at_exit[len(entry.at_exit) :],
+            frames,
+            tuple(bound),
+        )
+
+
+def marks_of(flow: Flow) -> Marks:
+    """What has happened on a path so far."""
+    return flow.frozen, flow.allocated, flow.imported, flow.imported_here

@@ -457,7 +457,7 @@ class Names(dict[str, Value]):
         if self._holders is None:
             self._holders = {}
             for name, value in self.items():
-                for identity in _identities(value, set()):
+                for identity in identities(value, set()):
                     self._holders.setdefault(identity, []).append(name)
         return self._holders
 
@@ -471,9 +471,9 @@ class Names(dict[str, Value]):
         self[name] = value
         if self._holders is None:
             return
-        for identity in _identities(old, set()):
+        for identity in identities(old, set()):
             self._holders[identity].remove(name)
-        for identity in _identities(value, set()):
+        for identity in identities(value, set()):
             self._holders.setdefault(identity, []).append(name)
 
 
@@ -516,13 +516,13 @@ _NOTHING = _Base()
 _EMPTY = Names()
 
 
-def _identities(value: Value | None, known: set[int]) -> set[int]:
+def identities(value: Value | None, known: set[int]) -> set[int]:
     """The ``id()`` of a container and of all in it that may be changed in place."""
     if type(value) in _CONTAINERS and id(value) not in known:
         known.add(id(value))
         for part in parts_of(value):  # type: ignore[arg-type]
             if type(part) in _CONTAINERS:
-                _identities(part, known)
+                identities(part, known)
             elif type(part) in CHANGEABLE:
                 known.add(id(part))
     return known

@@ -240,12 +240,12 @@ class Interpreter(Statements):
         value = FunctionValue(key, function.scopes, receiver)
         allowed = min(self._budget, MOST_ALONE)
         left, self._budget = self._budget - allowed, allowed
-        part = ("alone", key, receiver)
+        part = ("alone", key, allowed <= 0)
 
         def run() -> None:
             self.enter(value, None, flow, function.node.span)
 
-        if allowed == MOST_ALONE:
+        if allowed == MOST_ALONE or allowed <= 0:
             self.run_part(part, (), flow, run, has_own_budget=True)
         else:
             run()

@@ -193,7 +193,7 @@ class Objects(Effects):
         if known is not None:
             old = known.attributes.get(name)
             if self._recording is not None:
-                self._recording.asks_for_attribute(key, name, old)
+                self._recording.adds_to_attribute(key, name, old)
                 self.happened(AttributeMet(key, name, value))
             new = value if old is None else any_of((old, value))
             if new != old:

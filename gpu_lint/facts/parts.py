@@ -12,11 +12,13 @@ from typing import Any
 
 from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.history import Slot
 from gpu_lint.facts.model import Certainty, Reach, Trigger
 from gpu_lint.facts.objects import Objects
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.summaries import (
     MOST_WAYS,
+    Entrance,
     Event,
     Executed,
     Rebase,
@@ -27,7 +29,7 @@ from gpu_lint.facts.summaries import (
     Used,
     marks_of,
 )
-from gpu_lint.facts.values import Key
+from gpu_lint.facts.values import Key, Value
 from gpu_lint.facts.world import World
 
 _OF_PROGRAM = frozenset({"framework", "child", "crossing", "fallback", "call"})
@@ -137,26 +139,29 @@ class Parts(Objects):
             return
         key = (part, self._environment(flow))
         known = self.world.summaries.setdefault(key, [])
+        entrance = Entrance(steps, marks_of(flow), self.conditions)
         for summary in known:
-            affordable = has_own_budget or summary.cost < self._budget
-            if affordable and summary.fits(flow, self):
-                self._repeat(summary, steps, flow)
-                return
+            if has_own_budget or summary.cost < self._budget:
+                rebound = summary.fits(flow, self)
+                if rebound is not None:
+                    self._repeat(summary, entrance, rebound, flow)
+                    return
         recording = Recording(
-            flow, self._recording, steps, self.attempts, self._budget, has_own_budget
+            flow, self._recording, entrance, self.attempts, self._budget, has_own_budget
         )
         self._record(recording, part, flow, run, known)
 
     def _environment(self, flow: Flow) -> tuple[object, ...]:
         """All that a part depends on, but for what it looks up."""
         marks = marks_of(flow)
+        unders = tuple(mark.trigger.under if mark.trigger is not None else () for mark in marks)
         return (
             frozenset(flow.variables.items()),
             tuple(mark.certainty for mark in marks),
-            tuple(mark.trigger.under if mark.trigger is not None else () for mark in marks),
+            (unders, self.conditions) if any(unders) else (),
             (flow.initialised, flow.counted, flow.visible, flow.quiet, flow.unset),
             (flow.needs, flow.checked),
-            (self.reach, self.conditions, self._loops > 0, self.expects_missing),
+            (self.reach, self._loops > 0, self.expects_missing),
         )
 
     def _record(
@@ -184,22 +189,32 @@ class Parts(Objects):
         if outer is not None:
             outer.absorb(recording)
             if summary is not None:
-                outer.events.append(Repeated(summary, recording.steps, recording.marks))
+                outer.events.append(Repeated(summary, recording.entrance))
             else:
                 outer.events += recording.events
 
-    def _repeat(self, summary: Summary, steps: tuple[Trigger, ...], flow: Flow) -> None:
+    def _repeat(
+        self,
+        summary: Summary,
+        entrance: Entrance,
+        rebound: list[tuple[Slot, Value]],
+        flow: Flow,
+    ) -> None:
         outer, work = self._recording, flow.work
-        marks = marks_of(flow)
-        rebase = Rebase((summary.steps, steps), (summary.marks, marks))
+        rebase = Rebase(summary.entrance, entrance)
+        if outer is not None:
+            outer.absorb(summary)
+            for key, name in summary.added:
+                known = self.class_of(key)
+                held = known.attributes.get(name) if known is not None else None
+                outer.adds_to_attribute(key, name, held)
         self._budget -= summary.cost
         self._recording = work.reader = None
         for event in summary.events:
             event.repeat(self, rebase)
         self._recording = work.reader = outer
         if outer is not None:
-            outer.absorb(summary)
-            outer.events.append(Repeated(summary, steps, marks))
+            outer.events.append(Repeated(summary, entrance))
         self._add_flags(summary.flags)
         for raised, ending in summary.exits:
             left = flow.copy()
@@ -209,6 +224,8 @@ class Parts(Objects):
             flow.alive = False
         else:
             summary.ending.apply(flow, rebase)
+            for (frame, name), value in rebound:
+                flow.bind(frame, name, value)
 
     def _add_flags(self, flags: tuple[bool, bool, bool]) -> None:
         self.fallible |= flags[0]

@@ -15,11 +15,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from gpu_lint.facts.flow import Flow, Names
+from gpu_lint.facts.conditions import Condition
+from gpu_lint.facts.flow import Flow, Names, identities
 from gpu_lint.facts.history import Slot, Version, changed_since
 from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.values import AnyOf, Bound, FunctionValue, Items, Key, Known, Pairs, Value
+from gpu_lint.facts.values import (
+    AnyOf,
+    Bound,
+    FunctionValue,
+    Items,
+    Key,
+    Known,
+    Pairs,
+    Value,
+    held_by,
+)
 from gpu_lint.facts.world import Class, Function
 
 if TYPE_CHECKING:
@@ -63,29 +74,35 @@ class Run(Protocol):
         """End a path by an exception of a known name: to its handler, or out of the program."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """How a part is entered."""
+
+    steps: tuple[Trigger, ...]
+    """The way there from the program's first file."""
+    marks: Marks
+    """What has happened before."""
+    conditions: tuple[Condition, ...]
+    """Those of the branches that it is in."""
+
+
 class Rebase:
     """Puts the way to one place, and what had happened before it, in place of another's."""
 
-    def __init__(
-        self,
-        steps: tuple[tuple[Trigger, ...], tuple[Trigger, ...]],
-        marks: tuple[Marks, Marks],
-    ) -> None:
-        self._old, self._new = steps
+    def __init__(self, old: Entrance, new: Entrance) -> None:
+        self._old, self._new = old, new
         self._triggers: dict[int, Trigger | None] = {
-            id(old.trigger): new.trigger
-            for old, new in zip(*marks, strict=True)
-            if old.trigger is not None
+            id(before.trigger): now.trigger
+            for before, now in zip(old.marks, new.marks, strict=True)
+            if before.trigger is not None
         }
         self._kept: list[Trigger] = []
         """Those whose ``id()`` is used, so that no other gets it."""
 
     def steps(self, steps: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
         """The steps to a place inside the part."""
-        count = len(self._old)
-        if steps[:count] != self._old:
-            return steps
-        return self._new + tuple(self._made_inside(step) for step in steps[count:])
+        count = len(self._old.steps)
+        return self._new.steps + tuple(self._made_inside(step) for step in steps[count:])
 
     def trigger(self, trigger: Trigger | None) -> Trigger | None:
         """What happened before the part, or in it."""
@@ -98,7 +115,10 @@ class Rebase:
     def _made_inside(self, trigger: Trigger) -> Trigger:
         found = self._triggers.get(id(trigger))
         if found is None:
-            found = replace(trigger, via=self.steps(trigger.via))
+            under = trigger.under
+            if under:
+                under = self._new.conditions + under[len(self._old.conditions) :]
+            found = replace(trigger, via=self.steps(trigger.via), under=under)
             self._triggers[id(trigger)] = found
             self._kept.append(trigger)
         return found
@@ -111,6 +131,15 @@ class Rebase:
         """The same of several."""
         one, two, three, four = marks
         return self.mark(one), self.mark(two), self.mark(three), self.mark(four)
+
+    def entrance(self, entrance: Entrance) -> Entrance:
+        """The way into a part of the part."""
+        conditions = entrance.conditions[len(self._old.conditions) :]
+        return Entrance(
+            self.steps(entrance.steps),
+            self.marks(entrance.marks),
+            self._new.conditions + conditions,
+        )
 
 
 # --- what a part does beside changing the state ------------------------------------------------
@@ -260,14 +289,10 @@ class Repeated(Event):
     """A part of the part was run, or repeated."""
 
     summary: Summary
-    steps: tuple[Trigger, ...]
-    marks: Marks
+    entrance: Entrance
 
     def repeat(self, run: Run, rebase: Rebase) -> None:
-        inner = Rebase(
-            (self.summary.steps, rebase.steps(self.steps)),
-            (self.summary.marks, rebase.marks(self.marks)),
-        )
+        inner = Rebase(self.summary.entrance, rebase.entrance(self.entrance))
         for event in self.summary.events:
             event.repeat(run, inner)
 
@@ -319,14 +344,17 @@ class Ending:
 class Summary:
     """What a part of a program found, and what it did."""
 
-    steps: tuple[Trigger, ...]
-    marks: Marks
-    """Those with which it was entered."""
+    entrance: Entrance
     reads: dict[Slot, Value | Names | None]
     files: dict[str, int]
     attributes: dict[Attribute, Value | None]
     aliases: tuple[tuple[Value, frozenset[Slot]], ...]
     """The objects that were there before and were changed in place, with all that held them."""
+    kept: dict[int, tuple[Slot, ...] | None]
+    """Where objects that may be changed in place, and were there before, are found afterwards, by
+    their ``id()``; None if inside of others."""
+    added: frozenset[Attribute]
+    """The attributes that got a value."""
     events: tuple[Event, ...]
     ending: Ending | None
     """None where no path comes to its end."""
@@ -339,17 +367,35 @@ class Summary:
     made: int
     """How many of them were numbered."""
 
-    def fits(self, flow: Flow, run: Run) -> bool:
-        """Whether a path finds all that the part found when it was run."""
+    def fits(self, flow: Flow, run: Run) -> list[tuple[Slot, Value]] | None:
+        """Whether a path finds all that the part found when it was run: if so, what names are to
+        be bound to afterwards that this path has another object for; else None."""
         if any(file_state(flow, file) != state for file, state in self.files.items()):
-            return False
-        if not all(same(flow.peek(*slot), value) for slot, value in self.reads.items()):
-            return False
+            return None
+        others: dict[int, Value] = {}
+        for slot, value in self.reads.items():
+            found = flow.peek(*slot)
+            if found is value or same(found, value):
+                continue
+            if not isinstance(found, (Items, Pairs, AnyOf)) or not alike(found, value):
+                return None
+            if others.setdefault(id(value), found) is not found:
+                return None  # one object there, two here
         for (key, name), value in self.attributes.items():
             known = run.class_of(key)
-            if not same(known.attributes.get(name) if known is not None else None, value):
-                return False
-        return all(flow.holders(value) == slots for value, slots in self.aliases)
+            attribute = known.attributes.get(name) if known is not None else None
+            if not same(attribute, value) and not alike(attribute, value):
+                return None
+        for changed, slots in self.aliases:
+            if flow.holders(others.get(id(changed), changed)) != slots:
+                return None
+        rebound: list[tuple[Slot, Value]] = []
+        for identity, found in others.items():
+            places = self.kept.get(identity, ())
+            if places is None:
+                return None
+            rebound += [(slot, found) for slot in places]
+        return rebound
 
 
 def file_state(flow: Flow, file: str) -> int:
@@ -374,6 +420,27 @@ def same(one: Value | Names | None, other: Value | Names | None) -> bool:
     return _is_plain(one) and one == other
 
 
+def alike(one: Value | None, other: Value | Names | None) -> bool:
+    """Whether two objects that may be changed in place hold the same, and no such objects."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Items) and isinstance(other, Items):
+        if one.kind != other.kind or len(one.values) != len(other.values):
+            return False
+        return all(map(same, one.values, other.values))
+    if isinstance(one, Pairs) and isinstance(other, Pairs):
+        if one.open is not other.open or len(one.entries) != len(other.entries):
+            return False
+        return all(
+            same(key, its) and same(value, held)
+            for (key, value), (its, held) in zip(one.entries, other.entries, strict=True)
+        )
+    if isinstance(one, AnyOf) and isinstance(other, AnyOf):
+        inner = (part for value in one.values for part in held_by(value))
+        return all(map(_is_plain, inner)) and one == other
+    return False
+
+
 def _is_plain(value: Value | Names | None) -> bool:
     """Whether all that can be made of a value is told by comparing it."""
     if isinstance(value, AnyOf):
@@ -392,7 +459,7 @@ class Recording:
         self,
         flow: Flow,
         outer: Recording | None,
-        steps: tuple[Trigger, ...],
+        entrance: Entrance,
         attempts: int,
         budget: int,
         has_own_budget: bool,
@@ -400,8 +467,7 @@ class Recording:
         self.outer = outer
         self.entry = flow.copy()
         self._version: Version = self.entry.settle()
-        self.steps = steps
-        self.marks = marks_of(flow)
+        self.entrance = entrance
         self.attempts = attempts
         """How many ``try`` statements are around it."""
         self.budget = budget
@@ -410,6 +476,8 @@ class Recording:
         self.reads: set[Slot] = set()
         self.files: dict[str, int] = {}
         self.attributes: dict[Attribute, Value | None] = {}
+        self._attributes_before: dict[Attribute, Value | None] = {}
+        """What those were that the part adds something to."""
         self.changed: list[Value] = []
         self.events: list[Event] = []
         self.exits: list[tuple[str, Ending]] = []
@@ -429,8 +497,13 @@ class Recording:
             self.files[file] = file_state(self.entry, file)
 
     def asks_for_attribute(self, key: Key, name: str, value: Value | None) -> None:
-        """Note what an attribute of a class may be, before the part adds to it."""
-        self.attributes.setdefault((key, name), value)
+        """Note what an attribute of a class may be now."""
+        before = self._attributes_before.get((key, name), value)
+        self.attributes.setdefault((key, name), before)
+
+    def adds_to_attribute(self, key: Key, name: str, value: Value | None) -> None:
+        """Note what an attribute of a class may be, before something is added."""
+        self._attributes_before.setdefault((key, name), value)
 
     def ends(self, raised: str, flow: Flow) -> None:
         """Note that a path leaves the part by an exception that something outside handles."""
@@ -456,9 +529,11 @@ class Recording:
             self.read(frame, name)
         for file in inner.files:
             self.asks_for_file(file)
-        for attribute, value in inner.attributes.items():
-            self.attributes.setdefault(attribute, value)
+        for (key, name), value in inner.attributes.items():
+            self.asks_for_attribute(key, name, value)
         if isinstance(inner, Recording):
+            for attribute, value in inner._attributes_before.items():
+                self._attributes_before.setdefault(attribute, value)
             self.changed += inner.changed
             self.is_partial |= inner.is_partial and not inner.has_own_budget
         else:
@@ -475,12 +550,13 @@ class Recording:
             if one is not None:  # what a name is joined with was there before
                 self.reads.update((frame, name) for frame, name, _ in one.bound)
         return Summary(
-            self.steps,
-            self.marks,
+            self.entrance,
             {slot: self.entry.peek(*slot) for slot in self.reads},
             self.files,
             self.attributes,
             tuple((value, held) for value in self.changed if (held := self.entry.holders(value))),
+            self._kept(ending),
+            frozenset(self._attributes_before),
             tuple(self.events),
             ending,
             tuple(self.exits),
@@ -489,6 +565,26 @@ class Recording:
             frozenset(self.own),
             made,
         )
+
+    def _kept(self, ending: Ending | None) -> dict[int, tuple[Slot, ...] | None]:
+        """Where the objects that were there before are found at the end, by their ``id()``."""
+        before = {
+            id(value)
+            for slot in self.reads
+            if isinstance(value := self.entry.peek(*slot), (Items, Pairs, AnyOf))
+        }
+        kept: dict[int, tuple[Slot, ...] | None] = {}
+        for one in (ending, *(left for _, left in self.exits)) if before else ():
+            if one is None:
+                continue
+            names = [(f, n, v) for f, held in one.frames.items() for n, v in held.items()]
+            for frame, name, value in (*names, *one.bound):
+                for identity in identities(value, set()) & before:
+                    places = kept.get(identity, ())
+                    if places is not None:
+                        whole = identity == id(value) and one is ending
+                        kept[identity] = (*places, (frame, name)) if whole else None
+        return kept
 
     def _ending(self, flow: Flow, *, with_names: bool) -> Ending:
         entry = self.entry

@@ -249,7 +249,8 @@ class Calls(Parameters):
         self.executed(callee.key)
         name = node.name if isinstance(node, p.Function) else "lambda"
         saved, here = self._activation(), flow.imported_here
-        scope = self.new_frame()
+        lasts = isinstance(node, p.Function) and node.nests
+        scope = self.new_frame(lasting=lasts)
         self.bind_parameters(function, callee, args, scope, flow)
         if function.file != self.file:
             self.steps += (Trigger(f"{name}()", at, self.file, self.steps),)
@@ -272,7 +273,7 @@ class Calls(Parameters):
         self._restore(saved)
         if here.certainty >= flow.imported_here.certainty:
             flow.imported_here = here
-        if isinstance(node, p.Lambda) or not node.nests:
+        if not lasts:
             flow.close(scope)
         return result
 

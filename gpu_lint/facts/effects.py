@@ -75,8 +75,8 @@ class Effects(Devices):
         """``import_module(name)``: the module."""
 
     @abstractmethod
-    def new_frame(self) -> int:
-        """A frame that nothing uses yet."""
+    def new_frame(self, *, lasting: bool = True) -> int:
+        """A frame that nothing uses yet, and that may outlive the function that runs."""
 
     @abstractmethod
     def call_value(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:

@@ -164,7 +164,7 @@ class Environment(Evaluator):
         elif name == "copy":
             return Pairs((), open=True)
         elif name == "clear":
-            for cleared in tuple(flow.variables):
+            for cleared in flow.all_variables():
                 flow.put(cleared, frozenset({INHERITED}))
         return UNKNOWN
 

@@ -8,7 +8,7 @@ paths changed since they parted, and at nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.history import ROOT, Slot, Version, changed_between
@@ -61,9 +61,17 @@ class Reader(Protocol):
 
     changed: list[Value]
     """The objects that were changed in place."""
+    own: set[int]
+    """The frames that were made in it."""
+    lasting: set[int]
+    """Those of them that may outlive it."""
 
     def read(self, frame: int, name: str) -> None:
         """Note that a name was looked up; an empty one is all names of the frame."""
+
+
+Found: TypeAlias = "Value | Names | frozenset[Any] | None"
+"""What is found under a name: a value, what a variable may hold, or all names of a frame."""
 
 
 class Flow:
@@ -210,8 +218,12 @@ class Flow:
             self.work.reader.read(frame, name)
         return self.frame(frame).get(name)
 
-    def peek(self, frame: int, name: str) -> Value | Names | None:
+    def peek(self, frame: int, name: str) -> Found:
         """The same, without anybody taking note; all names of the frame for an empty name."""
+        if frame == self.VARIABLES:
+            if name:
+                return self.variables.get(name, _UNTOUCHED)
+            return frozenset(self.variables.items())
         return self.frame(frame).get(name) if name else self.frame(frame)
 
     def lookup(self, frames: tuple[int, ...], name: str) -> Value | None:
@@ -248,6 +260,12 @@ class Flow:
             self._frames.update(frames)
         for frame in frames:
             self._version.note((frame, ""))
+
+    def forget_since(self, earlier: Version, changed: set[Slot]) -> None:
+        """Let this path's history since ``earlier``, one of its versions, be one step that changed
+        some names."""
+        self._version = Version(earlier)
+        self._version.changed = changed
 
     def share(self) -> None:
         """Let others keep what this path holds now: it is not written to any more."""
@@ -291,6 +309,12 @@ class Flow:
             for name in self.frame(frame).holding(value)
         )
 
+    def all_variables(self) -> tuple[str, ...]:
+        """The environment variables that the program has written."""
+        if self.work.reader is not None:
+            self.work.reader.read(self.VARIABLES, "")
+        return tuple(self.variables)
+
     def put(self, variable: str, held: frozenset[Written]) -> None:
         """Let an environment variable hold one of some values from now on."""
         if self._shares_variables:
@@ -301,6 +325,8 @@ class Flow:
 
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""
+        if self.work.reader is not None:
+            self.work.reader.read(self.VARIABLES, variable)
         return self.variables.get(variable, _UNTOUCHED)
 
     def masks(self) -> frozenset[Written]:
@@ -408,6 +434,9 @@ class Flow:
             if mine is _EMPTY:
                 new[frame] = names
                 self._version.note((frame, ""))
+                if self.work.reader is not None:
+                    self.work.reader.own.add(frame)
+                    self.work.reader.lasting.add(frame)
             elif mine is not names:  # a frame of both, which either may have changed
                 for name in names:
                     self._join_name(frame, name, names)
@@ -421,7 +450,8 @@ class Flow:
         self.work.add(len(changed))
         for frame, name in changed:
             if frame == Flow.VARIABLES:
-                held, more = self.holds(name), other.holds(name)
+                held = self.variables.get(name, _UNTOUCHED)
+                more = other.variables.get(name, _UNTOUCHED)
                 if held is not more:
                     self.put(name, held | more)
                 continue

@@ -150,6 +150,7 @@ class Modules(Calls):
         frame = self.world.frame_of(file)
         if self._recording is not None:
             self._recording.own.add(frame)
+            self._recording.lasting.add(frame)
         flow.open(frame)
         self.scopes = (frame,)
         self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None

@@ -58,13 +58,15 @@ class Objects(Effects):
     def enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow, at: Span) -> Value:
         """Follow a call into its body; without ``args``, as an unknown caller would call it."""
 
-    def new_frame(self) -> int:
+    def new_frame(self, *, lasting: bool = True) -> int:
         if self._numbering is None:
             return self.world.new_frame()
         frame = self.world.frame_in(self._numbering, self._made)
         self._made += 1
         if self._recording is not None:
             self._recording.own.add(frame)
+            if lasting:
+                self._recording.lasting.add(frame)
         return frame
 
     @abstractmethod

@@ -139,7 +139,8 @@ class Parts(Objects):
             return
         key = (part, self._environment(flow))
         known = self.world.summaries.setdefault(key, [])
-        entrance = Entrance(steps, marks_of(flow), self.conditions)
+        flow.share()
+        entrance = Entrance(steps, marks_of(flow), self.conditions, flow.variables)
         for summary in known:
             if has_own_budget or summary.cost < self._budget:
                 rebound = summary.fits(flow, self)
@@ -156,7 +157,6 @@ class Parts(Objects):
         marks = marks_of(flow)
         unders = tuple(mark.trigger.under if mark.trigger is not None else () for mark in marks)
         return (
-            frozenset(flow.variables.items()),
             tuple(mark.certainty for mark in marks),
             (unders, self.conditions) if any(unders) else (),
             (flow.initialised, flow.counted, flow.visible, flow.quiet, flow.unset),

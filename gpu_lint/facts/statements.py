@@ -328,6 +328,7 @@ class Statements(Attempts):
         scope = self.world.frame_in(key, 0)
         if self._recording is not None:
             self._recording.own.add(scope)
+            self._recording.lasting.add(scope)
         flow.begin(scope)
         return scope
 

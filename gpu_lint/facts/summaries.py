@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from gpu_lint.facts.conditions import Condition
-from gpu_lint.facts.flow import Flow, Names, identities
+from gpu_lint.facts.flow import Flow, Found, Names, identities
 from gpu_lint.facts.history import Slot, Version, changed_since
 from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
 from gpu_lint.facts.recorder import Recorder
@@ -84,6 +84,8 @@ class Entrance:
     """What has happened before."""
     conditions: tuple[Condition, ...]
     """Those of the branches that it is in."""
+    variables: Mapping[str, frozenset[Written]]
+    """What the environment variables that were written before hold."""
 
 
 class Rebase:
@@ -139,7 +141,17 @@ class Rebase:
             self.steps(entrance.steps),
             self.marks(entrance.marks),
             self._new.conditions + conditions,
+            self.variables(entrance.variables),
         )
+
+    def variables(
+        self, variables: Mapping[str, frozenset[Written]]
+    ) -> Mapping[str, frozenset[Written]]:
+        """What the environment variables hold in the part: those that it has not written hold
+        what they held before."""
+        before = self._old.variables
+        written = {name: held for name, held in variables.items() if held is not before.get(name)}
+        return {**self._new.variables, **written}
 
 
 # --- what a part does beside changing the state ------------------------------------------------
@@ -199,7 +211,7 @@ class Used(Event):
     def repeat(self, run: Run, rebase: Rebase) -> None:
         trigger = rebase.trigger(self.trigger)
         assert trigger is not None
-        run.recorder_of(run.start).use(trigger, self.variables)
+        run.recorder_of(run.start).use(trigger, rebase.variables(self.variables))
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +321,7 @@ class Ending:
     counted: frozenset[Written]
     initialised: Certainty
     variables: dict[str, frozenset[Written]]
-    written: frozenset[str]
-    """The variables that were written."""
+    """What those environment variables hold that were written."""
     quiet: frozenset[str]
     unset: frozenset[str]
     needs: int
@@ -328,8 +339,8 @@ class Ending:
         marks = rebase.marks(self.marks)
         flow.frozen, flow.allocated, flow.imported, flow.imported_here = marks
         flow.visible, flow.counted, flow.initialised = self.visible, self.counted, self.initialised
-        for variable in self.written:
-            flow.put(variable, self.variables[variable])
+        for variable, held in self.variables.items():
+            flow.put(variable, held)
         flow.quiet, flow.unset = self.quiet, self.unset
         flow.needs, flow.checked = self.needs, self.checked
         flow.loaded |= self.loaded
@@ -345,7 +356,7 @@ class Summary:
     """What a part of a program found, and what it did."""
 
     entrance: Entrance
-    reads: dict[Slot, Value | Names | None]
+    reads: dict[Slot, Found]
     files: dict[str, int]
     attributes: dict[Attribute, Value | None]
     aliases: tuple[tuple[Value, frozenset[Slot]], ...]
@@ -364,6 +375,8 @@ class Summary:
     """Statements."""
     own: frozenset[int]
     """The frames that were made in it."""
+    lasting: frozenset[int]
+    """Those of them that may outlive it."""
     made: int
     """How many of them were numbered."""
 
@@ -403,7 +416,7 @@ def file_state(flow: Flow, file: str) -> int:
     return (file in flow.loaded) + (file in flow.touched)
 
 
-def same(one: Value | Names | None, other: Value | Names | None) -> bool:
+def same(one: Found, other: Found) -> bool:
     """Whether two values are alike in all that a run can make of them: what may be changed in
     place must be the same object."""
     if one is other:
@@ -420,7 +433,7 @@ def same(one: Value | Names | None, other: Value | Names | None) -> bool:
     return _is_plain(one) and one == other
 
 
-def alike(one: Value | None, other: Value | Names | None) -> bool:
+def alike(one: Found, other: Found) -> bool:
     """Whether two objects that may be changed in place hold the same, and no such objects."""
     if type(one) is not type(other):
         return False
@@ -441,7 +454,7 @@ def alike(one: Value | None, other: Value | Names | None) -> bool:
     return False
 
 
-def _is_plain(value: Value | Names | None) -> bool:
+def _is_plain(value: Found) -> bool:
     """Whether all that can be made of a value is told by comparing it."""
     if isinstance(value, AnyOf):
         return all(map(_is_plain, value.values))
@@ -473,6 +486,7 @@ class Recording:
         self.budget = budget
         self.has_own_budget = has_own_budget
         self.own: set[int] = set()
+        self.lasting: set[int] = set()
         self.reads: set[Slot] = set()
         self.files: dict[str, int] = {}
         self.attributes: dict[Attribute, Value | None] = {}
@@ -480,8 +494,10 @@ class Recording:
         """What those were that the part adds something to."""
         self.changed: list[Value] = []
         self.events: list[Event] = []
-        self.exits: list[tuple[str, Ending]] = []
-        self.left: set[object] = set()
+        self._exits: dict[str, list[Flow]] = {}
+        """The paths that leave it by an exception, by its name."""
+        self._left: dict[object, tuple[str, Ending]] = {}
+        """How paths in it end the program, by the state in which they do."""
         self.is_partial = False
         """Something was not followed because the program's budget was used up, so that it
         depends on what ran before."""
@@ -507,24 +523,19 @@ class Recording:
 
     def ends(self, raised: str, flow: Flow) -> None:
         """Note that a path leaves the part by an exception that something outside handles."""
-        if len(self.exits) >= _MOST_EXITS:
-            self.is_partial = True
-        else:
-            self.exits.append((raised, self._ending(flow, with_names=True)))
+        self._exits.setdefault(raised, []).append(flow.copy())
 
     def ends_program(self, raised: str, flow: Flow, state: object) -> None:
         """Note that a path ends the program. Its names do not count, and of several paths that
         are alike but for these, one is enough."""
-        if state not in self.left:
-            self.left.add(state)
-            if len(self.exits) >= _MOST_EXITS:
-                self.is_partial = True
-            else:
-                self.exits.append((raised, self._ending(flow, with_names=False)))
+        if state not in self._left:
+            self._left[state] = raised, self._ending(flow, with_names=False)
+            self.is_partial |= len(self._left) > _MOST_EXITS
 
     def absorb(self, inner: Recording | Summary) -> None:
         """Take up what a part of this part has found."""
         self.own |= inner.own
+        self.lasting |= inner.lasting
         for frame, name in inner.reads:
             self.read(frame, name)
         for file in inner.files:
@@ -546,27 +557,41 @@ class Recording:
         if self.is_partial and not self.has_own_budget:
             return None
         ending = self._ending(flow, with_names=True) if flow.alive else None
-        for one in (ending, *(left for _, left in self.exits)):
+        exits: list[tuple[str, Ending]] = []
+        for raised, (first, *more) in self._exits.items():
+            first.join_all(more)
+            exits.append((raised, self._ending(first, with_names=True)))
+        exits += self._left.values()
+        for one in (ending, *(left for _, left in exits)):
             if one is not None:  # what a name is joined with was there before
                 self.reads.update((frame, name) for frame, name, _ in one.bound)
+                self.reads.update((Flow.VARIABLES, name) for name in one.variables)
+        if ending is not None:
+            changed: set[Slot] = {(frame, "") for frame in ending.frames}
+            changed.update((frame, name) for frame, name, _ in ending.bound)
+            changed.update((Flow.VARIABLES, name) for name in ending.variables)
+            flow.forget_since(self._version, changed)
         return Summary(
             self.entrance,
             {slot: self.entry.peek(*slot) for slot in self.reads},
             self.files,
             self.attributes,
             tuple((value, held) for value in self.changed if (held := self.entry.holders(value))),
-            self._kept(ending),
+            self._kept(ending, exits),
             frozenset(self._attributes_before),
             tuple(self.events),
             ending,
-            tuple(self.exits),
+            tuple(exits),
             flags,
             self.budget - budget,
             frozenset(self.own),
+            frozenset(self.lasting),
             made,
         )
 
-    def _kept(self, ending: Ending | None) -> dict[int, tuple[Slot, ...] | None]:
+    def _kept(
+        self, ending: Ending | None, exits: list[tuple[str, Ending]]
+    ) -> dict[int, tuple[Slot, ...] | None]:
         """Where the objects that were there before are found at the end, by their ``id()``."""
         before = {
             id(value)
@@ -574,7 +599,7 @@ class Recording:
             if isinstance(value := self.entry.peek(*slot), (Items, Pairs, AnyOf))
         }
         kept: dict[int, tuple[Slot, ...] | None] = {}
-        for one in (ending, *(left for _, left in self.exits)) if before else ():
+        for one in (ending, *(left for _, left in exits)) if before else ():
             if one is None:
                 continue
             names = [(f, n, v) for f, held in one.frames.items() for n, v in held.items()]
@@ -588,26 +613,28 @@ class Recording:
 
     def _ending(self, flow: Flow, *, with_names: bool) -> Ending:
         entry = self.entry
-        slots = changed_since(flow.settle(), self._version)
         flow.share()
         bound: list[tuple[int, str, Value]] = []
         frames: dict[int, Names] = {}
         if with_names:
-            for frame, name in slots:
+            for frame, name in changed_since(flow.settle(), self._version):
                 if frame in self.own or frame == Flow.VARIABLES:
                     continue
                 for one in (name,) if name else flow.frame(frame):
                     value = flow.frame(frame).get(one)
                     if value is not None and value is not entry.peek(frame, one):
                         bound.append((frame, one, value))
-            frames = {frame: names for frame in self.own if (names := flow.frame(frame))}
+            frames = {frame: names for frame in self.lasting if (names := flow.frame(frame))}
         return Ending(
             marks_of(flow),
             flow.visible,
             flow.counted,
             flow.initialised,
-            flow.variables,
-            frozenset(name for frame, name in slots if frame == Flow.VARIABLES),
+            {
+                name: held
+                for name, held in flow.variables.items()
+                if held is not entry.variables.get(name)
+            },
             flow.quiet,
             flow.unset,
             flow.needs,

@@ -510,35 +510,49 @@ class Names(dict[str, Value]):
 class _Base(dict[int, Names]):
     """Frames that several flows share. It is never changed once it is shared."""
 
-    __slots__ = ("_holders",)
+    __slots__ = ("_before", "_holders")
 
     def __init__(self, frames: dict[int, Names] | tuple[()] = ()) -> None:
         super().__init__(frames)
         self._holders: dict[int, tuple[int, ...]] | None = None
+        self._before: tuple[_Base, dict[int, Names]] | None = None
+        """The base that this one was made of, and the frames that differ."""
 
     @property
     def holders(self) -> dict[int, tuple[int, ...]]:
         """The frames that hold each object that may be changed in place, by its ``id()``."""
         if self._holders is None:
-            self._holders = {}
-            for frame, names in self.items():
-                for identity in names.holders:
-                    self._holders[identity] = (*self._holders.get(identity, ()), frame)
+            before, self._before = self._before, None
+            if before is not None and before[0]._holders is not None:
+                self._holders = self._holders_after(before[0], before[1])
+            else:
+                self._holders = {}
+                for frame, names in self.items():
+                    for identity in names.holders:
+                        self._holders[identity] = (*self._holders.get(identity, ()), frame)
         return self._holders
+
+    @staticmethod
+    def _holders_after(before: _Base, frames: dict[int, Names]) -> dict[int, tuple[int, ...]]:
+        """What the holders are when some frames are in the places of others."""
+        holders = dict(before.holders)
+        for frame, names in frames.items():
+            old = before.get(frame, _EMPTY)
+            if old is names:
+                continue
+            for identity in old.holders.keys() - names.holders.keys():
+                holders[identity] = tuple(one for one in holders[identity] if one != frame)
+            for identity in names.holders.keys() - old.holders.keys():
+                holders[identity] = (*holders.get(identity, ()), frame)
+        return holders
 
     def with_frames(self, frames: dict[int, Names]) -> _Base:
         """These frames, with others added or in their places."""
         made = _Base(self | frames)
         if self._holders is not None:
-            made._holders = holders = dict(self._holders)
-            for frame, names in frames.items():
-                before = self.get(frame, _EMPTY)
-                if before is names:
-                    continue
-                for identity in before.holders.keys() - names.holders.keys():
-                    holders[identity] = tuple(f for f in holders[identity] if f != frame)
-                for identity in names.holders.keys() - before.holders.keys():
-                    holders[identity] = (*holders.get(identity, ()), frame)
+            made._before = self, frames
+        elif self._before is not None:
+            made._before = self._before[0], self._before[1] | frames
         return made
 
 

@@ -181,8 +181,9 @@ class Interpreter(Statements):
         """Run what nothing called, first those that no other such function mentions.
 
         Functions whose text can do nothing, and that mention none that may, are left out.
-        Functions of other files only count where this program sets a mask: it is known here
-        alone.
+        Functions of other files only count where this program sets a mask, which is known here
+        alone, and only for the devices that they name: what else they do is told by the programs
+        that they are functions of.
         """
         others = MASK in end.variables
         self.reach = Reach.UNCALLED
@@ -196,7 +197,7 @@ class Interpreter(Statements):
                 for key, function in islice(self.functions.items(), known, None):
                     if others or function.file == self.start:
                         words = self.world.words_in(function)
-                        does = self._does_something(function)
+                        does = self._does_something_alone(function)
                         concerned.add(key, self._names_of(function), words, does)
                 known = len(self.functions)
                 for key in concerned.take_new():
@@ -217,6 +218,12 @@ class Interpreter(Statements):
     def _does_something(self, function: Function) -> bool:
         """Whether a function's own text may do something."""
         return self.world.does_something(function.file, function.node.span)
+
+    def _does_something_alone(self, function: Function) -> bool:
+        """Whether a function that nothing calls may do something that is asked for here."""
+        if function.file == self.start:
+            return self._does_something(function)
+        return self.world.selects(function.file, function.node.span)
 
     def _names_of(self, function: Function) -> Iterator[bytes]:
         """The words by which others call a function."""
@@ -246,7 +253,7 @@ class Interpreter(Statements):
             self.enter(value, None, flow, function.node.span)
 
         if allowed == MOST_ALONE or allowed <= 0:
-            self.run_part(part, (), flow, run, has_own_budget=True)
+            self.run_part(part, (), flow, run, is_alone=True)
         else:
             run()
         self._budget += left

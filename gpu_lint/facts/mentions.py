@@ -27,6 +27,8 @@ class Mentions:
         self._code = with_blank_prose(data)
         self._places = sorted(needles.places(self._code))
         """Where something may be set, selected, counted or started."""
+        self._selecting = sorted(needles.device_places(self._code))
+        """Where a device may be named, or counted."""
         self._words: dict[Span, frozenset[bytes]] = {}
         self._concerned: dict[Span, bool] = {}
 
@@ -43,6 +45,10 @@ class Mentions:
             has_place = _has_one_in(self._places, span)
             self._concerned[span] = has_place or self._changes_what_is_used(span)
         return self._concerned[span]
+
+    def selects(self, span: Span) -> bool:
+        """Whether the text between two offsets may name or count devices."""
+        return _has_one_in(self._selecting, span)
 
     def gpu(self, span: Span) -> bool:
         """Whether a GPU is mentioned between two offsets."""

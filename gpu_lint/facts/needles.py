@@ -223,6 +223,10 @@ class Needles:
             while at >= 0:
                 yield at
                 at = data.find(word, at + 1)
+        yield from self.device_places(data)
+
+    def device_places(self, data: bytes) -> Iterator[int]:
+        """The offsets at which a file may name devices, or count them."""
         yield from self._devices.places(data, Words(data, self._vocabulary))
 
 

@@ -127,12 +127,12 @@ class Parts(Objects):
         flow: Flow,
         run: Callable[[], None],
         *,
-        has_own_budget: bool = False,
+        is_alone: bool = False,
     ) -> None:
         """Run a part of the program that is entered by some steps, or repeat its summary.
 
-        One that ``has_own_budget`` is always given the same, so that where that ends does not
-        depend on what ran before.
+        One that ``is_alone`` has a budget of its own, always the same, so that where that ends
+        does not depend on what ran before; and nobody goes on from the state that it leaves.
         """
         if not self._repeats:
             run()
@@ -142,13 +142,13 @@ class Parts(Objects):
         flow.share()
         entrance = Entrance(steps, marks_of(flow), self.conditions, flow.variables)
         for summary in known:
-            if has_own_budget or summary.cost < self._budget:
+            if is_alone or summary.cost < self._budget:
                 rebound = summary.fits(flow, self)
                 if rebound is not None:
                     self._repeat(summary, entrance, rebound, flow)
                     return
         recording = Recording(
-            flow, self._recording, entrance, self.attempts, self._budget, has_own_budget
+            flow, self._recording, entrance, self.attempts, self._budget, is_alone=is_alone
         )
         self._record(recording, part, flow, run, known)
 

@@ -148,6 +148,9 @@ class Project(ImportGraph):
     def mentions_gpu(self, function: Function) -> bool:
         return self._mentions_in(function.file).gpu(function.node.span)
 
+    def selects(self, file: str, span: Span) -> bool:
+        return self._mentions_in(file).selects(span)
+
     def does_something(self, file: str, span: Span) -> bool:
         return self._mentions_in(file).does_something(span)
 
@@ -240,7 +243,7 @@ class Project(ImportGraph):
         own = run.recorders[file]
         arrivals = [
             self.run(start)
-            for start in self.starts_that_matter(file)
+            for start in (self.starts_that_matter(file) if self._others_may_add(own, file) else ())
             if self.reading(start) is not None  # it may have a syntax error
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
@@ -263,6 +266,10 @@ class Project(ImportGraph):
             reached_frameworks=self.reached_frameworks(file),
             importers=self.importers.get(file, ()),
         )
+
+    def _others_may_add(self, own: Recorder, file: str) -> bool:
+        """Whether other programs may add to what the run of a file as the program tells of it."""
+        return bool(own.settings or own.count_tests or self.touch(file) & _DEVICES)
 
     def _run_of_header(self, file: str, reading: Reading) -> Recorder:
         """What a file that does nothing else sets in the header that all files have alike."""

@@ -475,7 +475,8 @@ class Recording:
         entrance: Entrance,
         attempts: int,
         budget: int,
-        has_own_budget: bool,
+        *,
+        is_alone: bool,
     ) -> None:
         self.outer = outer
         self.entry = flow.copy()
@@ -484,7 +485,8 @@ class Recording:
         self.attempts = attempts
         """How many ``try`` statements are around it."""
         self.budget = budget
-        self.has_own_budget = has_own_budget
+        self.is_alone = is_alone
+        """It has a budget of its own, and nobody goes on from the state that it leaves."""
         self.own: set[int] = set()
         self.lasting: set[int] = set()
         self.reads: set[Slot] = set()
@@ -546,7 +548,7 @@ class Recording:
             for attribute, value in inner._attributes_before.items():
                 self._attributes_before.setdefault(attribute, value)
             self.changed += inner.changed
-            self.is_partial |= inner.is_partial and not inner.has_own_budget
+            self.is_partial |= inner.is_partial
         else:
             self.changed += [value for value, _ in inner.aliases]
 
@@ -554,9 +556,11 @@ class Recording:
         self, flow: Flow, budget: int, flags: tuple[bool, bool, bool], made: int
     ) -> Summary | None:
         """The summary of the part; None where what it did cannot be repeated elsewhere."""
-        if self.is_partial and not self.has_own_budget:
+        if self.is_partial and not self.is_alone:
             return None
-        ending = self._ending(flow, with_names=True) if flow.alive else None
+        ending = None
+        if flow.alive and not self.is_alone:
+            ending = self._ending(flow, with_names=True)
         exits: list[tuple[str, Ending]] = []
         for raised, (first, *more) in self._exits.items():
             first.join_all(more)

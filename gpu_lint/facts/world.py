@@ -84,6 +84,9 @@ class World(Protocol):
     def mentions_gpu(self, function: Function) -> bool:
         """Whether a function's text mentions a GPU."""
 
+    def selects(self, file: str, span: Span) -> bool:
+        """Whether a part of a file's text may name or count devices."""
+
     def does_something(self, file: str, span: Span) -> bool:
         """Whether a part of a file's text may set, select, count or start anything."""
 

@@ -48,8 +48,6 @@ _DEVICES = Touch.DEVICES | Touch.HANDED
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
-_MOST_REPEATED = 500
-"""Modules of an import cycle that are run again for each way into it; beyond, once is enough."""
 
 
 class Matter(NamedTuple):
@@ -115,7 +113,9 @@ class Project(ImportGraph):
         self._summaries: dict[str, Flow] = {}
         self._in_progress: list[str] = []
         self._lowest = sys.maxsize
-        self._repeated = 0
+        self._unfinished: dict[str, tuple[Flow, int]] = {}
+        """The summaries of modules that import, in a cycle, one that is being run; with how deep
+        that one is among those in progress."""
         self._runs: dict[str, Interpreter] = {}
 
     def take_over(self, other: Project, changed: frozenset[str]) -> None:
@@ -182,6 +182,10 @@ class Project(ImportGraph):
     def summary(self, file: str) -> Flow | None:
         if file in self._summaries:
             return self._summaries[file]
+        if file in self._unfinished:
+            flow, met = self._unfinished[file]
+            self._lowest = min(self._lowest, met)
+            return flow
         depth = len(self._in_progress)
         reading = self.reading(file)
         if reading is None:
@@ -191,17 +195,20 @@ class Project(ImportGraph):
             self._lowest = min(self._lowest, met)
             return None
         self._in_progress.append(file)
+        outer, self._lowest = self._lowest, sys.maxsize
         run = Interpreter(self, file, reading)
         flow = run.run_as_module()
         self._in_progress.pop()
         self.functions.update(run.functions)
         self.classes.update(run.classes)
-        whole = self._lowest >= depth
-        if whole:
-            self._lowest = sys.maxsize
-        self._repeated += not whole
-        if whole or self._repeated > _MOST_REPEATED:
+        met, self._lowest = self._lowest, outer
+        for one in [one for one, (_, other) in self._unfinished.items() if other >= depth]:
+            del self._unfinished[one]
+        if met >= depth:
             self._summaries[file] = flow
+        else:
+            self._unfinished[file] = flow, met
+            self._lowest = min(outer, met)
         return flow
 
     # --- facts ---------------------------------------------------------------------------

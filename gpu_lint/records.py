@@ -23,20 +23,23 @@ if TYPE_CHECKING:
     @overload
     def record(cls: C, /) -> C: ...
     @overload
-    def record(*, order: bool = False) -> Callable[[C], C]: ...
+    def record(*, order: bool = False, keeps_hash: bool = False) -> Callable[[C], C]: ...
     @dataclass_transform(frozen_default=True, field_specifiers=(field,))
     def record(*_: Any, **__: Any) -> Any:
-        """A dataclass with slots that compares and hashes by its fields."""
+        """A dataclass with slots that compares and hashes by its fields; one that ``keeps_hash``,
+        in a field ``hashed``, works it out once."""
 else:
 
-    def record(cls=None, /, *, order=False):
+    def record(cls=None, /, *, order=False, keeps_hash=False):
         if cls is None:
-            return partial(record, order=order)
+            return partial(record, order=order, keeps_hash=keeps_hash)
         cls.__doc__ = cls.__doc__ or cls.__name__
         if order:
             return dataclass(slots=True, unsafe_hash=True, order=True)(cls)
         made = dataclass(slots=True, repr=False, eq=False)(cls)
         made.__eq__, made.__hash__ = _by_content([one.name for one in fields(made) if one.compare])
+        if keeps_hash:
+            made.__hash__ = _kept(made.__hash__)
         made.__repr__ = _shown
         return made
 
@@ -53,6 +56,17 @@ def _by_content(names: list[str]) -> tuple[Callable[..., Any], Callable[[Any], i
         return hash(content(self))
 
     return __eq__, __hash__
+
+
+def _kept(find: Callable[[Any], int]) -> Callable[[Any], int]:
+    """``__hash__`` of a record that keeps what was found."""
+
+    def __hash__(self: Any) -> int:
+        if not self.hashed:
+            self.hashed = find(self)
+        return int(self.hashed)
+
+    return __hash__
 
 
 def _shown(self: Any) -> str:

@@ -13,7 +13,7 @@ from gpu_lint.facts.children import argument_positions, command_of, may_use_gpu,
 from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
-from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.model import (
     Child,
@@ -109,7 +109,8 @@ class Effects(Devices):
         if name == "atexit.register" and args.positional:
             callee = args.positional[0][1]
             rest = Arguments(args.positional[1:], args.keywords, args.exact)
-            flow.at_exit += (Bound("partial", callee, (node, rest)),)
+            if len(flow.at_exit) < MOST_AT_EXIT:
+                flow.at_exit += (Bound("partial", callee, (node, rest)),)
             return callee
         if name in _RUNNERS and args.positional:
             return args.positional[0][1]  # a coroutine's body ran where it was called

@@ -40,6 +40,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     concatenate,
+    input_named,
     input_of,
     joined,
     merged,
@@ -151,10 +152,10 @@ class Evaluator(ABC):
         """The attribute or item of something that only the run will tell."""
         if isinstance(base, Returned) and base.frame is not None:
             found = flow.get(base.frame, part)
-            return found or Input(f"{base.symbol}@{base.frame}{part}")
+            return found or input_named(f"{base.symbol}@{base.frame}{part}")
         if isinstance(base, Input):
             name = f"{base.name}{part}"
-            return flow.get(_INPUTS, name) or Input(name)
+            return flow.get(_INPUTS, name) or input_named(name)
         return UNKNOWN
 
     def set_part(self, base: Value, part: str, value: Value, flow: Flow) -> None:
@@ -304,7 +305,7 @@ class Evaluator(ABC):
         if isinstance(left, (Input, EnvironmentValue)) and isinstance(right, Known):
             if type(right.value) is int and node.operator in ("%", "//", "+", "-"):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
-                return Input(f"({name} {node.operator} {right.value})")
+                return input_named(f"({name} {node.operator} {right.value})")
         if node.operator == "|" and isinstance(right, Pairs):
             if left == Symbol("os.environ"):
                 return Pairs(right.entries, open=True)

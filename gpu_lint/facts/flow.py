@@ -21,6 +21,7 @@ from gpu_lint.facts.values import (
     Pairs,
     Value,
     any_of,
+    bounded,
     parts_of,
     with_part_replaced,
 )
@@ -34,6 +35,8 @@ _MOST_WRITTEN = 64
 _MOST_WORK = 30_000_000
 _COPIED_AT_ONCE = 16
 """Names that are copied in the time in which one is compared."""
+MOST_AT_EXIT = 256
+"""Functions that ``atexit`` calls; those that are registered last are left out."""
 _MOST_BESIDE = 24
 """Frames beside the base; with more, a new base is made of all."""
 
@@ -283,7 +286,7 @@ class Flow:
             self._frames[frame] = copied = Names(self.frame(frame))
             self.work.add(len(copied) // _COPIED_AT_ONCE)
             self._owned.add(frame)
-        self._frames[frame].bind(name, value)
+        self._frames[frame].bind(name, bounded(value))
         self._version.note((frame, name))
 
     def change(self, old: Value, new: Value) -> None:
@@ -376,7 +379,7 @@ class Flow:
         self._add_frames(other)
         self.loaded |= other.loaded
         self.touched |= other.touched
-        self.at_exit += other.at_exit
+        self.at_exit = _either(self.at_exit, other.at_exit)
 
     def join(self, other: Flow, *, sticky_imports: bool = False) -> None:
         """Let this flow stand for both. With ``sticky_imports`` an import on either counts."""
@@ -408,8 +411,7 @@ class Flow:
             self.loaded &= other.loaded
         if self.touched is not other.touched:
             self.touched |= other.touched
-        if other.at_exit is not self.at_exit and other.at_exit != self.at_exit:
-            self.at_exit = tuple(dict.fromkeys((*self.at_exit, *other.at_exit)))
+        self.at_exit = _either(self.at_exit, other.at_exit)
         self._join_names(other)
 
     def join_all(self, others: Sequence[Flow]) -> None:
@@ -570,6 +572,13 @@ def identities(value: Value | None, known: set[int]) -> set[int]:
             elif type(part) in CHANGEABLE:
                 known.add(id(part))
     return known
+
+
+def _either(one: tuple[Value, ...], other: tuple[Value, ...]) -> tuple[Value, ...]:
+    """What is called on either path, once."""
+    if one is other or one == other:
+        return one
+    return tuple(dict.fromkeys((*one, *other)))[:MOST_AT_EXIT]
 
 
 def _few(held: frozenset[Written]) -> frozenset[Written]:

@@ -29,6 +29,7 @@ from gpu_lint.facts.values import (
     Value,
     alternatives,
     constants,
+    with_entry,
 )
 from gpu_lint.facts.walk import plain_names
 from gpu_lint.facts.world import World
@@ -158,8 +159,7 @@ class Statements(Attempts):
             return
         base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
         if isinstance(base, Pairs) and isinstance(key, Known):
-            kept = tuple(e for e in base.entries if e[0] != key)
-            flow.change(base, Pairs((*kept, (key, value)), base.open))
+            flow.change(base, with_entry(base, key, value))
         elif isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
             values = list(base.values)
             if -len(values) <= key.value < len(values):

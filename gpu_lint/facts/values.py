@@ -51,7 +51,7 @@ class Text:
     parts: tuple[Value, ...]
 
 
-@record
+@record(keeps_hash=True)
 class Items:
     """A list, tuple or set with known length."""
 
@@ -61,13 +61,18 @@ class Items:
     values: tuple[Value, ...]
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """Nothing in it can be changed in place."""
+    size: int = field(init=False, compare=False, repr=False, default=0)
+    """How many values it is made of, those in others included."""
+    hashed: int = field(init=False, compare=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size", len(self.values))
         if not CHANGEABLE.isdisjoint(map(type, self.values)):
             object.__setattr__(self, "flat", False)
+            object.__setattr__(self, "size", sum(map(size_of, self.values)))
 
 
-@record
+@record(keeps_hash=True)
 class Pairs:
     """A dict whose entries are all listed, or, if ``open``, some of them."""
 
@@ -75,10 +80,15 @@ class Pairs:
     open: bool = False
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """None of its values can be changed in place."""
+    size: int = field(init=False, compare=False, repr=False, default=0)
+    """How many values it is made of, those in others included."""
+    hashed: int = field(init=False, compare=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "size", len(self.entries))
         if not CHANGEABLE.isdisjoint(type(value) for _, value in self.entries):
             object.__setattr__(self, "flat", False)
+            object.__setattr__(self, "size", sum(size_of(value) for _, value in self.entries))
 
     def get(self, key: Constant) -> Value | None:
         """The value stored last under a constant key."""
@@ -171,11 +181,17 @@ class EnvironmentValue:
     variable: str
 
 
-@record
+@record(keeps_hash=True)
 class AnyOf:
     """One of several values, depending on the path taken."""
 
     values: frozenset[Value]
+    size: int = field(init=False, compare=False, repr=False, default=0)
+    """How many values it is made of, those in others included."""
+    hashed: int = field(init=False, compare=False, repr=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", sum(map(size_of, self.values)))
 
 
 @record
@@ -205,7 +221,21 @@ _MOST_PARTS = 1_000
 """Of a list or a dict that is made of others; one that is written out may have more."""
 _LONGEST_TEXT = 10_000
 """Characters of a text that is made of others."""
+_LARGEST_VALUE = 10_000
+"""Values that one is made of."""
+_LONGEST_NAME = 1_000
+"""Characters of what names an :class:`Input`: a chain of attributes and items."""
 _LARGEST_NUMBER = 1 << 64
+
+
+def size_of(value: Value) -> int:
+    """How many values a value is made of; what is held twice counts twice."""
+    return value.size if isinstance(value, (Items, Pairs, AnyOf)) else 1
+
+
+def bounded(value: Value) -> Value:
+    """A value, or that nothing is known where it is made of more than can be followed."""
+    return UNKNOWN if size_of(value) > _LARGEST_VALUE else value
 
 
 def alternatives(value: Value) -> Collection[Value]:
@@ -259,6 +289,11 @@ def held_by(value: Value) -> Iterable[Value]:
     return (held for _, held in value.entries) if isinstance(value, Pairs) else ()
 
 
+def input_named(name: str) -> Value:
+    """A value that only the run will tell, if its name is one that a person would write."""
+    return Input(name) if len(name) <= _LONGEST_NAME else UNKNOWN
+
+
 def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
     """A value in which one object, wherever it is held, has become another."""
     if value is old:
@@ -308,7 +343,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
                 joined.append(Known(str(piece.value), _digits_origin(piece)))
     if all(isinstance(piece, Known) for piece in joined):
         return joined[0] if joined else Known("")
-    return Text(tuple(joined))
+    return Text(tuple(joined)) if len(joined) <= _MOST_PARTS else UNKNOWN
 
 
 def _join_constants(one: Known, other: Known) -> Known:
@@ -341,6 +376,14 @@ def joined(one: Items, other: Items) -> Value:
     if len(one.values) + len(other.values) > _MOST_PARTS:
         return UNKNOWN
     return Items(one.kind, one.values + other.values)
+
+
+def with_entry(pairs: Pairs, key: Known, value: Value) -> Pairs:
+    """A dict in which a key has a value."""
+    kept = tuple(entry for entry in pairs.entries if entry[0] != key)
+    if len(kept) >= _MOST_PARTS:
+        return Pairs((), open=True)
+    return Pairs((*kept, (key, value)), pairs.open)
 
 
 def merged(one: Pairs, other: Pairs) -> Pairs:

@@ -129,7 +129,8 @@ class Flow:
         self.needs = 0
         self.checked: frozenset[Value] = frozenset()
         """Values that were found to be less than the number of devices."""
-        self._base = _NOTHING
+        self._base: dict[int, Names] = _NOTHING
+        """Frames that other paths share. It is never changed."""
         self._frames: dict[int, Names] = {}
         """Frames that are new, or differ from the base."""
         self._version = Version(ROOT)
@@ -146,7 +147,7 @@ class Flow:
     def copy(self) -> Flow:
         """An independent flow; frames are shared until one side writes to them."""
         if len(self._frames) > _MOST_BESIDE:
-            self._base = self._base.with_frames(self._frames)
+            self._base = self._base | self._frames
             self._frames = {}
         fork = self.settle()
         other = Flow.__new__(Flow)
@@ -258,7 +259,7 @@ class Flow:
     def adopt(self, frames: dict[int, Names]) -> None:
         """Take over frames that are not there yet, and are not written to any more."""
         if len(frames) > _MOST_BESIDE:
-            self._base = self._base.with_frames(frames)
+            self._base = self._base | frames
         else:
             self._frames.update(frames)
         for frame in frames:
@@ -301,8 +302,13 @@ class Flow:
 
     def _holding(self, value: Value) -> list[int]:
         """The frames in which something holds, or is, an object that may be changed in place."""
-        frames = [f for f in self._base.holders.get(id(value), ()) if f not in self._frames]
-        return frames + [frame for frame, names in self._frames.items() if names.holding(value)]
+        identity, own = id(value), self._frames
+        return [
+            frame
+            for frames in (self._base, own)
+            for frame, names in frames.items()
+            if identity in names.holders and (frames is own or frame not in own)
+        ]
 
     def holders(self, value: Value) -> frozenset[Slot]:
         """The names that hold, or are, an object that may be changed in place."""
@@ -442,7 +448,7 @@ class Flow:
             elif mine is not names:  # a frame of both, which either may have changed
                 for name in names:
                     self._join_name(frame, name, names)
-        self._base = self._base.with_frames(new)
+        self._base = self._base | new
         other._owned = set()
 
     def _join_names(self, other: Flow) -> None:
@@ -509,56 +515,7 @@ class Names(dict[str, Value]):
             self._holders.setdefault(identity, []).append(name)
 
 
-class _Base(dict[int, Names]):
-    """Frames that several flows share. It is never changed once it is shared."""
-
-    __slots__ = ("_before", "_holders")
-
-    def __init__(self, frames: dict[int, Names] | tuple[()] = ()) -> None:
-        super().__init__(frames)
-        self._holders: dict[int, tuple[int, ...]] | None = None
-        self._before: tuple[_Base, dict[int, Names]] | None = None
-        """The base that this one was made of, and the frames that differ."""
-
-    @property
-    def holders(self) -> dict[int, tuple[int, ...]]:
-        """The frames that hold each object that may be changed in place, by its ``id()``."""
-        if self._holders is None:
-            before, self._before = self._before, None
-            if before is not None and before[0]._holders is not None:
-                self._holders = self._holders_after(before[0], before[1])
-            else:
-                self._holders = {}
-                for frame, names in self.items():
-                    for identity in names.holders:
-                        self._holders[identity] = (*self._holders.get(identity, ()), frame)
-        return self._holders
-
-    @staticmethod
-    def _holders_after(before: _Base, frames: dict[int, Names]) -> dict[int, tuple[int, ...]]:
-        """What the holders are when some frames are in the places of others."""
-        holders = dict(before.holders)
-        for frame, names in frames.items():
-            old = before.get(frame, _EMPTY)
-            if old is names:
-                continue
-            for identity in old.holders.keys() - names.holders.keys():
-                holders[identity] = tuple(one for one in holders[identity] if one != frame)
-            for identity in names.holders.keys() - old.holders.keys():
-                holders[identity] = (*holders.get(identity, ()), frame)
-        return holders
-
-    def with_frames(self, frames: dict[int, Names]) -> _Base:
-        """These frames, with others added or in their places."""
-        made = _Base(self | frames)
-        if self._holders is not None:
-            made._before = self, frames
-        elif self._before is not None:
-            made._before = self._before[0], self._before[1] | frames
-        return made
-
-
-_NOTHING = _Base()
+_NOTHING: dict[int, Names] = {}
 _EMPTY = Names()
 
 

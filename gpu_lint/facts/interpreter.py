@@ -277,7 +277,10 @@ class Interpreter(Statements):
     def is_to_be_repeated(self) -> bool:
         """Whether another run, which knows from its start what attributes may be, may tell more.
 
-        Where no variable is set, they must be, or do, something with a device."""
+        Where no variable is set, they must be, or do, something with a device. A run that has used
+        up its budget is the last one."""
+        if self._budget <= 0:
+            return False
         late = self.learnt_late
         return bool(late) if not self._still else any(map(self._may_matter, late))
 

@@ -7,18 +7,19 @@ paths changed since they parted, and at nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.history import ROOT, Slot, Version, changed_between
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
 from gpu_lint.facts.values import (
-    CHANGEABLE,
     UNKNOWN,
     AnyOf,
+    Input,
     Items,
     Pairs,
+    Returned,
     Value,
     any_of,
     bounded,
@@ -28,6 +29,8 @@ from gpu_lint.facts.values import (
 
 MASK = "CUDA_VISIBLE_DEVICES"
 _CONTAINERS = frozenset({Items, Pairs, AnyOf})
+_REPLACED = frozenset({Returned, Input})
+"""What in a container may become unknown, as if it were changed in place."""
 _UNTOUCHED = frozenset({INHERITED})
 _SOMETHING_ELSE = Written(UNKNOWN)
 _MOST_WRITTEN = 64
@@ -42,13 +45,15 @@ _MOST_BESIDE = 24
 
 
 class Work:
-    """What following a program has cost so far, every name that was copied or compared, and who
-    wants to know what is looked up meanwhile."""
+    """What the paths of a program share: what following them has cost so far, every name that was
+    copied or compared, who wants to know what is looked up, and where containers are."""
 
-    __slots__ = ("done", "reader")
+    __slots__ = ("done", "holding", "reader")
 
     def __init__(self) -> None:
         self.done = 0
+        self.holding: dict[int, set[int]] = {}
+        """The frames that perhaps hold an object that may be changed in place, by its ``id()``."""
         self.reader: Reader | None = None
 
     def add(self, names: int) -> None:
@@ -262,8 +267,9 @@ class Flow:
             self._base = self._base | frames
         else:
             self._frames.update(frames)
-        for frame in frames:
+        for frame, names in frames.items():
             self._version.note((frame, ""))
+            self._hold(frame, names.holders)
 
     def forget_since(self, earlier: Version, changed: set[Slot]) -> None:
         """Let this path's history since ``earlier``, one of its versions, be one step that changed
@@ -287,7 +293,10 @@ class Flow:
             self._frames[frame] = copied = Names(self.frame(frame))
             self.work.add(len(copied) // _COPIED_AT_ONCE)
             self._owned.add(frame)
-        self._frames[frame].bind(name, bounded(value))
+        value = bounded(value)
+        self._frames[frame].bind(name, value)
+        if type(value) in _CONTAINERS:
+            self._hold(frame, identities(value, set()))
         self._version.note((frame, name))
 
     def change(self, old: Value, new: Value) -> None:
@@ -302,13 +311,18 @@ class Flow:
 
     def _holding(self, value: Value) -> list[int]:
         """The frames in which something holds, or is, an object that may be changed in place."""
-        identity, own = id(value), self._frames
-        return [
-            frame
-            for frames in (self._base, own)
-            for frame, names in frames.items()
-            if identity in names.holders and (frames is own or frame not in own)
-        ]
+        frames = self.work.holding.get(id(value), ())
+        return [frame for frame in frames if id(value) in self.frame(frame).holders]
+
+    def _hold(self, frame: int, identities: Iterable[int]) -> None:
+        """Note that a frame holds some objects that may be changed in place."""
+        holding = self.work.holding
+        for identity in identities:
+            held = holding.get(identity)
+            if held is None:
+                holding[identity] = {frame}
+            else:
+                held.add(frame)
 
     def holders(self, value: Value) -> frozenset[Slot]:
         """The names that hold, or are, an object that may be changed in place."""
@@ -442,6 +456,7 @@ class Flow:
             if mine is _EMPTY:
                 new[frame] = names
                 self._version.note((frame, ""))
+                self._hold(frame, names.holders)
                 if self.work.reader is not None:
                     self.work.reader.own.add(frame)
                     self.work.reader.lasting.add(frame)
@@ -522,11 +537,12 @@ _EMPTY = Names()
 def identities(value: Value | None, known: set[int]) -> set[int]:
     """The ``id()`` of a container and of all in it that may be changed in place."""
     if type(value) in _CONTAINERS and id(value) not in known:
-        known.add(id(value))
+        if type(value) is not AnyOf:
+            known.add(id(value))
         for part in parts_of(value):  # type: ignore[arg-type]
             if type(part) in _CONTAINERS:
                 identities(part, known)
-            elif type(part) in CHANGEABLE:
+            elif type(part) in _REPLACED:
                 known.add(id(part))
     return known
 

@@ -597,22 +597,24 @@ class Recording:
         self, ending: Ending | None, exits: list[tuple[str, Ending]]
     ) -> dict[int, tuple[Slot, ...] | None]:
         """Where the objects that were there before are found at the end, by their ``id()``."""
-        before = {
-            id(value)
-            for slot in self.reads
-            if isinstance(value := self.entry.peek(*slot), (Items, Pairs, AnyOf))
-        }
+        owners: dict[int, int] = {}
+        for slot in self.reads:
+            value = self.entry.peek(*slot)
+            if isinstance(value, (Items, Pairs, AnyOf)):
+                owners.update(dict.fromkeys(identities(value, set()), id(value)))
+                owners[id(value)] = id(value)
         kept: dict[int, tuple[Slot, ...] | None] = {}
-        for one in (ending, *(left for _, left in exits)) if before else ():
+        for one in (ending, *(left for _, left in exits)) if owners else ():
             if one is None:
                 continue
             names = [(f, n, v) for f, held in one.frames.items() for n, v in held.items()]
             for frame, name, value in (*names, *one.bound):
-                for identity in identities(value, set()) & before:
-                    places = kept.get(identity, ())
-                    if places is not None:
-                        whole = identity == id(value) and one is ending
-                        kept[identity] = (*places, (frame, name)) if whole else None
+                places = kept.get(id(value), ())
+                if owners.get(id(value)) == id(value) and one is ending and places is not None:
+                    kept[id(value)] = (*places, (frame, name))
+                    continue
+                for identity in identities(value, set()) & owners.keys():
+                    kept[owners[identity]] = None
         return kept
 
     def _ending(self, flow: Flow, *, with_names: bool) -> Ending:

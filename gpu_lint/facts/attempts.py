@@ -145,10 +145,22 @@ class Attempts(Branches):
     def _finally(
         self, node: p.Try, flow: Flow, failed: Flow, leaving: list[tuple[str, Flow]]
     ) -> None:
+        exits: dict[str, Flow] = {}
         for raised, left in leaving:
-            self.block(node.finalbody, left)
-            if left.alive:
-                self.end_path(raised, left)
+            if raised in exits:
+                exits[raised].join(left)
+            else:
+                exits[raised] = left
+        if exits and not self.may_repeat(len(exits) + 1):
+            for left in exits.values():  # what happens in it happens on every way
+                flow.join(left)
+            self.block(node.finalbody, flow)
+            return
+        with self.repeating(len(exits) + 1):
+            for raised, left in exits.items():
+                self.block(node.finalbody, left)
+                if left.alive:
+                    self.end_path(raised, left)
         if flow.alive:
             self.block(node.finalbody, flow)
         elif not leaving:

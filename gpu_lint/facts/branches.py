@@ -30,6 +30,7 @@ class Branches(Modules):
 
     def __init__(self, world: World, file: str, *, follow_imports: bool) -> None:
         super().__init__(world, file, follow_imports=follow_imports)
+        self._times = 1
         self._loops = 0
         """How many loops execution is in."""
 
@@ -119,32 +120,35 @@ class Branches(Modules):
         items = self.iterate(iterable, flow)
         broken: list[Flow] = []
         perhaps = isinstance(iterable, Items) and iterable.kind == "some"
-        if items is None or perhaps or len(items) > MOST_ITEMS:
+        if items is None or perhaps or not self.may_repeat(len(items)):
             skipped = flow.copy()
             self.assign_names(node.target, any_of(items or ()), flow)
             broken += self._pass(node.body, flow)
             if not items or perhaps:
                 flow.join(skipped)
         else:
-            for item in items:
-                if flow.alive:
-                    self.assign_names(node.target, item, flow)
-                    broken += self._pass(node.body, flow)
+            with self.repeating(len(items)):
+                for item in items:
+                    if flow.alive:
+                        self.assign_names(node.target, item, flow)
+                        broken += self._pass(node.body, flow)
         self._after_loop(node.orelse, broken, flow)
 
     def _while(self, node: p.While, flow: Flow) -> None:
         broken: list[Flow] = []
         forever = isinstance(node.test, p.Literal) and bool(node.test.value)
-        for _ in range(1 if forever else MOST_ITEMS):
-            truth = self.truth(node.test, flow)
-            if truth is False or not flow.alive:
-                break
-            skipped = flow.copy()
-            self.refine(node.test, True, flow)
-            broken += self._pass(node.body, flow)
-            if truth is None:
-                flow.join(skipped)
-                break
+        times = MOST_ITEMS if not forever and self.may_repeat(MOST_ITEMS) else 1
+        with self.repeating(times):
+            for _ in range(times):
+                truth = self.truth(node.test, flow)
+                if truth is False or not flow.alive:
+                    break
+                skipped = flow.copy()
+                self.refine(node.test, True, flow)
+                broken += self._pass(node.body, flow)
+                if truth is None:
+                    flow.join(skipped)
+                    break
         if forever:
             flow.alive = False
         self._after_loop(node.orelse, broken, flow)

@@ -263,6 +263,7 @@ class Calls(Parameters):
             self.reach = min(self.reach, Reach.CALLED)
             flow.imported_here = Mark()
         if isinstance(node, p.Lambda):
+            self._budget -= 1
             result = self.evaluate(node.body, flow)
         else:
             self.block(node.body, flow)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
@@ -55,6 +56,9 @@ _INPUTS = -1
 _VISIBLE = DeviceCount()
 MOST_ITEMS = 8
 """Longest list, range or loop that is followed item by item."""
+_MOST_TIMES = 512
+"""How often something is run because of the loops around it; with more, a loop is run once, with
+any of its items."""
 
 
 class Evaluator(ABC):
@@ -70,6 +74,8 @@ class Evaluator(ABC):
     """Something was imported that need not be installed."""
     failing: bool
     """A device was used that may not exist; whatever the call does besides, it has done."""
+    _times: int
+    """How often execution comes by because of the loops that it is in, item by item."""
     _tested: dict[int, tuple[p.Expression, Value]]
     """What the parts of tests were found to be when they were last evaluated, by ``id()``."""
 
@@ -106,6 +112,18 @@ class Evaluator(ABC):
     @abstractmethod
     def note_choice(self, node: p.Conditional, flow: Flow) -> None:
         """Note what a conditional expression says of the GPU by its form."""
+
+    def may_repeat(self, times: int) -> bool:
+        """Whether something is to be run so many times, given the loops that it is in."""
+        return times <= MOST_ITEMS and self._times * times <= _MOST_TIMES
+
+    @contextmanager
+    def repeating(self, times: int) -> Iterator[None]:
+        """Run something so many times."""
+        before = self._times
+        self._times = before * max(times, 1)
+        yield
+        self._times = before
 
     def evaluate(self, node: p.Expression, flow: Flow) -> Value:
         """The value of an expression; calls in it take effect on ``flow``."""
@@ -335,10 +353,11 @@ class Evaluator(ABC):
         single = len(node.generators) == 1 and not first.conditions
         items = self.iterate(self.evaluate(first.iterable, flow), flow)
         results: list[Value] = []
-        if single and items is not None and len(items) <= MOST_ITEMS:
-            for item in items:
-                self.assign_names(first.target, item, flow)
-                results += [self.evaluate(element, flow) for element in node.elements]
+        if single and items is not None and self.may_repeat(len(items)):
+            with self.repeating(len(items)):
+                for item in items:
+                    self.assign_names(first.target, item, flow)
+                    results += [self.evaluate(element, flow) for element in node.elements]
         else:
             inner = flow.copy()
             self._run_generators(node, items, inner)

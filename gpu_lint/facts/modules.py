@@ -155,4 +155,6 @@ class Modules(Calls):
         self.scopes = (frame,)
         self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None
         self._branches = 0
+        times, self._times = self._times, 1
         self.block(reading.program.body, flow)
+        self._times = times

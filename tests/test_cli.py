@@ -407,6 +407,28 @@ def test_named_config_is_not_relaxed_by_a_nearer_one(project: Project) -> None:
     assert run("check", "--config", "ci.toml", cwd=root).returncode == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason='Windows has no file names with "')
+def test_a_file_in_the_tree_does_not_stand_in_for_a_key_on_the_command_line(
+    project: Project,
+) -> None:
+    late_import = 'import os\nimport torch\nos.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+    root = project({"a.py": late_import, 'fail-on="warning"': 'fail-on = "error"\n'})
+    assert run("check", "--config", 'fail-on="warning"', "a.py", cwd=root).returncode == 1
+    assert run("check", "--config", './fail-on="warning"', "a.py", cwd=root).returncode == 0
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_given_by_its_path(project: Project) -> None:
+    root = project({"a.py": LATE, "old=1.toml": 'ignore = ["GPU1"]\n', "sub/x=1.toml": ""})
+    wrong = run("check", "--config", "old=1.toml", cwd=root)
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert b"the file of that name is ./old=1.toml" in wrong.stderr
+    assert run("check", "--config", "./old=1.toml", cwd=root).returncode == 0
+    assert run("check", "--config", "sub/x=1.toml", cwd=root).returncode == 1
+    missing = run("check", "--config", "nope.toml", cwd=root)
+    assert missing.returncode == 2
+    assert b"no such file, and not KEY=VALUE" in missing.stderr
+
+
 def test_config_command_shows_where_each_key_came_from(project: Project) -> None:
     root = project({"gpu-lint.toml": POLICY, "sub/a.py": CLEAN})
     text = run("config", "sub/a.py", cwd=root).stdout.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +35,9 @@ _MOST_JOBS = 8
 """Processes, unless more are asked for: each holds a part of the project in memory."""
 _WORTH = 0.6
 """Seconds that worker processes must save, for they take some time to start."""
+_KEY_VALUE = re.compile(r"\s*[\w-]+(?:\.[\w-]+)*\s*=")
+"""What ``--config`` takes as KEY=VALUE, even where a file of that name exists: a file that comes
+with the code must not take the place of what the command line says."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -155,14 +159,20 @@ def finder_of(
     file: Path | None = None
     keys: dict[str, Any] = {}
     for text in config:
-        name = text.partition("=")[0]
-        is_key = "=" in text and name.replace(".", "").replace("-", "").isalnum()
-        if os.path.isfile(text):
+        if _KEY_VALUE.match(text):
+            try:
+                keys.update(parse_config_option(text, rulebook))
+            except ConfigError as error:
+                if os.path.isfile(text):
+                    raise ConfigError(f"{error}; the file of that name is ./{text}") from error
+                raise
+        elif os.path.isfile(text):
             file = Path(text)
-        elif is_key:
-            keys.update(parse_config_option(text, rulebook))
         else:
-            raise ConfigError(f"--config {text}: is neither KEY=VALUE nor a file")
+            raise ConfigError(
+                f"--config {text}: no such file, and not KEY=VALUE; "
+                "a file with `=` in its name is given as ./NAME"
+            )
     if isolated and file is not None:
         raise ConfigError("--isolated reads no configuration file, but --config names one")
     return SettingsFinder(

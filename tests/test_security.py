@@ -16,8 +16,10 @@ from typing import TypeAlias
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
 from gpu_lint.cache import Cache
+from gpu_lint.cli import main
 from gpu_lint.reports import FORMATS
 from gpu_lint.rulebook import load_rulebook
 from tests.conftest import ROOT
@@ -209,6 +211,145 @@ def test_no_control_character_reaches_the_terminal(
     files = run("undo", "--list", listed.stdout.split()[0].decode(), cwd=root)
     assert raw(listed.stdout + files.stdout + files.stderr) == set()
     assert files.stdout
+
+
+BIDI = "\u202e\u2066"
+
+
+def pack(text: str) -> str:
+    """A rule pack whose function and evidence hold some text."""
+    quoted = json.dumps(text)
+    return (
+        '[framework]\nname = "own"\nmodules = ["own"]\n'
+        f'[[api]]\nnames = ["own.pick"]\nevidence = {quoted}\n'
+        'devices = [{ kind = "index", position = 0 }]\n'
+        f"bad = '''\nimport own\nown.pick(1)\n'''\n"
+    )
+
+
+def deceitful(project: Project) -> tuple[Path, list[str]]:
+    """Control characters wherever a tree has a say in what is printed: names of directories and of
+    imported modules, values that a program computes, a rule pack, a policy, fixes that are told
+    of; and the names of the commands' own subjects."""
+    evil = f"{ESCAPE}{BIDI}\x85\u2028"
+    policy = f"extend-rules = [{json.dumps(f'pack{evil}.toml')}]\n" + POLICY.replace(
+        'name = "x"', f"name = {json.dumps(evil)}"
+    )
+    files: dict[str, str | bytes] = {
+        "gpu-lint.toml": policy,
+        f"pack{evil}.toml": pack(evil),
+        f"pkg{evil}/__init__.py": "",
+        f"pkg{evil}/late.py": LATE,
+        f"late{evil}.py": f"import torch\ntorch.cuda.init()\n# {evil}\n" + LATE,
+        "run.py": (
+            "import importlib, os, own\n"
+            f"importlib.import_module({'late' + evil!r})\n"
+            f"os.environ['CUDA_VISIBLE_DEVICES'] = {evil!r}\n"
+            f"os.environ['CUDA_VISIBLE_DEVICE{evil}'] = '1'\n"
+            f"own.pick(7)\nown.pick({evil!r})\n"
+            f"# gpu-lint: ignore[{evil}]\n"
+            f"x = 1  # noqa: GPU201 {evil}\n"
+        ),
+        f"bad{evil}.py": f"x = = {evil}\n",
+    }
+    return project(files), [
+        f"missing{evil}.py", f"late{evil}.py", f"pkg{evil}", f"--{evil}", f"{evil}.toml",
+    ]  # fmt: skip
+
+
+def commands(names: list[str]) -> list[tuple[str, ...]]:
+    """Every command that prints a name, with each of its formats."""
+    missing, file, directory, option, config = names
+    checks = [("check", "--output-format", form) for form in FORMATS]
+    return [
+        *checks,
+        ("check", "--statistics"),
+        ("check", missing, file, directory),
+        ("check", option),
+        ("check", "--config", config),
+        ("check", "--config", f"x={config}"),
+        ("check", "--select", config),
+        ("check", "--fail-on", config),
+        ("check", "--output-file", f"{missing}/{config}"),
+        ("check", "--stdin-filename", file, "-"),
+        ("graph", "--all"),
+        ("graph", "--all", "--format", "json"),
+        ("graph", "--all", "--format", "dot"),
+        ("graph", missing),
+        ("config",),
+        ("config", file),
+        ("rule", config),
+        ("init", "--visible-devices", config),
+        ("init", "--visible-devices", "1", "--name", config),
+        ("undo", config),
+        ("clean", "--cache-dir", directory),
+        ("fix", "--diff", "-q"),
+        ("fix", "--unsafe-fixes"),
+        ("fix", file, directory),
+        ("undo", "--list"),
+        ("undo",),
+    ]
+
+
+@posix
+@pytest.mark.parametrize("color", ["", "1"], ids=["plain", "in colour"])
+def test_no_command_prints_what_a_hostile_name_holds(
+    project: Project, monkeypatch: pytest.MonkeyPatch, color: str
+) -> None:
+    """Each command is run on a tree that has control characters, marks that turn text round, C1
+    controls and other ends of lines in everything that it says."""
+    root, names = deceitful(project)
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("FORCE_COLOR", color)
+    monkeypatch.setenv("COLUMNS", "400")
+    said = ""
+
+    def call(*arguments: str) -> str:
+        done = CliRunner().invoke(main, list(arguments), input=LATE)
+        assert isinstance(done.exception, (SystemExit, type(None))), arguments
+        assert "internal error" not in done.output
+        if "--diff" not in arguments:
+            assert not deceit(done.output), arguments
+        return done.output
+
+    for arguments in commands(names):
+        said += call(*arguments)
+    run_id = next(line.split()[0] for line in call("undo", "--list").splitlines() if " fix" in line)
+    assert "pwned" in call("undo", "--list", run_id)
+    assert said.count("\\x1b]0;pwned") > 20
+    assert "own.pick" in said
+
+
+def deceit(text: str) -> set[str]:
+    """The characters in an output that command a terminal or deceive its reader; sequences that
+    only change the colour are ours."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", text)
+    return set(
+        re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u200e\u200f\u2066-\u2069]", text)
+    )
+
+
+def test_a_plain_string_in_a_report_is_never_taken_for_colour() -> None:
+    from gpu_lint.printable import Painted, painted, text_of
+
+    blue = painted("a\x1b[8mb", color=True, fg="blue")
+    assert text_of([(blue, "\x1b[8m\n"), "\x1b[31mx"]) == (
+        "\x1b[34ma\\x1b[8mb\x1b[0m\\x1b[8m\\n\n\\x1b[31mx\n"
+    )
+    assert not isinstance(f"{blue}", Painted)
+    assert text_of([f"{blue}"]) == "\\x1b[34ma\\x1b[8mb\\x1b[0m\n"
+
+
+def test_only_one_module_of_the_command_line_writes_to_a_stream() -> None:
+    writers = {
+        path.relative_to(ROOT / "gpu_lint").as_posix()
+        for path in (ROOT / "gpu_lint").rglob("*.py")
+        if re.search(
+            r"click\.echo|(?<![.\w])print\(|stdout\.(?:write|buffer)|stderr\.write",
+            path.read_text("utf-8"),
+        )
+    }
+    assert writers == {"cli/output.py"}
 
 
 @posix

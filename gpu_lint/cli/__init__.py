@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from gpu_lint import __version__
+from gpu_lint.cli.output import fail, refuse
 from gpu_lint.errors import GpuLintError
-from gpu_lint.printable import printable
 
-_LONGEST_MESSAGE = 600
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
@@ -48,13 +47,13 @@ class _Group(click.Group):
         except click.exceptions.Exit as leaving:
             status = leaving.exit_code
         except click.ClickException as error:
-            error.show()
+            refuse(error)
             status = 2
         except GpuLintError as error:
-            click.echo(f"gpu-lint: {_one_line(str(error))}", err=True)
+            fail(str(error))
             status = 2
         except (KeyboardInterrupt, click.Abort):
-            click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
+            fail("interrupted; no file was left half-written")
             status = 2
         except BrokenPipeError:
             # The reader has gone (`| head`); what is left to flush has nowhere to go.
@@ -63,22 +62,12 @@ class _Group(click.Group):
         except Exception as error:
             if os.environ.get("GPU_LINT_TRACEBACK"):
                 raise
-            told = _one_line(f"{type(error).__name__}: {error}")
-            click.echo(
-                f"gpu-lint: internal error ({told}); please report it, with what "
-                "GPU_LINT_TRACEBACK=1 shows",
-                err=True,
+            fail(
+                f"internal error ({type(error).__name__}: {error}); please report it, with what "
+                "GPU_LINT_TRACEBACK=1 shows"
             )
             status = 2
         sys.exit(status if isinstance(status, int) else 0)
-
-
-def _one_line(message: str) -> str:
-    """A message that fits a terminal, whatever it repeats of what was given."""
-    if len(message) > _LONGEST_MESSAGE:
-        half = _LONGEST_MESSAGE // 2
-        message = f"{message[:half]} ... {message[-half:]}"
-    return printable(message)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ import click
 
 from gpu_lint.cache import clean as delete
 from gpu_lint.cli.options import cache_directory
+from gpu_lint.cli.output import show
 from gpu_lint.errors import ConfigError
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
@@ -27,5 +28,5 @@ def clean(cache_dir: Path | None) -> int:
         raise ConfigError(f"{directory} cannot be deleted: {error.strerror or error}") from error
     if not found and directory.exists():
         raise ConfigError(f"{directory} is no cache of gpu-lint; it was left alone")
-    click.echo(f"gpu-lint: deleted {directory}" if found else "gpu-lint: there is no cache")
+    show([f"gpu-lint: deleted {directory}" if found else "gpu-lint: there is no cache"])
     return 0

@@ -19,10 +19,10 @@ from gpu_lint.cli.options import (
     stdin_source,
     wants_color,
 )
+from gpu_lint.cli.output import is_terminal, show, tell, write_bytes
 from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.findings import FixedFile
-from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
 from gpu_lint.reports.summary import diff, migration_rows, plural
 from gpu_lint.rulebook import Rulebook, load_rulebook
@@ -48,9 +48,7 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         if show_diff:
             _print_diff([fixed])
         else:
-            stream = sys.stdout.buffer
-            stream.write(fixed.after.source.data)
-            stream.flush()
+            write_bytes(fixed.after.source.data)
         return exit_status(options, [fixed.after], False, finder)
     writing = None if show_diff else Writing(journal(), all_or_nothing)
 
@@ -81,15 +79,13 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
 
 def _print_diff(fixed: list[FixedFile]) -> None:
     """Print a patch; on a terminal, one that cannot command it."""
-    stream = sys.stdout.buffer
-    terminal = sys.stdout.isatty()
     for file in fixed:
         if file.changed:
             text = diff(file, Path.cwd())
-            if terminal:
-                text = "".join(f"{printable(line)}\n" for line in text.splitlines())
-            stream.write(text.encode(file.after.source.encoding, "backslashreplace"))
-    stream.flush()
+            if is_terminal():
+                show(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
+            else:
+                write_bytes(text.encode(file.after.source.encoding, "backslashreplace"))
 
 
 def _show_written(options: Options, writing: Writing, run: Run) -> None:
@@ -97,20 +93,19 @@ def _show_written(options: Options, writing: Writing, run: Run) -> None:
     if written is not None and written.changed:
         show_troubles(written.notices)
         if not options.quiet:
-            click.echo(
+            tell(
                 f"gpu-lint: {plural(len(written.changed), 'file')} changed; "
-                f"`gpu-lint undo {written.run}` takes it back",
-                err=True,
+                f"`gpu-lint undo {written.run}` takes it back"
             )
     elif writing.all_or_nothing and run.troubles:
-        click.echo("gpu-lint: no file was changed, as --all-or-nothing demands", err=True)
+        tell("gpu-lint: no file was changed, as --all-or-nothing demands")
 
 
 def _show_dropped(fixed: list[FixedFile]) -> None:
     for file in fixed:
-        path = printable(shown_path(file.before.path, Path.cwd()))
+        path = shown_path(file.before.path, Path.cwd())
         for why in file.dropped:
-            click.echo(f"gpu-lint: {path}: a fix was not applied ({printable(why)})", err=True)
+            tell(f"gpu-lint: {path}: a fix was not applied ({why})")
 
 
 def _show_table(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from gpu_lint.cli.output import tell
 from gpu_lint.errors import ConfigError
 from gpu_lint.masks import DEVICE_ORDERS
 from gpu_lint.policy import WHERE
@@ -102,7 +103,7 @@ def init(
         required_in=python_string(required_in),
     )
     _write_checked(path, text)
-    click.echo(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on", err=True)
+    tell(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on")
     return 0
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gpu_lint.cache import DIRECTORY, Cache
+from gpu_lint.cli.output import tell, write
 from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import ConfigError, SourceError, Trouble
 from gpu_lint.findings import FileFindings
-from gpu_lint.printable import printable
 from gpu_lint.reports import FORMATS, ReportOptions, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
@@ -215,7 +215,7 @@ def run_engine(
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
-        click.echo("gpu-lint: no Python files found under the given paths", err=True)
+        tell("gpu-lint: no Python files found under the given paths")
     return run
 
 
@@ -304,7 +304,7 @@ def journal() -> Journal:
 
 
 def _tell_of_waiting() -> None:
-    click.echo("gpu-lint: waiting for another gpu-lint that is writing", err=True)
+    tell("gpu-lint: waiting for another gpu-lint that is writing")
 
 
 @contextmanager
@@ -324,8 +324,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
 def show_troubles(troubles: list[Trouble]) -> None:
     """One line per path that could not be dealt with."""
     for trouble in troubles:
-        path = printable(shown_path(trouble.path, Path.cwd()))
-        click.echo(f"gpu-lint: {path} {printable(trouble.message)}", err=True)
+        tell(f"gpu-lint: {shown_path(trouble.path, Path.cwd())} {trouble.message}")
 
 
 def show_findings(
@@ -349,17 +348,9 @@ def show_findings(
         except OSError as error:
             raise ConfigError(f"--output-file {options.output_file}: {error.strerror}") from error
     else:
-        print_text(text)
+        write(text)
     if not options.quiet:
-        click.echo(count_line(results, clean, troubled), err=True)
-
-
-def print_text(text: str) -> None:
-    """Write to standard output, whatever it can encode."""
-    if text:
-        stream = sys.stdout.buffer
-        stream.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
-        stream.flush()
+        tell(count_line(results, clean, troubled))
 
 
 def wants_color(stream: Any) -> bool:

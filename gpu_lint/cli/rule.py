@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gpu_lint.cli.output import show, write
 from gpu_lint.errors import ConfigError
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.rulefiles import SCHEMAS
@@ -32,7 +33,7 @@ from gpu_lint.rulefiles import SCHEMAS
 def rule(code: str | None, everything: bool, form: str, schema: str | None) -> int:
     """Explain a rule by its code or name, or list them all."""
     if schema is not None:
-        click.echo(json.dumps(SCHEMAS[schema](), indent=2))
+        write(json.dumps(SCHEMAS[schema](), indent=2) + "\n")
         return 0
     rulebook = load_rulebook()
     if code is not None and everything:
@@ -41,17 +42,17 @@ def rule(code: str | None, everything: bool, form: str, schema: str | None) -> i
         rules = [rulebook.rule(code)] if code is not None else list(rulebook.rules.values())
         if form == "json":
             described = [_described(one) for one in rules]
-            click.echo(json.dumps(described if everything else described[0], indent=2))
+            write(json.dumps(described if everything else described[0], indent=2) + "\n")
         else:
-            click.echo("\n\n".join(map(_page, rules)))
+            show("\n\n".join(map(_page, rules)).split("\n"))
         return 0
-    for found in rulebook.rules.values():
-        policy = "P" if found.needs_policy else " "
-        click.echo(
-            f"{found.code} {policy} {found.severity.value:8} {found.fix:7} "
-            f"{found.name}: {found.summary}"
-        )
+    show(map(_row, rulebook.rules.values()))
     return 0
+
+
+def _row(rule: Rule) -> str:
+    policy = "P" if rule.needs_policy else " "
+    return f"{rule.code} {policy} {rule.severity.value:8} {rule.fix:7} {rule.name}: {rule.summary}"
 
 
 def _described(rule: Rule) -> dict[str, Any]:

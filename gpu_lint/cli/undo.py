@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from gpu_lint.cli.options import journal, show_troubles
+from gpu_lint.cli.output import show, tell
 from gpu_lint.errors import ConfigError
 from gpu_lint.journal import Journal, RunRecord, State
-from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
 from gpu_lint.reports.summary import plural
 from gpu_lint.rulebook import load_rulebook
@@ -21,23 +21,21 @@ from gpu_lint.writing import Writing
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--list", "show", is_flag=True, help="Show the runs, or the files of RUN.")
+@click.option("--list", "listing", is_flag=True, help="Show the runs, or the files of RUN.")
 @click.option("--force", is_flag=True, help="Give back even files that were edited since.")
 @click.option("--all-or-nothing", is_flag=True, help="If one file fails, change none.")
-def undo(run: str | None, show: bool, force: bool, all_or_nothing: bool) -> int:
+def undo(run: str | None, listing: bool, force: bool, all_or_nothing: bool) -> int:
     """Take back RUN of `fix`, or the last one in this project: byte for byte."""
     kept = journal()
-    if show and run is None:
+    if listing and run is None:
         return _list_runs(kept)
     record = kept.find(run) if run is not None else _last(kept)
-    if show:
+    if listing:
         return _list_files(record)
     done = take_back(record, Writing(kept, all_or_nothing), force=force)
     show_troubles(done.troubles + done.notices)
     again = f" (itself run {done.run})" if done.run is not None else ""
-    click.echo(
-        f"gpu-lint: {plural(len(done.done), 'file')} as before run {record.id}{again}", err=True
-    )
+    tell(f"gpu-lint: {plural(len(done.done), 'file')} as before run {record.id}{again}")
     return 2 if done.troubles else 0
 
 
@@ -72,12 +70,12 @@ def _list_runs(kept: Journal) -> int:
             what,
             state[record.state],
         )
-        click.echo(printable("  ".join(part for part in parts if part)))
+        show(["  ".join(part for part in parts if part)])
     return 0
 
 
 def _list_files(record: RunRecord) -> int:
     for entry in record.entries:
         state: Standing = standing(entry)[0]
-        click.echo(f"{printable(shown_path(Path(entry.path), Path.cwd()))}: {state.value}")
+        show([f"{shown_path(Path(entry.path), Path.cwd())}: {state.value}"])
     return 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import click
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from gpu_lint.findings import Applicability, FileFindings, Finding
-from gpu_lint.printable import printable
+from gpu_lint.printable import Line, Painted, painted, printable, text_of
 from gpu_lint.reports import ReportOptions, shown_path
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Location, Source
@@ -16,44 +15,44 @@ _WIDEST = 160
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
-    def paint(text: str, **style: object) -> str:
-        return click.style(text, **style) if options.color else text  # type: ignore[arg-type]
-
+    paint = partial(painted, color=options.color)
     blocks = []
     for result in results:
-        path = printable(shown_path(result.path, options.base))
+        path = shown_path(result.path, options.base)
         for finding in result.findings:
-            blocks.append(_block(path, result.source, finding, paint))
+            blocks.append(text_of(_block(path, result.source, finding, paint)))
     return "\n".join(blocks)
 
 
-def _block(path: str, source: Source, finding: Finding, paint: object) -> str:
-    assert callable(paint)
+def _block(
+    path: str, source: Source, finding: Finding, paint: Callable[..., Painted]
+) -> list[Line]:
     place = source.location(finding.span.start)
     color = "red" if finding.severity is Severity.ERROR else "yellow"
     head = paint(f"{finding.severity.value}[{finding.code}]", fg=color, bold=True)
     gutter = " " * len(str(place.row))
     bar = paint("|", fg="blue")
     arrow = paint("-->", fg="blue")
-    out = [
-        f"{head}{paint(f': {finding.name}: {finding.message}', bold=True)}",
-        f"{gutter}{arrow} {path}:{place.row}:{place.column}",
+    equals = paint("=", fg="blue")
+    out: list[Line] = [
+        (head, paint(f": {finding.name}: {finding.message}", bold=True)),
+        (gutter, arrow, f" {path}:{place.row}:{place.column}"),
     ]
     text, start, width = _excerpt(source, finding, place)
     if text.strip():
         caret = paint("^" * width, fg=color, bold=True)
         out += [
-            f"{gutter} {bar}",
-            f"{paint(str(place.row), fg='blue')} {bar} {text}",
-            f"{gutter} {bar} {' ' * start}{caret}",
+            (f"{gutter} ", bar),
+            (paint(str(place.row), fg="blue"), " ", bar, f" {text}"),
+            (f"{gutter} ", bar, " " * (start + 1), caret),
         ]
     if finding.note:
-        out.append(f"{gutter} {paint('=', fg='blue')} why: {finding.note}")
+        out.append((f"{gutter} ", equals, f" why: {finding.note}"))
     if finding.fix is not None:
         safe = finding.fix.applicability is Applicability.SAFE
         how = "fix" if safe else "unsafe fix (--unsafe-fixes)"
-        out.append(f"{gutter} {paint('=', fg='blue')} {how}: {finding.fix.message}")
-    return "\n".join(out) + "\n"
+        out.append((f"{gutter} ", equals, f" {how}: {finding.fix.message}"))
+    return out
 
 
 def _excerpt(source: Source, finding: Finding, place: Location) -> tuple[str, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpu_lint.findings import FileFindings
-from gpu_lint.printable import printable
+from gpu_lint.printable import text_of
 from gpu_lint.reports import ReportOptions, shown_path
 
 
@@ -26,13 +26,12 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
             }
             listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
             text = f"{path}:{start.row}:{start.column}: {finding.code} {finding.message}"
-            lines.append(f"::{finding.severity.value} {listed}::{_data(text)}\n")
-    return "".join(lines)
+            lines.append(f"::{finding.severity.value} {listed}::{_data(text)}")
+    return text_of(lines)
 
 
 def _data(text: str) -> str:
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return printable(escaped)
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from gpu_lint.facts.graph import Graph, Node, Spot, Start, Write
-from gpu_lint.printable import printable
+from gpu_lint.printable import printable, text_of
 
 GRAPH_FORMATS = ("text", "dot", "json")
 
@@ -30,7 +30,7 @@ def _text(graph: Graph, every_file: bool) -> str:
             hidden += 1
             shown.add(start.file)
             continue
-        lines += [f"{printable(start.file)}  (entry point)"]
+        lines += [f"{start.file}  (entry point)"]
         below = _branches(graph, start.file, shown, every_file, start.first_touch)
         lines += [f"  {line}" for line in below]
         lines += [f"  => {line}" for line in _verdict(start)]
@@ -41,13 +41,15 @@ def _text(graph: Graph, every_file: bool) -> str:
         if not every_file and file not in graph.relevant:
             hidden += 1
             continue
-        lines += [f"{printable(file)}  (no entry point imports it)"]
+        lines += [f"{file}  (no entry point imports it)"]
         lines += [f"  {line}" for line in _branches(graph, file, shown, every_file)]
         lines.append("")
     if hidden:
         files = "1 file that reaches" if hidden == 1 else f"{hidden} files that reach"
         lines.append(f"{files} no GPU not shown (--all shows everything)")
-    return "\n".join(lines).rstrip("\n") + "\n" if lines else "no Python files\n"
+    while lines and not lines[-1]:
+        lines.pop()
+    return text_of(lines or ["no Python files"])
 
 
 def _branches(
@@ -62,7 +64,7 @@ def _branches(
     entries = [(row, text, "") for row, text in dict.fromkeys(events)]
     for edge in node.imports:
         if every_file or edge.file in graph.relevant:
-            entries.append((edge.row, f"imports {printable(edge.file)}", edge.file))
+            entries.append((edge.row, f"imports {edge.file}", edge.file))
     entries.sort(key=lambda entry: entry[0])
     width = len(str(max((row for row, _, _ in entries), default=0)))
     lines: list[str] = []
@@ -92,7 +94,7 @@ def _described(write: Write) -> str:
     what = "removed" if write.value is None else f"= {write.value!r}"
     if write.value == "?":
         what = "= a value that only the run knows"
-    return printable(f"{write.variable} {what}: {write.effect}")
+    return f"{write.variable} {what}: {write.effect}"
 
 
 def _verdict(start: Start) -> Iterator[str]:
@@ -104,8 +106,8 @@ def _verdict(start: Start) -> Iterator[str]:
         return
     way = " -> ".join(dict.fromkeys([*(step.file for step in touch.via), touch.file]))
     may = "is" if start.surely else "may be"
-    yield printable(f"CUDA {may} first touched by {touch.text} ({way}:{touch.row})")
-    yield printable(f"CUDA_VISIBLE_DEVICES is then {' or '.join(masks)}")
+    yield f"CUDA {may} first touched by {touch.text} ({way}:{touch.row})"
+    yield f"CUDA_VISIBLE_DEVICES is then {' or '.join(masks)}"
 
 
 # --- Graphviz ------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def _dot(graph: Graph, every_file: bool) -> str:
         for spot in node.frameworks:
             label = f'[label="{spot.row}", style=dashed]'
             lines.append(f"  {_quoted(file)} -> {_quoted(spot.text)} {label};")
-    return "\n".join([*lines, "}"]) + "\n"
+    return text_of([*lines, "}"])
 
 
 def _quoted(text: str) -> str:

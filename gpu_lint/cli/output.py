@@ -1,0 +1,60 @@
+"""Where the command line writes: lines for people go through :func:`tell` and :func:`show`, which
+escape them; data and file contents through :func:`write`, which does not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import click
+
+from gpu_lint.printable import Line, printable, text_of
+
+_LONGEST = 600
+"""Characters of a line on standard error, whatever it repeats of what was given."""
+
+
+def tell(message: str) -> None:
+    """Write one line to standard error."""
+    click.echo(printable(message), err=True)
+
+
+def fail(message: str) -> None:
+    """Write one line to standard error, of an error that ends the run."""
+    if len(message) > _LONGEST:
+        half = _LONGEST // 2
+        message = f"{message[:half]} ... {message[-half:]}"
+    tell(f"gpu-lint: {message}")
+
+
+def refuse(error: click.ClickException) -> None:
+    """Write to standard error what is wrong with a call: usage, where to find help, the reason."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+        tell(f"Try '{context.command_path} {context.help_option_names[0]}' for help.")
+        click.echo(err=True)
+    tell(f"Error: {error.format_message()}")
+
+
+def show(lines: Iterable[Line]) -> None:
+    """Write lines for people to standard output."""
+    write(text_of(lines))
+
+
+def write(text: str) -> None:
+    """Write text to standard output as it is: data, or what :func:`text_of` has made."""
+    if text:
+        write_bytes(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write bytes to standard output as they are."""
+    stream = sys.stdout.buffer
+    stream.write(data)
+    stream.flush()
+
+
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal."""
+    return sys.stdout.isatty()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from gpu_lint.errors import Trouble
+from gpu_lint.repository import repository_of
 from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
+
+    from gpu_lint.untrusted import Overridden
 
 MANY = 1_000
 """Files, of which somebody may want to know before all are found."""
@@ -24,6 +29,10 @@ ALWAYS_EXCLUDED = (
     ".pytest_cache", ".ruff_cache", ".svn", ".tox", ".venv", "__pycache__", "__pypackages__",
     "_build", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
+BUILT = ("build", "dist")
+"""Of these, those that are read where Git tracks files in them."""
+NEVER_TRACKED = (".git",)
+"""Of these, those in which a branch cannot have files."""
 
 
 _SUFFIX = re.compile(r"\*\.\w+")
@@ -39,6 +48,8 @@ class Discovered:
     troubles: list[Trouble] = field(default_factory=list)
     named: set[Path] = field(default_factory=set)
     """Those that were named themselves, not found in a directory."""
+    skipped: list[Path] = field(default_factory=list)
+    """Directories named as those of build products in which Git tracks nothing."""
 
 
 def discover(
@@ -47,18 +58,24 @@ def discover(
     *,
     force_exclude: bool = False,
     many: Callable[[Path], object] = lambda path: None,
+    respect_ignores: bool = True,
+    overridden: Overridden | None = None,
 ) -> Discovered:
     """Find the files to check; ``many`` is told, once, of one of them when there are
     :data:`MANY`.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
-    ``force_exclude``. Directories are walked; links to directories are not followed. Raises
-    :class:`gpu_lint.errors.ConfigError` for a broken configuration on the way.
+    ``force_exclude``. Directories are walked; links to directories are not followed. Ignore files
+    count only with ``respect_ignores``. With ``overridden`` the tree is not trusted: nothing that
+    it holds, and no name that a branch could use, keeps a file from being found; what would have
+    is counted there. Raises :class:`gpu_lint.errors.ConfigError` for a broken configuration on
+    the way.
     """
     result = Discovered()
+    walk = _Walk(finder, result, respect_ignores, overridden)
     by_target: dict[str, Path] = {}
     for path in paths:
-        for target, found, named in _expand(path, finder, force_exclude, result.troubles):
+        for target, found, named in _expand(path, walk, force_exclude):
             if named:
                 result.named.add(found)
             # One file, however many links lead to it.
@@ -67,23 +84,24 @@ def discover(
                 if len(by_target) == MANY:
                     many(found)
     result.files = sorted(by_target.values(), key=str)
+    result.skipped.sort()
     return result
 
 
-def _expand(
-    path: Path, finder: SettingsFinder, force_exclude: bool, troubles: list[Trouble]
-) -> Iterator[tuple[str, Path, bool]]:
+def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str, Path, bool]]:
     """(what it really is, how it was found, whether it was named itself) of every file."""
     try:
         is_directory = path.is_dir()
         path.stat()
     except OSError as error:
-        troubles.append(Trouble(path, _why_missing(path, error)))
+        walk.found.troubles.append(Trouble(path, _why_missing(path, error)))
         return
+    if walk.overridden is not None:
+        walk.overridden.look_above(path)
     if is_directory:
-        for target, found in _Walk(finder, troubles).below(path):
+        for target, found in walk.below(path):
             yield target, found, False
-    elif not force_exclude or not _excluded(path, finder.for_file(path)):
+    elif not force_exclude or not walk.excludes(path):
         yield os.path.realpath(path), path, True
 
 
@@ -98,14 +116,6 @@ def _why_missing(path: Path, error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def _excluded(path: Path, settings: Settings) -> bool:
-    """Whether the configuration excludes a file, or a directory above it."""
-    relative = settings.relative(path)
-    if any(part in ALWAYS_EXCLUDED for part in Path(relative).parts[:-1]):
-        return True
-    return bool(settings.get("exclude")) and _spec(settings, "exclude").match_file(relative)
-
-
 def _spec(settings: Settings, key: str) -> GitIgnoreSpec:
     return ignore_spec(glob.replace("\\", "/") for glob in settings.get(key))
 
@@ -116,35 +126,94 @@ class _Walk:
     the directory that is walked have none."""
 
     finder: SettingsFinder
-    troubles: list[Trouble]
+    found: Discovered
+    respect_ignores: bool
+    overridden: Overridden | None
+    _tracked_in: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    """What Git tracks in each repository that it was asked of."""
+
+    @property
+    def _left_out(self) -> tuple[str, ...]:
+        """The names of directories that are not looked into."""
+        return ALWAYS_EXCLUDED if self.overridden is None else NEVER_TRACKED
+
+    def excludes(self, path: Path) -> bool:
+        """Whether a file that is named is left out: by the configuration, which may leave out a
+        directory above it, or by the name of such a directory."""
+        settings = self.finder.for_file(path)
+        relative = settings.relative(path)
+        left_out = {part for part in Path(relative).parts[:-1] if part in self._left_out}
+        if left_out and not (left_out.issubset(BUILT) and self._tracked(path)):
+            return True
+        return bool(settings.get("exclude")) and _spec(settings, "exclude").match_file(relative)
+
+    def _tracked(self, path: Path) -> Held:
+        """What of a file or directory Git tracks, by directory; nothing outside a repository."""
+        absolute = Path(os.path.abspath(path))
+        root = repository_of(absolute.parent)
+        if root is None:
+            return {}
+        if root not in self._tracked_in:
+            from gpu_lint.gitindex import tracked_files
+
+            self._tracked_in[root] = tracked_files(root)
+        files = self._tracked_in[root]
+        name = absolute.relative_to(root).as_posix()
+        held: Held = {}
+        for file in islice(files, bisect_left(files, name), None):
+            if file != name and not file.startswith(f"{name}/"):
+                if file > f"{name}/":
+                    break
+                continue
+            directory = absolute.parent
+            for part in (absolute.name, *filter(None, file[len(name) :].split("/"))):
+                held.setdefault(directory, set()).add(part)
+                directory = directory / part
+        return held
 
     def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
         start = directory.absolute()
         roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
         top = next(roots, start)
-        stack = [(directory, os.path.realpath(directory), _ignores_above(start, top))]
+        above = _ignores_above(start, top) if self.respect_ignores else []
+        stack: list[tuple[Path, str, Ignores, Held | None]]
+        stack = [(directory, os.path.realpath(directory), above, None)]
+        left_out = self._left_out
         while stack:
-            current, real, ignores = stack.pop()
+            current, real, ignores, held = stack.pop()
+            if self.overridden is not None:
+                self.overridden.look(current)
             settings = self.finder.for_directory(current)
             rules = _Rules(settings, current)
             try:
                 entries = list(os.scandir(current))
             except OSError as error:
                 message = f"cannot be read: {error.strerror or error}"
-                self.troubles.append(Trouble(current, message))
+                self.found.troubles.append(Trouble(current, message))
                 continue
-            if any(entry.name in _HOLDING_IGNORES for entry in entries):
+            if held is not None:
+                only = held.get(Path(os.path.abspath(current)), ())
+                entries = [entry for entry in entries if entry.name in only]
+            elif self.respect_ignores and any(one.name in _HOLDING_IGNORES for one in entries):
                 ignores = _with_own(current, ignores)
             inside = os.path.join(real, "")
             for entry in entries:
                 name = entry.name
-                if name in ALWAYS_EXCLUDED:
+                if name in left_out:
+                    if name not in BUILT or not entry.is_dir(follow_symlinks=False):
+                        continue
+                    if rules.excludes(f"{name}/"):
+                        continue
+                    if tracked := held or self._tracked(current / name):
+                        stack.append((current / name, inside + name, [], tracked))
+                    elif not _ignored(ignores, f"{name}/"):
+                        self.found.skipped.append(current / name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
                         below = _seen_from(name, ignores)
-                        stack.append((current / name, inside + name, below))
+                        stack.append((current / name, inside + name, below, held))
                     continue
                 included = rules.includes(name) and not (
                     rules.excludes(name) or _ignored(ignores, name)
@@ -164,21 +233,23 @@ class _Walk:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             if included:
-                self.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
+                self.found.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
             return False
         if target.is_dir():
             here = path.parent.resolve()
             if target == here or target in here.parents:
                 message = f"links back to {target}: a directory loop; it is left out"
-                self.troubles.append(Trouble(path, message))
+                self.found.troubles.append(Trouble(path, message))
             return False
         if included and not target.is_relative_to(self.finder.project_of(path).resolve()):
             message = f"is a link that leaves the project, to {target}; name it to have it checked"
-            self.troubles.append(Trouble(path, message))
+            self.found.troubles.append(Trouble(path, message))
             return False
         return True
 
 
+Held: TypeAlias = "dict[Path, set[str]]"
+"""The names of the files and directories that Git tracks, by the directories that they are in."""
 Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"
 """The ignore files that have a say in a directory, the nearest first, each with the way from it to
 there."""

@@ -270,7 +270,9 @@ class View:
         self, source: Source, rules: dict[str, Rule], context: Context
     ) -> list[Found]:
         rulebook = self._finder.rulebook
-        meant_for_us = self.project.needles.comments(source.data)
+        meant_for_us = not self._finder.ignore_suppressions and self.project.needles.comments(
+            source.data
+        )
         comments = context.facts.reading.comments if meant_for_us else ()
         suppressions = read_suppressions(comments, source, rulebook)
         kept: list[Found] = []
@@ -349,6 +351,8 @@ class View:
             return False
         if "GPU201" not in read.settings.rules_for(read.path):
             return False
+        if self._finder.ignore_suppressions:
+            return True
         comments = read.reading.comments
         suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
         rows = _rows(span, read.source)

@@ -79,7 +79,8 @@ class Recall:
     @cached_property
     def _settings_digest(self) -> str:
         """A digest of where the run takes place, and of all configuration in force in it."""
-        return _digest([str(self._finder.root), self._finder.everything])
+        finder = self._finder
+        return _digest([str(finder.root), finder.everything, finder.ignore_suppressions])
 
 
 def _digest(parts: object) -> str:

@@ -190,6 +190,8 @@ class FinderSpec:
     isolated: bool
     packs: tuple[Pack, ...]
     """What the rulebook was extended with."""
+    ignore_suppressions: bool = False
+    scripts: tuple[str, ...] = ()
 
 
 class SettingsFinder:
@@ -208,8 +210,12 @@ class SettingsFinder:
         options: Mapping[str, Any] | None = None,
         isolated: bool = False,
         root: Path | None = None,
+        ignore_suppressions: bool = False,
+        scripts: tuple[str, ...] = (),
     ) -> None:
-        """``root`` is the directory in which the run takes place: by default the current one."""
+        """``root`` is the directory in which the run takes place: by default the current one. With
+        ``ignore_suppressions`` the comments that silence findings are comments like any other.
+        ``scripts`` are globs of files that are entry points besides those of the settings."""
         self.root = root or Path.cwd()
         self.rulebook = rulebook
         self._packs: tuple[Pack, ...] = ()
@@ -217,6 +223,8 @@ class SettingsFinder:
         self._keys = dict(config_keys or {})
         self._options = dict(options or {})
         self._isolated = isolated
+        self.ignore_suppressions = ignore_suppressions
+        self._scripts = scripts
         self._by_directory: dict[Path, Settings] = {}
         self._by_name: dict[str, Settings] = {}
         """The same by the names of directories, as they are given: looked up for every file."""
@@ -228,7 +236,16 @@ class SettingsFinder:
         """What this finder was made of."""
         file = None if self._fixed is None else str(self._fixed.absolute())
         keys, options = tuple(self._keys.items()), tuple(self._options.items())
-        return FinderSpec(str(self.root), file, keys, options, self._isolated, self._packs)
+        return FinderSpec(
+            str(self.root),
+            file,
+            keys,
+            options,
+            self._isolated,
+            self._packs,
+            self.ignore_suppressions,
+            self._scripts,
+        )
 
     @classmethod
     def of(cls, spec: FinderSpec, rulebook: Rulebook) -> SettingsFinder:
@@ -240,6 +257,8 @@ class SettingsFinder:
             options=dict(spec.options),
             isolated=spec.isolated,
             root=Path(spec.root),
+            ignore_suppressions=spec.ignore_suppressions,
+            scripts=spec.scripts,
         )
         finder._packs = spec.packs
         return finder
@@ -307,6 +326,8 @@ class SettingsFinder:
         return load_settings(self._fixed, self.rulebook, root=self.root)
 
     def _finish(self, settings: Settings) -> Settings:
+        if self._scripts:
+            settings = replace(settings, scripts=(*settings.scripts, *self._scripts))
         settings = settings.with_options(self._keys, "--config")
         return settings.with_options(self._options, "command line")
 
@@ -321,7 +342,7 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
     prefix: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
     if path.name == "pyproject.toml" or "gpu-lint" in table.get("tool", {}):
-        scripts = _script_globs(table)
+        scripts = script_globs(table)
         prefix = ("tool", "gpu-lint")
         table = table.get("tool", {}).get("gpu-lint", {})
         if not isinstance(table, dict):
@@ -339,7 +360,7 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
         line = line_of(text, (*prefix, *name.split(".")))
         origins[name] = f"{path}:{line}" if line else str(path)
     if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
-        scripts = _script_globs(read_toml(pyproject)[0])
+        scripts = script_globs(read_toml(pyproject)[0])
     home = path.absolute().parent
     packs: tuple[Pack, ...] = ()
     if flat.get("extend-rules"):
@@ -388,7 +409,7 @@ def _validate_whole(flat: Mapping[str, Any], origin: str) -> None:
         raise ConfigError(f"{origin}: {dotted(problem.keys)}: {problem}") from problem
 
 
-def _script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
+def script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
     """Globs of the modules that ``[project.scripts]`` and ``gui-scripts`` start."""
     project = pyproject.get("project", {})
     globs: list[str] = []

@@ -81,6 +81,16 @@ def read_suppressions(
     return found
 
 
+def count_suppressions(source: Source, rulebook: Rulebook) -> int:
+    """Return how many suppression comments a file has."""
+    from gpu_lint.facts.comments import comments_of
+    from gpu_lint.facts.needles import needles_for
+
+    if not needles_for(rulebook.knowledge).comments(source.data):
+        return 0
+    return len(read_suppressions(comments_of(source), source, rulebook))
+
+
 def _part(comment: Comment, start: int, end: int, source: Source) -> Span:
     at = comment.span.start
     before = len(comment.text[:start].encode(source.encoding))

@@ -101,6 +101,85 @@ def test_started_by_python_m_only_a_package_of_our_name_could_take_our_place(
     assert not (tree / "ran").exists()
 
 
+def hook_entries() -> list[list[str]]:
+    """The commands of the pre-commit hooks."""
+    text = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
+    return [line.split() for line in re.findall(r"entry: (.*)", text)]
+
+
+def documented_ci_lines() -> list[list[str]]:
+    """The commands that README.md and SECURITY.md give for CI, without what follows the name."""
+    lines = []
+    for name in ("README.md", "SECURITY.md"):
+        for block in re.findall(r"```yaml\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL):
+            lines += re.findall(r"(?:run:|-|^) *(.*gpu.lint check)", block, re.MULTILINE)
+    return [line.split() for line in lines]
+
+
+def test_hooks_and_documented_ci_lines_use_an_isolated_interpreter() -> None:
+    assert len(hook_entries()) == 2
+    assert len(documented_ci_lines()) >= 4
+    for command in (*hook_entries(), *documented_ci_lines()):
+        isolated = command[1:4] == ["-I", "-m", "gpu_lint"]
+        assert isolated, command
+        assert Path(command[0]).name.startswith("python"), command
+
+
+@pytest.mark.parametrize("search", [os.pathsep, "."], ids=["empty entry", "the tree"])
+@pytest.mark.parametrize("entry", hook_entries(), ids=lambda entry: entry[4])
+def test_a_hook_runs_nothing_from_the_tree_although_pythonpath_leads_there(
+    project: Project, search: str, entry: list[str]
+) -> None:
+    tree, root = lured(project)
+    python = shutil.which(entry[0], path=os.path.dirname(sys.executable))
+    assert python is not None
+    done = subprocess.run(
+        [python, *entry[1:], "-j", "2", "."],
+        cwd=tree,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": search},
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert b"Traceback" not in done.stderr
+    assert not (tree / "ran").exists()
+    assert not (root / "ran").exists()
+
+
+WORKER = """
+import os, sys
+from gpu_lint.workers import Workers
+from tests.test_security import Modules
+with Workers(1) as workers:
+    for _, found in workers.each(Modules(), [["x"]]):
+        print(*found, sep="\\n")
+"""
+
+
+class Modules:
+    """Says how isolated a worker is, and where it looks for modules."""
+
+    def start(self) -> Callable[[str], tuple[str, ...]]:
+        return lambda file: (str(sys.flags.isolated), *sys.path)
+
+
+def test_a_worker_is_as_isolated_as_the_process_that_started_it(project: Project) -> None:
+    tree, root = lured(project)
+    program = f"import sys\nsys.path.append({str(ROOT)!r})\n{WORKER}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep},
+    )
+    isolated, *search = done.stdout.splitlines()
+    assert isolated == "1", done.stderr
+    assert str(ROOT) in search
+    assert not [entry for entry in search if Path(entry).resolve().is_relative_to(root.resolve())]
+    assert not (tree / "ran").exists()
+    assert not (root / "ran").exists()
+
+
 # --- nothing outside of the project is read or written -----------------------------------
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gpu_lint.cli.options import show_troubles
+from gpu_lint.cli.options import show_skipped, show_troubles
 from gpu_lint.cli.output import write
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
@@ -28,5 +28,6 @@ def graph(paths: tuple[Path, ...], form: str, every_file: bool) -> int:
     finder.learn(discovered.files)
     found, troubles = Engine(finder).graph(discovered.files)
     show_troubles(discovered.troubles + troubles)
+    show_skipped(discovered.skipped)
     write(render_graph(form, found, every_file))
     return 2 if discovered.troubles or troubles else 0

@@ -28,6 +28,7 @@ from gpu_lint.source import Source, decode_source
 
 if TYPE_CHECKING:
     from gpu_lint.journal import Journal
+    from gpu_lint.untrusted import Overridden
     from gpu_lint.work import Executor
     from gpu_lint.workers import Workers
 
@@ -52,6 +53,8 @@ class Options:
     extend_select: tuple[str, ...]
     ignore: tuple[str, ...]
     force_exclude: bool
+    no_respect_gitignore: bool
+    ignore_suppressions: bool
     fail_on: str | None
     exit_zero: bool
     output_format: str
@@ -64,13 +67,21 @@ class Options:
     jobs: int | None
     executor: str
     scheduler: str | None
+    overridden: Overridden | None = None
+    """Where the tree is not trusted: what it would have said about its own check."""
+
+    @property
+    def may_cache(self) -> bool:
+        """Whether a cache is read and written; of a tree that is not trusted only one elsewhere,
+        where the call names it."""
+        return not self.no_cache and (self.overridden is None or self.cache_dir is not None)
 
 
 def lint_options(command: _F) -> _F:
     """Add the shared options to a command; it receives one :class:`Options`."""
 
     def wrapped(**given: Any) -> Any:
-        names = [field.name for field in fields(Options)]
+        names = [field.name for field in fields(Options) if field.name in given]
         return command(Options(**{name: given.pop(name) for name in names}), **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
@@ -91,6 +102,14 @@ def lint_options(command: _F) -> _F:
             click.option("--ignore", multiple=True, metavar="CODES", help="Rules not to run."),
             click.option(
                 "--force-exclude", is_flag=True, help="Exclude even files that are named."
+            ),
+            click.option(
+                "--no-respect-gitignore", is_flag=True, help="Check files that Git ignores, too."
+            ),
+            click.option(
+                "--ignore-suppressions",
+                is_flag=True,
+                help="Report what comments such as `# gpu-lint: ignore` silence, too.",
             ),
             click.option(
                 "--fail-on",
@@ -149,13 +168,60 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
                 raise ConfigError(f"--{key}: there is no rule {code!r}; `gpu-lint rule` lists them")
         if codes:
             chosen[key] = codes
-    return finder_of(options.config, options.isolated, chosen, rulebook)
+    file, keys = _config_of(options.config, options.isolated, rulebook)
+    scripts: tuple[str, ...] = ()
+    if options.overridden is not None:
+        scripts = _check_untrusted(options, file)
+    return SettingsFinder(
+        rulebook,
+        config_file=file,
+        config_keys=keys,
+        options=chosen,
+        isolated=options.isolated,
+        ignore_suppressions=options.ignore_suppressions or options.overridden is not None,
+        scripts=scripts,
+    )
+
+
+def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
+    """See that nothing of the tree decides about its check; the globs of the scripts that it
+    declares, since these are facts about the code: a branch can add to them, and takes away none
+    that the configuration names. Raises :class:`ConfigError`."""
+    from gpu_lint.repository import leads_outside
+    from gpu_lint.settings import script_globs
+    from gpu_lint.toml import read_toml
+    from gpu_lint.untrusted import refuse_inside
+
+    paths = [Path(".") if path == Path("-") else path for path in options.paths] or [Path(".")]
+    if file is not None:
+        refuse_inside("--config", file, paths)
+    elif not options.isolated:
+        raise ConfigError(
+            "--untrusted needs --config FILE, from outside of the tree that is checked, or "
+            "--isolated: a configuration of the tree has no say"
+        )
+    if options.cache_dir is not None and not options.no_cache:
+        refuse_inside("--cache-dir", options.cache_dir, paths)
+    pyproject = Path.cwd() / "pyproject.toml"
+    if not pyproject.is_file() or leads_outside(pyproject, Path.cwd()):
+        return ()
+    return script_globs(read_toml(pyproject)[0])
 
 
 def finder_of(
     config: tuple[str, ...], isolated: bool, chosen: dict[str, Any], rulebook: Rulebook
 ) -> SettingsFinder:
     """A settings finder for ``--config`` and ``--isolated``. Raises :class:`ConfigError`."""
+    file, keys = _config_of(config, isolated, rulebook)
+    return SettingsFinder(
+        rulebook, config_file=file, config_keys=keys, options=chosen, isolated=isolated
+    )
+
+
+def _config_of(
+    config: tuple[str, ...], isolated: bool, rulebook: Rulebook
+) -> tuple[Path | None, dict[str, Any]]:
+    """The file and the keys that ``--config`` gives. Raises :class:`ConfigError`."""
     file: Path | None = None
     keys: dict[str, Any] = {}
     for text in config:
@@ -175,9 +241,7 @@ def finder_of(
             )
     if isolated and file is not None:
         raise ConfigError("--isolated reads no configuration file, but --config names one")
-    return SettingsFinder(
-        rulebook, config_file=file, config_keys=keys, options=chosen, isolated=isolated
-    )
+    return file, keys
 
 
 def stdin_source(options: Options) -> Source | None:
@@ -201,19 +265,26 @@ def run_engine(
     with _no_collector(), _executor(options) as executor_for:
 
         def many(path: Path) -> None:
-            known = not options.no_cache and cache_directory(options.cache_dir, finder).is_dir()
+            known = options.may_cache and cache_directory(options.cache_dir, finder).is_dir()
             if executor_for is not None and not known:
                 start_for_many(path, finder, executor_for)
 
         discovered = discover(
-            options.paths or (Path("."),), finder, force_exclude=options.force_exclude, many=many
+            options.paths or (Path("."),),
+            finder,
+            force_exclude=options.force_exclude,
+            many=many,
+            respect_ignores=not options.no_respect_gitignore and options.overridden is None,
+            overridden=options.overridden,
         )
         finder.learn(discovered.files)
-        cache = None if options.no_cache else cache_for(options.cache_dir, finder)
+        cache = cache_for(options.cache_dir, finder) if options.may_cache else None
         with _progress(len(discovered.files), options.quiet) as advance:
             run = work(Engine(finder, advance, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
+    if not options.quiet:
+        show_skipped(discovered.skipped)
     if not discovered.files and not discovered.troubles:
         tell("gpu-lint: no Python files found under the given paths")
     return run
@@ -325,6 +396,28 @@ def show_troubles(troubles: list[Trouble]) -> None:
     """One line per path that could not be dealt with."""
     for trouble in troubles:
         tell(f"gpu-lint: {shown_path(trouble.path, Path.cwd())} {trouble.message}")
+
+
+def show_skipped(directories: list[Path]) -> None:
+    """One line for directories of build products that were not looked into."""
+    if directories:
+        shown = [f"{shown_path(path, Path.cwd())}/" for path in directories[:2]]
+        more = f" and {len(directories) - 2} more" if len(directories) > 2 else ""
+        tell(
+            f"gpu-lint: skipped {', '.join(shown)}{more}: Git tracks no file there; "
+            "name a directory to have it checked"
+        )
+
+
+def show_overridden(options: Options, results: list[FileFindings], rulebook: Rulebook) -> None:
+    """One line for what a tree that is not trusted says about its own check."""
+    if options.overridden is None or options.quiet:
+        return
+    from gpu_lint.suppressions import count_suppressions
+
+    options.overridden.comments = sum(count_suppressions(one.source, rulebook) for one in results)
+    if line := options.overridden.line:
+        tell(f"gpu-lint: {line}")
 
 
 def show_findings(

@@ -67,6 +67,9 @@ class Options:
     jobs: int | None
     executor: str
     scheduler: str | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
     overridden: Overridden | None = None
     """Where the tree is not trusted: what it would have said about its own check."""
 
@@ -146,8 +149,15 @@ def lint_options(command: _F) -> _F:
                 help="Who does the work: this machine or a Dask cluster.",
             ),
             click.option(
-                "--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://HOST:8786."
+                "--scheduler",
+                metavar="ADDRESS",
+                help="Of the Dask cluster: tcp://HOST:8786, or tls://HOST:8786.",
             ),
+            click.option(
+                "--tls-ca", type=path, help="Authority of the Dask cluster's certificates."
+            ),
+            click.option("--tls-cert", type=path, help="Certificate to show to the Dask cluster."),
+            click.option("--tls-key", type=path, help="Key of that certificate."),
         )
     ):
         wrapped = add(wrapped)
@@ -322,10 +332,17 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] |
         raise ConfigError("--executor dask needs --scheduler tcp://HOST:PORT")
     if options.executor != "dask" and options.scheduler is not None:
         raise ConfigError("--scheduler is for --executor dask")
+    files = {f"--tls-{n}": getattr(options, f"tls_{n}") for n in ("ca", "cert", "key")}
+    given = [option for option, path in files.items() if path is not None]
+    if given and options.executor != "dask":
+        raise ConfigError(f"{given[0]} is for --executor dask")
+    if given and len(given) < len(files):
+        missing = next(option for option in files if option not in given)
+        raise ConfigError(f"{given[0]} needs {missing}, too: the three --tls options go together")
     if options.scheduler is not None:
-        from gpu_lint.cluster import Cluster
+        from gpu_lint.cluster import Cluster, Tls
 
-        with Cluster(options.scheduler) as cluster:
+        with Cluster(options.scheduler, Tls(*files.values()) if given else None) as cluster:
             yield lambda seconds: cluster if seconds else None
         return
     count = options.jobs or (1 if "PRE_COMMIT" in os.environ else _processors())

@@ -109,16 +109,18 @@ def hook_entries() -> list[list[str]]:
 
 def documented_ci_lines() -> list[list[str]]:
     """The commands that README.md and SECURITY.md give for CI, without what follows the name."""
-    lines = []
+    lines: list[str] = []
     for name in ("README.md", "SECURITY.md"):
-        for block in re.findall(r"```yaml\n(.*?)```", (ROOT / name).read_text("utf-8"), re.DOTALL):
-            lines += re.findall(r"(?:run:|-|^) *(.*gpu.lint check)", block, re.MULTILINE)
-    return [line.split() for line in lines]
+        text = (ROOT / name).read_text("utf-8")
+        for form, block in re.findall(r"```(yaml|console)\n(.*?)```", text, re.DOTALL):
+            if form == "yaml" or "--untrusted" in block:
+                lines += re.findall(r"(?:\S+ -I -m )?gpu.lint check", block)
+    return [line.split() for line in lines if line]
 
 
 def test_hooks_and_documented_ci_lines_use_an_isolated_interpreter() -> None:
     assert len(hook_entries()) == 2
-    assert len(documented_ci_lines()) >= 4
+    assert len(documented_ci_lines()) == 5
     for command in (*hook_entries(), *documented_ci_lines()):
         isolated = command[1:4] == ["-I", "-m", "gpu_lint"]
         assert isolated, command

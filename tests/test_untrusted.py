@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from gpu_lint.cli import main
 from gpu_lint.discovery import ALWAYS_EXCLUDED, BUILT
 from gpu_lint.gitindex import tracked_files
+from tests.conftest import ROOT
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
 LATE = "import os\nimport torch\ntorch.cuda.init()\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
@@ -193,6 +195,36 @@ def test_scripts_that_a_branch_declares_are_entry_points_too(tree: Tree) -> None
     tree.add({"pyproject.toml": '[project.scripts]\nx = "tool:run"\n'})
     status, found, _ = tree.untrusted()
     assert (status, "tool.py:1:1: GPU101" in found) == (1, True)
+
+
+@needs_git
+@pytest.mark.skipif(os.name == "nt", reason="runs the commands in sh")
+def test_the_commands_of_the_documentation_do_what_it_says(tree: Tree) -> None:
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    (script,) = re.findall(r"```console\n(git clone.*?)```", text, re.DOTALL)
+    origin = tree.root / "origin"
+    origin.mkdir()
+    git("init", "-q", "-b", "main", cwd=origin)
+    tree.add({"gpu-lint.toml": POLICY, "a.py": "x = 1\n"}, "origin")
+    git("add", ".", cwd=origin)
+    git("commit", "-qm", "base", cwd=origin)
+    git("checkout", "-qb", "stranger", cwd=origin)
+    tree.add(
+        {"gpu-lint.toml": 'ignore = ["GPU1"]\n', ".gitignore": "b.py\n", "b.py": LATE}, "origin"
+    )
+    tree.add({"venv/c.py": "# gpu-lint: ignore-file\n" + LATE}, "origin")
+    git("add", "-f", ".", cwd=origin)
+    git("commit", "-qm", "branch", cwd=origin)
+    work = tree.root / "work"
+    work.mkdir()
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=work, capture_output=True, text=True,
+        env={**os.environ, "REPOSITORY": str(origin), "BASE": "main", "BRANCH": "stranger",
+             "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.count("error[GPU107]")) == (1, 2), done.stderr
+    said = "the tree's own 1 suppression comment, 1 ignore file and 1 configuration had no say"
+    assert said in done.stderr
 
 
 # --- which configuration ------------------------------------------------------------------

@@ -1,15 +1,22 @@
-"""Text for a terminal, which must not take orders from the code that is checked.
+"""Text for a terminal or the log of a CI system, which must not take orders from the code that is
+checked.
 
 :func:`text_of` turns lines into the text of a report, and is the only place where that happens:
 file names, source lines, messages, notes and what a rule pack says are escaped in it, once. A
-piece that a report has coloured itself is :class:`Painted`; a plain string never is, whatever was
-put into it.
+piece that a report has coloured itself, or that begins a command which it gives itself, is
+:class:`Painted`; a plain string never is, whatever was put into it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TypeAlias
+
+_ANYWHERE = re.compile(r"#(?=#\w*\[)")
+"""Begins a command to Azure Pipelines, TeamCity and older runners of GitHub, wherever it stands."""
+_AT_START = re.compile(r"(\s*):(?=:)")
+"""Begins a command to GitHub Actions."""
 
 
 class Painted(str):
@@ -29,7 +36,13 @@ def text_of(lines: Iterable[Line]) -> str:
 
 def _shown(line: Line) -> str:
     pieces = (line,) if isinstance(line, str) else line
-    return "".join(piece if isinstance(piece, Painted) else printable(piece) for piece in pieces)
+    shown = "".join(piece if isinstance(piece, Painted) else printable(piece) for piece in pieces)
+    return shown if isinstance(pieces[0], Painted) else _without_command(shown)
+
+
+def _without_command(line: str) -> str:
+    start = _AT_START.match(line)
+    return f"{start[1]}\\x3a{line[start.end() :]}" if start else line
 
 
 def painted(text: str, *, color: bool, **style: object) -> Painted:
@@ -47,8 +60,11 @@ def printable(text: str) -> str:
     """Return text as one line that cannot command a terminal.
 
     Control characters (C0, C1), marks that change the direction of text, invisible ones and ends
-    of lines are written as escapes. To do so twice is to do so once.
+    of lines are written as escapes, and so is what begins a command in the log of a CI system. To
+    do so twice is to do so once.
     """
+    if "##" in text:
+        text = _ANYWHERE.sub(r"\\x23", text)
     if text.isprintable():
         return text
     return "".join(

@@ -4,6 +4,7 @@ files are a part of it and so cannot say it either."""
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from gpu_lint.toml import parse_toml
 
 IGNORE_FILES = (".gitignore", os.path.join(".git", "info", "exclude"))
 _MOST_LINKS = 40
-_LARGEST_COUNTED = 1 << 20
+_LARGEST_COUNTED = 1 << 16
 """Bytes of a file that is only read to be counted."""
 
 
@@ -104,12 +105,11 @@ def _configured(path: Path) -> int | None:
 
 def _content(file: str) -> bytes:
     """Return what a file of usual size holds; nothing of anything else."""
-    if not os.path.isfile(file) or os.path.getsize(file) > _LARGEST_COUNTED:
-        return b""
-    try:
-        return Path(file).read_bytes()
-    except OSError:
-        return b""
+    with suppress(OSError):
+        status = os.lstat(file)
+        if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_COUNTED:
+            return Path(file).read_bytes()
+    return b""
 
 
 # --- what is a part of the tree --------------------------------------------------------------

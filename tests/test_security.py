@@ -332,6 +332,9 @@ def deceitful(project: Project) -> tuple[Path, list[str]]:
             f"x = 1  # noqa: GPU201 {evil}\n"
         ),
         f"bad{evil}.py": f"x = = {evil}\n",
+        "::stop-commands::x.py": LATE,
+        "##vso[task.complete]x.py": LATE,
+        "  ::error::y.py": "import torch\ntorch.cuda.init()  ##[error]pwned\n",
     }
     return project(files), [
         f"missing{evil}.py", f"late{evil}.py", f"pkg{evil}", f"--{evil}", f"{evil}.toml",
@@ -391,6 +394,11 @@ def test_no_command_prints_what_a_hostile_name_holds(
         assert "internal error" not in done.output
         if "--diff" not in arguments:
             assert not deceit(done.output), arguments
+            for line in re.sub(r"\x1b\[[\d;]*m", "", done.output).splitlines():
+                ours = re.match(r"::(error|warning) title=gpu-lint \(GPU\d+\),file=", line)
+                assert ours or not line.lstrip().startswith("::"), line
+                for_people = not {"json", "sarif", "gitlab"}.intersection(arguments)
+                assert not for_people or not re.search(r"##\w*\[", line), line
         return done.output
 
     for arguments in commands(names):

@@ -202,7 +202,8 @@ def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
     from gpu_lint.toml import read_toml
     from gpu_lint.untrusted import refuse_inside
 
-    paths = [Path(".") if path == Path("-") else path for path in options.paths] or [Path(".")]
+    named = options.stdin_filename or Path(".")
+    paths = [named if path == Path("-") else path for path in options.paths] or [Path(".")]
     if file is not None:
         refuse_inside("--config", file, paths)
     elif not options.isolated:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gpu_lint.findings import FileFindings
-from gpu_lint.printable import text_of
+from gpu_lint.printable import Line, Painted, text_of
 from gpu_lint.reports import ReportOptions, shown_path
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
-    lines = []
+    lines: list[Line] = []
     for result in results:
         path = shown_path(result.path, options.base)
         for finding in result.findings:
@@ -26,7 +26,8 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
             }
             listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
             text = f"{path}:{start.row}:{start.column}: {finding.code} {finding.message}"
-            lines.append(f"::{finding.severity.value} {listed}::{_data(text)}")
+            command = Painted(f"::{finding.severity.value} ")
+            lines.append((command, f"{listed}::{_data(text)}"))
     return text_of(lines)
 
 

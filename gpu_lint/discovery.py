@@ -72,7 +72,7 @@ def discover(
     the way.
     """
     result = Discovered()
-    walk = _Walk(finder, result, respect_ignores, overridden)
+    walk = _Walk(finder, result.troubles, result.skipped, respect_ignores, overridden)
     by_target: dict[str, Path] = {}
     for path in paths:
         for target, found, named in _expand(path, walk, force_exclude):
@@ -94,7 +94,7 @@ def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str,
         is_directory = path.is_dir()
         path.stat()
     except OSError as error:
-        walk.found.troubles.append(Trouble(path, _why_missing(path, error)))
+        walk.troubles.append(Trouble(path, _why_missing(path, error)))
         return
     if walk.overridden is not None:
         walk.overridden.look_above(path)
@@ -126,7 +126,8 @@ class _Walk:
     the directory that is walked have none."""
 
     finder: SettingsFinder
-    found: Discovered
+    troubles: list[Trouble]
+    skipped: list[Path]
     respect_ignores: bool
     overridden: Overridden | None
     _tracked_in: dict[Path, tuple[str, ...]] = field(default_factory=dict)
@@ -190,7 +191,7 @@ class _Walk:
                 entries = list(os.scandir(current))
             except OSError as error:
                 message = f"cannot be read: {error.strerror or error}"
-                self.found.troubles.append(Trouble(current, message))
+                self.troubles.append(Trouble(current, message))
                 continue
             if held is not None:
                 only = held.get(Path(os.path.abspath(current)), ())
@@ -208,7 +209,7 @@ class _Walk:
                     if tracked := held or self._tracked(current / name):
                         stack.append((current / name, inside + name, [], tracked))
                     elif not _ignored(ignores, f"{name}/"):
-                        self.found.skipped.append(current / name)
+                        self.skipped.append(current / name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
@@ -233,17 +234,17 @@ class _Walk:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             if included:
-                self.found.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
+                self.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
             return False
         if target.is_dir():
             here = path.parent.resolve()
             if target == here or target in here.parents:
                 message = f"links back to {target}: a directory loop; it is left out"
-                self.found.troubles.append(Trouble(path, message))
+                self.troubles.append(Trouble(path, message))
             return False
         if included and not target.is_relative_to(self.finder.project_of(path).resolve()):
             message = f"is a link that leaves the project, to {target}; name it to have it checked"
-            self.found.troubles.append(Trouble(path, message))
+            self.troubles.append(Trouble(path, message))
             return False
         return True
 

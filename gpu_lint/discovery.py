@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gpu_lint.errors import Trouble
+from gpu_lint.errors import SourceError, Trouble
+from gpu_lint.repository import Confinement
 from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
 
 if TYPE_CHECKING:
@@ -52,13 +54,15 @@ def discover(
     :data:`MANY`.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
-    ``force_exclude``. Directories are walked; links to directories are not followed. Raises
-    :class:`gpu_lint.errors.ConfigError` for a broken configuration on the way.
+    ``force_exclude``; one that a link leads out of its tree is not. Directories are walked; links
+    to directories are not followed. Raises :class:`gpu_lint.errors.ConfigError` for a broken
+    configuration on the way.
     """
     result = Discovered()
     by_target: dict[str, Path] = {}
+    walk = _Walk(finder, result.troubles, Confinement(finder.root))
     for path in paths:
-        for target, found, named in _expand(path, finder, force_exclude, result.troubles):
+        for target, found, named in _expand(path, walk, force_exclude):
             if named:
                 result.named.add(found)
             # One file, however many links lead to it.
@@ -70,21 +74,24 @@ def discover(
     return result
 
 
-def _expand(
-    path: Path, finder: SettingsFinder, force_exclude: bool, troubles: list[Trouble]
-) -> Iterator[tuple[str, Path, bool]]:
+def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str, Path, bool]]:
     """(what it really is, how it was found, whether it was named itself) of every file."""
     try:
         is_directory = path.is_dir()
         path.stat()
+        confined = walk.confinement
+        target = confined.directory(path) if is_directory else confined.file(path)
     except OSError as error:
-        troubles.append(Trouble(path, _why_missing(path, error)))
+        walk.troubles.append(Trouble(path, _why_missing(path, error)))
+        return
+    except SourceError as error:
+        walk.troubles.append(Trouble(path, str(error)))
         return
     if is_directory:
-        for target, found in _Walk(finder, troubles).below(path):
-            yield target, found, False
-    elif not force_exclude or not _excluded(path, finder.for_file(path)):
-        yield os.path.realpath(path), path, True
+        for real, found in walk.below(path, target):
+            yield real, found, False
+    elif not force_exclude or not _excluded(path, walk.finder.for_file(path)):
+        yield target, path, True
 
 
 def _why_missing(path: Path, error: OSError) -> str:
@@ -117,13 +124,13 @@ class _Walk:
 
     finder: SettingsFinder
     troubles: list[Trouble]
+    confinement: Confinement
 
-    def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
+    def below(self, directory: Path, real: str) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
-        start = directory.absolute()
-        roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
-        top = next(roots, start)
-        stack = [(directory, os.path.realpath(directory), _ignores_above(start, top))]
+        start = Path(os.path.abspath(directory))
+        top = Path(self.confinement.repository_of(str(start)) or start)
+        stack = [(directory, real, _ignores_above(start, top))]
         while stack:
             current, real, ignores = stack.pop()
             settings = self.finder.for_directory(current)
@@ -141,7 +148,7 @@ class _Walk:
                 name = entry.name
                 if name in ALWAYS_EXCLUDED:
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and not _is_junction(entry):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
                         below = _seen_from(name, ignores)
                         stack.append((current / name, inside + name, below))
@@ -150,33 +157,42 @@ class _Walk:
                     rules.excludes(name) or _ignored(ignores, name)
                 )
                 link = entry.is_symlink()
-                if link and not self._usable_link(current / name, included):
-                    continue
-                if not included:
-                    continue
                 path = current / name
-                yield os.path.realpath(path) if link else inside + name, path
+                if not link and included:
+                    yield inside + name, path
+                elif link and (target := self._usable_link(path, included, str(start))):
+                    yield target, path
 
-    def _usable_link(self, path: Path, included: bool) -> bool:
-        """Whether a link leads to a file of the project; others are reported, as are broken
-        ones: a stranger's link could make any file's lines appear in a report."""
+    def _usable_link(self, path: Path, included: bool, start: str) -> str | None:
+        """The file of the project that a link leads to; others are reported, as are broken ones:
+        a stranger's link could make any file's lines appear in a report."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             if included:
                 self.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
-            return False
+            return None
         if target.is_dir():
             here = path.parent.resolve()
             if target == here or target in here.parents:
                 message = f"links back to {target}: a directory loop; it is left out"
                 self.troubles.append(Trouble(path, message))
-            return False
-        if included and not target.is_relative_to(self.finder.project_of(path).resolve()):
-            message = f"is a link that leaves the project, to {target}; name it to have it checked"
-            self.troubles.append(Trouble(path, message))
-            return False
-        return True
+            return None
+        if not included:
+            return None
+        try:
+            return self.confinement.file(path, start, link=True)
+        except SourceError as error:
+            self.troubles.append(Trouble(path, str(error)))
+            return None
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Whether a directory is in truth another one: what Windows has beside symbolic links."""
+    if os.name != "nt":
+        return False
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
+    return bool(tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None))
 
 
 Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"
@@ -199,8 +215,11 @@ def _with_own(directory: Path, ignores: Ignores) -> Ignores:
     """What has a say in a directory, with its own ignore file."""
     lines: list[str] = []
     for name in _IGNORE_FILES:
+        path = directory / name
         try:
-            text = (directory / name).read_text(encoding="utf-8", errors="replace")
+            if not stat.S_ISREG(os.lstat(path).st_mode):  # git follows no linked ones either
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         lines += text.splitlines()

@@ -162,8 +162,8 @@ class Confinement:
         bounds = self.tree_of(absolute) or start or absolute
         real, real_bounds = self._real(absolute), self._real(bounds)
         leaves = ""
-        if os.pardir in directory and os.path.realpath(directory) != real:
-            leaves = f"goes back with `..` from where a link leads; name {real} instead"
+        if os.pardir in directory and (meant := os.path.realpath(directory)) != real:
+            leaves = f"goes back with `..` from where a link leads; name {meant} instead"
         elif not _is_below(real, real_bounds):
             leaves = _leaving("goes through", bounds, real)
         return _Place(real, bounds, real_bounds, leaves)

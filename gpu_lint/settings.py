@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpu_lint.errors import ConfigError, Problem
+from gpu_lint.errors import ConfigError, Problem, SourceError
 from gpu_lint.facts.limits import Limits
 from gpu_lint.globs import GlobError, files_named
 from gpu_lint.ownership import is_foreign, trusted_users
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
 from gpu_lint.repository import (
-    Repositories,
+    Confinement,
     bounds_of,
     leads_outside,
     leaves_repository,
@@ -231,7 +231,7 @@ class SettingsFinder:
         ``refused`` is called with each configuration that is not used, and the reason."""
         self.root = root or Path.cwd()
         self._refused = refused
-        self._repositories = Repositories()
+        self._confinement = Confinement(self.root)
         self._trusted = trusted_users()
         self.rulebook = rulebook
         self._packs: tuple[Pack, ...] = ()
@@ -298,7 +298,7 @@ class SettingsFinder:
         settings = self.for_file(path)
         if settings.home is not None and self._fixed is None:
             return settings.root
-        repository = self._repositories.root_of(os.path.dirname(os.path.abspath(self.root / path)))
+        repository = self._confinement.repository_of(str((self.root / path).parent))
         return self.root if repository is None else Path(repository)
 
     def for_directory(self, directory: Path) -> Settings:
@@ -316,7 +316,7 @@ class SettingsFinder:
             if self._everywhere is None:
                 self._everywhere = self._finish(self._given())
             return self._everywhere
-        repository = self._repositories.root_of(str(directory))
+        repository = self._confinement.repository_of(str(directory))
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
             if os.path.isfile(candidate) and self._may_use(candidate, repository):
@@ -332,6 +332,10 @@ class SettingsFinder:
         directory, only one that is not theirs. Raises :class:`ConfigError` for one that a link
         leads out of its bounds."""
         bounds = repository or candidate.parent
+        try:
+            self._confinement.directory(candidate.parent)
+        except SourceError as error:
+            raise ConfigError(f"{candidate} {error}") from error
         if leads_outside(candidate, bounds):
             raise ConfigError(_linked_out(candidate, bounds))
         status, directory = os.stat(candidate), os.stat(candidate.parent)

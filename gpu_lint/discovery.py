@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gpu_lint.errors import Trouble
-from gpu_lint.repository import repository_of
+from gpu_lint.errors import SourceError, Trouble
+from gpu_lint.repository import Confinement
 from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
 
 if TYPE_CHECKING:
@@ -65,15 +66,17 @@ def discover(
     :data:`MANY`.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
-    ``force_exclude``. Directories are walked; links to directories are not followed. Ignore files
-    count only with ``respect_ignores``. With ``overridden`` the tree is not trusted: nothing that
-    it holds, and no name that a branch could use, keeps a file from being found; what would have
-    is counted there. Raises :class:`gpu_lint.errors.ConfigError` for a broken configuration on
-    the way.
+    ``force_exclude``; one that a link leads out of its tree is not. Directories are walked; links
+    to directories are not followed. Ignore files count only with ``respect_ignores``. With
+    ``overridden`` the tree is not trusted: nothing that it holds, and no name that a branch could
+    use, keeps a file from being found; what would have is counted there. Raises
+    :class:`gpu_lint.errors.ConfigError` for a broken configuration on the way.
     """
     result = Discovered()
-    walk = _Walk(finder, result.troubles, result.skipped, respect_ignores, overridden)
     by_target: dict[str, Path] = {}
+    confinement = Confinement(finder.root)
+    troubles, skipped = result.troubles, result.skipped
+    walk = _Walk(finder, troubles, skipped, confinement, respect_ignores, overridden)
     for path in paths:
         for target, found, named in _expand(path, walk, force_exclude):
             if named:
@@ -93,16 +96,21 @@ def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str,
     try:
         is_directory = path.is_dir()
         path.stat()
+        confined = walk.confinement
+        target = confined.directory(path) if is_directory else confined.file(path)
     except OSError as error:
         walk.troubles.append(Trouble(path, _why_missing(path, error)))
+        return
+    except SourceError as error:
+        walk.troubles.append(Trouble(path, str(error)))
         return
     if walk.overridden is not None:
         walk.overridden.look_above(path)
     if is_directory:
-        for target, found in walk.below(path):
-            yield target, found, False
+        for real, found in walk.below(path, target):
+            yield real, found, False
     elif not force_exclude or not walk.excludes(path):
-        yield os.path.realpath(path), path, True
+        yield target, path, True
 
 
 def _why_missing(path: Path, error: OSError) -> str:
@@ -128,6 +136,7 @@ class _Walk:
     finder: SettingsFinder
     troubles: list[Trouble]
     skipped: list[Path]
+    confinement: Confinement
     respect_ignores: bool
     overridden: Overridden | None
     _tracked_in: dict[Path, tuple[str, ...]] = field(default_factory=dict)
@@ -151,9 +160,10 @@ class _Walk:
     def _tracked(self, path: Path) -> Held:
         """What of a file or directory Git tracks, by directory; nothing outside a repository."""
         absolute = Path(os.path.abspath(path))
-        root = repository_of(absolute.parent)
-        if root is None:
+        tree = self.confinement.repository_of(str(absolute.parent))
+        if tree is None:
             return {}
+        root = Path(tree)
         if root not in self._tracked_in:
             from gpu_lint.gitindex import tracked_files
 
@@ -172,14 +182,13 @@ class _Walk:
                 directory = directory / part
         return held
 
-    def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
+    def below(self, directory: Path, real: str) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
-        start = directory.absolute()
-        roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
-        top = next(roots, start)
+        start = Path(os.path.abspath(directory))
+        top = Path(self.confinement.repository_of(str(start)) or start)
         above = _ignores_above(start, top) if self.respect_ignores else []
         stack: list[tuple[Path, str, Ignores, Held | None]]
-        stack = [(directory, os.path.realpath(directory), above, None)]
+        stack = [(directory, real, above, None)]
         left_out = self._left_out
         while stack:
             current, real, ignores, held = stack.pop()
@@ -211,7 +220,7 @@ class _Walk:
                     elif not _ignored(ignores, f"{name}/"):
                         self.skipped.append(current / name)
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and not _is_junction(entry):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
                         below = _seen_from(name, ignores)
                         stack.append((current / name, inside + name, below, held))
@@ -220,33 +229,42 @@ class _Walk:
                     rules.excludes(name) or _ignored(ignores, name)
                 )
                 link = entry.is_symlink()
-                if link and not self._usable_link(current / name, included):
-                    continue
-                if not included:
-                    continue
                 path = current / name
-                yield os.path.realpath(path) if link else inside + name, path
+                if not link and included:
+                    yield inside + name, path
+                elif link and (target := self._usable_link(path, included, str(start))):
+                    yield target, path
 
-    def _usable_link(self, path: Path, included: bool) -> bool:
-        """Whether a link leads to a file of the project; others are reported, as are broken
-        ones: a stranger's link could make any file's lines appear in a report."""
+    def _usable_link(self, path: Path, included: bool, start: str) -> str | None:
+        """The file of the project that a link leads to; others are reported, as are broken ones:
+        a stranger's link could make any file's lines appear in a report."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             if included:
                 self.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
-            return False
+            return None
         if target.is_dir():
             here = path.parent.resolve()
             if target == here or target in here.parents:
                 message = f"links back to {target}: a directory loop; it is left out"
                 self.troubles.append(Trouble(path, message))
-            return False
-        if included and not target.is_relative_to(self.finder.project_of(path).resolve()):
-            message = f"is a link that leaves the project, to {target}; name it to have it checked"
-            self.troubles.append(Trouble(path, message))
-            return False
-        return True
+            return None
+        if not included:
+            return None
+        try:
+            return self.confinement.file(path, start, link=True)
+        except SourceError as error:
+            self.troubles.append(Trouble(path, str(error)))
+            return None
+
+
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Whether a directory is in truth another one: what Windows has beside symbolic links."""
+    if os.name != "nt":
+        return False
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
+    return bool(tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None))
 
 
 Held: TypeAlias = "dict[Path, set[str]]"
@@ -271,8 +289,11 @@ def _with_own(directory: Path, ignores: Ignores) -> Ignores:
     """What has a say in a directory, with its own ignore file."""
     lines: list[str] = []
     for name in _IGNORE_FILES:
+        path = directory / name
         try:
-            text = (directory / name).read_text(encoding="utf-8", errors="replace")
+            if not stat.S_ISREG(os.lstat(path).st_mode):  # git follows no linked ones either
+                continue
+            text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         lines += text.splitlines()

@@ -193,12 +193,13 @@ class Engine:
     def _write(self, run: Run, writing: Writing, blocked: bool) -> None:
         """Put the fixed files in their places; those that cannot be are as they were."""
         from gpu_lint.findings import FixedFile
+        from gpu_lint.repository import tree_of
         from gpu_lint.writing import Replacement, Written
 
         wanted = [
             Replacement(
                 one.before.path,
-                self.finder.project_of(one.before.path),
+                tree_of(one.before.path, self.finder.root),
                 one.before.source.data,
                 one.after.source.data,
             )

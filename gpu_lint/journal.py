@@ -130,7 +130,8 @@ class Journal:
         from filelock import FileLock, Timeout
 
         try:
-            self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.directory, self._runs):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = FileLock(self.directory / "lock", mode=0o600)
             try:
                 lock.acquire(timeout=0)

@@ -16,6 +16,7 @@ from string import Template
 
 from gpu_lint.errors import ConfigError
 from gpu_lint.policy import Policy
+from gpu_lint.repository import leads_outside
 from gpu_lint.rulebook import Rulebook
 from gpu_lint.variables import HEADER_VARIABLES
 
@@ -147,10 +148,11 @@ def _tokens(text: str) -> list[str] | None:
     return [token.string for token in tokens if token.type not in _LAYOUT]
 
 
-def read_template(path: Path, root: Path) -> str:
-    """A project's own header template. Raises :class:`ConfigError`."""
-    if root.resolve() not in (root / path).resolve().parents:
-        raise ConfigError(f"header.template: {path} lies outside the project ({root})")
+def read_template(path: Path, root: Path, bounds: Path) -> str:
+    """A project's own header template, named from ``root``, which must be in ``bounds``. Raises
+    :class:`ConfigError`."""
+    if leads_outside(root / path, bounds):
+        raise ConfigError(f"header.template: {path} lies outside the project ({bounds})")
     try:
         text = (root / path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

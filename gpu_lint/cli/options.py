@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,10 +18,13 @@ from gpu_lint.cache import DIRECTORY, Cache
 from gpu_lint.cli.output import tell, write
 from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine, Run, start_for_many
-from gpu_lint.errors import ConfigError, SourceError, Trouble
+from gpu_lint.errors import CacheError, ConfigError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
+from gpu_lint.output import check_output, write_output
+from gpu_lint.ownership import own_state_directory
 from gpu_lint.reports import FORMATS, ReportOptions, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics
+from gpu_lint.repository import leaves_repository
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option
 from gpu_lint.source import Source, decode_source
@@ -85,7 +88,10 @@ def lint_options(command: _F) -> _F:
 
     def wrapped(**given: Any) -> Any:
         names = [field.name for field in fields(Options) if field.name in given]
-        return command(Options(**{name: given.pop(name) for name in names}), **given)
+        options = Options(**{name: given.pop(name) for name in names})
+        if options.output_file is not None:  # before any work is done in vain
+            check_output(options.output_file)
+        return command(options, **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
@@ -190,6 +196,7 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
         isolated=options.isolated,
         ignore_suppressions=options.ignore_suppressions or options.overridden is not None,
         scripts=scripts,
+        refused=_tell_of_refused,
     )
 
 
@@ -225,8 +232,17 @@ def finder_of(
     """A settings finder for ``--config`` and ``--isolated``. Raises :class:`ConfigError`."""
     file, keys = _config_of(config, isolated, rulebook)
     return SettingsFinder(
-        rulebook, config_file=file, config_keys=keys, options=chosen, isolated=isolated
+        rulebook,
+        config_file=file,
+        config_keys=keys,
+        options=chosen,
+        isolated=isolated,
+        refused=_tell_of_refused,
     )
+
+
+def _tell_of_refused(path: Path, why: str) -> None:
+    show_troubles([Trouble(path, why)])
 
 
 def _config_of(
@@ -276,8 +292,7 @@ def run_engine(
     with _no_collector(), _executor(options) as executor_for:
 
         def many(path: Path) -> None:
-            known = options.may_cache and cache_directory(options.cache_dir, finder).is_dir()
-            if executor_for is not None and not known:
+            if executor_for is not None and not _has_cache(options, finder):
                 start_for_many(path, finder, executor_for)
 
         discovered = discover(
@@ -289,7 +304,7 @@ def run_engine(
             overridden=options.overridden,
         )
         finder.learn(discovered.files)
-        cache = cache_for(options.cache_dir, finder) if options.may_cache else None
+        cache = cache_for(options, finder)
         with _progress(len(discovered.files), options.quiet) as advance:
             run = work(Engine(finder, advance, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
@@ -299,6 +314,15 @@ def run_engine(
     if not discovered.files and not discovered.troubles:
         tell("gpu-lint: no Python files found under the given paths")
     return run
+
+
+def _has_cache(options: Options, finder: SettingsFinder) -> bool:
+    """Whether there is a cache, from which much may be known already."""
+    if not options.may_cache:
+        return False
+    with suppress(CacheError):  # it is told of where it is opened
+        return cache_directory(options.cache_dir, finder).is_dir()
+    return False
 
 
 @contextmanager
@@ -366,23 +390,38 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] |
 
 
 def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
-    """Where the cache of the project is that the current directory belongs to."""
-    return chosen or finder.for_directory(Path.cwd()).root / DIRECTORY
+    """Where the cache of the project is that the current directory belongs to; a link that was
+    ``chosen`` is followed. Raises :class:`CacheError` where it leads out of a repository."""
+    if chosen is None:
+        return finder.for_directory(Path.cwd()).root / DIRECTORY
+    if leaves_repository(chosen):
+        raise CacheError(
+            f"the cache {chosen} is behind a link that leads out of its repository, so no cache is "
+            f"used; name {os.path.realpath(chosen)} itself if you mean it"
+        )
+    return Path(os.path.realpath(chosen))
 
 
-def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache:
-    """The cache of the project that the current directory belongs to."""
-    directory = cache_directory(chosen, finder)
-    return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+def cache_for(options: Options, finder: SettingsFinder) -> Cache | None:
+    """The cache of the project that the current directory belongs to; None where none is to be
+    used, or none can be."""
+    if not options.may_cache:
+        return None
+    try:
+        directory = cache_directory(options.cache_dir, finder)
+        return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+    except (CacheError, StateError) as error:
+        tell(f"gpu-lint: {error}")
+        return None
 
 
 def state_directory() -> Path:
-    """Where the user's journal and key are."""
+    """Where the user's journal and key are. Raises :class:`StateError` where others may write."""
     if chosen := os.environ.get("GPU_LINT_STATE_DIR"):
-        return Path(chosen).absolute()
+        return own_state_directory(Path(chosen).absolute())
     from platformdirs import user_state_path
 
-    return user_state_path("gpu-lint", appauthor=False)
+    return own_state_directory(user_state_path("gpu-lint", appauthor=False))
 
 
 def journal() -> Journal:
@@ -454,10 +493,7 @@ def show_findings(
     else:
         text = render(options.output_format, results, report_options)
     if options.output_file is not None:
-        try:
-            options.output_file.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise ConfigError(f"--output-file {options.output_file}: {error.strerror}") from error
+        write_output(options.output_file, text)
     else:
         write(text)
     if not options.quiet:

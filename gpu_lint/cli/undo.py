@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from gpu_lint.cli.options import journal, show_troubles
+from gpu_lint.cli.options import finder_of, journal, show_troubles
 from gpu_lint.cli.output import show, tell
 from gpu_lint.errors import ConfigError
 from gpu_lint.journal import Journal, RunRecord, State
 from gpu_lint.reports import shown_path
 from gpu_lint.reports.summary import plural
 from gpu_lint.rulebook import load_rulebook
-from gpu_lint.settings import SettingsFinder
 from gpu_lint.undo import Standing, standing
 from gpu_lint.undo import undo as take_back
 from gpu_lint.writing import Writing
@@ -42,7 +41,7 @@ def undo(run: str | None, listing: bool, force: bool, all_or_nothing: bool) -> i
 def _last(kept: Journal) -> RunRecord:
     """The last run that can be taken back of those that took place in the project of the current
     directory, or changed a file of it."""
-    finder = SettingsFinder(load_rulebook())
+    finder = finder_of((), False, {}, load_rulebook())
     try:
         project = finder.project_of(finder.root / "x").resolve()
     except ConfigError:  # a policy that was broken since is no reason to lose anything

@@ -28,7 +28,7 @@ _PATIENCE = 5
 _RETRIES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tls:
     """The PEM files by which client and cluster know each other."""
 

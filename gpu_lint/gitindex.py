@@ -1,8 +1,8 @@
 """The files that Git tracks, read from a repository's index.
 
 Git itself is not run: the configuration of a repository can name programs for it to start. The
-format is that of https://git-scm.com/docs/index-format, versions 2 to 4. Whatever is not as it
-should be (damaged, split over two files, too large) means that nothing is known to be tracked.
+format is that of https://git-scm.com/docs/index-format, versions 2 to 4. Of an index that is
+damaged, too large or split over two files nothing is read.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-_LARGEST = 256 << 20
-"""Bytes of an index that is read: that of a repository of two million files."""
+_LARGEST = 64 << 20
+"""Bytes of an index that is read, and of the names in it: those of 600,000 files."""
 _LARGEST_LINK = 4096
 _STATUS = 40
 """Bytes of an entry before the object's name."""
@@ -68,12 +68,14 @@ def _names(data: bytes) -> Iterator[bytes]:
     end = len(data) - size
     if data[:4] != b"DIRC" or version not in (2, 3, 4) or count > end // (_STATUS + size):
         raise ValueError("no index")
-    at, name = 12, b""
+    at, name, total = 12, b"", 0
     for _ in range(count):
         flags = int.from_bytes(data[at + _STATUS + size : at + _STATUS + size + 2], "big")
         start = at + _STATUS + size + (4 if flags & _EXTENDED and version > 2 else 2)
         if version == 4:
             dropped, start = _offset(data, start)
+            if dropped > len(name):
+                raise ValueError("damaged")
             stop = data.index(b"\0", start, end)
             name = name[: len(name) - dropped] + data[start:stop]
             at = stop + 1
@@ -81,6 +83,9 @@ def _names(data: bytes) -> Iterator[bytes]:
             stop = data.index(b"\0", start, end)
             name = data[start:stop]
             at += (stop - at) // 8 * 8 + 8
+        total += len(name)
+        if total > _LARGEST:
+            raise ValueError("too large")
         yield name
     if data[at : at + 4] == _SPLIT:
         raise ValueError("the rest is in another file")

@@ -4,7 +4,7 @@ checked.
 :func:`text_of` turns lines into the text of a report, and is the only place where that happens:
 file names, source lines, messages, notes and what a rule pack says are escaped in it, once. A
 piece that a report has coloured itself, or that begins a command which it gives itself, is
-:class:`Painted`; a plain string never is, whatever was put into it.
+:class:`Painted`; a plain string never is.
 """
 
 from __future__ import annotations

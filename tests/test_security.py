@@ -372,6 +372,8 @@ def commands(names: list[str]) -> list[tuple[str, ...]]:
         ("fix", file, directory),
         ("undo", "--list"),
         ("undo",),
+        ("init", "--visible-devices", "1", "--name", config, "--force"),
+        ("config",),
     ]
 
 

@@ -323,7 +323,7 @@ def test_findings_kept_by_a_check_that_trusts_the_tree_are_not_taken_over(tree: 
     for _ in range(2):
         assert tree.run(*trusting)[0] == 0
         assert tree.untrusted(*cache)[1].count("GPU107") == 1
-    # ... nor a cache of the tree itself, whoever has sealed it.
+    # ... nor a cache of the tree itself, although this user has sealed it.
     assert tree.run("check", "--config", BASE)[0] == 0
     kept = {path: path.read_bytes() for path in (tree.branch / ".gpu-lint-cache").iterdir()}
     assert tree.untrusted()[1].count("GPU107") == 1
@@ -421,6 +421,18 @@ def test_a_damaged_index_tracks_nothing_and_never_fails(project: Project, versio
             assert isinstance(tracked_files(root), tuple)
             index.write_bytes(bytes(body) + data[-20:])
             assert tracked_files(root) == ()
+
+
+def test_an_index_whose_names_unfold_without_end_is_not_read(project: Project) -> None:
+    root = project({".git/HEAD": ""})
+    entry = bytes(60) + b"\0\0"
+    names = entry + b"\0" + b"a" * 1_000_000 + b"\0" + (entry + b"\0a\0") * 5_000
+    body = b"DIRC" + (4).to_bytes(4, "big") + (5_001).to_bytes(4, "big") + names
+    (root / ".git" / "index").write_bytes(body + hashlib.sha1(body).digest())
+    assert tracked_files(root) == ()
+    few = body.replace((5_001).to_bytes(4, "big"), (2).to_bytes(4, "big"), 1)
+    (root / ".git" / "index").write_bytes(few + hashlib.sha1(few).digest())
+    assert [len(name) for name in tracked_files(root)] == [1_000_000, 1_000_001]
 
 
 @links

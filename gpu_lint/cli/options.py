@@ -201,13 +201,9 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
 
 
 def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
-    """See that nothing of the tree decides about its check; the globs of the scripts that it
-    declares, since these are facts about the code: a branch can add to them, and takes away none
-    that the configuration names. Raises :class:`ConfigError`."""
-    from gpu_lint.repository import leads_outside
-    from gpu_lint.settings import script_globs
-    from gpu_lint.toml import read_toml
-    from gpu_lint.untrusted import refuse_inside
+    """Return the globs of the scripts that a tree declares. Raises :class:`ConfigError` where a
+    file of the tree would decide about its check."""
+    from gpu_lint.untrusted import declared_scripts, refuse_inside
 
     named = options.stdin_filename or Path(".")
     paths = [named if path == Path("-") else path for path in options.paths] or [Path(".")]
@@ -220,10 +216,7 @@ def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
         )
     if options.cache_dir is not None and not options.no_cache:
         refuse_inside("--cache-dir", options.cache_dir, paths)
-    pyproject = Path.cwd() / "pyproject.toml"
-    if not pyproject.is_file() or leads_outside(pyproject, Path.cwd()):
-        return ()
-    return script_globs(read_toml(pyproject)[0])
+    return declared_scripts(Path.cwd())
 
 
 def finder_of(

@@ -11,7 +11,7 @@ import click
 from gpu_lint.printable import Line, printable, text_of
 
 _LONGEST = 600
-"""Characters of a line on standard error, whatever it repeats of what was given."""
+"""Characters of an error's line, which may repeat a long argument."""
 
 
 def tell(message: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.ownership import is_foreign, trusted_users
-from gpu_lint.repository import Confinement
+from gpu_lint.repository import Confinement, is_whole
 
 
 def check_output(path: Path) -> None:
@@ -75,7 +75,8 @@ def _follows_link(path: Path) -> bool:
         raise ConfigError(f"--output-file {path} {error}") from error
     except OSError:
         return False  # there is none yet; what is wrong besides, opening it will say
-    in_tree = confinement.tree_of(str(path.parent)) is not None
+    tree = confinement.tree_of(os.path.dirname(os.path.abspath(path)))
+    in_tree = tree is not None and not is_whole(tree)  # which would hold `/dev/stdout`, too
     is_link = stat.S_ISLNK(status.st_mode)
     if is_link and in_tree:
         raise ConfigError(

@@ -39,14 +39,15 @@ def own_state_directory(directory: Path) -> Path:
     Raises :class:`StateError` where it is a link of another user, belongs to another user (unless
     this is root), or may be written by others.
     """
-    if trusted_users() is None:
+    if not hasattr(os, "geteuid"):
         return directory
+    user = os.geteuid()
     for path in (directory, directory / "runs"):
         try:
             link, status = os.lstat(path), os.stat(path)
         except OSError:
             continue  # what is missing is made; what cannot be read fails where it is
-        why = _why_not_own(link, status)
+        why = _why_not_own(link, status, user)
         if why:
             raise StateError(
                 f"the state directory {path} {why}; correct that, or name another directory with "
@@ -55,10 +56,10 @@ def own_state_directory(directory: Path) -> Path:
     return directory
 
 
-def _why_not_own(link: os.stat_result, status: os.stat_result) -> str:
+def _why_not_own(link: os.stat_result, status: os.stat_result, user: int) -> str:
     if stat.S_ISLNK(link.st_mode) and is_foreign(link, trusted_users()):
         return f"is a link that another user made (uid {link.st_uid})"
-    if status.st_uid != os.geteuid() != 0:
+    if user not in (0, status.st_uid):
         return f"belongs to another user (uid {status.st_uid})"
     if stat.S_ISDIR(status.st_mode) and status.st_mode & _WRITABLE_BY_OTHERS:
         mode = stat.S_IMODE(status.st_mode)

@@ -85,6 +85,11 @@ def leaves_repository(path: Path) -> bool:
     return root is not None and leads_outside(path, root)
 
 
+def is_whole(directory: str) -> bool:
+    """Return whether an absolute path is the root of a file system."""
+    return os.path.dirname(directory) == directory
+
+
 def _is_below(path: str, directory: str) -> bool:
     path, directory = os.path.normcase(path), os.path.normcase(directory)
     return path == directory or path.startswith(os.path.join(directory, ""))
@@ -118,12 +123,12 @@ class Confinement:
 
     def tree_of(self, directory: str) -> str | None:
         """Return the tree of a directory: its repository, or else the directory of the run, if it
-        is in that; None for any other, and where the tree would be the whole file system."""
+        is in that and that is not the whole file system; None for any other."""
         absolute = os.path.abspath(directory)
         tree = self._repositories.root_of(absolute)
-        if tree is None and _is_below(absolute, self._here):
+        if tree is None and not is_whole(self._here) and _is_below(absolute, self._here):
             tree = self._here
-        return None if tree is None or os.path.dirname(tree) == tree else tree
+        return tree
 
     def repository_of(self, directory: str) -> str | None:
         """Return the root of the repository that holds a directory, or None."""

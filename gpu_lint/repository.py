@@ -74,8 +74,11 @@ def bounds_of(file: Path) -> Path:
 
 def leads_outside(path: Path | str, bounds: Path | str) -> bool:
     """Return whether ``path`` is outside the directory ``bounds`` once links and ``..`` in both
-    are followed; so a checkout that is itself reached through a link is inside."""
-    return not _is_below(os.path.realpath(path), os.path.realpath(bounds))
+    are followed; so a checkout that is itself reached through a link is inside. What is no path,
+    because of a null character, is inside nothing."""
+    return "\0" in os.fspath(path) or not _is_below(
+        os.path.realpath(path), os.path.realpath(bounds)
+    )
 
 
 def leaves_repository(path: Path) -> bool:

@@ -567,6 +567,8 @@ PACK = '[framework]\nname = "ours"\nmodules = ["ours"]\n'
         "*/x.toml",
         "linked/*.toml",
         "/etc/*.toml",
+        "x\\u0000.toml",
+        "",
     ],
 )
 def test_rule_packs_outside_are_neither_looked_for_nor_shown(
@@ -631,6 +633,16 @@ def test_a_configuration_behind_a_link_out_of_the_tree_is_not_read(
     (tree / name).symlink_to(tmp_path / "outside" / "secret")
     line = refused(run_cli("check"), "leads out of", "--config")
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("name", ["x\\u0000", "../outside/b.py", "linked", "/etc/passwd"])
+def test_a_template_outside_is_refused_without_a_look(
+    tree: Path, tmp_path: Path, name: str
+) -> None:
+    (tree / "linked").symlink_to(tmp_path / "outside" / "b.py")
+    policy = POLICY.replace("[header]\n", f'[header]\ntemplate = "{name}"\n')
+    (tree / "gpu-lint.toml").write_text(policy)
+    refused(run_cli("check", "--no-cache"), "lies outside the project")
 
 
 def test_a_pyproject_beside_the_configuration_is_not_read_from_outside(

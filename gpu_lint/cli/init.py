@@ -11,7 +11,7 @@ import click
 from gpu_lint.cli.output import tell
 from gpu_lint.errors import ConfigError
 from gpu_lint.masks import DEVICE_ORDERS
-from gpu_lint.output import replace_file
+from gpu_lint.output_files import replace_file
 from gpu_lint.policy import WHERE
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import FILE_NAME, settings_of

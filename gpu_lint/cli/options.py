@@ -20,7 +20,7 @@ from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import CacheError, ConfigError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
-from gpu_lint.output import check_output, write_output
+from gpu_lint.output_files import check_output, write_output
 from gpu_lint.ownership import own_state_directory
 from gpu_lint.reports import FORMATS, ReportOptions, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics

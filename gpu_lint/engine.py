@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gpu_lint.discovery import MANY
 from gpu_lint.errors import ConfigError, SourceError, Trouble, internal
 from gpu_lint.facts.importgraph import ImportGraph
+from gpu_lint.progress import NoProgress, Progress
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, read_bytes, read_source
 from gpu_lint.survey import Survey
@@ -90,18 +91,18 @@ class Engine:
     def __init__(
         self,
         finder: SettingsFinder,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
         cache: Cache | None = None,
         executor_for: Callable[[float], Executor | None] | None = None,
     ) -> None:
-        """``progress`` is told of every step done; a file takes two: reading, then the rest.
+        """``progress`` is told of every phase and of every file that is done in it.
         ``executor_for`` tells who should do work that takes so many seconds in one process: None
         is this process. Of no seconds, it is whoever has been started already."""
         self.finder = finder
         self._executor_for = executor_for
         self._cache = cache
         self.rulebook = finder.rulebook
-        self._progress = progress or (lambda count: None)
+        self._progress = progress or NoProgress()
 
     def check(self, paths: Iterable[Path], named: Collection[Path] = ()) -> Run:
         """Check files; those that are ``named`` are asked for syntax errors, and for what they
@@ -134,8 +135,9 @@ class Engine:
         self, view: View, run: Run, known: Mapping[str, tuple[Finding, ...]]
     ) -> Iterator[tuple[str, tuple[Finding, ...]]]:
         """The findings of each file that can be judged, first of those whose are known."""
+        self._progress.begin("Checking", len(view.reads))
         for file, findings in known.items():
-            self._progress(1)
+            self._progress.advance()
             yield file, findings
         waiting = {file: one for file, one in view.reads.items() if file not in known}
         for file, answer in self._judge_ahead(view, run, list(waiting.values())):
@@ -147,7 +149,7 @@ class Engine:
             with run.reporting(one.path):
                 answer = tuple(view.findings(one))
                 view.forget(one)
-            self._progress(1)
+            self._progress.advance()
             if answer is not None:
                 yield file, answer
 
@@ -181,11 +183,14 @@ class Engine:
 
             others = Others(
                 self._executor_for or (lambda seconds: None),
-                lambda view, reads: dict(self._judge_ahead(view, run, reads, again=True)),
+                lambda view, reads: dict(self._judge_ahead(view, run, reads)),
+                self._progress,
             )
+            self._progress.begin("Checking", len(view.reads))
             ahead = dict(self._judge_ahead(view, run, list(view.reads.values())))
             run.fixed = Fixing(self.finder, view, unsafe, run.reporting, others, ahead).fix()
             if writing is not None:
+                self._progress.begin("Writing", None)
                 self._write(run, writing, blocked)
             run.files = [one.after for one in run.fixed]
         return run
@@ -264,19 +269,23 @@ class Engine:
             note=survey.note,
             header=lambda data: survey.header(data),  # known when all have been looked at
         )
+        self._progress.begin("Reading", len(paths))
+        ahead = 0
         if self._executor_for is not None:
             if self._executor_for(0) is not None:  # while others look
                 from threading import Thread
 
                 Thread(target=import_module, args=("gpu_lint.judging",), daemon=True).start()
-            survey.look_ahead(paths, self._executor_for, graph.edges)
-        for path in paths:
+            ahead = survey.look_ahead(paths, self._executor_for, graph.edges, self._progress)
+        for number, path in enumerate(paths):
             try:
                 if (file := survey.take(path)) is not None:
                     judged.append(file)
             except Exception as error:
                 run.report(path, error)
-            self._progress(1)
+            if number >= ahead:
+                self._progress.advance()
+        self._progress.begin("Resolving imports", None)
         judged += survey.broken()
         together = survey.together(judged, graph)
         graph.files = tuple(together)
@@ -291,10 +300,10 @@ class Engine:
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
 
     def _judge_ahead(
-        self, view: View, run: Run, waiting: Collection[Read], *, again: bool = False
+        self, view: View, run: Run, waiting: Collection[Read]
     ) -> Iterator[tuple[str, tuple[Finding, ...] | None]]:
         """The findings of files that others find, where that pays, as they are found; None for
-        those that failed. ``again``: they have been judged before, and changed since."""
+        those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return
         from gpu_lint.shares import Shares, dealt_while_begun
@@ -317,7 +326,7 @@ class Engine:
             else:
                 run.failed(view.reads[file].path, answer)
                 yield file, None
-            self._progress(not again)
+            self._progress.advance()
 
     def _judging(self, view: View) -> Judging:
         """What others must know to judge the files of a view."""

@@ -8,6 +8,7 @@ might lead to any file of the user. Elsewhere a link of the user's own, or of ro
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -16,6 +17,10 @@ from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.ownership import is_foreign, trusted_users
 from gpu_lint.repository import Confinement, is_whole
 
+_AS_NAMED = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_NO_NEIGHBOUR = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV}
+"""The directory takes no other file, or the file cannot be renamed over (a mounted one)."""
+
 
 def check_output(path: Path) -> None:
     """Raise :class:`ConfigError` if a report must not be written to ``path``."""
@@ -23,46 +28,75 @@ def check_output(path: Path) -> None:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write a report, as UTF-8 with plain newlines. Raises :class:`ConfigError`."""
+    """Write a report, as UTF-8 with plain newlines. Raises :class:`ConfigError`.
+
+    The file is the old one or the new one at every moment. A device or a pipe, the target of a
+    link, and a file in a directory that takes no other, are written as they are.
+    """
+    data = text.encode("utf-8", "backslashreplace")
     follow = _follows_link(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NOCTTY", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
     try:
-        with open(os.open(path, flags, 0o666), "wb") as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+        if follow or not _can_replace(path, data):
+            _write_in_place(path, data, follow)
     except OSError as error:
-        raise ConfigError(f"--output-file {path}: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise ConfigError(f"--output-file {path} cannot be written: {why}") from error
 
 
 def replace_file(path: Path, text: str) -> None:
     """Write a text file in one step, in place of a plain file or of none. Raises ``OSError``, and
     :class:`ConfigError` for a link."""
-    if path.is_symlink():
+    status = _status(path)
+    if status is not None and stat.S_ISLNK(status.st_mode):
         raise ConfigError(f"{path} is a link, which is not written through; remove it")
-    import tempfile  # most runs write nothing
+    _replace(path, text.encode(), status)
 
-    handle, temporary = tempfile.mkstemp(prefix=".gpu-lint-", suffix=".tmp", dir=path.parent)
+
+def _can_replace(path: Path, data: bytes) -> bool:
+    """Put a new file in the place of ``path``, and return whether that can be done there."""
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        return False
     try:
-        with open(handle, "wb") as file:
-            file.write(text.encode())
+        _replace(path, data, status)
+    except OSError as error:
+        if status is None or error.errno not in _NO_NEIGHBOUR:
+            raise
+        return False
+    return True
+
+
+def _replace(path: Path, data: bytes, status: os.stat_result | None) -> None:
+    """Put a new file in the place of the one of that status, with its permissions."""
+    beside = path.with_name(f".gpu-lint-{os.urandom(8).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _AS_NAMED
+    try:
+        with open(os.open(beside, flags, 0o666), "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, _mode_for(path))
-        os.replace(temporary, path)
+        if status is not None:
+            os.chmod(beside, stat.S_IMODE(status.st_mode))
+        os.replace(beside, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            beside.unlink()
         raise
 
 
-def _mode_for(path: Path) -> int:
-    """The permissions of a file that is replaced, or those that a new one gets."""
+def _write_in_place(path: Path, data: bytes, follow: bool) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOCTTY", 0)
+    flags |= getattr(os, "O_BINARY", 0) if follow else _AS_NAMED
+    with open(os.open(path, flags, 0o666), "wb") as file:
+        file.write(data)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """The status of what has that name, a link itself; None where nothing has."""
     try:
-        return stat.S_IMODE(os.stat(path).st_mode)
+        return os.lstat(path)
     except FileNotFoundError:
-        mask = os.umask(0o077)
-        os.umask(mask)
-        return 0o666 & ~mask
+        return None
 
 
 def _follows_link(path: Path) -> bool:

@@ -534,11 +534,11 @@ def test_fix_names_its_run_and_undo_takes_it_back(project: Project) -> None:
     ]
     undone = command(root, "undo")
     assert (undone.returncode, undone.stdout) == (0, "")
-    assert f"2 files as before run {run}" in undone.stderr
+    assert f"Restored 2 files changed by run {run}. To undo this: gpu-lint undo " in undone.stderr
     assert {n: d for n, d in contents(root).items() if n.endswith(".py")} == before
     nothing = command(root, "undo")
     assert nothing.returncode == 2
-    assert "there is no run to take back" in nothing.stderr
+    assert "nothing to undo in" in nothing.stderr
 
 
 def test_undo_without_a_name_stays_in_this_project(project: Project) -> None:

@@ -49,5 +49,5 @@ def check(options: Options, untrusted: bool) -> int:
         return exit_status(options, results, False, finder)
     run = run_engine(options, finder, lambda engine, found: engine.check(found.files, found.named))
     show_overridden(options, run.files, rulebook)
-    show_findings(options, run.files, rulebook, run.clean, len(run.troubles))
+    show_findings(options, run.files, rulebook, run.clean, run.troubles)
     return exit_status(options, run.files, bool(run.troubles), finder)

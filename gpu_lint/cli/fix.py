@@ -17,14 +17,14 @@ from gpu_lint.cli.options import (
     show_findings,
     show_troubles,
     stdin_source,
-    wants_color,
 )
 from gpu_lint.cli.output import is_terminal, show, tell, write_bytes
+from gpu_lint.cli.terminal import width_of
 from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.findings import FixedFile
 from gpu_lint.reports import shown_path
-from gpu_lint.reports.summary import diff, migration_rows, plural
+from gpu_lint.reports.summary import diff, migration, plural
 from gpu_lint.rulebook import Rulebook, load_rulebook
 from gpu_lint.writing import Writing
 
@@ -67,9 +67,9 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         _print_diff(run.fixed)
     else:
         _show_written(options, writing, run)
-        show_findings(options, run.files, rulebook, run.clean, len(run.troubles))
+        show_findings(options, run.files, rulebook, run.clean, run.troubles)
     _show_dropped(run.fixed)
-    if not options.quiet and any(file.before.findings for file in run.fixed):
+    if not options.quiet and any(file.changed for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)
     status = exit_status(options, run.files, bool(run.troubles), finder)
     if show_diff and status == 0 and any(file.changed for file in run.fixed):
@@ -109,19 +109,6 @@ def _show_dropped(fixed: list[FixedFile]) -> None:
 
 
 def _show_table(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    color = wants_color(sys.stderr)
-    console = Console(
-        stderr=True, no_color=not color, highlight=False, width=None if color else 100
-    )
-    table = Table(title="What would change" if dry else "Migration", title_justify="left")
-    for number, heading in enumerate(("code", "rule", "files", "before", "fixed", "left")):
-        table.add_column(heading, justify="left" if number < 2 else "right")
-    rows = migration_rows(fixed, rulebook)
-    for row in rows[:-1]:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*rows[-1])
-    console.print(table)
+    heading = "Would fix" if dry else "Fixed"
+    for line in (heading, *migration(fixed, rulebook, width_of(sys.stderr))):
+        tell(line)

@@ -6,7 +6,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gpu_lint.cache import DIRECTORY, Cache
-from gpu_lint.cli.output import tell, write
+from gpu_lint.cli.output import tell, write, write_bytes
+from gpu_lint.cli.terminal import progress_bar, width_of
 from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import CacheError, ConfigError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
 from gpu_lint.output_files import check_output, write_output
 from gpu_lint.ownership import own_state_directory
-from gpu_lint.reports import FORMATS, ReportOptions, render, shown_path
+from gpu_lint.reports import FOR_PROGRAMS, FORMATS, ReportOptions, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics
 from gpu_lint.repository import leaves_repository
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 _MOST_JOBS = 8
 """Processes, unless more are asked for: each holds a part of the project in memory."""
+_WORKSPACES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
+"""Where CI systems say which directory they have checked out into."""
 _WORTH = 0.6
 """Seconds that worker processes must save, for they take some time to start."""
 _KEY_VALUE = re.compile(r"\s*[\w-]+(?:\.[\w-]+)*\s*=")
@@ -298,8 +301,8 @@ def run_engine(
         )
         finder.learn(discovered.files)
         cache = cache_for(options, finder)
-        with _progress(len(discovered.files), options.quiet) as advance:
-            run = work(Engine(finder, advance, cache, executor_for), discovered)
+        with progress_bar(options.quiet) as progress:
+            run = work(Engine(finder, progress, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not options.quiet:
@@ -428,20 +431,6 @@ def _tell_of_waiting() -> None:
     tell("gpu-lint: waiting for another gpu-lint that is writing")
 
 
-@contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, and nothing anywhere else."""
-    if quiet or total < 20 or not sys.stderr.isatty() or os.environ.get("CI"):
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Checking", total=2 * total)
-        yield lambda count: progress.advance(task, count)
-
-
 def show_troubles(troubles: list[Trouble]) -> None:
     """One line per path that could not be dealt with."""
     for trouble in troubles:
@@ -475,22 +464,39 @@ def show_findings(
     results: list[FileFindings],
     rulebook: Rulebook,
     clean: int = 0,
-    troubled: int = 0,
+    troubles: Sequence[Trouble] = (),
 ) -> None:
     """Print the report where the options want it; ``clean`` more files have no findings, and
-    ``troubled`` paths could not be dealt with."""
-    color = options.output_file is None and wants_color(sys.stdout)
-    report_options = ReportOptions(rulebook, Path.cwd(), color)
+    ``troubles`` are the paths that could not be dealt with."""
+    for_programs = options.output_format in FOR_PROGRAMS
+    printed = options.output_file is None
+    width = width_of(sys.stdout) if printed else None
     if options.show_statistics and options.output_format in ("full", "concise"):
-        text = statistics(results, rulebook)
+        text = statistics(results, rulebook, width)
     else:
+        report_options = ReportOptions(
+            rulebook,
+            Path.cwd(),
+            _root(options) if for_programs else Path.cwd(),
+            printed and wants_color(sys.stdout),
+            width,
+            tuple(troubles),
+        )
         text = render(options.output_format, results, report_options)
     if options.output_file is not None:
         write_output(options.output_file, text)
     else:
-        write(text)
+        write_bytes(text.encode("utf-8")) if for_programs else write(text)
     if not options.quiet:
-        tell(count_line(results, clean, troubled))
+        tell(count_line(results, clean, len(troubles)))
+
+
+def _root(options: Options) -> Path:
+    """The directory that a report for a CI system takes paths to be relative to."""
+    from gpu_lint.reports.naming import report_root
+
+    workspace = next(filter(None, map(os.environ.get, _WORKSPACES)), None)
+    return report_root(Path.cwd(), options.paths or (Path("."),), workspace)
 
 
 def wants_color(stream: Any) -> bool:

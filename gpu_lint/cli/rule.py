@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import fields
 from typing import Any
 
 import click
 
 from gpu_lint.cli.output import show, write
+from gpu_lint.cli.terminal import width_of
 from gpu_lint.errors import ConfigError
+from gpu_lint.reports.table import Column, table
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.rulefiles import SCHEMAS
+
+_LISTED = (
+    Column("code"),
+    Column("P"),
+    Column("severity"),
+    Column("rule", least=12),
+    Column("summary", least=24),
+    Column("fix", least=8),
+)
 
 
 @click.command()
@@ -46,13 +58,20 @@ def rule(code: str | None, everything: bool, form: str, schema: str | None) -> i
         else:
             show("\n\n".join(map(_page, rules)).split("\n"))
         return 0
-    show(map(_row, rulebook.rules.values()))
+    rows = [
+        (
+            found.code,
+            "P" if found.needs_policy else "",
+            found.severity.value,
+            found.name,
+            found.summary,
+            found.fix,
+        )
+        for found in rulebook.rules.values()
+    ]
+    show(table(_LISTED, rows, width_of(sys.stdout)))
+    show(["", "P: needs a policy.", "`gpu-lint rule CODE` explains a rule."])
     return 0
-
-
-def _row(rule: Rule) -> str:
-    policy = "P" if rule.needs_policy else " "
-    return f"{rule.code} {policy} {rule.severity.value:8} {rule.fix:7} {rule.name}: {rule.summary}"
 
 
 def _described(rule: Rule) -> dict[str, Any]:

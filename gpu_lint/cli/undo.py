@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from gpu_lint.cli.options import finder_of, journal, show_troubles
 from gpu_lint.cli.output import show, tell
+from gpu_lint.cli.terminal import width_of
 from gpu_lint.errors import ConfigError
 from gpu_lint.journal import Journal, RunRecord, State
 from gpu_lint.reports import shown_path
 from gpu_lint.reports.summary import plural
+from gpu_lint.reports.table import Column, table
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.undo import Standing, standing
 from gpu_lint.undo import undo as take_back
 from gpu_lint.writing import Writing
+
+_LISTED = (
+    Column(""),
+    Column(""),
+    Column(""),
+    Column(""),
+    Column(""),
+    Column("", least=16),
+)
+"""Of a run: id, when it began, files, what it was, what became of it, project."""
 
 
 @click.command()
@@ -33,8 +46,9 @@ def undo(run: str | None, listing: bool, force: bool, all_or_nothing: bool) -> i
         return _list_files(record)
     done = take_back(record, Writing(kept, all_or_nothing), force=force)
     show_troubles(done.troubles + done.notices)
-    again = f" (itself run {done.run})" if done.run is not None else ""
-    tell(f"gpu-lint: {plural(len(done.done), 'file')} as before run {record.id}{again}")
+    again = f" To undo this: gpu-lint undo {done.run}" if done.run is not None else ""
+    files = plural(len(done.done), "file")
+    tell(f"gpu-lint: Restored {files} changed by run {record.id}.{again}")
     return 2 if done.troubles else 0
 
 
@@ -52,24 +66,24 @@ def _last(kept: Journal) -> RunRecord:
             if any(path.is_relative_to(project) for path in changed):
                 return record
     raise ConfigError(
-        f"there is no run to take back in {project}; `gpu-lint undo --list` shows those of "
-        "other projects"
+        f"nothing to undo in {project}; `gpu-lint undo --list` shows the runs of other projects"
     )
 
 
 def _list_runs(kept: Journal) -> int:
-    for record in reversed(kept.records()):
-        what = "fix" if record.undoes is None else f"undo of {record.undoes}"
-        state = {State.BEGUN: "stopped half-way", State.DONE: "", State.UNDONE: "undone"}
-        parts = (
+    state = {State.BEGUN: "stopped half-way", State.DONE: "", State.UNDONE: "undone"}
+    rows = [
+        (
             record.id,
             f"{record.started:%Y-%m-%d %H:%M}",
             plural(len(record.entries), "file"),
-            record.root,
-            what,
+            "fix" if record.undoes is None else f"undo of {record.undoes}",
             state[record.state],
+            record.root,
         )
-        show(["  ".join(part for part in parts if part)])
+        for record in reversed(kept.records())
+    ]
+    show(table(_LISTED, rows, width_of(sys.stdout)))
     return 0
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from gpu_lint.findings import Applicability, FileFindings, Finding
-from gpu_lint.printable import Line, Painted, painted, printable, text_of
+from gpu_lint.printable import Line, Painted, painted, text_of
 from gpu_lint.reports import ReportOptions, shown_path
+from gpu_lint.reports.cells import cells, window
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Location, Source
 
 _WIDEST = 160
+"""Cells of a line of source that are shown where there is no terminal."""
+_NARROWEST = 20
+"""Cells of a line of source that are shown in the narrowest terminal."""
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
@@ -20,12 +24,13 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     for result in results:
         path = shown_path(result.path, options.base)
         for finding in result.findings:
-            blocks.append(text_of(_block(path, result.source, finding, paint)))
+            block = _block(path, result.source, finding, paint, options.width or _WIDEST)
+            blocks.append(text_of(block))
     return "\n".join(blocks)
 
 
 def _block(
-    path: str, source: Source, finding: Finding, paint: Callable[..., Painted]
+    path: str, source: Source, finding: Finding, paint: Callable[..., Painted], columns: int
 ) -> list[Line]:
     place = source.location(finding.span.start)
     color = "red" if finding.severity is Severity.ERROR else "yellow"
@@ -38,7 +43,8 @@ def _block(
         (head, paint(f": {finding.name}: {finding.message}", bold=True)),
         (gutter, arrow, f" {path}:{place.row}:{place.column}"),
     ]
-    text, start, width = _excerpt(source, finding, place)
+    room = max(columns - len(gutter) - len(" | "), _NARROWEST)
+    text, start, width = _excerpt(source, finding, place, room)
     if text.strip():
         caret = paint("^" * width, fg=color, bold=True)
         out += [
@@ -55,15 +61,13 @@ def _block(
     return out
 
 
-def _excerpt(source: Source, finding: Finding, place: Location) -> tuple[str, int, int]:
-    """The line of ``place``, where a finding starts; where the caret goes in it, and how wide."""
+def _excerpt(source: Source, finding: Finding, place: Location, room: int) -> tuple[str, int, int]:
+    """Return what is shown of the line of ``place``, where a finding starts, and the cells that
+    stand before the caret and under it."""
     line = source.line_at(finding.span.start).replace("\t", " ")
     end = source.location(finding.span.end)
-    width = end.column - place.column if end.row == place.row else len(line) - place.column + 1
-    start = place.column - 1
-    if start > _WIDEST // 2 and len(line) > _WIDEST:
-        cut = start - _WIDEST // 2
-        line, start = "…" + line[cut + 1 :], start - cut
-    shown = printable(line[:_WIDEST])
-    start = len(printable(line[:start]))
-    return shown, start, max(1, min(width, len(shown) - start))
+    first = place.column - 1
+    last = end.column - 1 if end.row == place.row else len(line)
+    parts = window(line[:first], line[first:last], line[last:], room)
+    before, marked = cells(parts[0]), cells(parts[1])
+    return "".join(parts), before, max(1, marked)

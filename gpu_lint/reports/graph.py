@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from gpu_lint.facts.graph import Graph, Node, Spot, Start, Write
 from gpu_lint.printable import printable, text_of
+from gpu_lint.reports.naming import to_json
 
 GRAPH_FORMATS = ("text", "dot", "json")
 
@@ -153,4 +153,4 @@ def _json(graph: Graph, every_file: bool) -> str:
         "entry_points": [asdict(start) for start in graph.starts],
         "files": [asdict(node) for node in nodes],
     }
-    return json.dumps(table, indent=2) + "\n"
+    return to_json(table)

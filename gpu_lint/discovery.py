@@ -39,6 +39,8 @@ class Discovered:
     troubles: list[Trouble] = field(default_factory=list)
     named: set[Path] = field(default_factory=set)
     """Those that were named themselves, not found in a directory."""
+    importers: tuple[Path, ...] = ()
+    """Further files, which import those that were named: judged with them, but never changed."""
 
 
 def discover(
@@ -47,9 +49,10 @@ def discover(
     *,
     force_exclude: bool = False,
     many: Callable[[Path], object] = lambda path: None,
+    most: int | None = None,
 ) -> Discovered:
     """Find the files to check; ``many`` is told, once, of one of them when there are
-    :data:`MANY`.
+    :data:`MANY`. The search ends when there are more than ``most``.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
     ``force_exclude``. Directories are walked; links to directories are not followed. Raises
@@ -66,6 +69,8 @@ def discover(
                 by_target[target] = found
                 if len(by_target) == MANY:
                     many(found)
+                if most is not None and len(by_target) > most:
+                    break
     result.files = sorted(by_target.values(), key=str)
     return result
 

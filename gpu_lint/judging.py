@@ -304,7 +304,8 @@ class View:
 
     def _source_of(self, file: str) -> Source | None:
         """The source of a file that may be edited."""
-        return self.reads[file].source if file in self.reads else None
+        read = self.reads.get(file)
+        return read.source if read is not None and read.may_change else None
 
     def place(self, file: str, span: Span) -> tuple[str, int]:
         """A file's name as a message says it, and the line (from 1) of a span."""
@@ -345,7 +346,7 @@ class View:
     def _judges(self, file: str, span: Span) -> bool:
         """Whether a wrong index in a file would be found, and may be changed."""
         read = self.reads.get(file)
-        if read is None or read.reading is None:
+        if read is None or not read.may_change or read.reading is None:
             return False
         if "GPU201" not in read.settings.rules_for(read.path):
             return False

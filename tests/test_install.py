@@ -118,11 +118,11 @@ def test_pre_commit_hooks_fail_then_fix_then_pass(installed: Path, tmp_path: Pat
     (repo / "gpu-lint.toml").write_text('exclude = ["skipped.py"]\n', "utf-8")
     config = "repos:\n- repo: {}\n  rev: {}\n  hooks:\n  - id: {}\n"
 
-    def hook(name: str) -> subprocess.CompletedProcess[str]:
+    def hook(name: str, *files: str) -> subprocess.CompletedProcess[str]:
         text = config.format(hooks.as_posix(), revision, name)
         (repo / ".pre-commit-config.yaml").write_text(text, "utf-8")
         git("add", ".", cwd=repo)
-        command = (sys.executable, "-m", "pre_commit", "run", "--all-files")
+        command = (sys.executable, "-m", "pre_commit", "run", *(files or ["--all-files"]))
         return run(*command, cwd=repo, **identity)
 
     failed = hook("gpu-lint")
@@ -136,6 +136,11 @@ def test_pre_commit_hooks_fail_then_fix_then_pass(installed: Path, tmp_path: Pat
     assert (repo / "skipped.py").read_text("utf-8") == BAD
     assert hook("gpu-lint").returncode == 0
     assert hook("gpu-lint-fix").returncode == 0
+    (repo / "zmask.py").write_text(BAD.replace("= 1", '= "1"'), "utf-8")
+    (repo / "app.py").write_text("import torch\ntorch.cuda.init()\nimport zmask\n", "utf-8")
+    late = hook("gpu-lint", "--files", "zmask.py")
+    assert late.returncode == 1, late.stderr
+    assert "GPU116" in late.stdout
     undone = run(str(installed / "gpu-lint"), "undo", cwd=repo, **identity)
     assert undone.returncode == 0, undone.stderr
     assert (repo / "bad.py").read_text("utf-8") == BAD

@@ -252,9 +252,8 @@ def members(group: int) -> list[int]:
         ([], {}, 0),
         (["-j", "1"], {}, 0),
         (["-j", "2"], {}, 1),
-        ([], {"PRE_COMMIT": "1"}, 0),
     ],
-    ids=["a little work", "one job", "two jobs", "under pre-commit"],
+    ids=["a little work", "one job", "two jobs"],
 )
 def test_processes_are_started_where_they_pay(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], count: int

@@ -33,6 +33,10 @@ def check(options: Options) -> int:
             raise ConfigError(f"{source.path} {error}") from error
         show_findings(options, results, rulebook)
         return exit_status(options, results, False, finder)
-    run = run_engine(options, finder, lambda engine, found: engine.check(found.files, found.named))
+    run = run_engine(
+        options,
+        finder,
+        lambda engine, found: engine.check(found.files, found.named, found.importers),
+    )
     show_findings(options, run.files, rulebook, run.clean, len(run.troubles))
     return exit_status(options, run.files, bool(run.troubles), finder)

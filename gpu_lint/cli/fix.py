@@ -60,6 +60,7 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         lambda engine, found: engine.fix(
             found.files,
             found.named,
+            found.importers,
             unsafe=unsafe_fixes,
             writing=writing,
             blocked=bool(found.troubles),

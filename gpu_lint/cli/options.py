@@ -198,15 +198,38 @@ def run_engine(
         discovered = discover(
             options.paths or (Path("."),), finder, force_exclude=options.force_exclude, many=many
         )
-        finder.learn(discovered.files)
+        if discovered.named:
+            _find_importers(discovered, finder, options.quiet)
+        finder.learn([*discovered.files, *discovered.importers])
         cache = None if options.no_cache else cache_for(options.cache_dir, finder)
-        with _progress(len(discovered.files), options.quiet) as advance:
+        with _progress(len(discovered.files) + len(discovered.importers), options.quiet) as advance:
             run = work(Engine(finder, advance, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
     show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
         click.echo("gpu-lint: no Python files found under the given paths", err=True)
     return run
+
+
+def _find_importers(discovered: Discovered, finder: SettingsFinder, quiet: bool) -> None:
+    """Find the files that import the named ones, and say how many are judged with these."""
+    from gpu_lint import importers
+
+    most = importers.MOST_FILES
+    found = importers.importers_of(discovered.named, finder, most)
+    asked = frozenset(discovered.files)
+    discovered.importers = tuple(path for path in found.files if path not in asked)
+    if quiet:
+        return
+    if count := len(discovered.importers):
+        files = "1 file that imports" if count == 1 else f"{count} files that import"
+        click.echo(f"gpu-lint: {files} the named ones checked with them", err=True)
+    for root in found.too_large:
+        click.echo(
+            f"gpu-lint: {printable(str(root))} has more than {most:,} Python files: those "
+            "that import the named ones are not checked; `gpu-lint check` there checks all",
+            err=True,
+        )
 
 
 @contextmanager
@@ -234,8 +257,7 @@ def _processors() -> int:
 def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] | None]:
     """Who does work that takes so many seconds: worker processes, where they pay.
 
-    A hook runner that has split its list of files already gets no more processes. None where
-    there is nobody else in any case.
+    None where there is nobody else in any case.
     """
     if options.executor == "dask" and options.scheduler is None:
         raise ConfigError("--executor dask needs --scheduler tcp://HOST:PORT")
@@ -247,7 +269,7 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] |
         with Cluster(options.scheduler) as cluster:
             yield lambda seconds: cluster if seconds else None
         return
-    count = options.jobs or (1 if "PRE_COMMIT" in os.environ else _processors())
+    count = options.jobs or _processors()
     if count == 1:
         yield None
         return

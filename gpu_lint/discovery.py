@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gpu_lint.errors import Trouble
 from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
+from gpu_lint.shebang import is_python_script
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -73,6 +74,21 @@ def discover(
                     break
     result.files = sorted(by_target.values(), key=str)
     return result
+
+
+def holds_python(path: Path) -> bool:
+    """Return whether a path is, or holds, a Python file, whatever the configuration excludes."""
+    if not path.is_dir():
+        return True
+    for top, directories, files in os.walk(path):
+        if any(
+            name.endswith((".py", ".pyw"))
+            or ("." not in name and is_python_script(os.path.join(top, name)))
+            for name in files
+        ):
+            return True
+        directories[:] = [name for name in directories if name not in ALWAYS_EXCLUDED]
+    return False
 
 
 def _expand(
@@ -151,15 +167,18 @@ class _Walk:
                         below = _seen_from(name, ignores)
                         stack.append((current / name, inside + name, below))
                     continue
-                included = rules.includes(name) and not (
+                link = entry.is_symlink()
+                script = rules.takes_scripts and "." not in name and not link
+                included = (script or rules.includes(name)) and not (
                     rules.excludes(name) or _ignored(ignores, name)
                 )
-                link = entry.is_symlink()
                 if link and not self._usable_link(current / name, included):
                     continue
                 if not included:
                     continue
                 path = current / name
+                if script and not (entry.is_file() and is_python_script(path)):
+                    continue
                 yield os.path.realpath(path) if link else inside + name, path
 
     def _usable_link(self, path: Path, included: bool) -> bool:
@@ -233,6 +252,8 @@ class _Rules:
         self._settings = settings
         self._directory = directory
         globs = list(settings.get("include"))
+        self.takes_scripts = "include" not in settings.flat
+        """Scripts are told by their first line, unless ``include`` says what to check."""
         self._suffixes = tuple(glob[1:] for glob in globs if _SUFFIX.fullmatch(glob))
         self._include = None if len(self._suffixes) == len(globs) else _spec(settings, "include")
         self._exclude = _spec(settings, "exclude") if settings.get("exclude") else None

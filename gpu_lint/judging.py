@@ -25,7 +25,12 @@ from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
-from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
+from gpu_lint.suppressions import (
+    Suppression,
+    check_intended,
+    check_suppressions,
+    read_suppressions,
+)
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
@@ -278,7 +283,10 @@ class View:
             for found in check(context):
                 if found.code in rules and not _is_covered(found, suppressions, source):
                     kept.append(found)
-        for found in check_suppressions(suppressions, frozenset(rules), source):
+        for found in (
+            *check_suppressions(suppressions, frozenset(rules), source),
+            *check_intended(comments, source),
+        ):
             if found.code in rules:
                 kept.append(found)
         return kept

@@ -11,6 +11,7 @@ from gpu_lint.cli.options import (
     lint_options,
     run_engine,
     show_findings,
+    show_noops,
     stdin_source,
 )
 from gpu_lint.engine import Engine
@@ -27,6 +28,8 @@ def check(options: Options) -> int:
     source = stdin_source(options)
     if source is not None:
         finder.learn([source.path])
+        if not options.quiet:
+            show_noops(finder)
         try:
             results = [Engine(finder).check_source(source)]
         except SourceError as error:

@@ -15,6 +15,7 @@ from gpu_lint.cli.options import (
     lint_options,
     run_engine,
     show_findings,
+    show_noops,
     show_troubles,
     stdin_source,
     wants_color,
@@ -42,6 +43,8 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
     if source is not None:
         try:
             finder.learn([source.path])
+            if not options.quiet:
+                show_noops(finder)
             fixed = Engine(finder).fix_source(source, unsafe=unsafe_fixes)
         except SourceError as error:
             raise ConfigError(f"{source.path} {error}") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gpu_lint.cache import DIRECTORY, Cache
-from gpu_lint.discovery import Discovered, discover
+from gpu_lint.discovery import Discovered, discover, holds_python
 from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import ConfigError, SourceError, Trouble
 from gpu_lint.findings import FileFindings
@@ -198,6 +198,10 @@ def run_engine(
         discovered = discover(
             options.paths or (Path("."),), finder, force_exclude=options.force_exclude, many=many
         )
+        for path in discovered.named:
+            finder.for_file(path)
+        if not options.quiet:
+            show_noops(finder)
         if discovered.named:
             _find_importers(discovered, finder, options.quiet)
         finder.learn([*discovered.files, *discovered.importers])
@@ -205,10 +209,27 @@ def run_engine(
         with _progress(len(discovered.files) + len(discovered.importers), options.quiet) as advance:
             run = work(Engine(finder, advance, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
-    show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
-        click.echo("gpu-lint: no Python files found under the given paths", err=True)
+        run.troubles += _nothing_found(options)
+    show_troubles(run.troubles)
     return run
+
+
+def _nothing_found(options: Options) -> list[Trouble]:
+    """What is wrong with the paths where no file is left to check: nothing, if excludes leave none."""
+    if options.force_exclude or any(map(holds_python, options.paths or (Path("."),))):
+        if not options.quiet:
+            click.echo("gpu-lint: no Python files to check: all of them are excluded", err=True)
+        return []
+    return [Trouble(path, "holds no Python files") for path in options.paths or (Path("."),)]
+
+
+def show_noops(finder: SettingsFinder) -> None:
+    """One line for what the configuration found so far asks for in vain."""
+    from gpu_lint.noops import without_effect
+
+    for line in without_effect(finder.in_force):
+        click.echo(f"gpu-lint: {printable(line)}", err=True)
 
 
 def _find_importers(discovered: Discovered, finder: SettingsFinder, quiet: bool) -> None:
@@ -362,7 +383,7 @@ def show_findings(
             raise ConfigError(f"--output-file {options.output_file}: {error.strerror}") from error
     else:
         print_text(text)
-    if not options.quiet:
+    if not options.quiet and (results or clean):
         click.echo(count_line(results, clean, troubled), err=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -43,7 +45,8 @@ def undo(run: str | None, show: bool, force: bool, all_or_nothing: bool) -> int:
 
 def _last(kept: Journal) -> RunRecord:
     """The last run that can be taken back of those that took place in the project of the current
-    directory, or changed a file of it."""
+    directory, or changed a file of it; one that reaches into another project, if the user says so.
+    """
     finder = SettingsFinder(load_rulebook())
     try:
         project = finder.project_of(finder.root / "x").resolve()
@@ -51,13 +54,43 @@ def _last(kept: Journal) -> RunRecord:
         project = finder.root.resolve()
     for record in reversed(kept.records()):
         if record.undoes is None and record.state is not State.UNDONE:
-            changed = [Path(record.root), *(Path(entry.path) for entry in record.entries)]
+            changed = [_real(record.root), *(_real(entry.path) for entry in record.entries)]
             if any(path.is_relative_to(project) for path in changed):
+                if _reaches_elsewhere(record, project, finder.root.resolve()):
+                    _ask(record, project)
                 return record
     raise ConfigError(
         f"there is no run to take back in {project}; `gpu-lint undo --list` shows those of "
         "other projects"
     )
+
+
+def _real(path: str) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _reaches_elsewhere(record: RunRecord, project: Path, here: Path) -> bool:
+    """Whether a run took place in a project below this one, or changed files outside of it, and
+    was not started from here."""
+    root = _real(record.root)
+    if root in (project, here):
+        return False
+    if root.is_relative_to(project):
+        return True
+    return not all(_real(entry.path).is_relative_to(project) for entry in record.entries)
+
+
+def _ask(record: RunRecord, project: Path) -> None:
+    """Ask whether a run of another project is meant. Raises :class:`ConfigError` where nobody can
+    answer, or the answer is no."""
+    files = plural(len(record.entries), "file")
+    what = f"the last run that changed files in {project} took place in {record.root} ({files})"
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{what}: run `gpu-lint undo` there, or name the run: `gpu-lint undo {record.id}`"
+        )
+    if not click.confirm(printable(f"gpu-lint: {what}; take it back?"), err=True):
+        raise ConfigError("nothing was changed; `gpu-lint undo --list` shows all runs")
 
 
 def _list_runs(kept: Journal) -> int:

@@ -69,6 +69,17 @@ def test_wheel_holds_rules_templates_and_the_typing_marker(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "fixtures/", "rules/"))]
 
 
+def test_wheel_holds_every_document_of_the_rules_and_no_script_of_theirs(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if "/rules/" in name}
+    assert not [name for name in names if name.endswith((".py", ".pyc", ".sh"))]
+    rules = (path for path in (ROOT / "rules").rglob("*") if path.is_file())
+    kept = {path for path in rules if path.suffix not in (".py", ".pyc")}
+    assert names == {f"gpu_lint/{path.relative_to(ROOT).as_posix()}" for path in kept} | {
+        "gpu_lint/rules/knowledge.json",
+        "gpu_lint/rules/rules.json",
+    }
+
+
 def test_installed_wheel_does_what_the_checkout_does(installed: Path, tmp_path: Path) -> None:
     before = ROOT / "fixtures" / "superwhisper" / "before"
     arguments = ["check", str(before), "--output-format", "json", "-q"]

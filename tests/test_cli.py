@@ -347,6 +347,27 @@ def test_a_reader_that_leaves_early_leaves_the_exit_status_alone(
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["config", "check", "rule"])
+def test_output_that_cannot_be_written_is_2_and_no_traceback(
+    project: Project, command: str
+) -> None:
+    root = project({"a.py": LATE})
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-m", "gpu_lint", command],
+            cwd=root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
 def test_diff_of_stdin_exits_1_where_something_would_change(project: Project) -> None:
     root = project({"a.py": ""})
     late = run("fix", "--diff", "-", cwd=root, stdin=LATE.encode())

@@ -63,6 +63,8 @@ class _Group(click.Group):
         kwargs["standalone_mode"] = False
         try:
             status = super().main(*args, **kwargs)
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except click.exceptions.Exit as leaving:
             status = leaving.exit_code
         except click.ClickException as error:

@@ -20,11 +20,14 @@ _LEFT = {errno.EPIPE, errno.ESHUTDOWN} | ({errno.EINVAL} if os.name == "nt" else
 class _Pipe(io.FileIO):
     """A file descriptor; what is written after the reader has left is dropped."""
 
+    is_lost = False
+    """Nothing can be written any more, and that has been told."""
+
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in _LEFT:
+            if error.errno not in _LEFT and not self.is_lost:
                 raise
             return memoryview(data).nbytes
 
@@ -33,17 +36,25 @@ class _Pipe(io.FileIO):
 def readers_may_leave() -> Iterator[None]:
     """Let every command go on to its own exit status when nobody reads its output any more."""
     before = sys.stdout, sys.stderr
-    with contextlib.ExitStack() as stack:
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            if (forgiving := _forgiving(stream)) is not None:
-                stack.callback(forgiving.flush)
-                setattr(sys, name, forgiving)
-        try:
-            yield
-        finally:
-            with stack.pop_all():
-                sys.stdout, sys.stderr = before
+    made = [_forgiving(stream) for stream in before]
+    sys.stdout, sys.stderr = (new or old for new, old in zip(made, before, strict=True))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for stream in made:
+            if stream is not None:
+                _close(stream)
+
+
+def _close(stream: io.TextIOWrapper) -> None:
+    """Write what is left, if that can be; it is an error that the command has met already."""
+    try:
+        stream.flush()
+    except OSError:
+        raw = stream.buffer.raw  # type: ignore[attr-defined]
+        raw.is_lost = True
+        stream.flush()
 
 
 def _forgiving(stream: object) -> io.TextIOWrapper | None:

@@ -13,7 +13,6 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-
 _SHIPPED = (".json", ".md", ".toml", ".txt")
 
 

@@ -300,9 +300,7 @@ class Engine:
         from gpu_lint.reads import Read
 
         reads = {
-            file: Read(
-                file, survey.files[file], self.finder, may_change=file not in unchangeable
-            )
+            file: Read(file, survey.files[file], self.finder, may_change=file not in unchangeable)
             for file in judged
         }
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))

@@ -66,8 +66,8 @@ def importers_of(
         if len(files) > most:
             too_large.append(root)
             continue
-        by_file = {os.path.abspath(path): path for path in files}
         starting = {os.path.abspath(path) for path in paths}
+        by_file = {file: path for path in files if (file := os.path.abspath(path)) not in starting}
         found = _Search(by_file, _graph(finder).edges).importers(starting)
         importers += (by_file[file] for file in found)
     return Importers(tuple(sorted(importers, key=str)), tuple(too_large))

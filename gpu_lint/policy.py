@@ -92,8 +92,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "include",
         "strings",
-        "Files to check, as gitignore patterns; by default executable scripts without a suffix, too, "
-        "whose `#!` line names Python.",
+        "Files to check, as gitignore patterns; by default executable scripts without a suffix, "
+        "too, whose `#!` line names Python.",
         ["*.py", "*.pyw"],
     ),
     Key("exclude", "strings", "Files and directories to leave out, as gitignore patterns.", []),

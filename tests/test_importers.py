@@ -203,6 +203,15 @@ def test_the_search_by_names_finds_what_the_whole_import_graph_says(
         assert {root / one for one in found} == expected, path
 
 
+def test_where_all_files_are_named_none_is_searched(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository(PROJECTS["chain"])
+    monkeypatch.setattr("gpu_lint.importers.read_bytes", None)
+    named = sorted(Path(".").glob("*.py"))
+    assert importers_of(named, SettingsFinder(load_rulebook())).files == ()
+
+
 def test_many_names_are_searched_for_at_once(repository: Repository) -> None:
     files = {f"m0_{i}.py": "" for i in range(60)}
     files |= {f"m{n}_{i}.py": f"import m{n - 1}_{i}\n" for n in (1, 2) for i in range(60)}

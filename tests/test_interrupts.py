@@ -62,7 +62,11 @@ def interrupted(root: Path, where: str, *arguments: str, again: str = "") -> tup
         ("gpu_lint.cache:Cache.save", ["check"], "interrupted"),
         ("gpu_lint.facts.graph:_node", ["graph"], "interrupted"),
         ("gpu_lint.fixing:Fixing.fix", ["fix"], "interrupted; no file was left half-written"),
-        ("gpu_lint.journal:Journal.find", ["undo", "x"], "interrupted; no file was left half-written"),
+        (
+            "gpu_lint.journal:Journal.find",
+            ["undo", "x"],
+            "interrupted; no file was left half-written",
+        ),
         ("gpu_lint.writing:_stage", ["fix"], "interrupted: every file is as it was"),
     ],
 )

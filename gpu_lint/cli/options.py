@@ -216,7 +216,7 @@ def run_engine(
 
 
 def _nothing_found(options: Options) -> list[Trouble]:
-    """What is wrong with the paths where no file is left to check: nothing, if excludes leave none."""
+    """What is wrong with the paths where no file is left to check; nothing, if all are excluded."""
     if options.force_exclude or any(map(holds_python, options.paths or (Path("."),))):
         if not options.quiet:
             click.echo("gpu-lint: no Python files to check: all of them are excluded", err=True)

@@ -24,7 +24,6 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.selection import Selection
 from gpu_lint.source import Span
 
-
 _ORDER = count()
 
 

@@ -140,7 +140,7 @@ def test_where_one_path_holds_a_python_file_the_others_need_none(here: Project) 
 
 def test_files_that_are_all_excluded_are_no_fault(here: Project) -> None:
     here({"old/a.py": CLEAN, "gpu-lint.toml": 'exclude = ["old"]\n'})
-    line = "gpu-lint: no Python files to check: all of them are excluded\n"
+    line = "No Python files to check: all are excluded.\n"
     for arguments in (["check"], ["check", "old"], ["check", "--force-exclude", "old/a.py"]):
         done = run_cli(*arguments)
         assert (done.exit_code, done.stderr) == (0, line)
@@ -153,7 +153,8 @@ def test_what_git_ignores_is_excluded_and_no_fault(here: Project) -> None:
 
 def test_a_hook_without_files_to_check_passes(here: Project) -> None:
     here({"empty/readme.txt": ""})
-    assert run_cli("check", "--force-exclude", "empty").exit_code == 0
+    done = run_cli("check", "--force-exclude", "empty")
+    assert (done.exit_code, done.stderr) == (0, "No Python files found.\n")
 
 
 def test_a_path_that_is_missing_is_2_even_for_a_hook(here: Project) -> None:

@@ -217,11 +217,14 @@ def run_engine(
 
 def _nothing_found(options: Options) -> list[Trouble]:
     """What is wrong with the paths where no file is left to check; nothing, if all are excluded."""
-    if options.force_exclude or any(map(holds_python, options.paths or (Path("."),))):
-        if not options.quiet:
-            click.echo("gpu-lint: no Python files to check: all of them are excluded", err=True)
-        return []
-    return [Trouble(path, "holds no Python files") for path in options.paths or (Path("."),)]
+    paths = options.paths or (Path("."),)
+    excluded = any(map(holds_python, paths))
+    if not excluded and not options.force_exclude:
+        return [Trouble(path, "holds no Python files") for path in paths]
+    if not options.quiet:
+        what = "to check: all are excluded" if excluded else "found"
+        click.echo(f"No Python files {what}.", err=True)
+    return []
 
 
 def show_noops(finder: SettingsFinder) -> None:

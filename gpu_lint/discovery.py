@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from gpu_lint.errors import SourceError, Trouble
 from gpu_lint.repository import Confinement
 from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
+from gpu_lint.shebang import is_python_script
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -51,6 +52,8 @@ class Discovered:
     """Those that were named themselves, not found in a directory."""
     skipped: list[Path] = field(default_factory=list)
     """Directories named as those of build products in which Git tracks nothing."""
+    importers: tuple[Path, ...] = ()
+    """Further files, which import those that were named: judged with them, but never changed."""
 
 
 def discover(
@@ -61,9 +64,10 @@ def discover(
     many: Callable[[Path], object] = lambda path: None,
     respect_ignores: bool = True,
     overridden: Overridden | None = None,
+    most: int | None = None,
 ) -> Discovered:
     """Find the files to check; ``many`` is told, once, of one of them when there are
-    :data:`MANY`.
+    :data:`MANY`. The search ends when there are more than ``most``.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
     ``force_exclude``; one that a link leads out of its tree is not. Directories are walked; links
@@ -86,9 +90,26 @@ def discover(
                 by_target[target] = found
                 if len(by_target) == MANY:
                     many(found)
+                if most is not None and len(by_target) > most:
+                    break
     result.files = sorted(by_target.values(), key=str)
     result.skipped.sort()
     return result
+
+
+def holds_python(path: Path) -> bool:
+    """Return whether a path is, or holds, a Python file, whatever the configuration excludes."""
+    if not path.is_dir():
+        return True
+    for top, directories, files in os.walk(path):
+        if any(
+            name.endswith((".py", ".pyw"))
+            or ("." not in name and is_python_script(os.path.join(top, name)))
+            for name in files
+        ):
+            return True
+        directories[:] = [name for name in directories if name not in ALWAYS_EXCLUDED]
+    return False
 
 
 def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str, Path, bool]]:
@@ -225,15 +246,17 @@ class _Walk:
                         below = _seen_from(name, ignores)
                         stack.append((current / name, inside + name, below, held))
                     continue
-                included = rules.includes(name) and not (
+                link = entry.is_symlink()
+                script = rules.takes_scripts and "." not in name and not link
+                included = (script or rules.includes(name)) and not (
                     rules.excludes(name) or _ignored(ignores, name)
                 )
-                link = entry.is_symlink()
                 path = current / name
-                if not link and included:
+                if link:
+                    if target := self._usable_link(path, included, str(start)):
+                        yield target, path
+                elif included and (not script or (entry.is_file() and is_python_script(path))):
                     yield inside + name, path
-                elif link and (target := self._usable_link(path, included, str(start))):
-                    yield target, path
 
     def _usable_link(self, path: Path, included: bool, start: str) -> str | None:
         """The file of the project that a link leads to; others are reported, as are broken ones:
@@ -321,6 +344,8 @@ class _Rules:
         self._settings = settings
         self._directory = directory
         globs = list(settings.get("include"))
+        self.takes_scripts = "include" not in settings.flat
+        """Scripts are told by their first line, unless ``include`` says what to check."""
         self._suffixes = tuple(glob[1:] for glob in globs if _SUFFIX.fullmatch(glob))
         self._include = None if len(self._suffixes) == len(globs) else _spec(settings, "include")
         self._exclude = _spec(settings, "exclude") if settings.get("exclude") else None

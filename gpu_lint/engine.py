@@ -6,6 +6,7 @@ need is imported when the first of them turns up: most runs find none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -104,12 +105,18 @@ class Engine:
         self.rulebook = finder.rulebook
         self._progress = progress or NoProgress()
 
-    def check(self, paths: Iterable[Path], named: Collection[Path] = ()) -> Run:
+    def check(
+        self,
+        paths: Iterable[Path],
+        named: Collection[Path] = (),
+        importers: Collection[Path] = (),
+    ) -> Run:
         """Check files; those that are ``named`` are asked for syntax errors, and for what they
-        import, even where they show nothing that a rule looks for."""
+        import, even where they show nothing that a rule looks for. Further files, the
+        ``importers`` of those, are checked with them; no fix on offer changes one."""
         run = Run()
         survey = Survey(self.finder, named, self._cache)
-        view = self._view(survey, paths, run)
+        view = self._view(survey, paths, run, importers)
         if view is not None:
             from gpu_lint.findings import FileFindings
             from gpu_lint.recall import Recall
@@ -166,18 +173,20 @@ class Engine:
         self,
         paths: Iterable[Path],
         named: Collection[Path] = (),
+        importers: Collection[Path] = (),
         *,
         unsafe: bool,
         writing: Writing | None,
         blocked: bool = False,
     ) -> Run:
         """Fix files; without a ``writing``, only say what would change. ``blocked``: something
-        else stands in the way already of fixing all.
+        else stands in the way already of fixing all. The ``importers`` of the ``named`` files are
+        judged with them and stay as they are.
 
         Raises :class:`gpu_lint.errors.JournalError` with every file as it was.
         """
         run = Run()
-        view = self._view(Survey(self.finder, named, self._cache), paths, run)
+        view = self._view(Survey(self.finder, named, self._cache), paths, run, importers)
         if view is not None:
             from gpu_lint.fixing import Fixing, Others
 
@@ -254,13 +263,17 @@ class Engine:
 
     # --- reading -------------------------------------------------------------------------
 
-    def _view(self, survey: Survey, paths: Iterable[Path], run: Run) -> View | None:
-        """The files as one project, of which those are read that a rule may speak of.
+    def _view(
+        self, survey: Survey, paths: Iterable[Path], run: Run, importers: Collection[Path]
+    ) -> View | None:
+        """The files and their importers as one project, of which those are read that a rule may
+        speak of.
 
         None where there is no such file.
         """
         judged: list[str] = []
-        paths = list(paths)
+        paths = [*paths, *importers]
+        unchangeable = frozenset(map(os.path.abspath, importers))
         graph = ImportGraph(
             lambda: self.rulebook.knowledge,
             self._read_beside,
@@ -296,7 +309,10 @@ class Engine:
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
+        reads = {
+            file: Read(file, survey.files[file], self.finder, may_change=file not in unchangeable)
+            for file in judged
+        }
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
 
     def _judge_ahead(
@@ -339,7 +355,17 @@ class Engine:
             for file, edges in view.project.all_edges.items()
         }
         edits = {file: one.edits for file, one in view.reads.items() if one.edits}
-        return Judging(self.finder.spec, view.notes, paths, together, view.outlined, edges, edits)
+        unchangeable = frozenset(file for file, one in view.reads.items() if not one.may_change)
+        return Judging(
+            self.finder.spec,
+            view.notes,
+            paths,
+            together,
+            view.outlined,
+            edges,
+            edits,
+            unchangeable,
+        )
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""

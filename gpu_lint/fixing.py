@@ -116,6 +116,7 @@ class Fixing:
             if finding.fix
             and finding.fix.applicability >= self._least
             and finding.fix not in self._refused
+            and self._view.reads[file].may_change
             and all(other in findings for other, _ in finding.fix.elsewhere)
             and self._is_new(Change(file, finding.fix))
         ]

@@ -25,7 +25,12 @@ from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder, matches
 from gpu_lint.source import Source, Span, read_bytes, read_source
-from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
+from gpu_lint.suppressions import (
+    Suppression,
+    check_intended,
+    check_suppressions,
+    read_suppressions,
+)
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
@@ -280,7 +285,10 @@ class View:
             for found in check(context):
                 if found.code in rules and not _is_covered(found, suppressions, source):
                     kept.append(found)
-        for found in check_suppressions(suppressions, frozenset(rules), source):
+        for found in (
+            *check_suppressions(suppressions, frozenset(rules), source),
+            *check_intended(comments, source),
+        ):
             if found.code in rules:
                 kept.append(found)
         return kept
@@ -306,7 +314,8 @@ class View:
 
     def _source_of(self, file: str) -> Source | None:
         """The source of a file that may be edited."""
-        return self.reads[file].source if file in self.reads else None
+        read = self.reads.get(file)
+        return read.source if read is not None and read.may_change else None
 
     def place(self, file: str, span: Span) -> tuple[str, int]:
         """A file's name as a message says it, and the line (from 1) of a span."""
@@ -347,7 +356,7 @@ class View:
     def _judges(self, file: str, span: Span) -> bool:
         """Whether a wrong index in a file would be found, and may be changed."""
         read = self.reads.get(file)
-        if read is None or read.reading is None:
+        if read is None or not read.may_change or read.reading is None:
             return False
         if "GPU201" not in read.settings.rules_for(read.path):
             return False

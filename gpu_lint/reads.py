@@ -32,6 +32,8 @@ class Read:
     """What was changed in it, pass after pass, and is not written yet."""
     note: Note | None = None
     """What it shows by itself, where that was found out when it was changed."""
+    may_change: bool = True
+    """A fix may change it. A file that is judged because it imports a named one stays as it is."""
 
     @classmethod
     def of(cls, source: Source, finder: SettingsFinder) -> Read:

@@ -58,7 +58,7 @@ class Recall:
             file in self._view.outlined,
         ]
         if project.may_do_something(file):
-            parts.append(self._run_digest)
+            parts += self._run_digest, self._unchangeable
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):
                 reached |= project.closure(start)
@@ -75,6 +75,11 @@ class Recall:
         """A digest of the content of every file of the run."""
         notes = ((file, self._note(file)) for file in self._view.project.files)
         return _digest([(file, note.digest) for file, note in notes if note is not None])
+
+    @cached_property
+    def _unchangeable(self) -> list[str]:
+        """The files that no fix may change."""
+        return sorted(file for file, read in self._view.reads.items() if not read.may_change)
 
     @cached_property
     def _settings_digest(self) -> str:

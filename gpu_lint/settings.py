@@ -298,10 +298,14 @@ class SettingsFinder:
             self._everywhere = None
 
     @property
+    def in_force(self) -> list[Settings]:
+        """All settings that were found, each once."""
+        return list({id(one): one for one in self._by_directory.values()}.values())
+
+    @property
     def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
         """All configuration that was found, as it can be compared with another run's."""
-        found = {id(one): one for one in self._by_directory.values()}.values()
-        return sorted(((str(one.root), one.flat, one.scripts) for one in found), key=repr)
+        return sorted(((str(one.root), one.flat, one.scripts) for one in self.in_force), key=repr)
 
     def for_file(self, path: Path) -> Settings:
         """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""

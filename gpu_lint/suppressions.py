@@ -17,7 +17,15 @@ _OURS = re.compile(
     r"#\s*gpu-lint:\s*(?P<kind>ignore-file|ignore)(?![\w-])(?:\s*\[(?P<codes>[^\]]*)\])?(?P<reason>[^#]*)"
 )
 _NOQA = re.compile(r"#\s*noqa:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)", re.IGNORECASE)
+_INTENDED = re.compile(
+    r"#\s*gpu[-_]?lint\b(?P<colon>\s*[:=])?\s*"
+    r"(?:(?:disable|enable|ignore|skip|noqa|nolint|off|suppress|exclude|allow)(?:[-_][\w-]*)?"
+    r"|\w[\w-]*(?=\s*\[))(?![\w-])(?P<end>\s*(?:\Z|[\[(=:,]|GPU\d|all\b))?",
+    re.IGNORECASE,
+)
+"""A comment that is meant to silence something, and does not."""
 _GPU_CODE = re.compile(r"GPU\d+\Z")
+_GPU_CODES = re.compile(r"\bGPU\d+\b")
 
 
 @dataclass
@@ -121,6 +129,29 @@ def check_suppressions(
             message = f"nothing is suppressed here by {what}"
             remedy = DeleteComment(*_without(suppression, unused, source))
             yield Found("GPU002", suppression.span, message, "", remedy, Applicability.SAFE)
+
+
+def check_intended(comments: Iterable[Comment], source: Source) -> Iterator[Found]:
+    """GPU003 for comments that are meant as suppressions, and are none."""
+    for comment in comments:
+        text = comment.text
+        if _OURS.match(text):
+            continue
+        behind = _OURS.search(text, 1)
+        if behind is not None and text[behind.start() - 1].isspace():
+            span = _part(comment, behind.start(), behind.end(), source)
+            yield Found("GPU003", span, "behind another comment it silences nothing; put it first")
+            continue
+        match = _INTENDED.search(text)
+        if match is None or not (match["colon"] or match["end"] is not None):
+            continue
+        if match.start() and not text[match.start() - 1].isspace():
+            continue
+        codes = ", ".join(dict.fromkeys(_GPU_CODES.findall(text.upper())))
+        kind = "ignore-file" if "file" in match.group().lower() else "ignore"
+        wanted = f"# gpu-lint: {kind}[{codes or 'CODE'}] reason"
+        span = _part(comment, match.start(), len(text), source)
+        yield Found("GPU003", span, f"this comment silences nothing; write `{wanted}`")
 
 
 def _without(suppression: Suppression, unused: list[str], source: Source) -> tuple[Span, str]:

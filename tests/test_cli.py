@@ -300,6 +300,84 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
     assert b"BrokenPipe" not in done.stderr
 
 
+LEAVING = """
+import os, subprocess, sys
+reader, writer = os.pipe()
+os.close(reader)  # who reads has left already
+both = writer if sys.argv[1] == "both" else subprocess.PIPE
+command = [sys.executable, "-m", "gpu_lint", *sys.argv[2:]]
+done = subprocess.run(command, stdout=writer, stderr=both, stdin=subprocess.DEVNULL)
+sys.stderr.buffer.write(done.stderr or b"")
+sys.exit(done.returncode)
+"""
+
+
+@pytest.mark.parametrize("streams", ["stdout", "both"])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["config"], 0),
+        (["config", "--schema"], 0),
+        (["rule"], 0),
+        (["rule", "--all"], 0),
+        (["--help"], 0),
+        (["check", "--help"], 0),
+        (["graph"], 0),
+        (["undo", "--list"], 0),
+        (["check", "clean.py"], 0),
+        (["check"], 1),
+        (["check", "--statistics"], 1),
+        (["fix", "--diff"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_a_reader_that_leaves_early_leaves_the_exit_status_alone(
+    project: Project, streams: str, arguments: list[str], status: int
+) -> None:
+    root = project({"a.py": LATE, "clean.py": CLEAN})
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING, streams, *arguments],
+        cwd=root,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert b"Broken" not in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["config", "check", "rule"])
+def test_output_that_cannot_be_written_is_2_and_no_traceback(
+    project: Project, command: str
+) -> None:
+    root = project({"a.py": LATE})
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-m", "gpu_lint", command],
+            cwd=root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_diff_of_stdin_exits_1_where_something_would_change(project: Project) -> None:
+    root = project({"a.py": ""})
+    late = run("fix", "--diff", "-", cwd=root, stdin=LATE.encode())
+    assert late.returncode == 1
+    assert late.stdout.startswith(b"--- stdin.py")
+    assert run("fix", "--diff", "-", "--exit-zero", cwd=root, stdin=LATE.encode()).returncode == 0
+    clean = run("fix", "--diff", "-", cwd=root, stdin=CLEAN.encode())
+    assert (clean.returncode, clean.stdout) == (0, b"")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of arbitrary bytes")
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_can_name_any_file(project: Project, form: str) -> None:

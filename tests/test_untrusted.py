@@ -102,13 +102,40 @@ SILENCERS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("files", SILENCERS.values(), ids=SILENCERS.keys())
 def test_a_branch_does_not_silence_its_own_check(tree: Tree, files: dict[str, str]) -> None:
-    tree.add(files)
+    tree.add({**files, "clean.py": ""})
     status, silenced, _ = tree.run("check", "--no-cache")
     assert (status, silenced) == (0, ""), "it does silence a check that trusts the tree"
     status, found, _ = tree.untrusted()
     assert (status, found.count("GPU107")) == (1, 1), found
     assert "GPU002" not in found
     assert "GPU003" not in found
+
+
+IMPORTER = "import os\nimport torch\ntorch.cuda.init()\nimport mask\n"
+MASK = "import os\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "options"),
+    [
+        ({"app.py": IMPORTER, ".gitignore": "app.py\n"}, ["--no-respect-gitignore"]),
+        ({"app.py": IMPORTER, "gpu-lint.toml": 'exclude = ["app.py"]\n'}, ["--isolated"]),
+        ({"venv/app.py": IMPORTER.replace("import mask", "from .. import mask"),
+          "__init__.py": "", "venv/__init__.py": ""}, None),
+    ],
+    ids=["ignored", "excluded", "in a directory that is left out"],
+)  # fmt: skip
+def test_a_branch_hides_no_importer_of_a_named_file(
+    tree: Tree, files: dict[str, str], options: list[str] | None
+) -> None:
+    tree.add({"mask.py": MASK, **files})
+    told = "1 file that imports the named ones checked with them"
+    assert told not in tree.run("check", "--no-cache", "mask.py")[2]
+    if options is not None:
+        assert told in tree.run("check", "--no-cache", *options, "mask.py")[2]
+    status, found, stderr = tree.untrusted("mask.py")
+    assert (status, found.count("GPU116")) == (1, 1), found
+    assert told in stderr
 
 
 def test_a_broken_configuration_of_a_branch_does_not_end_the_check(tree: Tree) -> None:

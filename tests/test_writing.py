@@ -565,6 +565,48 @@ def test_undo_takes_back_what_was_done_from_here(project: Project) -> None:
     assert (root / "there" / "a.py").read_text() == ""
 
 
+def test_undo_above_a_project_does_not_reach_into_it_unasked(project: Project) -> None:
+    root = project({"one/gpu-lint.toml": POLICY, "one/a.py": "", "two/x": ""})
+    command(root / "one", "fix")
+    refused = command(root, "undo")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert f"took place in {root / 'one'} (1 file): run `gpu-lint undo` there, or name " in line
+    assert (root / "one" / "a.py").read_text() != ""
+    run = line.rpartition("`gpu-lint undo ")[2].rstrip("`")
+    assert command(root, "undo", run).returncode == 0
+    assert (root / "one" / "a.py").read_text() == ""
+
+
+def test_undo_of_a_run_that_changed_other_projects_too_asks(project: Project) -> None:
+    names = ("one/gpu-lint.toml", "two/gpu-lint.toml")
+    root = project({**dict.fromkeys(names, POLICY), "one/a.py": "", "two/a.py": ""})
+    command(root, "fix", "one", "two")
+    refused = command(root / "one", "undo")
+    assert refused.returncode == 2
+    assert f"took place in {root} (2 files)" in refused.stderr
+    assert command(root, "undo").returncode == 0
+    assert (root / "two" / "a.py").read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("\n", 2)])
+def test_undo_above_a_project_asks_on_a_terminal(
+    project: Project, answer: str, status: int
+) -> None:
+    root = project({"one/gpu-lint.toml": POLICY, "one/a.py": ""})
+    command(root / "one", "fix")
+    ours, theirs = os.openpty()
+    os.write(ours, answer.encode())
+    call = [sys.executable, "-m", "gpu_lint", "undo"]
+    done = subprocess.run(call, cwd=root, stdin=theirs, capture_output=True, text=True)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == status
+    assert "take it back? [y/N]" in done.stderr
+    assert ((root / "one" / "a.py").read_text() == "") == (status == 0)
+
+
 def test_fix_all_or_nothing_needs_every_file(project: Project) -> None:
     root = project({"gpu-lint.toml": POLICY, "a.py": "", "bad.py": b"\xff\xfe"})
     for paths in ([], ["a.py", "missing.py"]):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from gpu_lint import __version__
 from gpu_lint.cli.output import fail, refuse
-from gpu_lint.errors import GpuLintError
+from gpu_lint.cli.streams import readers_may_leave
+from gpu_lint.errors import GpuLintError, Interrupted
+from gpu_lint.interrupts import INTERRUPTED, say_no_more, second_interrupt_ends
 
+_WRITING = ("fix", "undo")
+"""The commands that change files."""
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
@@ -39,26 +43,43 @@ class _Group(click.Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and end with the exit status: 0 clean, 1 findings, 2 the call or the tool failed."""
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C is one line, before click makes two of it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            whole = "; no file was left half-written" * (ctx.invoked_subcommand in _WRITING)
+            raise Interrupted(f"interrupted{whole}") from interrupt
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run, and end with the exit status: 0 clean, 1 findings, 2 the call or the tool failed,
+        130 after Ctrl-C."""
+        with second_interrupt_ends(), readers_may_leave():
+            status = self._status(*args, **kwargs)
+        sys.exit(status)
+
+    def _status(self, *args: Any, **kwargs: Any) -> int:
         kwargs["standalone_mode"] = False
         try:
             status = super().main(*args, **kwargs)
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except click.exceptions.Exit as leaving:
             status = leaving.exit_code
         except click.ClickException as error:
             refuse(error)
             status = 2
+        except Interrupted as error:
+            say_no_more()
+            fail(str(error))
+            status = INTERRUPTED
         except GpuLintError as error:
             fail(str(error))
             status = 2
         except (KeyboardInterrupt, click.Abort):
-            fail("interrupted; no file was left half-written")
-            status = 2
-        except BrokenPipeError:
-            # The reader has gone (`| head`); what is left to flush has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 2
+            say_no_more()
+            fail("interrupted")
+            status = INTERRUPTED
         except Exception as error:
             if os.environ.get("GPU_LINT_TRACEBACK"):
                 raise
@@ -67,7 +88,7 @@ class _Group(click.Group):
                 "GPU_LINT_TRACEBACK=1 shows"
             )
             status = 2
-        sys.exit(status if isinstance(status, int) else 0)
+        return status if isinstance(status, int) else 0
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

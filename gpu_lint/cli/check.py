@@ -13,6 +13,7 @@ from gpu_lint.cli.options import (
     lint_options,
     run_engine,
     show_findings,
+    show_noops,
     show_overridden,
     stdin_source,
 )
@@ -40,6 +41,8 @@ def check(options: Options, untrusted: bool) -> int:
     source = stdin_source(options)
     if source is not None:
         finder.learn([source.path])
+        if not options.quiet:
+            show_noops(finder)
         try:
             results = [Engine(finder).check_source(source)]
         except SourceError as error:
@@ -47,7 +50,11 @@ def check(options: Options, untrusted: bool) -> int:
         show_overridden(options, results, rulebook)
         show_findings(options, results, rulebook)
         return exit_status(options, results, False, finder)
-    run = run_engine(options, finder, lambda engine, found: engine.check(found.files, found.named))
+    run = run_engine(
+        options,
+        finder,
+        lambda engine, found: engine.check(found.files, found.named, found.importers),
+    )
     show_overridden(options, run.files, rulebook)
     show_findings(options, run.files, rulebook, run.clean, run.troubles)
     return exit_status(options, run.files, bool(run.troubles), finder)

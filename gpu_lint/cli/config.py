@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gpu_lint.cli.options import finder_of
+from gpu_lint.cli.options import finder_of, show_noops
 from gpu_lint.cli.output import show, write
 from gpu_lint.policy import KEYS, json_schema
 from gpu_lint.rulebook import load_rulebook
@@ -35,6 +35,7 @@ def config(path: Path, config_values: tuple[str, ...], isolated: bool, schema: b
             lines.append(f"{key.name} = {_toml(key.default)}  # default")
     if settings.policy_for(path) is None:
         lines.append("# no gpu.visible-devices: rules that need a policy do not run")
+    show_noops(finder)
     show(lines)
     return 0
 

@@ -15,6 +15,7 @@ from gpu_lint.cli.options import (
     lint_options,
     run_engine,
     show_findings,
+    show_noops,
     show_troubles,
     stdin_source,
 )
@@ -42,6 +43,8 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
     if source is not None:
         try:
             finder.learn([source.path])
+            if not options.quiet:
+                show_noops(finder)
             fixed = Engine(finder).fix_source(source, unsafe=unsafe_fixes)
         except SourceError as error:
             raise ConfigError(f"{source.path} {error}") from error
@@ -49,7 +52,8 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
             _print_diff([fixed])
         else:
             write_bytes(fixed.after.source.data)
-        return exit_status(options, [fixed.after], False, finder)
+        status = exit_status(options, [fixed.after], False, finder)
+        return _status_of_diff(options, status, [fixed]) if show_diff else status
     writing = None if show_diff else Writing(journal(), all_or_nothing)
 
     run = run_engine(
@@ -58,6 +62,7 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         lambda engine, found: engine.fix(
             found.files,
             found.named,
+            found.importers,
             unsafe=unsafe_fixes,
             writing=writing,
             blocked=bool(found.troubles),
@@ -72,9 +77,13 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
     if not options.quiet and any(file.changed for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)
     status = exit_status(options, run.files, bool(run.troubles), finder)
-    if show_diff and status == 0 and any(file.changed for file in run.fixed):
-        return 0 if options.exit_zero else 1
-    return status
+    return _status_of_diff(options, status, run.fixed) if show_diff else status
+
+
+def _status_of_diff(options: Options, status: int, fixed: list[FixedFile]) -> int:
+    """1 where something would change, though nothing would be left to find."""
+    would_change = any(file.changed for file in fixed) and not options.exit_zero
+    return max(status, int(would_change))
 
 
 def _print_diff(fixed: list[FixedFile]) -> None:

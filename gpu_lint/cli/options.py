@@ -17,7 +17,7 @@ import click
 from gpu_lint.cache import DIRECTORY, Cache
 from gpu_lint.cli.output import tell, write, write_bytes
 from gpu_lint.cli.terminal import progress_bar, width_of
-from gpu_lint.discovery import Discovered, discover
+from gpu_lint.discovery import Discovered, discover, holds_python
 from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import CacheError, ConfigError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
@@ -78,6 +78,11 @@ class Options:
     tls_key: Path | None
     overridden: Overridden | None = None
     """Where the tree is not trusted: what it would have said about its own check."""
+
+    @property
+    def respects_ignores(self) -> bool:
+        """Whether ignore files count; those of a tree that is not trusted never do."""
+        return not self.no_respect_gitignore and self.overridden is None
 
     @property
     def may_cache(self) -> bool:
@@ -296,19 +301,25 @@ def run_engine(
             finder,
             force_exclude=options.force_exclude,
             many=many,
-            respect_ignores=not options.no_respect_gitignore and options.overridden is None,
+            respect_ignores=options.respects_ignores,
             overridden=options.overridden,
         )
-        finder.learn(discovered.files)
+        for path in discovered.named:
+            finder.for_file(path)
+        if not options.quiet:
+            show_noops(finder)
+        if discovered.named:
+            _find_importers(discovered, finder, options)
+        finder.learn([*discovered.files, *discovered.importers])
         cache = cache_for(options, finder)
         with progress_bar(options.quiet) as progress:
             run = work(Engine(finder, progress, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
+    if not discovered.files and not discovered.troubles:
+        run.troubles += _nothing_found(options)
     show_troubles(run.troubles)
     if not options.quiet:
         show_skipped(discovered.skipped)
-    if not discovered.files and not discovered.troubles:
-        tell("gpu-lint: no Python files found under the given paths")
     return run
 
 
@@ -319,6 +330,51 @@ def _has_cache(options: Options, finder: SettingsFinder) -> bool:
     with suppress(CacheError):  # it is told of where it is opened
         return cache_directory(options.cache_dir, finder).is_dir()
     return False
+
+
+def _nothing_found(options: Options) -> list[Trouble]:
+    """What is wrong with the paths where no file is left to check; nothing, if all are excluded."""
+    paths = options.paths or (Path("."),)
+    excluded = any(map(holds_python, paths))
+    if not excluded and not options.force_exclude:
+        return [Trouble(path, "holds no Python files") for path in paths]
+    if not options.quiet:
+        tell(f"No Python files {'to check: all are excluded' if excluded else 'found'}.")
+    return []
+
+
+def show_noops(finder: SettingsFinder) -> None:
+    """One line for what the configuration found so far asks for in vain."""
+    from gpu_lint.noops import without_effect
+
+    for line in without_effect(finder.in_force):
+        tell(f"gpu-lint: {line}")
+
+
+def _find_importers(discovered: Discovered, finder: SettingsFinder, options: Options) -> None:
+    """Find the files that import the named ones, and say how many are judged with these."""
+    from gpu_lint import importers
+
+    most = importers.MOST_FILES
+    found = importers.importers_of(
+        discovered.named,
+        finder,
+        most,
+        respect_ignores=options.respects_ignores,
+        overridden=options.overridden,
+    )
+    asked = frozenset(discovered.files)
+    discovered.importers = tuple(path for path in found.files if path not in asked)
+    if options.quiet:
+        return
+    if count := len(discovered.importers):
+        files = "1 file that imports" if count == 1 else f"{count} files that import"
+        tell(f"gpu-lint: {files} the named ones checked with them")
+    for root in found.too_large:
+        tell(
+            f"gpu-lint: {root} has more than {most:,} Python files: those that import the named "
+            "ones are not checked; `gpu-lint check` there checks all"
+        )
 
 
 @contextmanager
@@ -346,8 +402,7 @@ def _processors() -> int:
 def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] | None]:
     """Who does work that takes so many seconds: worker processes, where they pay.
 
-    A hook runner that has split its list of files already gets no more processes. None where
-    there is nobody else in any case.
+    None where there is nobody else in any case.
     """
     if options.executor == "dask" and options.scheduler is None:
         raise ConfigError("--executor dask needs --scheduler tcp://HOST:PORT")
@@ -366,7 +421,7 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] |
         with Cluster(options.scheduler, Tls(*files.values()) if given else None) as cluster:
             yield lambda seconds: cluster if seconds else None
         return
-    count = options.jobs or (1 if "PRE_COMMIT" in os.environ else _processors())
+    count = options.jobs or _processors()
     if count == 1:
         yield None
         return
@@ -487,7 +542,7 @@ def show_findings(
         write_output(options.output_file, text)
     else:
         write_bytes(text.encode("utf-8")) if for_programs else write(text)
-    if not options.quiet:
+    if not options.quiet and (results or clean):
         tell(count_line(results, clean, len(troubles)))
 
 

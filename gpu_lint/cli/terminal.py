@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from gpu_lint.interrupts import restored_at_once
 from gpu_lint.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 0.5
 """Seconds that a run takes before a bar is shown."""
+_SHOW_CURSOR = b"\x1b[?25h"
+"""To a terminal: show the cursor, which is hidden while there is a bar."""
 _REFRESH = 0.1
 """Seconds between two updates of the bar; a run may report 100,000 files a second."""
 
@@ -82,13 +85,16 @@ class Bar:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as RichProgress
 
+            console = Console(stderr=True)
+            if console.is_terminal and not (console.is_dumb_terminal or console.legacy_windows):
+                self._stack.enter_context(restored_at_once(_SHOW_CURSOR))
             self._rich = self._stack.enter_context(
                 RichProgress(
                     TextColumn("{task.description}"),
                     BarColumn(bar_width=None),
                     MofNCompleteColumn(),
                     TimeElapsedColumn(),
-                    console=Console(stderr=True),
+                    console=console,
                     transient=True,
                     expand=True,
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from gpu_lint.cli.output import show, tell
 from gpu_lint.cli.terminal import width_of
 from gpu_lint.errors import ConfigError
 from gpu_lint.journal import Journal, RunRecord, State
+from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
 from gpu_lint.reports.summary import plural
 from gpu_lint.reports.table import Column, table
@@ -54,7 +56,8 @@ def undo(run: str | None, listing: bool, force: bool, all_or_nothing: bool) -> i
 
 def _last(kept: Journal) -> RunRecord:
     """The last run that can be taken back of those that took place in the project of the current
-    directory, or changed a file of it."""
+    directory, or changed a file of it; one that reaches into another project, if the user says so.
+    """
     finder = finder_of((), False, {}, load_rulebook())
     try:
         project = finder.project_of(finder.root / "x").resolve()
@@ -62,12 +65,42 @@ def _last(kept: Journal) -> RunRecord:
         project = finder.root.resolve()
     for record in reversed(kept.records()):
         if record.undoes is None and record.state is not State.UNDONE:
-            changed = [Path(record.root), *(Path(entry.path) for entry in record.entries)]
+            changed = [_real(record.root), *(_real(entry.path) for entry in record.entries)]
             if any(path.is_relative_to(project) for path in changed):
+                if _reaches_elsewhere(record, project, finder.root.resolve()):
+                    _ask(record, project)
                 return record
     raise ConfigError(
         f"nothing to undo in {project}; `gpu-lint undo --list` shows the runs of other projects"
     )
+
+
+def _real(path: str) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _reaches_elsewhere(record: RunRecord, project: Path, here: Path) -> bool:
+    """Whether a run took place in a project below this one, or changed files outside of it, and
+    was not started from here."""
+    root = _real(record.root)
+    if root in (project, here):
+        return False
+    if root.is_relative_to(project):
+        return True
+    return not all(_real(entry.path).is_relative_to(project) for entry in record.entries)
+
+
+def _ask(record: RunRecord, project: Path) -> None:
+    """Ask whether a run of another project is meant. Raises :class:`ConfigError` where nobody can
+    answer, or the answer is no."""
+    files = plural(len(record.entries), "file")
+    what = f"the last run that changed files in {project} took place in {record.root} ({files})"
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"{what}: run `gpu-lint undo` there, or name the run: `gpu-lint undo {record.id}`"
+        )
+    if not click.confirm(printable(f"gpu-lint: {what}; take it back?"), err=True):
+        raise ConfigError("nothing was changed; `gpu-lint undo --list` shows all runs")
 
 
 def _list_runs(kept: Journal) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 from gpu_lint.facts.flow import Flow, join_marks
 from gpu_lint.facts.model import (
@@ -23,6 +24,8 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.selection import Selection
 from gpu_lint.source import Span
 
+_ORDER = count()
+
 
 class Recorder:
     """One file's facts by place; the same place reached again is merged, not repeated."""
@@ -38,6 +41,12 @@ class Recorder:
         self.fallbacks: dict[Span, Fallback] = {}
         self.first_use: Trigger | None = None
         self.at_first_use: dict[str, frozenset[Written]] = {}
+        self.possible_uses: dict[Span, tuple[int, Trigger]] = {}
+        """Calls that are given a GPU, and of which it is not measured that they freeze; each with
+        a number that grows in the order of execution."""
+
+    def possible_use(self, trigger: Trigger) -> None:
+        self.possible_uses.setdefault(trigger.span, (next(_ORDER), trigger))
 
     def use(self, trigger: Trigger, flow: Flow, reach: Reach) -> None:
         """The first contact with a GPU on a path fixes what the header was worth."""

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from gpu_lint.facts.graph import Graph, Node, Spot, Start, Write
+from gpu_lint.facts.model import Form
 from gpu_lint.printable import printable, text_of
 from gpu_lint.reports.naming import to_json
 
 GRAPH_FORMATS = ("text", "dot", "json")
+_MAY_TOUCH = "CUDA may be initialised"
+"""Where a call is given a GPU, and nobody has measured whether it initialises CUDA."""
 
 
 def render_graph(name: str, graph: Graph, every_file: bool) -> str:
@@ -59,7 +62,7 @@ def _branches(
     shown.add(file)
     node = graph.nodes[file]
     events = _events(node)
-    if touch is not None and touch.file == file and touch != node.touch:
+    if touch is not None and touch.file == file and touch not in (node.touch, node.possible_touch):
         events += [(touch.row, f"{touch.text}: CUDA is initialised")]
     entries = [(row, text, "") for row, text in dict.fromkeys(events)]
     for edge in node.imports:
@@ -87,6 +90,8 @@ def _events(node: Node, frameworks: bool = True) -> list[tuple[int, str]]:
     found += [(write.row, _described(write)) for write in node.writes]
     if node.touch is not None and not node.touch.text.startswith("import "):
         found.append((node.touch.row, f"{node.touch.text}: CUDA is initialised"))
+    if node.touch is None and node.possible_touch is not None:
+        found.append((node.possible_touch.row, f"{node.possible_touch.text}: {_MAY_TOUCH}"))
     return found
 
 
@@ -94,11 +99,19 @@ def _described(write: Write) -> str:
     what = "removed" if write.value is None else f"= {write.value!r}"
     if write.value == "?":
         what = "= a value that only the run knows"
+    if write.form == Form.PUTENV.value:
+        what += f" by {write.form}, which does not reach CUDA"
+    elif write.weak:
+        what += " unless the parent process sets it"
     return f"{write.variable} {what}: {write.effect}"
 
 
 def _verdict(start: Start) -> Iterator[str]:
-    words = {None: "what the parent process says", "?": "a value that only the run knows"}
+    parent = "what the parent process says"
+    if start.default is not None:
+        known = "a value that only the run knows" if start.default == "?" else repr(start.default)
+        parent += f", or else {known}"
+    words = {None: parent, "?": "a value that only the run knows"}
     masks = [words.get(mask, repr(mask)) for mask in start.masks]
     touch = start.first_touch
     if touch is None:

@@ -8,6 +8,7 @@ is that of the largest one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -152,7 +153,7 @@ def end(one: Check) -> Ending:
         peak, stopped = 0.0, ""
         while not stopped:
             ended = _wait(child, INTERVAL)
-            peak = max(peak, ended if ended is not None else _memory(child.pid) / MIB)
+            peak = max(peak, ended if ended is not None else memory_of(child.pid) / MIB)
             seconds = time.perf_counter() - start
             if ended is not None:
                 break
@@ -160,8 +161,8 @@ def end(one: Check) -> Ending:
                 stopped = "does not end"
             elif peak > STOPPED_AT_MIB:
                 stopped = "memory without end"
+        _stop(child)
         if stopped:
-            _stop(child)
             return Ending(seconds, peak, stopped)
         report.seek(0)
         errors.seek(0)
@@ -184,7 +185,7 @@ def _wait(child: subprocess.Popen[bytes], seconds: float) -> float | None:
     return usage.ru_maxrss / (MIB if sys.platform == "darwin" else 1024)
 
 
-def _memory(group: int) -> int:
+def memory_of(group: int) -> int:
     """The resident bytes of all processes of a group; 0 where there is no ``/proc``."""
     total = 0
     for entry in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
@@ -201,8 +202,10 @@ def _memory(group: int) -> int:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
+    """End a check, and what it has left behind."""
     if hasattr(os, "killpg"):
-        os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
     else:
         child.kill()
     child.wait()

@@ -31,6 +31,7 @@ SHAPE_MIB = 1024
 STOPPED_AFTER = 4.0
 """A check is stopped at so many times its limit of time."""
 STOPPED_AT_MIB = 6 * 1024
+UNENDED = "does not end"
 INTERVAL = 0.02
 """Seconds between two looks at the memory."""
 RATIOS = (
@@ -57,7 +58,7 @@ class Wheel:
 
     @property
     def title(self) -> str:
-        return f"{self.project} {self.version}"
+        return f"{self.name} {self.version}"
 
 
 _BUILT = ("--only-binary=:all:", "--python-version", "3.11")
@@ -158,7 +159,7 @@ def end(one: Check) -> Ending:
             if ended is not None:
                 break
             if seconds > one.seconds * STOPPED_AFTER:
-                stopped = "does not end"
+                stopped = UNENDED
             elif peak > STOPPED_AT_MIB:
                 stopped = "memory without end"
         _stop(child)
@@ -239,7 +240,8 @@ class Result:
 
     @property
     def row(self) -> str:
-        figure = f"{statistics.median(self.seconds):.2f} {self.unit}"
+        more = "> " if self.fault == UNENDED else ""
+        figure = f"{more}{statistics.median(self.seconds):.2f} {self.unit}"
         kept = self.fault or "yes"
         return (
             f"| {self.name} | {self.size} | {figure} | {self.peak_mib} | {self.allowed} | {kept} |"

@@ -33,7 +33,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,12 +157,12 @@ def fetch_trees() -> Path:
     return folder
 
 
-def fetch() -> None:
+def fetch(names: Iterable[str] = WHEELS, empty_files: int = EMPTY_FILES) -> None:
     """Unpack the pinned wheels, once."""
-    for name, version in WHEELS.items():
-        fetch_wheel(name, version)
+    for name in names:
+        fetch_wheel(name, WHEELS[name])
     empty = CORPUS / "empty"
-    for number in range(0 if empty.is_dir() else EMPTY_FILES):
+    for number in range(0 if empty.is_dir() else empty_files):
         path = empty / f"p{number // 100}" / f"m{number}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -185,8 +185,8 @@ def copies_of_other_code(times: int) -> Path:
     return target
 
 
-def subjects() -> tuple[list[Subject], list[str]]:
-    """What is timed, and the peers that are missing."""
+def subjects(times: Sequence[int] = (2, 4, 8)) -> tuple[list[Subject], list[str]]:
+    """What is timed, and the peers that are missing; ``times`` are the copies of other code."""
     tool = str(BIN / "gpu-lint")
     lint = [tool, "check", "--isolated", "--output-format", "concise"]
     cold = [*lint, "--no-cache"]
@@ -216,7 +216,7 @@ def subjects() -> tuple[list[Subject], list[str]]:
     ]  # fmt: skip
     found += [
         Subject(f"gpu-lint, other code {n} times, cold", [*cold, copies_of_other_code(n).name])
-        for n in (2, 4, 8)
+        for n in times
     ]
     quick = ["check", "--isolated", "--no-cache", "--select", "F,E9"]
     peers = {
@@ -247,9 +247,12 @@ def subjects() -> tuple[list[Subject], list[str]]:
 
 def time_peers(rounds: int, wanted: frozenset[str] | None) -> tuple[list[Subject], list[str]]:
     """Time the commands, or those of some names, in turn, and print the table."""
-    fetch()
-    timed, missing = subjects()
-    if wanted is not None:
+    if wanted is None:
+        fetch()
+        timed, missing = subjects()
+    else:
+        fetch(["transformers"], empty_files=0)
+        timed, missing = subjects(times=())
         timed = [subject for subject in timed if subject.name in wanted]
         missing = [name for name in missing if name in wanted]
     for subject in timed:
@@ -293,7 +296,9 @@ def write(results: dict[str, Any]) -> bool:
     peaks = {one["name"]: one["peak-mib"] for one in results["subjects"]}
     rows = [ends.Result(**one) for part in ("trees", "shapes") for one in results.get(part, ())]
     rows += ends.ratios(seconds, peaks)
-    measured = f"Measured {datetime.date.today()} on {results['machine']}.\n\n"
+    python = f"Python {platform.python_version()}"
+    where = f"{os.cpu_count()} CPUs, {platform.system()}, {platform.machine()}, {python}"
+    measured = f"Measured {datetime.date.today()} ({where}).\n\n"
     ends.write_into(HERE / "README.md", measured + ends.table(rows))
     over = [row.name for row in rows if row.fault]
     print(f"{len(rows)} limits, {len(over)} not kept{': ' if over else ''}{'; '.join(over)}")

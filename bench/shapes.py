@@ -571,6 +571,18 @@ def processes(size: int) -> str:
     )
 
 
+@shape(5_000, 100)
+def devices_without_mask(size: int) -> Tree:
+    """Functions that hand a device on to the next two, in a program that sets no variable."""
+    body = lines(
+        "def f$(d=None, *, device='cuda:1'):\n x = torch.device(device)\n"
+        " f$$(x, device=d)\n return f$$(device=x)\n",
+        size,
+    )
+    start = f"import torch\n{body}def f{size}(d=None, *, device): torch.cuda.set_device(device)\n"
+    return {"a.py": f"{start}f0(device='cuda:2')\n"}
+
+
 # --- classes and modules -----------------------------------------------------------------
 
 
@@ -639,6 +651,30 @@ def programs_and_modules(size: int) -> Tree:
             f" m0.f({number})\n m{number}.f(0)\n {END.replace(chr(10), chr(10) + ' ').rstrip()}\n"
         )
     return {**files, "p/__init__.py": ""}
+
+
+@shape(500, 30)
+def packages_of_packages(size: int) -> Tree:
+    """Packages that import all they hold, and the one above, before they set the mask."""
+    files: Tree = {}
+    for number in range(size):
+        parent = f"p{(number - 1) // 2}" if number else "p0"
+        below = "".join(
+            f"from . import p{child}\n"
+            for child in (2 * number + 1, 2 * number + 2)
+            if child < size
+        )
+        files[f"{_path(number)}/__init__.py"] = (
+            f"import os\n{below}from p0 import v as {parent}_v\nv = os.environ.get('V{number}')\n"
+            f"if v: {WRITE}v\nimport torch\n"
+        )
+    return {**files, "a.py": f"{START}from p0 import *\n{WRITE}v\n{END}"}
+
+
+def _path(number: int) -> str:
+    """The folder of a package in a tree of packages with two in each."""
+    above = f"{_path((number - 1) // 2)}/" if number else ""
+    return f"{above}p{number}"
 
 
 def main() -> int:

@@ -579,8 +579,10 @@ def devices_without_mask(size: int) -> Tree:
         " f$$(x, device=d)\n return f$$(device=x)\n",
         size,
     )
-    start = f"import torch\n{body}def f{size}(d=None, *, device): torch.cuda.set_device(device)\n"
-    return {"a.py": f"{start}f0(device='cuda:2')\n"}
+    last = f"def f{size}(d=None, *, device): torch.cuda.set_device(device)\n"
+    fork = f"mp.set_start_method('fork')\nmp.Process(target=f{size}, args=(0,)).start()\n"
+    start = "import multiprocessing as mp\nimport torch\ntorch.cuda.init()\n"
+    return {"a.py": f"{start}{body}{last}{fork}f0(device='cuda:2')\n"}
 
 
 # --- classes and modules -----------------------------------------------------------------

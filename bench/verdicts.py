@@ -155,8 +155,8 @@ def main() -> int:
                         silent += 1
                         which = [n for n, a in (("old", old), ("new", new)) if not a.ended]
                         print(f"{name}: no report: {' and '.join(which)} ({times})", flush=True)
-                        for answer in (old, new):
-                            print(*(f"  {line}" for line in answer.faults), sep="\n", end="")
+                        for line in (*old.faults, *new.faults):
+                            print(f"  {line}", flush=True)
                         continue
                     lines = compare(old, new, most=options.most)
                     differing += bool(lines)

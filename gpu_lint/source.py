@@ -13,7 +13,7 @@ import stat
 import tokenize
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from gpu_lint.records import record
 
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
+_ASCII = "".join(map(chr, range(1, 128)))
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
@@ -213,6 +214,20 @@ def _end_of_second_line(data: bytes) -> int:
     return second if first and second else len(data)
 
 
+@cache
+def _keeps_ascii(encoding: str) -> bool:
+    """Return whether ASCII text is the same bytes in an encoding, so that its places in the file
+    are known and a line hides nothing. In punycode, IDNA, UTF-7, UTF-16, EBCDIC and what reads
+    escapes it is not; some of these take a time that grows with the square of a text's length.
+    """
+    try:
+        return _ASCII.encode(encoding) == _ASCII.encode() and (
+            _ASCII.encode().decode(encoding) == _ASCII
+        )
+    except (LookupError, UnicodeError, ValueError, TypeError):
+        return False
+
+
 def decode_source(path: Path, data: bytes) -> Source:
     """Decode bytes as Python does: BOM, then PEP 263 cookie, then UTF-8.
 
@@ -230,6 +245,10 @@ def decode_source(path: Path, data: bytes) -> Source:
             raise SourceError(f"cannot be decoded: {error.msg}; correct its coding line") from error
         encoding = "utf-8"
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+    if not _keeps_ascii(encoding):
+        raise SourceError(
+            f"cannot be decoded: in {encoding} on its coding line, ASCII is not what it seems"
+        )
     body = data[bom:]
     try:
         text = body.decode(encoding)

@@ -11,6 +11,9 @@ from typing import TypeAlias
 
 import pytest
 
+from gpu_lint.errors import SourceError
+from gpu_lint.facts.deepstack import on_deep_stack
+from gpu_lint.source import decode_source
 from tests import fuzzing
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
@@ -126,3 +129,69 @@ def test_allocator_settings_and_masks_of_any_length() -> None:
     for text in ("[" * 200_000, "1," * 100_000, "a:[1," * 50_000, "1" * 100_000):
         fuzzing.run("check", f"{LATE}os.environ['PYTORCH_CUDA_ALLOC_CONF'] = {text!r}\n".encode())
         fuzzing.run("check", f"{LATE}os.environ['CUDA_VISIBLE_DEVICES'] = {text!r}\n".encode())
+
+
+CHAINED: dict[str, str] = {
+    "elif": "if x: pass\n" + "elif x: pass\n" * 8_500,
+    "attributes": "x = a" + ".b" * 30_000,
+    "calls": "x = a" + "()" * 20_000,
+    "subscripts": "x = a" + "[0]" * 30_000,
+    "not": "x = " + "not " * 30_000 + "a",
+    "signs": "x = " + "-" * 30_000 + "a",
+    "lambdas": "x = " + "lambda:" * 30_000 + "0",
+    "sum": "x = a" + "+a" * 30_000,
+    "sums in brackets": "x = " + "(a" * 100 + ("+a" * 200 + ")") * 100,
+    "strings": "x = (" + "'a'\n" * 50_000 + ")",
+    "formatted strings": "x = (" + "f'{a}'\n" * 50_000 + ")",
+    "chains in a formatted string": "x = f'{a" + ".b" * 9_000 + "}'",
+    "choices": "x = " + "a if b else " * 30_000 + "c",
+    "comprehensions": "x = [a" + " for a in b" * 30_000 + "]",
+    "imported name": "import a" + ".b" * 400_000,
+    "assignments": "x = " * 30_000 + "1",
+}
+"""What ended the process, or took a time that grew with the square of its length."""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("broken", ["", "x = = 1\n"], ids=["valid", "syntax error"])
+@pytest.mark.parametrize("name", CHAINED)
+def test_what_is_chained_without_end_is_one_answer(name: str, broken: str, encoding: str) -> None:
+    """Python's parser refuses some, LibCST's would end the process over others: never that."""
+    text = f"# coding: {encoding}\n{LATE}{broken}{CHAINED[name]}\n"
+    source = decode_source(Path("x.py"), text.encode(encoding))
+    try:
+        found = fuzzing.engine(False).check_source(source).findings
+    except SourceError as error:
+        assert str(error).startswith("cannot be checked: ")
+        assert "\n" not in str(error)
+    else:
+        assert {finding.code for finding in found} <= {"GPU001", "GPU107"}
+
+
+def test_a_file_that_would_crash_a_parser_stops_no_other_in_one_process(project: Project) -> None:
+    root = project({"a.py": f"{LATE}{CHAINED['elif']}", "b.py": LATE})
+    done = run("check", "-j", "1", "--output-format", "concise", cwd=root)
+    assert done.returncode == 2
+    assert done.stdout.startswith("b.py:4:1: GPU107")
+    assert "gpu-lint: a.py cannot be checked: line 2006 is one of more than 2000 elif" in done.stderr
+
+
+def test_an_unclosed_bracket_above_a_long_file_is_still_a_syntax_error() -> None:
+    text = f"{LATE}x = (\n" + "y = a.b.c + d\n" * 2_000
+    found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), text.encode())).findings
+    assert [(finding.code, finding.span.start) for finding in found] == [("GPU001", len(LATE) + 4)]
+
+
+def test_a_chain_that_is_long_but_sound_is_checked() -> None:
+    text = f"{LATE}x = a" + ".b(1 + 2, [3])" * 600 + "\n" + "y = '''" + "- " * 5_000 + "'''\n"
+    found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), text.encode())).findings
+    assert [finding.code for finding in found] == ["GPU107"]
+
+
+def test_a_parser_gets_a_stack_of_its_own_and_what_it_raises_is_raised() -> None:
+    def depth(left: int) -> int:
+        return left and depth(left - 1)
+
+    assert on_deep_stack(lambda: depth(100)) == 0
+    with pytest.raises(ZeroDivisionError):
+        on_deep_stack(lambda: 1 // 0)

@@ -72,7 +72,11 @@ _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault
 
 
 def lower_native(source: Source, limits: Limits) -> p.Program:
-    """Lower a whole file. Raises :class:`NotNative` for one that LibCST must read."""
+    """Lower a whole file.
+
+    Raises :class:`NotNative` for one that LibCST must read, and :class:`SourceError` for one that
+    Python itself gives up on: LibCST would fare no better.
+    """
     if source.encoding != "utf-8":
         raise NotNative
     try:
@@ -81,6 +85,9 @@ def lower_native(source: Source, limits: Limits) -> p.Program:
         lowering = NativeLowering(source, source.line_starts, Trees.of(source))
         lowering.check_limits(tree, limits)
         return p.Program(lowering.block(tree.body))
+    except (RecursionError, MemoryError) as error:
+        check_limits(source.text, limits)  # it can say where
+        raise SourceError("cannot be checked: it is nested or chained too deeply") from error
     except _UNREADABLE as error:
         raise NotNative from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.aliases
 import os
 import subprocess
 import sys
@@ -195,3 +196,25 @@ def test_a_parser_gets_a_stack_of_its_own_and_what_it_raises_is_raised() -> None
     assert on_deep_stack(lambda: depth(100)) == 0
     with pytest.raises(ZeroDivisionError):
         on_deep_stack(lambda: 1 // 0)
+
+
+def _codecs() -> list[str]:
+    return sorted({*encodings.aliases.aliases.values()} | {*encodings.aliases.aliases})
+
+
+def test_every_codec_of_python_on_a_coding_line_is_read_or_is_one_line() -> None:
+    for codec in _codecs():
+        for body in (b"x = 1\n", b"# \xe9\xff\n", "# é€\n".encode(), b"-" + b"a" * 30_000):
+            data = f"# coding: {codec}\n{LATE}".encode() + body
+            try:
+                found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), data))
+            except SourceError as error:
+                assert "\n" not in str(error), codec
+            else:
+                assert {"GPU001", "GPU107"} >= {one.code for one in found.findings}, codec
+
+
+@pytest.mark.parametrize("codec", ["punycode", "idna", "utf-7", "cp037", "unicode_escape", "hz"])
+def test_a_codec_in_which_ascii_is_something_else_is_refused(codec: str) -> None:
+    with pytest.raises(SourceError, match="ASCII is not what it seems"):
+        decode_source(Path("x.py"), f"# coding: {codec}\n".encode() + b"-" + b"a" * 500_000)

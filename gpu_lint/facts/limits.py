@@ -41,10 +41,11 @@ class Limits:
 USUAL = Limits()
 _DEEPEST_RECURSION = 10_000
 """Python frames: enough for a text of 3,000 lines that is one implicit concatenation."""
-_LIBCST_WORK = 1_500_000
-"""Some 2 s and 500 MiB of LibCST 1.9, in the unit of :func:`check_for_libcst`."""
-_BRACKET_WORK, _FREE_WORK = 16, 100
-"""What a bracket around a token weighs in links of a chain, and the links of ordinary code."""
+_LIBCST_WORK = 5_000_000
+"""Microseconds that LibCST 1.9 and what reads its tree may take, by :func:`check_for_libcst`: some
+50,000 tokens of ordinary code; at most 600 MiB."""
+_TOKEN_WORK, _BRACKET_WORK, _CHAIN_WORK = 100, 48, 3
+"""Of a token, of each bracket around it and of each link of its chain, beyond the first few."""
 _STRINGS = 10_000
 """In one implicit concatenation."""
 _LONGEST_DOTTED = 2_000
@@ -136,15 +137,14 @@ def check_for_libcst(text: str, limits: Limits = USUAL) -> None:
     work = 0
     for link in _links(text, 0, len(text)):
         _check(link, text, limits)
-        around = _BRACKET_WORK * link.brackets + link.chained
-        if around > _FREE_WORK:
-            work += around - _FREE_WORK
-            if work > _LIBCST_WORK:
-                raise SourceError(
-                    f"cannot be checked: up to line {_row(text, link.character)} it nests and "
-                    "chains more than LibCST reads in bounded time"
-                )
+        around = _BRACKET_WORK * link.brackets + _CHAIN_WORK * link.chained
+        work += max(_TOKEN_WORK, around - 2 * _TOKEN_WORK)
     _check_branches(text, limits)
+    if work > _LIBCST_WORK:
+        raise SourceError(
+            "cannot be checked: it is not plain UTF-8 in the syntax of this Python, and is too "
+            "large or too nested for the slower parser that such a file takes"
+        )
 
 
 def check_imports(text: str) -> None:

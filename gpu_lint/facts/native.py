@@ -77,8 +77,8 @@ def lower_native(source: Source, limits: Limits) -> p.Program:
     Raises :class:`NotNative` for one that LibCST must read, and :class:`SourceError` for one that
     Python itself gives up on: LibCST would fare no better.
     """
-    if source.encoding != "utf-8":
-        raise NotNative
+    if source.encoding != "utf-8" and not source.text.isascii():
+        raise NotNative  # its columns are counted in UTF-8
     try:
         tree = parse_quietly(source.text, "exec")
         assert isinstance(tree, ast.Module)

@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gpu_lint.errors import Trouble
-from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
+from gpu_lint.errors import SourceError, Trouble
+from gpu_lint.globs import ignore_spec, usable
+from gpu_lint.settings import Settings, SettingsFinder
+from gpu_lint.source import LARGEST_TEXT, read_bytes
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -123,7 +125,8 @@ class _Walk:
         start = directory.absolute()
         roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
         top = next(roots, start)
-        stack = [(directory, os.path.realpath(directory), _ignores_above(start, top))]
+        above = self._ignores_above(start, top)
+        stack = [(directory, os.path.realpath(directory), above)]
         while stack:
             current, real, ignores = stack.pop()
             settings = self.finder.for_directory(current)
@@ -135,7 +138,7 @@ class _Walk:
                 self.troubles.append(Trouble(current, message))
                 continue
             if any(entry.name in _HOLDING_IGNORES for entry in entries):
-                ignores = _with_own(current, ignores)
+                ignores = self._with_own(current, ignores)
             inside = os.path.join(real, "")
             for entry in entries:
                 name = entry.name
@@ -178,33 +181,38 @@ class _Walk:
             return False
         return True
 
+    def _ignores_above(self, directory: Path, top: Path) -> Ignores:
+        """What ignore files above a directory say of it, from ``top`` on."""
+        found: Ignores = []
+        if directory != top:
+            for parent in reversed(directory.parents):
+                if parent == top or top in parent.parents:
+                    way = directory.relative_to(parent).parts[0]
+                    found = _seen_from(way, self._with_own(parent, found))
+        return found
+
+    def _with_own(self, directory: Path, ignores: Ignores) -> Ignores:
+        """What has a say in a directory, with its own ignore file."""
+        lines: list[str] = []
+        for name in _IGNORE_FILES:
+            path = directory / name
+            if not os.path.exists(path) or os.path.isdir(path):
+                continue
+            try:
+                text = read_bytes(path, LARGEST_TEXT).decode("utf-8", "replace")
+            except SourceError as error:
+                self.troubles.append(Trouble(path, str(error)))
+                continue
+            found, why = usable(text.splitlines())
+            lines += found
+            if why:
+                self.troubles.append(Trouble(path, f"is not followed in full: {why}"))
+        return [("", ignore_spec(lines)), *ignores] if lines else ignores
+
 
 Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"
 """The ignore files that have a say in a directory, the nearest first, each with the way from it to
 there."""
-
-
-def _ignores_above(directory: Path, top: Path) -> Ignores:
-    """What ignore files above a directory say of it, from ``top`` on."""
-    found: Ignores = []
-    if directory != top:
-        for parent in reversed(directory.parents):
-            if parent == top or top in parent.parents:
-                way = directory.relative_to(parent).parts[0]
-                found = _seen_from(way, _with_own(parent, found))
-    return found
-
-
-def _with_own(directory: Path, ignores: Ignores) -> Ignores:
-    """What has a say in a directory, with its own ignore file."""
-    lines: list[str] = []
-    for name in _IGNORE_FILES:
-        try:
-            text = (directory / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        lines += text.splitlines()
-    return [("", ignore_spec(lines)), *ignores] if lines else ignores
 
 
 def _seen_from(name: str, ignores: Ignores) -> Ignores:

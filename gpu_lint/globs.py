@@ -14,8 +14,6 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from gpu_lint.errors import ConfigError
-
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
@@ -33,8 +31,16 @@ _AT_END = "(?=/|$)"
 
 def ignore_spec(lines: Iterable[str]) -> GitIgnoreSpec:
     """Return what matches patterns as in a ``.gitignore``; the library is loaded where there are
-    any. Raises :class:`ConfigError` for a pattern that is none, or that is too long."""
+    any. Raises ``ValueError`` for a line that is no pattern."""
     return _spec_of(tuple(lines))
+
+
+def unusable(globs: Sequence[str]) -> str:
+    """Return why a configuration must not hold some globs; empty if it may."""
+    if len(globs) > MOST:
+        return f"more than {MOST} patterns"
+    longest = max(globs, key=len, default="")
+    return f"{longest[:40]!r}... has more than {LONGEST} characters" * (len(longest) > LONGEST)
 
 
 def usable(lines: Sequence[str]) -> tuple[list[str], str]:
@@ -43,12 +49,15 @@ def usable(lines: Sequence[str]) -> tuple[list[str], str]:
     found: list[str] = []
     why = f"it has more than {MOST} lines" if len(lines) > MOST else ""
     for number, line in enumerate(lines[:MOST], start=1):
-        try:
-            if line.strip() and not line.startswith("#"):
-                _check(line)
+        if len(line) > LONGEST:
+            why = why or f"line {number} has more than {LONGEST} characters"
+        elif line and not line.startswith("#"):
+            try:
+                _pattern_type().pattern_to_regex(line)
+            except ValueError:
+                why = why or f"line {number} is no pattern"
+            else:
                 found.append(line)
-        except ConfigError as error:
-            why = why or f"line {number}: {error}"
     return found, why
 
 
@@ -62,22 +71,15 @@ def matches(globs: Iterable[str], relative: str) -> bool:
 def _spec_of(lines: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec
 
-    if len(lines) > MOST:
-        raise ConfigError(f"more than {MOST} patterns")
-    for line in lines:
-        _check(line)
-    return GitIgnoreSpec.from_lines(lines, _pattern_type())
+    options = {} if _before_backends() else {"backend": "simple"}  # others know no look-ahead
+    return GitIgnoreSpec.from_lines(lines, _pattern_type(), **options)
 
 
-@cache
-def _check(line: str) -> None:
-    """Raises :class:`ConfigError` for a line that is no pattern."""
-    if len(line) > LONGEST:
-        raise ConfigError(f"a pattern of more than {LONGEST} characters: {line[:40]!r}...")
-    try:
-        _pattern_type().pattern_to_regex(line)
-    except ValueError as error:
-        raise ConfigError(f"{line!r} is no pattern for paths") from error
+def _before_backends() -> bool:
+    """Return whether this pathspec has no choice of engines for regular expressions."""
+    from importlib.util import find_spec
+
+    return find_spec("pathspec.backend") is None
 
 
 @cache

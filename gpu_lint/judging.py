@@ -18,12 +18,13 @@ from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Finding, Fix
+from gpu_lint.globs import matches
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.policy import Policy
 from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
-from gpu_lint.settings import SettingsFinder, matches
+from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpu_lint.errors import ConfigError, Problem
 from gpu_lint.facts.limits import Limits
+from gpu_lint.globs import matches, unusable
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Pack, Rule, Rulebook, Severity
 from gpu_lint.toml import dotted, line_of, located, parse_value, read_toml
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
 
 FILE_NAME = "gpu-lint.toml"
 _MOST_PACKS = 100
@@ -160,20 +158,6 @@ class Settings:
         return bool(globs) and matches(globs, self.relative(path))
 
 
-def matches(globs: list[str], relative: str) -> bool:
-    """Whether a path matches one of several gitignore-style globs."""
-    if not globs:
-        return False
-    return ignore_spec(glob.replace("\\", "/") for glob in globs).match_file(relative)
-
-
-def ignore_spec(lines: Iterable[str]) -> GitIgnoreSpec:
-    """Patterns as in a ``.gitignore``; the library is loaded where there are any."""
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(lines)
-
-
 def _codes(book: Rulebook, selectors: list[str]) -> set[str]:
     return {code for selector in selectors for code in book.matching(selector)}
 
@@ -292,7 +276,7 @@ class SettingsFinder:
             return self._everywhere
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
-            if os.path.isfile(candidate):
+            if os.path.exists(candidate) and not os.path.isdir(candidate):
                 settings = load_settings(candidate, self.rulebook)
                 if name == FILE_NAME or settings.origins:
                     return self._finish(settings)
@@ -340,6 +324,9 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
         origins[name] = f"{path}:{line}" if line else str(path)
     if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
         scripts = _script_globs(read_toml(pyproject)[0])
+    for name, globs in _globs_of(flat):
+        if why := unusable(globs):
+            raise ConfigError(f"{origins.get(name, path)}: {name}: {why}")
     home = path.absolute().parent
     packs: tuple[Pack, ...] = ()
     if flat.get("extend-rules"):
@@ -347,10 +334,24 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
     return Settings(rulebook, root, flat, origins, scripts, home, packs)
 
 
+def _globs_of(flat: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Return the globs in a configuration, each list with its key."""
+    for name, value in flat.items():
+        if name in ("include", "exclude", "entry-points", "extend-rules", "per-file-ignores"):
+            yield name, list(value)
+        elif name.endswith(".required-in") and not isinstance(value, str):
+            yield name, list(value)
+        elif name == "overrides":
+            for override in value:
+                yield name, list(override["paths"])
+
+
 def _read_packs(globs: list[str], home: Path, origin: str) -> tuple[Pack, ...]:
     """The rule packs that globs name, from a directory on. Raises :class:`ConfigError`."""
     found: dict[str, Pack] = {}
     for glob in globs:
+        if glob.count("**") > 1:  # each is a walk for every directory of the one before
+            raise ConfigError(f"{origin}: extend-rules: {glob!r}: at most one `**` is accepted")
         try:
             paths = sorted(islice(home.glob(glob), _MOST_PACKS + 1))
         except (ValueError, NotImplementedError, IndexError, OSError) as error:

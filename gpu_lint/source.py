@@ -23,7 +23,11 @@ from gpu_lint.records import record
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
 _ASCII = "".join(map(chr, range(1, 128)))
-_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+LARGEST = 1_000 << 20
+"""Bytes of a file that are read: as many as ``limits.file-mib`` may allow to be parsed."""
+LARGEST_TEXT = 4 << 20
+"""Bytes of a configuration, a rule pack, a template or an ignore file."""
 
 
 @record(order=True)
@@ -163,23 +167,48 @@ class Source:
         return len(before.encode("utf-16-le")) // 2 + 1
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """The content of a file. Raises :class:`SourceError`, in words for the user."""
+def read_bytes(path: Path | str, most: int = LARGEST) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes.
+
+    Every file of a tree is read here. A pipe or a device, which might never end, is refused before
+    it is opened; one that takes the place of a file meanwhile neither blocks nor gives more bytes
+    than a file may have. Raises :class:`SourceError`, in words for the user.
+    """
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"cannot be read: it is {_kind(status.st_mode)}, not a regular file")
         size = status.st_size
-        if not size and stat.S_ISREG(status.st_mode):
+        if not size:
             return b""
+        if size > most:
+            raise SourceError(_too_large(size, most))
         descriptor = os.open(path, _READING)
         try:
             data = os.read(descriptor, size + 1)
             while more := os.read(descriptor, 1 << 20) if len(data) != size else b"":
                 data += more
+                if len(data) > most:
+                    raise SourceError(_too_large(len(data), most))
             return data
         finally:
             os.close(descriptor)
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror or error}") from error
+
+
+def _too_large(size: int, most: int) -> str:
+    return f"cannot be read: it has {size >> 20} MiB, and more than {most >> 20} are not read"
+
+
+def _kind(mode: int) -> str:
+    """Return what a file is that is not a regular one, in words."""
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
+    return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
 
 def read_source(path: Path) -> Source:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
-from gpu_lint.errors import Trouble
+from gpu_lint.errors import SourceError, Trouble
 from gpu_lint.journal import Entry, RunRecord, State, digest
+from gpu_lint.source import read_bytes
 from gpu_lint.writing import Replacement, Writing, Written
 
 
@@ -26,13 +27,14 @@ def standing(entry: Entry) -> tuple[Standing, bytes | None]:
     """What a file is now, and what it holds; None if it is gone or cannot be read."""
     path = Path(entry.path)
     try:
-        if path.is_symlink():
-            return Standing.EDITED, path.read_bytes()
-        data = path.read_bytes()
+        os.stat(path)
+        data = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return (Standing.BEFORE if entry.before is None else Standing.GONE), None
-    except OSError:
+    except (OSError, SourceError):
         return Standing.UNREADABLE, None
+    if path.is_symlink():
+        return Standing.EDITED, data
     found = digest(data)
     if found == entry.before:
         return Standing.BEFORE, data

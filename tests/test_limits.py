@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import encodings.aliases
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -132,6 +133,15 @@ def test_allocator_settings_and_masks_of_any_length() -> None:
         fuzzing.run("check", f"{LATE}os.environ['CUDA_VISIBLE_DEVICES'] = {text!r}\n".encode())
 
 
+def answer_to(data: bytes) -> str:
+    """The codes that are found in a file, or why it cannot be checked."""
+    try:
+        found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), data)).findings
+    except SourceError as error:
+        return str(error)
+    return " ".join(finding.code for finding in found)
+
+
 CHAINED: dict[str, str] = {
     "elif": "if x: pass\n" + "elif x: pass\n" * 8_500,
     "attributes": "x = a" + ".b" * 30_000,
@@ -159,14 +169,8 @@ CHAINED: dict[str, str] = {
 def test_what_is_chained_without_end_is_one_answer(name: str, broken: str, encoding: str) -> None:
     """Python's parser refuses some, LibCST's would end the process over others: never that."""
     text = f"# coding: {encoding}\n{LATE}{broken}{CHAINED[name]}\n"
-    source = decode_source(Path("x.py"), text.encode(encoding))
-    try:
-        found = fuzzing.engine(False).check_source(source).findings
-    except SourceError as error:
-        assert str(error).startswith("cannot be checked: ")
-        assert "\n" not in str(error)
-    else:
-        assert {finding.code for finding in found} <= {"GPU001", "GPU107"}
+    answer = answer_to(text.encode(encoding))
+    assert answer in ("", "GPU001", "GPU107") or re.fullmatch("cannot be checked: .*", answer)
 
 
 def test_a_file_that_would_crash_a_parser_stops_no_other_in_one_process(project: Project) -> None:
@@ -174,7 +178,9 @@ def test_a_file_that_would_crash_a_parser_stops_no_other_in_one_process(project:
     done = run("check", "-j", "1", "--output-format", "concise", cwd=root)
     assert done.returncode == 2
     assert done.stdout.startswith("b.py:4:1: GPU107")
-    assert "gpu-lint: a.py cannot be checked: line 2006 is one of more than 2000 elif" in done.stderr
+    assert (
+        "gpu-lint: a.py cannot be checked: line 2006 is one of more than 2000 elif" in done.stderr
+    )
 
 
 def test_an_unclosed_bracket_above_a_long_file_is_still_a_syntax_error() -> None:
@@ -185,8 +191,7 @@ def test_an_unclosed_bracket_above_a_long_file_is_still_a_syntax_error() -> None
 
 def test_a_chain_that_is_long_but_sound_is_checked() -> None:
     text = f"{LATE}x = a" + ".b(1 + 2, [3])" * 600 + "\n" + "y = '''" + "- " * 5_000 + "'''\n"
-    found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), text.encode())).findings
-    assert [finding.code for finding in found] == ["GPU107"]
+    assert answer_to(text.encode()) == "GPU107"
 
 
 def test_a_parser_gets_a_stack_of_its_own_and_what_it_raises_is_raised() -> None:
@@ -206,12 +211,8 @@ def test_every_codec_of_python_on_a_coding_line_is_read_or_is_one_line() -> None
     for codec in _codecs():
         for body in (b"x = 1\n", b"# \xe9\xff\n", "# é€\n".encode(), b"-" + b"a" * 30_000):
             data = f"# coding: {codec}\n{LATE}".encode() + body
-            try:
-                found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), data))
-            except SourceError as error:
-                assert "\n" not in str(error), codec
-            else:
-                assert {"GPU001", "GPU107"} >= {one.code for one in found.findings}, codec
+            answer = answer_to(data)
+            assert answer in ("", "GPU001", "GPU107") or re.fullmatch("(is|cannot|uses) .*", answer)
 
 
 @pytest.mark.parametrize("codec", ["punycode", "idna", "utf-7", "cp037", "unicode_escape", "hz"])

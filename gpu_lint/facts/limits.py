@@ -85,9 +85,7 @@ class _Link(NamedTuple):
     """Strings of the implicit concatenation up to here."""
 
 
-def _links(
-    text: str, start: int, end: int, brackets: int = 0, chained: int = 0
-) -> Iterator[_Link]:
+def _links(text: str, start: int, end: int, brackets: int = 0, chained: int = 0) -> Iterator[_Link]:
     """Follow brackets and chains through a part of a text, into formatted strings as well."""
     bases = [chained]
     strings = 0

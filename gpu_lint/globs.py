@@ -71,7 +71,7 @@ def matches(globs: Iterable[str], relative: str) -> bool:
 def _spec_of(lines: tuple[str, ...]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec
 
-    options = {} if _before_backends() else {"backend": "simple"}  # others know no look-ahead
+    options: Any = {} if _before_backends() else {"backend": "simple"}  # others know no look-ahead
     return GitIgnoreSpec.from_lines(lines, _pattern_type(), **options)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
-from gpu_lint.errors import SourceError, Trouble
+from gpu_lint.errors import JournalError, SourceError, Trouble
 from gpu_lint.journal import Entry, RunRecord, State, digest
 from gpu_lint.source import read_bytes
 from gpu_lint.writing import Replacement, Writing, Written
@@ -76,7 +76,10 @@ def _wanted(
         elif path.is_symlink():
             refused.append(Trouble(path, "is a link now; it was left as it is"))
         elif state is Standing.AFTER or (force and os.path.isdir(path.parent)):
-            yield Replacement(path, path.parent, now, original(number), entry.mode)
+            try:
+                yield Replacement(path, path.parent, now, original(number), entry.mode)
+            except JournalError as error:
+                refused.append(Trouble(path, f"cannot be given back: {error}"))
         elif force:
             refused.append(Trouble(path, f"cannot be given back: there is no {path.parent}"))
         else:

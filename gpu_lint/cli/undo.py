@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gpu_lint.cli.options import journal, show_troubles
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, JournalError
 from gpu_lint.journal import Journal, RunRecord, State
 from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
@@ -53,7 +53,14 @@ def _last(kept: Journal) -> RunRecord:
         if record.undoes is None and record.state is not State.UNDONE:
             changed = [Path(record.root), *(Path(entry.path) for entry in record.entries)]
             if any(path.is_relative_to(project) for path in changed):
+                for error in kept.damaged(record.sequence):
+                    raise JournalError(
+                        f"{error}. It is of a later run, here or elsewhere; `gpu-lint undo "
+                        f"{record.id}` takes back the last one that can be read"
+                    )
                 return record
+    for error in kept.damaged():
+        raise error
     raise ConfigError(
         f"there is no run to take back in {project}; `gpu-lint undo --list` shows those of "
         "other projects"
@@ -73,7 +80,10 @@ def _list_runs(kept: Journal) -> int:
             state[record.state],
         )
         click.echo(printable("  ".join(part for part in parts if part)))
-    return 0
+    damaged = kept.damaged()
+    for error in damaged:
+        click.echo(f"gpu-lint: {printable(str(error))}", err=True)
+    return 2 if damaged else 0
 
 
 def _list_files(record: RunRecord) -> int:

@@ -234,6 +234,7 @@ class Engine:
     def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
         """The project that files make up, at a glance; with what could not be read of it."""
         from gpu_lint.facts.graph import graph_of
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
@@ -242,9 +243,14 @@ class Engine:
         for path in paths:
             with run.reporting(path):
                 one = Read.of(read_source(path), self.finder)
-                reads[one.file] = one
+                if one.fault is None:
+                    reads[one.file] = one
+                else:
+                    row = one.source.text.count("\n", 0, one.fault.character) + 1
+                    run.troubles.append(Trouble(path, f"is left out: {one.fault} on line {row}"))
         view = View(self.finder, reads, reads)
-        return graph_of(view.project, view.place), run.troubles
+        with deep_recursion():
+            return graph_of(view.project, view.place), run.troubles
 
     # --- reading -------------------------------------------------------------------------
 

@@ -271,10 +271,15 @@ def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
     return chosen or finder.for_directory(Path.cwd()).root / DIRECTORY
 
 
-def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache:
-    """The cache of the project that the current directory belongs to."""
+def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache | None:
+    """The cache of the project that the current directory belongs to; None where the user has no
+    home directory for the key to it."""
     directory = cache_directory(chosen, finder)
-    return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+    try:
+        state = state_directory()
+    except ConfigError:
+        return None  # without a key of the user's, a cache is not to be trusted
+    return Cache.open(directory, Path.cwd(), finder.rulebook, state)
 
 
 def state_directory() -> Path:
@@ -283,7 +288,16 @@ def state_directory() -> Path:
         return Path(chosen).absolute()
     from platformdirs import user_state_path
 
-    return user_state_path("gpu-lint", appauthor=False)
+    try:
+        found = user_state_path("gpu-lint", appauthor=False)
+    except (OSError, RuntimeError, KeyError):
+        found = Path()
+    if not found.is_absolute():  # `~` that nobody knows
+        raise ConfigError(
+            "there is no home directory to keep what `undo` needs; set HOME, or name a directory "
+            "in GPU_LINT_STATE_DIR"
+        )
+    return found
 
 
 def journal() -> Journal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, read_bytes, read_source
-from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
+from gpu_lint.suppressions import ByRow, check_suppressions, read_suppressions
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
@@ -64,6 +64,8 @@ class View:
         self._note = note
         self.reads = reads
         self._checked: tuple[dict[str, Rule] | None, tuple[Check, ...]] = (None, ())
+        self._silenced: tuple[Reading, ByRow] | None = None
+        """The suppressions of the file that was asked for last."""
         self.project = Project(
             finder.rulebook.knowledge,
             self._reading,
@@ -274,10 +276,11 @@ class View:
         meant_for_us = self.project.needles.comments(source.data)
         comments = context.facts.reading.comments if meant_for_us else ()
         suppressions = read_suppressions(comments, source, rulebook)
+        by_row = ByRow(suppressions)
         kept: list[Found] = []
         for check in self._checks_of(rules):
             for found in check(context):
-                if found.code in rules and not _is_covered(found, suppressions, source):
+                if found.code in rules and not by_row.cover(found.code, _rows(found.span, source)):
                     kept.append(found)
         for found in check_suppressions(suppressions, frozenset(rules), source):
             if found.code in rules:
@@ -350,18 +353,11 @@ class View:
             return False
         if "GPU201" not in read.settings.rules_for(read.path):
             return False
-        comments = read.reading.comments
-        suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
-        rows = _rows(span, read.source)
-        return not any(s.covers("GPU201", rows) for s in suppressions)
-
-
-def _is_covered(found: Found, suppressions: Collection[Suppression], source: Source) -> bool:
-    """Whether a suppression silences a finding; each that does is told so."""
-    if not suppressions:
-        return False
-    rows = _rows(found.span, source)
-    return bool([one for one in suppressions if one.covers(found.code, rows)])
+        if self._silenced is None or self._silenced[0] is not read.reading:
+            comments = read.reading.comments
+            found = read_suppressions(comments, read.source, self._finder.rulebook)
+            self._silenced = read.reading, ByRow(found)
+        return not self._silenced[1].cover("GPU201", _rows(span, read.source))
 
 
 def _rows(span: Span, source: Source) -> set[int]:

@@ -23,6 +23,8 @@ from gpu_lint.records import record
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
 _ASCII = "".join(map(chr, range(1, 128)))
+_FEW_LINES = 20
+"""Lines that are looked for one by one before it pays to know where all of them begin."""
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 LARGEST = 1_000 << 20
 """Bytes of a file that are read: as many as ``limits.file-mib`` may allow to be parsed."""
@@ -140,7 +142,8 @@ class Source:
     def _line_of(self, offset: int) -> tuple[int, int]:
         """The line of a byte offset, and where that begins; without looking for all the others
         where only a few are asked for."""
-        if "line_starts" in self.__dict__ or b"\r" in self.data:
+        asked = self.__dict__["_asked"] = self.__dict__.get("_asked", 0) + 1
+        if "line_starts" in self.__dict__ or asked > _FEW_LINES or b"\r" in self.data:
             row = self.row(offset)
             return row, self.line_starts[row - 1]
         start = self.data.rfind(b"\n", 0, offset) + 1

@@ -153,12 +153,14 @@ class Engine:
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.findings import FileFindings
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        one = Read.of(source, self.finder)
-        return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
+        with deep_recursion():
+            one = Read.of(source, self.finder)
+            return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
 
     def fix(
         self,
@@ -220,13 +222,15 @@ class Engine:
 
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.fixing import Fixing
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        view = View.of(self.finder, [Read.of(source, self.finder)])
         run = Run()
-        fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
+        with deep_recursion():
+            view = View.of(self.finder, [Read.of(source, self.finder)])
+            fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
         for trouble in run.troubles:
             raise SourceError(trouble.message)
         return fixed[0]

@@ -183,6 +183,19 @@ def test_a_file_that_would_crash_a_parser_stops_no_other_in_one_process(project:
     )
 
 
+def test_branches_that_are_too_deep_for_us_on_standard_input_are_one_line(project: Project) -> None:
+    text = f"# coding: latin-1\n# \xe9\n{LATE}if x: pass\n" + "elif x: pass\n" * 1_900
+    done = subprocess.run(
+        [sys.executable, "-m", "gpu_lint", "check", "-"],
+        cwd=project({}),
+        input=text.encode("latin-1"),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert b"internal error" not in done.stderr
+
+
 def test_an_unclosed_bracket_above_a_long_file_is_still_a_syntax_error() -> None:
     text = f"{LATE}x = (\n" + "y = a.b.c + d\n" * 2_000
     found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), text.encode())).findings

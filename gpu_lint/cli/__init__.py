@@ -74,7 +74,7 @@ class _Group(click.Group):
                 _tell(f"the output cannot be written: {error.strerror}")
                 _discard_output()
                 sys.exit(status)
-            if isinstance(error, FileNotFoundError) and not _has_directory():
+            if not _has_directory():  # Python 3.13.0 calls that a SystemError on import
                 _tell("the current directory no longer exists; change to one that does")
                 sys.exit(status)
             if os.environ.get("GPU_LINT_TRACEBACK"):

@@ -117,6 +117,8 @@ SLOW_ONCE = {
     "imports on one line": "lambda:import a;" * 20_000,
     "docstrings": LATE + "def f():\n    '''CUDA_VISIBLE_DEVICES'''\n" * 8_000,
     "a variable in a comment": "# " + "CUDA_VISIBLE_DEVICES " * 10_000,
+    "suppressions on lines of their own": LATE + "# gpu-lint: ignore[GPU201]\n" * 35_000,
+    "suppressions behind code": LATE + "x = 1  # gpu-lint: ignore[GPU201]\n" * 20_000,
     "comments behind an import by name": LATE + "import_module(#" * 20_000,
 }
 """What took a time that grew with the square of its length: hours, for some of these."""
@@ -125,6 +127,25 @@ SLOW_ONCE = {
 @pytest.mark.parametrize("name", SLOW_ONCE)
 def test_what_was_slow_once_is_read_at_once(name: str) -> None:
     fuzzing.run("reader", SLOW_ONCE[name].encode())
+
+
+def test_tens_of_thousands_of_suppressions_are_checked_reported_and_removed(
+    project: Project,
+) -> None:
+    """Each of these took a time that grew with the square of their number."""
+    root = project({"a.py": LATE + "# gpu-lint: ignore[GPU201]\n" * 35_000 + "x = 1\n"})
+    done = run("check", "--no-cache", "--output-format", "json", cwd=root)
+    assert done.returncode == 1
+    assert done.stdout.count('"GPU002"') == 35_000
+    (root / "a.py").write_text(LATE + "x = 1  # gpu-lint: ignore[GPU201]\n" * 3_000)
+    assert run("fix", "-q", "--no-cache", cwd=root).returncode == 0
+    assert (root / "a.py").read_text().endswith("x = 1\n" * 3_000)
+
+
+def test_a_suppression_above_several_comments_covers_the_code_below_them() -> None:
+    late = LATE.replace("os.environ[", "# gpu-lint: ignore[GPU107]\n# why\n\n# more\nos.environ[")
+    assert answer_to(late.encode()) == "GPU002 GPU107"
+    assert answer_to(late.replace("# why\n\n# more\n", "# why\n# more\n").encode()) == ""
 
 
 def test_allocator_settings_and_masks_of_any_length() -> None:

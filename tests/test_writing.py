@@ -646,6 +646,26 @@ def test_undo_without_a_name_stays_in_this_project(project: Project) -> None:
     assert (root / "one" / "a.py").read_text() == ""
 
 
+def test_undo_does_not_pass_over_a_later_run_that_is_damaged(project: Project) -> None:
+    root = project({"gpu-lint.toml": POLICY, "a.py": ""})
+    assert command(root, "fix", "-q", "a.py").returncode == 0
+    (root / "b.py").write_text("")
+    assert command(root, "fix", "-q", "b.py").returncode == 0
+    runs = sorted((Path(os.environ["GPU_LINT_STATE_DIR"]) / "runs").iterdir())
+    later = next(path for path in runs if ".2." in path.name)
+    later.write_bytes(later.read_bytes()[:-9])
+    earlier = next(path for path in runs if ".1." in path.name).name.partition(".")[0]
+    listed = command(root, "undo", "--list")
+    assert (listed.returncode, listed.stdout.count("\n")) == (2, 1)
+    assert listed.stderr.startswith(f"gpu-lint: {later} cannot be read, or is damaged: ")
+    done = command(root, "undo")
+    assert done.returncode == 2
+    assert f"`gpu-lint undo {earlier}` takes back the last one that can be read" in done.stderr
+    assert (root / "a.py").read_text() != ""
+    assert command(root, "undo", earlier).returncode == 0
+    assert (root / "a.py").read_text() == ""
+
+
 def test_undo_needs_no_policy_that_can_be_read(project: Project) -> None:
     root = project({"gpu-lint.toml": POLICY, "a.py": ""})
     command(root, "fix")

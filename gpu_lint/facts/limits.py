@@ -69,8 +69,9 @@ _FORMATTED = re.compile(r"[rR]?[fFtT][rR]?['\"]")
 _BRACE = re.compile(r"\{\{|\}\}|\{|\}|[^{}]+")
 _BRANCH = re.compile(r"^([ \t\f]*)(if|elif)\b", re.MULTILINE)
 _BLANKS = r"(?:[ \t\f]|\\\r?\n)"
-_IMPORT = re.compile(
-    rf"(?<![\w.])(?:import|from)(?:{_BLANKS}|\.)+(\w+(?:{_BLANKS}*\.{_BLANKS}*\w+)*)"
+_DOTTED = tuple(
+    re.compile(rf"{word}(?<![\w.]{word})(?:{_BLANKS}|\.)+(\w+(?:{_BLANKS}*\.{_BLANKS}*\w+)*)")
+    for word in ("import", "from")  # that a pattern begins with a word makes it ten times as fast
 )
 
 
@@ -149,12 +150,13 @@ def check_imports(text: str) -> None:
     """Raises :class:`SourceError` for a dotted name that takes Python's own parser too long."""
     if len(text) < _LONGEST_DOTTED:
         return
-    for match in _IMPORT.finditer(text):
-        if match.end(1) - match.start(1) > _LONGEST_DOTTED:
-            raise SourceError(
-                f"cannot be checked: line {_row(text, match.start())} imports a name of more than "
-                f"{_LONGEST_DOTTED} characters"
-            )
+    for pattern in _DOTTED:
+        for match in pattern.finditer(text):
+            if match.end(1) - match.start(1) > _LONGEST_DOTTED:
+                raise SourceError(
+                    f"cannot be checked: line {_row(text, match.start())} imports a name of more "
+                    f"than {_LONGEST_DOTTED} characters"
+                )
 
 
 def _check(link: _Link, text: str, limits: Limits) -> None:

@@ -40,7 +40,10 @@ def unusable(globs: Sequence[str]) -> str:
     if len(globs) > MOST:
         return f"more than {MOST} patterns"
     longest = max(globs, key=len, default="")
-    return f"{longest[:40]!r}... has more than {LONGEST} characters" * (len(longest) > LONGEST)
+    if len(longest) > LONGEST:
+        return f"{longest[:40]!r}... has more than {LONGEST} characters"
+    wrong = (one for one in globs if "[" in one and not _is_pattern(one.replace("\\", "/")))
+    return next((f"{one!r} is no pattern" for one in wrong), "")
 
 
 def usable(lines: Sequence[str]) -> tuple[list[str], str]:
@@ -52,13 +55,20 @@ def usable(lines: Sequence[str]) -> tuple[list[str], str]:
         if len(line) > LONGEST:
             why = why or f"line {number} has more than {LONGEST} characters"
         elif line and not line.startswith("#"):
-            try:
-                _pattern_type().pattern_to_regex(line)
-            except ValueError:
-                why = why or f"line {number} is no pattern"
-            else:
+            if _is_pattern(line):
                 found.append(line)
+            else:
+                why = why or f"line {number} is no pattern"
     return found, why
+
+
+def _is_pattern(line: str) -> bool:
+    """Return whether a line that is no comment is a pattern, or blank."""
+    try:
+        regex, _ = _pattern_type().pattern_to_regex(line)
+    except ValueError:
+        return False
+    return regex is not None or line.strip(" \t\r\f\v/") == ""
 
 
 def matches(globs: Iterable[str], relative: str) -> bool:
@@ -95,9 +105,13 @@ def _pattern_type() -> Any:
         @classmethod
         def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:
             regex, include = theirs.pattern_to_regex(pattern)
-            if regex is None or len(_WILDCARD.findall(regex)) <= _FEW:
-                return regex, include
-            return _linear(pattern, regex, theirs.pattern_to_regex), include
+            try:
+                if regex is not None and len(_WILDCARD.findall(regex)) > _FEW:
+                    regex = _linear(pattern, regex, theirs.pattern_to_regex)
+                re.compile(regex or "")
+            except re.error:  # of a range such as `[z-a]`
+                return None, None
+            return regex, include
 
     return Linear
 

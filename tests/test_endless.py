@@ -160,7 +160,7 @@ def test_patterns_mean_what_they_mean_to_pathspec(pattern: str, path: str, slash
 
 
 def test_a_line_that_is_no_pattern_is_told_of_and_the_others_are_followed(project: Project) -> None:
-    files = {"a.py": LATE, "b.py": LATE, ".git/HEAD": "", ".gitignore": "b.py\na\\\n"}
+    files = {"a.py": LATE, "b.py": LATE, ".git/HEAD": "", ".gitignore": "b.py\na\\\n[z-a]\n"}
     done = run("check", "--no-cache", "--output-format", "concise", cwd=project({**files}))
     assert done.returncode == 2
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["a.py"]
@@ -179,6 +179,13 @@ def test_a_pattern_that_is_too_long_is_refused_with_its_key(project: Project) ->
         r"gpu-lint: .*gpu-lint.toml:1: exclude: '\*{40}'... has more than 1000 characters\n",
         done.stderr,
     )
+
+
+def test_a_range_that_is_none_is_refused_with_its_key(project: Project) -> None:
+    root = project({"a.py": LATE, "gpu-lint.toml": "exclude = ['x', '[z-a]*']\n"})
+    done = run("check", "--no-cache", cwd=root)
+    assert done.returncode == 2
+    assert done.stderr.endswith("gpu-lint.toml:1: exclude: '[z-a]*' is no pattern\n")
 
 
 def test_rule_packs_are_not_looked_for_through_directories_of_directories(project: Project) -> None:

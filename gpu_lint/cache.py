@@ -25,17 +25,19 @@ from pathlib import Path
 from typing import Any
 
 from gpu_lint import __version__
-from gpu_lint.errors import CacheError
+from gpu_lint.errors import CacheError, SourceError
 from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Applicability, Edit, Finding, Fix
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rulebook, Severity
-from gpu_lint.source import Span
+from gpu_lint.source import Span, read_bytes
 
 DIRECTORY = ".gpu-lint-cache"
 _FORMAT = 2
 _SECRET_BYTES = 32
+_LARGEST = 256 << 20
+"""Bytes of an index that are read."""
 _MOST_FILES = 200_000
 _MOST_INDEXES = 32
 _SETTLED = 2_000_000_000
@@ -74,13 +76,15 @@ class Cache:
         _refuse_links(directory, (*_OWN_FILES, index.name))
         cache = cls(directory, key, index, state / "cache-key")
         try:
-            seal, _, text = index.read_bytes().partition(b"\n")
-            if not hmac.compare_digest(seal, _sealed(text, cache._secret.read_bytes())):
+            seal, _, text = read_bytes(index, _LARGEST).partition(b"\n")
+            if not hmac.compare_digest(
+                seal, _sealed(text, read_bytes(cache._secret, _SECRET_BYTES))
+            ):
                 return cache
             content = json.loads(text)
             if content["key"] == key and isinstance(content["files"], dict):
                 cache._raw = content["files"]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except (SourceError, ValueError, TypeError, KeyError, RecursionError):
             pass
         return cache
 
@@ -135,7 +139,7 @@ class Cache:
         files.update({file: _written(note) for file, note in self._notes.items()})
         index = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
         text = index.encode("utf-8", "surrogatepass")
-        with contextlib.suppress(OSError, ValueError, CacheError):
+        with contextlib.suppress(OSError, SourceError, ValueError, CacheError):
             seal = _sealed(text, _secret_in(self._secret))
             _prepare(self.directory)
             _refuse_links(self.directory, (*_OWN_FILES, self._index.name))
@@ -162,7 +166,7 @@ def _secret_in(file: Path) -> bytes:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return file.read_bytes()
+        return read_bytes(file, _SECRET_BYTES)
     with open(descriptor, "wb") as stream:
         stream.write(secret := os.urandom(_SECRET_BYTES))
     return secret

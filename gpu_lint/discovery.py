@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from gpu_lint.errors import SourceError, Trouble
+from gpu_lint.globs import ignore_spec, usable
 from gpu_lint.repository import Confinement
-from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
+from gpu_lint.settings import Settings, SettingsFinder
 from gpu_lint.shebang import is_python_script
+from gpu_lint.source import LARGEST_TEXT, read_bytes
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -207,7 +209,7 @@ class _Walk:
         """(real path, path) of the files under a directory, in no particular order."""
         start = Path(os.path.abspath(directory))
         top = Path(self.confinement.repository_of(str(start)) or start)
-        above = _ignores_above(start, top) if self.respect_ignores else []
+        above = self._ignores_above(start, top) if self.respect_ignores else []
         stack: list[tuple[Path, str, Ignores, Held | None]]
         stack = [(directory, real, above, None)]
         left_out = self._left_out
@@ -227,7 +229,7 @@ class _Walk:
                 only = held.get(Path(os.path.abspath(current)), ())
                 entries = [entry for entry in entries if entry.name in only]
             elif self.respect_ignores and any(one.name in _HOLDING_IGNORES for one in entries):
-                ignores = _with_own(current, ignores)
+                ignores = self._with_own(current, ignores)
             inside = os.path.join(real, "")
             for entry in entries:
                 name = entry.name
@@ -281,6 +283,36 @@ class _Walk:
             self.troubles.append(Trouble(path, str(error)))
             return None
 
+    def _ignores_above(self, directory: Path, top: Path) -> Ignores:
+        """What ignore files above a directory say of it, from ``top`` on."""
+        found: Ignores = []
+        if directory != top:
+            for parent in reversed(directory.parents):
+                if parent == top or top in parent.parents:
+                    way = directory.relative_to(parent).parts[0]
+                    found = _seen_from(way, self._with_own(parent, found))
+        return found
+
+    def _with_own(self, directory: Path, ignores: Ignores) -> Ignores:
+        """What has a say in a directory, with its own ignore file."""
+        lines: list[str] = []
+        for name in _IGNORE_FILES:
+            path = directory / name
+            if not os.path.exists(path) or os.path.isdir(path):
+                continue
+            if os.path.islink(path) and os.path.isfile(path):  # git follows none either
+                continue
+            try:
+                text = read_bytes(path, LARGEST_TEXT).decode("utf-8", "replace")
+            except SourceError as error:
+                self.troubles.append(Trouble(path, str(error)))
+                continue
+            found, why = usable(text.splitlines())
+            lines += found
+            if why:
+                self.troubles.append(Trouble(path, f"is not followed in full: {why}"))
+        return [("", ignore_spec(lines)), *ignores] if lines else ignores
+
 
 def _is_junction(entry: os.DirEntry[str]) -> bool:
     """Whether a directory is in truth another one: what Windows has beside symbolic links."""
@@ -295,32 +327,6 @@ Held: TypeAlias = "dict[Path, set[str]]"
 Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"
 """The ignore files that have a say in a directory, the nearest first, each with the way from it to
 there."""
-
-
-def _ignores_above(directory: Path, top: Path) -> Ignores:
-    """What ignore files above a directory say of it, from ``top`` on."""
-    found: Ignores = []
-    if directory != top:
-        for parent in reversed(directory.parents):
-            if parent == top or top in parent.parents:
-                way = directory.relative_to(parent).parts[0]
-                found = _seen_from(way, _with_own(parent, found))
-    return found
-
-
-def _with_own(directory: Path, ignores: Ignores) -> Ignores:
-    """What has a say in a directory, with its own ignore file."""
-    lines: list[str] = []
-    for name in _IGNORE_FILES:
-        path = directory / name
-        try:
-            if not stat.S_ISREG(os.lstat(path).st_mode):  # git follows no linked ones either
-                continue
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        lines += text.splitlines()
-    return [("", ignore_spec(lines)), *ignores] if lines else ignores
 
 
 def _seen_from(name: str, ignores: Ignores) -> Ignores:

@@ -162,12 +162,14 @@ class Engine:
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.findings import FileFindings
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        one = Read.of(source, self.finder)
-        return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
+        with deep_recursion():
+            one = Read.of(source, self.finder)
+            return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
 
     def fix(
         self,
@@ -235,13 +237,15 @@ class Engine:
 
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.fixing import Fixing
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        view = View.of(self.finder, [Read.of(source, self.finder)])
         run = Run()
-        fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
+        with deep_recursion():
+            view = View.of(self.finder, [Read.of(source, self.finder)])
+            fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
         for trouble in run.troubles:
             raise SourceError(trouble.message)
         return fixed[0]
@@ -249,6 +253,7 @@ class Engine:
     def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
         """The project that files make up, at a glance; with what could not be read of it."""
         from gpu_lint.facts.graph import graph_of
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
@@ -257,9 +262,14 @@ class Engine:
         for path in paths:
             with run.reporting(path):
                 one = Read.of(read_source(path), self.finder)
-                reads[one.file] = one
+                if one.fault is None:
+                    reads[one.file] = one
+                else:
+                    row = one.source.text.count("\n", 0, one.fault.character) + 1
+                    run.troubles.append(Trouble(path, f"is left out: {one.fault} on line {row}"))
         view = View(self.finder, reads, reads)
-        return graph_of(view.project, view.place), run.troubles
+        with deep_recursion():
+            return graph_of(view.project, view.place), run.troubles
 
     # --- reading -------------------------------------------------------------------------
 

@@ -45,6 +45,10 @@ class StateError(GpuLintError):
     """A state directory that others could have changed."""
 
 
+class HomelessError(GpuLintError):
+    """A user without a directory for the journal and the key."""
+
+
 class CacheError(GpuLintError):
     """A cache directory that must not be read, written or deleted."""
 

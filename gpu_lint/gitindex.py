@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+from gpu_lint.errors import SourceError
+from gpu_lint.source import read_bytes
 
 _LARGEST = 64 << 20
 """Bytes of an index that is read, and of the names in it: those of 600,000 files."""
@@ -20,7 +22,6 @@ _STATUS = 40
 """Bytes of an entry before the object's name."""
 _EXTENDED = 0x4000
 _SPLIT = b"link"
-_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def tracked_files(root: Path) -> tuple[str, ...]:
@@ -46,19 +47,9 @@ def _git_directory(root: Path) -> Path:
 def _content(path: Path, largest: int) -> bytes:
     """Return what a regular file of at most so many bytes holds; nothing of anything else."""
     try:
-        descriptor = os.open(path, _READING)
-    except (OSError, ValueError):
+        return read_bytes(path, largest)
+    except (SourceError, ValueError):  # of a null character in the path
         return b""
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
-            return b""
-        with open(descriptor, "rb", closefd=False) as stream:
-            return stream.read(largest)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
 
 
 def _names(data: bytes) -> Iterator[bytes]:

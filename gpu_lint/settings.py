@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpu_lint.errors import ConfigError, Problem, SourceError
 from gpu_lint.facts.limits import Limits
-from gpu_lint.globs import GlobError, files_named
+from gpu_lint.globs import matches, unusable
+from gpu_lint.namedfiles import GlobError, files_named
 from gpu_lint.ownership import is_foreign, trusted_users
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
 from gpu_lint.repository import (
@@ -24,10 +25,8 @@ from gpu_lint.repository import (
     repository_of,
 )
 from gpu_lint.rulebook import Pack, Rule, Rulebook, Severity
+from gpu_lint.source import read_start
 from gpu_lint.toml import dotted, line_of, located, parse_toml, parse_value, read_text, read_toml
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
 
 FILE_NAME = "gpu-lint.toml"
 _MOST_PACKS = 100
@@ -173,20 +172,6 @@ class Settings:
         """Whether the configuration or ``[project.scripts]`` makes a file an entry point."""
         globs = [*self.get("entry-points"), *self.scripts]
         return bool(globs) and matches(globs, self.relative(path))
-
-
-def matches(globs: list[str], relative: str) -> bool:
-    """Whether a path matches one of several gitignore-style globs."""
-    if not globs:
-        return False
-    return ignore_spec(glob.replace("\\", "/") for glob in globs).match_file(relative)
-
-
-def ignore_spec(lines: Iterable[str]) -> GitIgnoreSpec:
-    """Patterns as in a ``.gitignore``; the library is loaded where there are any."""
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(lines)
 
 
 def _codes(book: Rulebook, selectors: list[str]) -> set[str]:
@@ -341,7 +326,11 @@ class SettingsFinder:
         repository = self._confinement.repository_of(str(directory))
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
-            if os.path.isfile(candidate) and self._may_use(candidate, repository):
+            if (
+                os.path.exists(candidate)
+                and not os.path.isdir(candidate)
+                and self._may_use(candidate, repository)
+            ):
                 settings = load_settings(candidate, self.rulebook)
                 if name == FILE_NAME or settings.origins:
                     return self._finish(settings)
@@ -429,11 +418,26 @@ def settings_of(path: Path, text: str, rulebook: Rulebook, root: Path | None = N
         if leads_outside(pyproject, bounds):
             raise ConfigError(_linked_out(pyproject, bounds))
         scripts = script_globs(read_toml(pyproject)[0])
+    for name, globs in _globs_of(flat):
+        if why := unusable(globs):
+            raise ConfigError(f"{origins.get(name, path)}: {name}: {why}")
     home = path.absolute().parent
     packs: tuple[Pack, ...] = ()
     if flat.get("extend-rules"):
         packs = _read_packs(flat["extend-rules"], home, bounds, origins["extend-rules"])
     return Settings(rulebook, root, flat, origins, scripts, home, bounds, packs)
+
+
+def _globs_of(flat: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Return the globs in a configuration, each list with its key."""
+    for name, value in flat.items():
+        if name in ("include", "exclude", "entry-points", "extend-rules", "per-file-ignores"):
+            yield name, list(value)
+        elif name.endswith(".required-in") and not isinstance(value, str):
+            yield name, list(value)
+        elif name == "overrides":
+            for override in value:
+                yield name, list(override["paths"])
 
 
 def _linked_out(path: Path, bounds: Path | str | None) -> str:
@@ -445,17 +449,15 @@ def _linked_out(path: Path, bounds: Path | str | None) -> str:
 
 def _mentions_us(pyproject: Path) -> bool:
     """Whether another user's ``pyproject.toml`` may have a table for gpu-lint."""
-    try:
-        with open(pyproject, "rb") as file:
-            return b"gpu-lint" in file.read(_MOST_LOOKED_AT)
-    except OSError:
-        return False
+    return b"gpu-lint" in read_start(pyproject, _MOST_LOOKED_AT)
 
 
 def _read_packs(globs: list[str], home: Path, bounds: Path, origin: str) -> tuple[Pack, ...]:
     """The rule packs that globs name, from a directory on. Raises :class:`ConfigError`."""
     found: dict[str, Pack] = {}
     for glob in globs:
+        if glob.count("**") > 1:
+            raise ConfigError(f"{origin}: extend-rules: {glob!r}: at most one `**` is accepted")
         try:
             paths = sorted(islice(files_named(glob, home, bounds), _MOST_PACKS + 1))
         except GlobError as error:

@@ -6,6 +6,8 @@ import os
 import re
 import shlex
 
+from gpu_lint.source import read_start
+
 _LONGEST = 256
 """Bytes of a first line: systems take no longer one."""
 _PYTHON = re.compile(r"(?:python|pypy)(?:\d[\d.]*)?t?\Z")
@@ -19,12 +21,8 @@ def is_python_script(path: str | os.PathLike[str]) -> bool:
     """
     if not os.access(path, os.X_OK):
         return False
-    try:
-        with open(path, "rb", buffering=0) as file:
-            start = file.read(2)
-            return start == b"#!" and names_python(file.read(_LONGEST) or b"")
-    except OSError:
-        return False
+    start = read_start(os.fspath(path), _LONGEST)
+    return start.startswith(b"#!") and names_python(start[2:])
 
 
 def names_python(rest: bytes) -> bool:

@@ -54,21 +54,42 @@ class Suppression:
         return bool(matching)
 
 
+class ByRow:
+    """The suppressions of a file, found by the rows that they cover."""
+
+    def __init__(self, suppressions: Iterable[Suppression]) -> None:
+        self._everywhere: list[Suppression] = []
+        self._on: dict[int, list[Suppression]] = {}
+        for one in suppressions:
+            if one.rows is None:
+                self._everywhere.append(one)
+            for row in one.rows or ():
+                self._on.setdefault(row, []).append(one)
+
+    def cover(self, code: str, rows: Iterable[int]) -> bool:
+        """Return whether one silences a finding that stands on some rows; each that does is noted
+        to be used."""
+        there = [one for row in rows for one in self._on.get(row, ())]
+        return bool([one for one in (*self._everywhere, *there) if one.covers(code, rows)])
+
+
 def read_suppressions(
     comments: Iterable[Comment], source: Source, rulebook: Rulebook
 ) -> list[Suppression]:
     """The suppressions of a file, in order."""
     found = []
-    own_lines = {source.row(c.span.start) for c in comments if c.own_line}
+    comments = tuple(comments)
+    code_below: dict[int, int] = {}
+    """Of each line that is a comment, the first one below that is none."""
+    for row in sorted((source.row(c.span.start) for c in comments if c.own_line), reverse=True):
+        code_below[row] = code_below.get(row + 1, row + 1)
     for comment in comments:
         row = source.row(comment.span.start)
         match = _OURS.match(comment.text)
         if match:
             rows: frozenset[int] | None = None
             if match["kind"] == "ignore":
-                target = row
-                while comment.own_line and target in own_lines:
-                    target += 1
+                target = code_below[row] if comment.own_line else row
                 rows = frozenset({row, target})
             written = re.split(r"[,\s]+", match["codes"].strip()) if match["codes"] else []
             codes = {code: rulebook.matching(code) for code in written if code}

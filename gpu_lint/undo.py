@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
-from gpu_lint.errors import Trouble
+from gpu_lint.errors import JournalError, SourceError, Trouble
 from gpu_lint.journal import Entry, RunRecord, State, digest
 from gpu_lint.repository import Confinement, leads_outside
+from gpu_lint.source import read_bytes
 from gpu_lint.writing import Replacement, Writing, Written
 
 
@@ -27,13 +28,14 @@ def standing(entry: Entry) -> tuple[Standing, bytes | None]:
     """What a file is now, and what it holds; None if it is gone or cannot be read."""
     path = Path(entry.path)
     try:
-        if path.is_symlink():
-            return Standing.EDITED, path.read_bytes()
-        data = path.read_bytes()
+        os.stat(path)
+        data = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return (Standing.BEFORE if entry.before is None else Standing.GONE), None
-    except OSError:
+    except (OSError, SourceError):
         return Standing.UNREADABLE, None
+    if path.is_symlink():
+        return Standing.EDITED, data
     found = digest(data)
     if found == entry.before:
         return Standing.BEFORE, data
@@ -87,7 +89,10 @@ def _wanted(
             elsewhere = f"is behind a link now, which leads to {os.path.realpath(path)}"
             refused.append(Trouble(path, f"{elsewhere}; it was left as it is"))
         elif state is Standing.AFTER or (force and os.path.isdir(path.parent)):
-            yield Replacement(path, tree, now, original(number), entry.mode)
+            try:
+                yield Replacement(path, tree, now, original(number), entry.mode)
+            except JournalError as error:
+                refused.append(Trouble(path, f"cannot be given back: {error}"))
         elif force:
             refused.append(Trouble(path, f"cannot be given back: there is no {path.parent}"))
         else:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from gpu_lint.cache import DIRECTORY
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.repository import leads_outside, repository_of
 from gpu_lint.settings import FILE_NAME, script_globs
+from gpu_lint.source import read_bytes
 from gpu_lint.toml import parse_toml, read_toml
 
 IGNORE_FILES = (".gitignore", os.path.join(".git", "info", "exclude"))
@@ -104,11 +105,10 @@ def _configured(path: Path) -> int | None:
 
 
 def _content(file: str) -> bytes:
-    """Return what a file of usual size holds; nothing of anything else."""
-    with suppress(OSError):
-        status = os.lstat(file)
-        if stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_COUNTED:
-            return Path(file).read_bytes()
+    """Return what a file of usual size holds; nothing of anything else, or of a link."""
+    with suppress(OSError, SourceError):
+        if stat.S_ISREG(os.lstat(file).st_mode):
+            return read_bytes(file, _LARGEST_COUNTED)
     return b""
 
 

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpu_lint.errors import Interrupted, Trouble, WriteError
+from gpu_lint.errors import Interrupted, SourceError, Trouble, WriteError
 from gpu_lint.interrupts import interrupts_deferred
 from gpu_lint.journal import Entry, Journal, RunRecord, State, digest, sync_directory
 from gpu_lint.records import record
 from gpu_lint.repository import leads_outside
+from gpu_lint.source import read_bytes
 
 _CHANGED = "changed while it was checked; it was left as it is: run this again"
 _MOVED = "leads elsewhere than when it was checked; it was left as it is: run this again"
@@ -162,7 +163,12 @@ def _check_place(one: _Ready) -> None:
 
 
 def _content(target: Path) -> bytes | None:
-    return target.read_bytes() if os.path.lexists(target) else None
+    if not os.path.lexists(target):
+        return None
+    try:
+        return read_bytes(target)
+    except SourceError as error:
+        raise WriteError(f"{error}; it was left as it is") from error
 
 
 def _stage(data: bytes, temporary: Path, mode: int, like: _Ready) -> None:

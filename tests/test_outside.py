@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 from click.testing import Result
 
-from gpu_lint import globs
+from gpu_lint import namedfiles
 from gpu_lint.discovery import discover
 from gpu_lint.journal import Journal
 from gpu_lint.repository import Confinement, repository_of
@@ -595,7 +595,7 @@ def test_rule_packs_outside_are_neither_looked_for_nor_shown(
 def test_a_glob_looks_through_no_more_than_so_many_names(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(globs, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(namedfiles, "MOST_ENTRIES", 10)
     for number in range(11):
         (tree / f"d{number}").mkdir()
     (tree / "gpu-lint.toml").write_text('extend-rules = ["**/x.toml"]\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any, NoReturn
@@ -10,12 +11,15 @@ import click
 
 from gpu_lint import __version__
 from gpu_lint.cli.output import fail, refuse
-from gpu_lint.cli.streams import readers_may_leave
+from gpu_lint.cli.streams import discard_output, open_streams, readers_may_leave
 from gpu_lint.errors import GpuLintError, Interrupted
 from gpu_lint.interrupts import INTERRUPTED, say_no_more, second_interrupt_ends
 
 _WRITING = ("fix", "undo")
 """The commands that change files."""
+_OUTPUT = {errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT}
+"""Why standard streams cannot be written to; all other files are written where errors are dealt
+with."""
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
@@ -54,6 +58,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run, and end with the exit status: 0 clean, 1 findings, 2 the call or the tool failed,
         130 after Ctrl-C."""
+        open_streams()
         with second_interrupt_ends(), readers_may_leave():
             status = self._status(*args, **kwargs)
         sys.exit(status)
@@ -62,8 +67,8 @@ class _Group(click.Group):
         kwargs["standalone_mode"] = False
         try:
             status = super().main(*args, **kwargs)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
         except click.exceptions.Exit as leaving:
             status = leaving.exit_code
         except click.ClickException as error:
@@ -81,14 +86,29 @@ class _Group(click.Group):
             fail("interrupted")
             status = INTERRUPTED
         except Exception as error:
-            if os.environ.get("GPU_LINT_TRACEBACK"):
-                raise
-            fail(
-                f"internal error ({type(error).__name__}: {error}); please report it, with what "
-                "GPU_LINT_TRACEBACK=1 shows"
-            )
             status = 2
+            if isinstance(error, OSError) and error.errno in _OUTPUT:
+                fail(f"the output cannot be written: {error.strerror}")
+                discard_output()
+            elif not _has_directory():  # Python 3.13.0 calls that a SystemError on import
+                fail("the current directory no longer exists; change to one that does")
+            elif os.environ.get("GPU_LINT_TRACEBACK"):
+                raise
+            else:
+                fail(
+                    f"internal error ({type(error).__name__}: {error}); please report it, with "
+                    "what GPU_LINT_TRACEBACK=1 shows"
+                )
         return status if isinstance(status, int) else 0
+
+
+def _has_directory() -> bool:
+    """Return whether the current directory is still there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

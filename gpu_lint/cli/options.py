@@ -19,7 +19,7 @@ from gpu_lint.cli.output import tell, write, write_bytes
 from gpu_lint.cli.terminal import progress_bar, width_of
 from gpu_lint.discovery import Discovered, discover, holds_python
 from gpu_lint.engine import Engine, Run, start_for_many
-from gpu_lint.errors import CacheError, ConfigError, SourceError, StateError, Trouble
+from gpu_lint.errors import CacheError, ConfigError, HomelessError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
 from gpu_lint.output_files import check_output, write_output
 from gpu_lint.ownership import own_state_directory
@@ -455,24 +455,36 @@ def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
 
 def cache_for(options: Options, finder: SettingsFinder) -> Cache | None:
     """The cache of the project that the current directory belongs to; None where none is to be
-    used, or none can be."""
+    used, or none can be: a user without a home directory has no key to it."""
     if not options.may_cache:
         return None
     try:
         directory = cache_directory(options.cache_dir, finder)
         return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+    except HomelessError:
+        return None
     except (CacheError, StateError) as error:
         tell(f"gpu-lint: {error}")
         return None
 
 
 def state_directory() -> Path:
-    """Where the user's journal and key are. Raises :class:`StateError` where others may write."""
+    """Where the user's journal and key are. Raises :class:`StateError` where others may write,
+    and :class:`HomelessError`."""
     if chosen := os.environ.get("GPU_LINT_STATE_DIR"):
         return own_state_directory(Path(chosen).absolute())
     from platformdirs import user_state_path
 
-    return own_state_directory(user_state_path("gpu-lint", appauthor=False))
+    try:
+        found = user_state_path("gpu-lint", appauthor=False)
+    except (OSError, RuntimeError, KeyError):
+        found = Path()
+    if not found.is_absolute():  # `~` that nobody knows
+        raise HomelessError(
+            "there is no home directory to keep what `undo` needs; set HOME, or name a directory "
+            "in GPU_LINT_STATE_DIR"
+        )
+    return own_state_directory(found)
 
 
 def journal() -> Journal:

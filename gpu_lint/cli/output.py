@@ -3,6 +3,7 @@ escape them; data and file contents through :func:`write`, which does not."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable
 
@@ -20,15 +21,22 @@ def tell(message: str) -> None:
 
 
 def fail(message: str) -> None:
-    """Write one line to standard error, of an error that ends the run."""
+    """Write one line of an error that ends the run to standard error, if that can be written."""
     if len(message) > _LONGEST:
         half = _LONGEST // 2
         message = f"{message[:half]} ... {message[-half:]}"
-    tell(f"gpu-lint: {message}")
+    with contextlib.suppress(OSError):
+        tell(f"gpu-lint: {message}")
 
 
 def refuse(error: click.ClickException) -> None:
-    """Write to standard error what is wrong with a call: usage, where to find help, the reason."""
+    """Write to standard error, if that can be written to, what is wrong with a call: usage, where
+    to find help, the reason."""
+    with contextlib.suppress(OSError):
+        _refuse(error)
+
+
+def _refuse(error: click.ClickException) -> None:
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         click.echo(context.get_usage(), err=True)

@@ -1,4 +1,5 @@
-"""Standard output and error whose reader may leave early, as in ``gpu-lint config | head -1``."""
+"""Standard output and error whose reader may leave early, as in ``gpu-lint config | head -1``, or
+that the caller closed."""
 
 from __future__ import annotations
 
@@ -45,6 +46,29 @@ def readers_may_leave() -> Iterator[None]:
         for stream in made:
             if stream is not None:
                 _close(stream)
+
+
+def open_streams() -> None:
+    """Give standard streams that the caller closed (``>&-``) something to stand for them.
+
+    Otherwise the next file that is opened would be taken for them. What is written to such a
+    standard output fails, as it does where the disk is full; standard error goes nowhere.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR if number == 2 else os.O_RDONLY)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def discard_output() -> None:
+    """Let what is still to be flushed at exit go nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _close(stream: io.TextIOWrapper) -> None:

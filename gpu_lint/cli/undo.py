@@ -11,7 +11,7 @@ import click
 from gpu_lint.cli.options import finder_of, journal, show_troubles
 from gpu_lint.cli.output import show, tell
 from gpu_lint.cli.terminal import width_of
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, JournalError
 from gpu_lint.journal import Journal, RunRecord, State
 from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
@@ -67,9 +67,16 @@ def _last(kept: Journal) -> RunRecord:
         if record.undoes is None and record.state is not State.UNDONE:
             changed = [_real(record.root), *(_real(entry.path) for entry in record.entries)]
             if any(path.is_relative_to(project) for path in changed):
+                for error in kept.damaged(record.sequence):
+                    raise JournalError(
+                        f"{error}. It is of a later run, here or elsewhere; `gpu-lint undo "
+                        f"{record.id}` takes back the last one that can be read"
+                    )
                 if _reaches_elsewhere(record, project, finder.root.resolve()):
                     _ask(record, project)
                 return record
+    for error in kept.damaged():
+        raise error
     raise ConfigError(
         f"nothing to undo in {project}; `gpu-lint undo --list` shows the runs of other projects"
     )
@@ -117,7 +124,10 @@ def _list_runs(kept: Journal) -> int:
         for record in reversed(kept.records())
     ]
     show(table(_LISTED, rows, width_of(sys.stdout)))
-    return 0
+    damaged = kept.damaged()
+    for error in damaged:
+        tell(f"gpu-lint: {error}")
+    return 2 if damaged else 0
 
 
 def _list_files(record: RunRecord) -> int:

@@ -119,7 +119,8 @@ def graph_of(project: Project, place: _Place) -> Graph:
         if project.reading(file) is not None:
             node = _node(project, file, place)
             nodes[node.file] = node
-    starts = tuple(_start(project, file, place) for file in project.starts)
+    started = [file for file in project.starts if project.reading(file) is not None]
+    starts = tuple(_start(project, file, place) for file in started)
     return Graph(tuple(sorted(starts, key=lambda start: start.file)), dict(sorted(nodes.items())))
 
 

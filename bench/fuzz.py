@@ -38,6 +38,8 @@ def seeds(target: str) -> list[bytes]:
         found += [path.read_bytes() for path in rules_directory().rglob("*.toml")]
     if target == "suppressions":
         found += [b"ignore[GPU201] reason", b"noqa: GPU201, E501", b"ignore-file"]
+    if target == "globs":
+        found += [b"*.py[co]\n/build/\n!keep\0a/b.py", b"**/*a*b*/c\\*\0aab/c*"]
     if target == "option":
         found += [b"gpu.visible-devices='1'", b"select=['GPU1']", b"fail-on=error"]
     return found

@@ -11,11 +11,17 @@ into a directory outside of any repository, writes ``bench/results.json`` and pr
 ``bench/plot.py`` draws it. What takes long runs fewer times, or on a subset, and says so. Peers
 that are not installed beside this Python are left out, and named. Times are whole processes, wall
 clock, the median of the rounds with the least and the most.
+
+Then it checks the public trees and the hostile shapes that must end (:mod:`ends`, :mod:`shapes`),
+and writes their table, with the ratios that must not grow, into ``bench/README.md``; it ends with
+1 if one of them goes beyond what it is allowed. ``--only`` runs one part, and keeps the figures
+that ``bench/results.json`` has of the others; ``--trees FOLDER`` takes the trees from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import platform
@@ -27,8 +33,12 @@ import tempfile
 import threading
 import time
 import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+import ends
 
 HERE = Path(__file__).resolve().parent
 CORPUS = Path(tempfile.gettempdir()) / "gpu-lint-bench"
@@ -67,6 +77,8 @@ rule:
     - pattern: 'torch.cuda.set_device($X)'
     - pattern: 'torch.device($X)'
 """
+PARTS = ("peers", "ratios", "trees", "shapes")
+"""``ratios`` are those of the peers' commands that a ratio is made of."""
 LIMIT = 60.0
 """Seconds after which a command is ended; its time then only says that it takes longer."""
 SEMGREP = """\
@@ -118,28 +130,39 @@ class Subject:
         self.peak_mib = max(self.peak_mib, peak)
 
 
-def fetch_wheel(name: str, version: str) -> Path:
-    """Where the Python files of a wheel are; they are unpacked once."""
-    target = CORPUS / name
+def fetch_wheel(
+    name: str, version: str, target: Path | None = None, which: Sequence[str] = ()
+) -> Path:
+    """Where the Python files of a wheel are; they are unpacked once. ``which`` picks its build."""
+    target = target or CORPUS / name
     if target.is_dir():
         return target
+    if name == "torch" and not which:
+        which = ("--only-binary=:all:", *PLATFORM)
     downloads = CORPUS / "wheels"
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(downloads)]
-    which = ["--only-binary=:all:", *PLATFORM] if name == "torch" else []
     subprocess.run([*pip, *which, f"{name}=={version}"], check=True)
-    wheel = next(downloads.glob(f"{name}-*.whl"))
+    wheel = next(downloads.glob(f"{name.replace('-', '_')}-{version}-*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         members = [member for member in archive.namelist() if member.endswith(".py")]
         archive.extractall(target, members)
     return target
 
 
-def fetch() -> None:
+def fetch_trees() -> Path:
+    """The folder of the public trees that must end; they are unpacked once."""
+    folder = CORPUS / "trees"
+    for wheel in (*ends.TREES, ends.FIXED):
+        fetch_wheel(wheel.project, wheel.version, folder / wheel.name, wheel.built)
+    return folder
+
+
+def fetch(names: Iterable[str] = WHEELS, empty_files: int = EMPTY_FILES) -> None:
     """Unpack the pinned wheels, once."""
-    for name, version in WHEELS.items():
-        fetch_wheel(name, version)
+    for name in names:
+        fetch_wheel(name, WHEELS[name])
     empty = CORPUS / "empty"
-    for number in range(0 if empty.is_dir() else EMPTY_FILES):
+    for number in range(0 if empty.is_dir() else empty_files):
         path = empty / f"p{number // 100}" / f"m{number}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -162,8 +185,8 @@ def copies_of_other_code(times: int) -> Path:
     return target
 
 
-def subjects() -> tuple[list[Subject], list[str]]:
-    """What is timed, and the peers that are missing."""
+def subjects(times: Sequence[int] = (2, 4, 8)) -> tuple[list[Subject], list[str]]:
+    """What is timed, and the peers that are missing; ``times`` are the copies of other code."""
     tool = str(BIN / "gpu-lint")
     lint = [tool, "check", "--isolated", "--output-format", "concise"]
     cold = [*lint, "--no-cache"]
@@ -193,7 +216,7 @@ def subjects() -> tuple[list[Subject], list[str]]:
     ]  # fmt: skip
     found += [
         Subject(f"gpu-lint, other code {n} times, cold", [*cold, copies_of_other_code(n).name])
-        for n in (2, 4, 8)
+        for n in times
     ]
     quick = ["check", "--isolated", "--no-cache", "--select", "F,E9"]
     peers = {
@@ -222,12 +245,16 @@ def subjects() -> tuple[list[Subject], list[str]]:
     return found, missing
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    fetch()
-    timed, missing = subjects()
+def time_peers(rounds: int, wanted: frozenset[str] | None) -> tuple[list[Subject], list[str]]:
+    """Time the commands, or those of some names, in turn, and print the table."""
+    if wanted is None:
+        fetch()
+        timed, missing = subjects()
+    else:
+        fetch(["transformers"], empty_files=0)
+        timed, missing = subjects(times=())
+        timed = [subject for subject in timed if subject.name in wanted]
+        missing = [name for name in missing if name in wanted]
     for subject in timed:
         if subject.most == 1:
             continue
@@ -243,29 +270,73 @@ def main() -> None:
     print("| command | median s | least | most | peak MiB | of ruff | of ast-grep |")
     print("|---|---|---|---|---|---|---|")
     for s in timed:
-        ratios = [
+        shares = [
             f"{medians[s.name] / medians[peer]:.2f}" if peer in medians else "–"
             for peer in ("ruff", "ast-grep")
         ]
         print(
             f"| {s.name} | {medians[s.name]:.2f} | {min(s.seconds):.2f} | {max(s.seconds):.2f} | "
-            f"{s.peak_mib:.0f} | {' | '.join(ratios)} |"
+            f"{s.peak_mib:.0f} | {' | '.join(shares)} |"
         )
     for name in missing:
         print(f"not installed, left out: {name}")
+    return timed, missing
+
+
+def machine() -> str:
     python = f"Python {platform.python_version()} ({os.path.realpath(sys.executable)})"
-    machine = f"{platform.platform()}, {python}, {os.cpu_count()} CPUs"
-    result = {
-        "machine": machine,
-        "wheels": WHEELS,
-        "rounds": rounds,
-        "missing": missing,
-        "subjects": [
-            {"name": s.name, "seconds": s.seconds, "peak-mib": round(s.peak_mib)} for s in timed
-        ],
-    }
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return f"{platform.platform()}, {python}, {os.cpu_count()} CPUs"
+
+
+def write(results: dict[str, Any]) -> bool:
+    """Write ``results.json`` and the table of what must end; whether all limits are kept."""
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    (HERE / "results.json").write_text(text + "\n", encoding="utf-8")
+    seconds = {one["name"]: statistics.median(one["seconds"]) for one in results["subjects"]}
+    peaks = {one["name"]: one["peak-mib"] for one in results["subjects"]}
+    rows = [ends.Result(**one) for part in ("trees", "shapes") for one in results.get(part, ())]
+    rows += ends.ratios(seconds, peaks)
+    python = f"Python {platform.python_version()}"
+    where = f"{os.cpu_count()} CPUs, {platform.system()}, {platform.machine()}, {python}"
+    measured = f"Measured {datetime.date.today()} ({where}).\n\n"
+    ends.write_into(HERE / "README.md", measured + ends.table(rows))
+    over = [row.name for row in rows if row.fault]
+    print(f"{len(rows)} limits, {len(over)} not kept{': ' if over else ''}{'; '.join(over)}")
+    return not over
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", action="append", choices=PARTS, help="one part; repeatable")
+    parser.add_argument("--trees", type=Path, help="the folder of the public trees, unpacked")
+    options = parser.parse_args()
+    parts = options.only or ("peers", "trees", "shapes")
+    tool = str(BIN / "gpu-lint")
+    file = HERE / "results.json"
+    results: dict[str, Any] = {"subjects": []}
+    if options.only and file.is_file():
+        results |= json.loads(file.read_text(encoding="utf-8"))
+    results |= {"machine": machine(), "wheels": WHEELS}
+    if "peers" in parts or "ratios" in parts:
+        names = frozenset(name for one in ends.RATIOS for name in one[:2])
+        timed, missing = time_peers(options.rounds, None if "peers" in parts else names)
+        new = {s.name: {"name": s.name, "seconds": s.seconds, "peak-mib": round(s.peak_mib)}
+               for s in timed}  # fmt: skip
+        kept = [one for one in results["subjects"] if one["name"] not in new]
+        results |= {"rounds": options.rounds, "missing": missing}
+        results["subjects"] = [*new.values(), *kept]
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    if "trees" in parts:
+        (CORPUS / "policy.toml").write_text(POLICY)
+        folder = options.trees.resolve() if options.trees else fetch_trees()
+        checks = ends.trees(tool, folder, CORPUS, CORPUS / "policy.toml")
+        results["trees"] = [asdict(one) for one in ends.measure(checks, min(options.rounds, 3))]
+    if "shapes" in parts:
+        checks = ends.hostile(tool, CORPUS)
+        results["shapes"] = [asdict(one) for one in ends.measure(checks, 1)]
+    return 0 if write(results) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

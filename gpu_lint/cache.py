@@ -3,7 +3,9 @@
 A file that has not changed (same times of change and size, or same content) is not looked at
 again. A cache that is damaged, old, or written by two runs at once costs time and nothing else.
 One that came with the code that it speaks of might say what is not so: so each is authenticated
-with a key that only this user has, and any other is as good as none.
+with a key that only this user has, and any other is as good as none. A directory that is a link,
+or has links where our files are to be, might be any other directory: it is refused. Only files
+whose names have our own form are written or deleted.
 """
 
 from __future__ import annotations
@@ -13,28 +15,41 @@ import hashlib
 import hmac
 import json
 import os
+import re
+import stat
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpu_lint import __version__
+from gpu_lint.errors import CacheError, SourceError
 from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Applicability, Edit, Finding, Fix
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rulebook, Severity
-from gpu_lint.source import Span
+from gpu_lint.source import Span, read_bytes
 
 DIRECTORY = ".gpu-lint-cache"
 _FORMAT = 2
 _SECRET_BYTES = 32
+_LARGEST = 256 << 20
+"""Bytes of an index that are read."""
 _MOST_FILES = 200_000
 _MOST_INDEXES = 32
 _SETTLED = 2_000_000_000
 """Nanoseconds: a file that changed so shortly before it was read may change again unseen."""
+_ABANDONED = 3600
+"""Seconds after which an index that was begun is nobody's."""
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of gpu-lint; safe to delete.\n"
+_OWN_FILES = {".gitignore": "*\n", "CACHEDIR.TAG": _TAG}
+"""The files that mark the directory as a cache, with their content."""
+_INDEX = re.compile(r"[0-9a-f]{32}\.json")
+_BEGUN = ".gpu-lint-index-"
+"""What the names of files begin with that become indexes when they are complete."""
 
 
 @dataclass
@@ -53,19 +68,23 @@ class Cache:
     @classmethod
     def open(cls, directory: Path, root: Path, rulebook: Rulebook, state: Path) -> Cache:
         """The cache of the project at ``root``; empty if there is none that can be used.
-        ``state`` is the user's state directory."""
+        ``state`` is the user's state directory. Raises :class:`CacheError` where the directory, or
+        one of our files in it, is a link."""
         tool = f"{_FORMAT} {__version__} {rulebook.digest} {sys.version_info[:2]}"
         key = digest_of(tool.encode())
         index = directory / f"{digest_of(os.fsencode(root.absolute()))}.json"
+        _refuse_links(directory, (*_OWN_FILES, index.name))
         cache = cls(directory, key, index, state / "cache-key")
         try:
-            seal, _, text = index.read_bytes().partition(b"\n")
-            if not hmac.compare_digest(seal, _sealed(text, cache._secret.read_bytes())):
+            seal, _, text = read_bytes(index, _LARGEST).partition(b"\n")
+            if not hmac.compare_digest(
+                seal, _sealed(text, read_bytes(cache._secret, _SECRET_BYTES))
+            ):
                 return cache
             content = json.loads(text)
             if content["key"] == key and isinstance(content["files"], dict):
                 cache._raw = content["files"]
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except (SourceError, ValueError, TypeError, KeyError, RecursionError):
             pass
         return cache
 
@@ -120,10 +139,11 @@ class Cache:
         files.update({file: _written(note) for file, note in self._notes.items()})
         index = json.dumps({"key": self._key, "files": files}, separators=(",", ":"))
         text = index.encode("utf-8", "surrogatepass")
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, SourceError, ValueError, CacheError):
             seal = _sealed(text, _secret_in(self._secret))
             _prepare(self.directory)
-            handle, name = tempfile.mkstemp(prefix=".new-", dir=self.directory)
+            _refuse_links(self.directory, (*_OWN_FILES, self._index.name))
+            handle, name = tempfile.mkstemp(prefix=_BEGUN, dir=self.directory)
             try:
                 with os.fdopen(handle, "wb") as stream:
                     stream.write(seal + b"\n" + text)
@@ -146,25 +166,70 @@ def _secret_in(file: Path) -> bytes:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return file.read_bytes()
+        return read_bytes(file, _SECRET_BYTES)
     with open(descriptor, "wb") as stream:
         stream.write(secret := os.urandom(_SECRET_BYTES))
     return secret
 
 
-def clean(directory: Path) -> bool:
-    """Delete a cache directory; False where there is none that is ours."""
-    if not (directory / "CACHEDIR.TAG").is_file():
-        return False
-    for path in directory.iterdir():
-        if (
-            path.name in (".gitignore", "CACHEDIR.TAG")
-            or path.suffix == ".json"
-            or (path.name.startswith(".new-"))
-        ):
+def clean(directory: Path) -> int | None:
+    """Delete our files in a cache directory, and the directory if no other is left in it: the
+    number of others. None where there is no cache that is ours.
+
+    Raises :class:`CacheError` for a link, ``OSError`` for what cannot be deleted.
+    """
+    _refuse_links(directory, _OWN_FILES)
+    if not _holds(directory / "CACHEDIR.TAG", _TAG):
+        return None
+    for name, text in _OWN_FILES.items():
+        if _holds(directory / name, text):
+            (directory / name).unlink()
+    others = 0
+    for path in list(directory.iterdir()):
+        if _is_index(path) or _is_begun(path):
             path.unlink()
-    directory.rmdir()
-    return True
+        else:
+            others += 1
+    if not others:
+        directory.rmdir()
+    return others
+
+
+def _refuse_links(directory: Path, names: Iterable[str]) -> None:
+    """Raise :class:`CacheError` if a directory, or a name in it, is a link."""
+    for path in (directory, *(directory / name for name in names)):
+        if path.is_symlink() or _is_junction(path):
+            raise CacheError(
+                f"the cache {path} is a link, so no cache is used; remove the link, or name "
+                "another directory with --cache-dir"
+            )
+
+
+def _is_junction(path: Path) -> bool:
+    return os.name == "nt" and os.path.realpath(path.parent) != os.path.dirname(
+        os.path.realpath(path)
+    )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is a plain file, and no link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether a path is a plain file with this content."""
+    return _is_file(path) and path.read_bytes() == text.encode()
+
+
+def _is_index(path: Path) -> bool:
+    return _INDEX.fullmatch(path.name) is not None and _is_file(path)
+
+
+def _is_begun(path: Path) -> bool:
+    return path.name.startswith(_BEGUN) and _is_file(path)
 
 
 def _settled(status: os.stat_result) -> int:
@@ -174,18 +239,18 @@ def _settled(status: os.stat_result) -> int:
 
 def _prepare(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
-        if not (directory / name).exists():
-            (directory / name).write_text(text, encoding="utf-8")
+    for name, text in _OWN_FILES.items():
+        with contextlib.suppress(FileExistsError), open(directory / name, "xb") as file:
+            file.write(text.encode())
 
 
 def _forget_old(directory: Path) -> None:
     """Keep the indexes used last, and nothing that a run which was killed left behind."""
-    found = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in [path for path in found if path.suffix == ".json"][_MOST_INDEXES:]:
+    found = sorted(directory.iterdir(), key=lambda path: path.lstat().st_mtime, reverse=True)
+    for path in [path for path in found if _is_index(path)][_MOST_INDEXES:]:
         path.unlink()
     for path in found:
-        if path.name.startswith(".new-") and time.time() - path.stat().st_mtime > 3600:
+        if _is_begun(path) and time.time() - path.stat().st_mtime > _ABANDONED:
             path.unlink()
 
 

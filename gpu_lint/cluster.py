@@ -2,16 +2,20 @@
 
 Dask schedules, and gives what a lost worker had to another. The workers read from a file system
 that is mounted at the same place on every machine; a file that they see otherwise is told of.
+What is sent either way is pickled: who answers at the address can run code here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import threading
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from gpu_lint import __version__
@@ -24,11 +28,55 @@ _PATIENCE = 5
 _RETRIES = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The PEM files by which client and cluster know each other."""
+
+    ca: Path
+    """The certificate of the authority that has signed the scheduler's."""
+    cert: Path
+    key: Path
+
+    def check(self) -> None:
+        """See that the files can be used. Raises :class:`ConfigError`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for option, path in (
+            ("--tls-ca", self.ca),
+            ("--tls-cert", self.cert),
+            ("--tls-key", self.key),
+        ):
+            try:
+                path.read_bytes()
+            except OSError as error:
+                raise ConfigError(f"{option} {path}: cannot be read: {error.strerror}") from error
+        try:
+            context.load_verify_locations(self.ca)
+        except ssl.SSLError as error:
+            raise ConfigError(f"--tls-ca {self.ca}: holds no certificate in PEM form") from error
+        try:
+            context.load_cert_chain(self.cert, self.key, password=_refuse_password)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"--tls-cert {self.cert}, --tls-key {self.key}: are no certificate and its key "
+                f"in PEM form ({_first_line(error)})"
+            ) from error
+
+
+def _refuse_password() -> str:
+    raise ConfigError("--tls-key: the key has a pass phrase; name a file that holds it without")
+
+
 class Cluster:
     """The cluster behind the address of a scheduler; use it as a context, which leaves it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: Tls | None = None) -> None:
         """Raises :class:`ConfigError` for a cluster that cannot be used."""
+        if tls is not None:
+            if not address.startswith("tls://"):
+                raise ConfigError(
+                    f"--scheduler {address}: with --tls-ca the address must begin with tls://"
+                )
+            tls.check()
         try:
             import distributed
         except ImportError as error:
@@ -41,7 +89,11 @@ class Cluster:
         try:
             self._distributed.comm.resolve_address(address)
             self._client: Any = self._distributed.Client(
-                address, timeout=_PATIENCE, set_as_default=False, direct_to_workers=False
+                address,
+                timeout=_PATIENCE,
+                set_as_default=False,
+                direct_to_workers=False,
+                security=self._security(tls),
             )
         except (OSError, ValueError, asyncio.TimeoutError) as error:
             raise ConfigError(
@@ -53,6 +105,24 @@ class Cluster:
             self._client.close()
             raise ConfigError(f"--scheduler {address}: the cluster has no workers") from error
         self.count = max(1, len(self._client.scheduler_info()["workers"]))
+
+    def _security(self, tls: Tls | None) -> Any:
+        """What the connection is encrypted with: what the call says, or else Dask's own
+        configuration. Raises :class:`ConfigError` for an address that needs more."""
+        if tls is not None:
+            return self._distributed.Security(
+                require_encryption=True,
+                tls_ca_file=str(tls.ca),
+                tls_client_cert=str(tls.cert),
+                tls_client_key=str(tls.key),
+            )
+        security = self._distributed.Security()
+        if self._address.startswith("tls://") and not security.tls_client_cert:
+            raise ConfigError(
+                f"--scheduler {self._address}: needs --tls-ca, --tls-cert and --tls-key, or the "
+                "same in Dask's configuration"
+            )
+        return security
 
     def __enter__(self) -> Cluster:
         return self

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gpu_lint.errors import Trouble
-from gpu_lint.settings import Settings, SettingsFinder, ignore_spec
+from gpu_lint.errors import SourceError, Trouble
+from gpu_lint.globs import ignore_spec, usable
+from gpu_lint.repository import Confinement
+from gpu_lint.settings import Settings, SettingsFinder
+from gpu_lint.shebang import is_python_script
+from gpu_lint.source import LARGEST_TEXT, read_bytes
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
+
+    from gpu_lint.untrusted import Overridden
 
 MANY = 1_000
 """Files, of which somebody may want to know before all are found."""
@@ -24,6 +33,10 @@ ALWAYS_EXCLUDED = (
     ".pytest_cache", ".ruff_cache", ".svn", ".tox", ".venv", "__pycache__", "__pypackages__",
     "_build", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
+BUILT = ("build", "dist")
+"""Of these, those that are read where Git tracks files in them."""
+NEVER_TRACKED = (".git",)
+"""Of these, those in which a branch cannot have files."""
 
 
 _SUFFIX = re.compile(r"\*\.\w+")
@@ -39,6 +52,10 @@ class Discovered:
     troubles: list[Trouble] = field(default_factory=list)
     named: set[Path] = field(default_factory=set)
     """Those that were named themselves, not found in a directory."""
+    skipped: list[Path] = field(default_factory=list)
+    """Directories named as those of build products in which Git tracks nothing."""
+    importers: tuple[Path, ...] = ()
+    """Further files, which import those that were named: judged with them, but never changed."""
 
 
 def discover(
@@ -47,18 +64,27 @@ def discover(
     *,
     force_exclude: bool = False,
     many: Callable[[Path], object] = lambda path: None,
+    respect_ignores: bool = True,
+    overridden: Overridden | None = None,
+    most: int | None = None,
 ) -> Discovered:
     """Find the files to check; ``many`` is told, once, of one of them when there are
-    :data:`MANY`.
+    :data:`MANY`. The search ends when there are more than ``most``.
 
     A path that is named itself is taken even if it is excluded or ignored, unless
-    ``force_exclude``. Directories are walked; links to directories are not followed. Raises
+    ``force_exclude``; one that a link leads out of its tree is not. Directories are walked; links
+    to directories are not followed. Ignore files count only with ``respect_ignores``. With
+    ``overridden`` the tree is not trusted: nothing that it holds, and no name that a branch could
+    use, keeps a file from being found; what would have is counted there. Raises
     :class:`gpu_lint.errors.ConfigError` for a broken configuration on the way.
     """
     result = Discovered()
     by_target: dict[str, Path] = {}
+    confinement = Confinement(finder.root)
+    troubles, skipped = result.troubles, result.skipped
+    walk = _Walk(finder, troubles, skipped, confinement, respect_ignores, overridden)
     for path in paths:
-        for target, found, named in _expand(path, finder, force_exclude, result.troubles):
+        for target, found, named in _expand(path, walk, force_exclude):
             if named:
                 result.named.add(found)
             # One file, however many links lead to it.
@@ -66,25 +92,48 @@ def discover(
                 by_target[target] = found
                 if len(by_target) == MANY:
                     many(found)
+                if most is not None and len(by_target) > most:
+                    break
     result.files = sorted(by_target.values(), key=str)
+    result.skipped.sort()
     return result
 
 
-def _expand(
-    path: Path, finder: SettingsFinder, force_exclude: bool, troubles: list[Trouble]
-) -> Iterator[tuple[str, Path, bool]]:
+def holds_python(path: Path) -> bool:
+    """Return whether a path is, or holds, a Python file, whatever the configuration excludes."""
+    if not path.is_dir():
+        return True
+    for top, directories, files in os.walk(path):
+        if any(
+            name.endswith((".py", ".pyw"))
+            or ("." not in name and is_python_script(os.path.join(top, name)))
+            for name in files
+        ):
+            return True
+        directories[:] = [name for name in directories if name not in ALWAYS_EXCLUDED]
+    return False
+
+
+def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str, Path, bool]]:
     """(what it really is, how it was found, whether it was named itself) of every file."""
     try:
         is_directory = path.is_dir()
         path.stat()
+        confined = walk.confinement
+        target = confined.directory(path) if is_directory else confined.file(path)
     except OSError as error:
-        troubles.append(Trouble(path, _why_missing(path, error)))
+        walk.troubles.append(Trouble(path, _why_missing(path, error)))
         return
+    except SourceError as error:
+        walk.troubles.append(Trouble(path, str(error)))
+        return
+    if walk.overridden is not None:
+        walk.overridden.look_above(path)
     if is_directory:
-        for target, found in _Walk(finder, troubles).below(path):
-            yield target, found, False
-    elif not force_exclude or not _excluded(path, finder.for_file(path)):
-        yield os.path.realpath(path), path, True
+        for real, found in walk.below(path, target):
+            yield real, found, False
+    elif not force_exclude or not walk.excludes(path):
+        yield target, path, True
 
 
 def _why_missing(path: Path, error: OSError) -> str:
@@ -98,14 +147,6 @@ def _why_missing(path: Path, error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
-def _excluded(path: Path, settings: Settings) -> bool:
-    """Whether the configuration excludes a file, or a directory above it."""
-    relative = settings.relative(path)
-    if any(part in ALWAYS_EXCLUDED for part in Path(relative).parts[:-1]):
-        return True
-    return bool(settings.get("exclude")) and _spec(settings, "exclude").match_file(relative)
-
-
 def _spec(settings: Settings, key: str) -> GitIgnoreSpec:
     return ignore_spec(glob.replace("\\", "/") for glob in settings.get(key))
 
@@ -117,15 +158,65 @@ class _Walk:
 
     finder: SettingsFinder
     troubles: list[Trouble]
+    skipped: list[Path]
+    confinement: Confinement
+    respect_ignores: bool
+    overridden: Overridden | None
+    _tracked_in: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    """What Git tracks in each repository that it was asked of."""
 
-    def below(self, directory: Path) -> Iterator[tuple[str, Path]]:
+    @property
+    def _left_out(self) -> tuple[str, ...]:
+        """The names of directories that are not looked into."""
+        return ALWAYS_EXCLUDED if self.overridden is None else NEVER_TRACKED
+
+    def excludes(self, path: Path) -> bool:
+        """Whether a file that is named is left out: by the configuration, which may leave out a
+        directory above it, or by the name of such a directory."""
+        settings = self.finder.for_file(path)
+        relative = settings.relative(path)
+        left_out = {part for part in Path(relative).parts[:-1] if part in self._left_out}
+        if left_out and not (left_out.issubset(BUILT) and self._tracked(path)):
+            return True
+        return bool(settings.get("exclude")) and _spec(settings, "exclude").match_file(relative)
+
+    def _tracked(self, path: Path) -> Held:
+        """What of a file or directory Git tracks, by directory; nothing outside a repository."""
+        absolute = Path(os.path.abspath(path))
+        tree = self.confinement.repository_of(str(absolute.parent))
+        if tree is None:
+            return {}
+        root = Path(tree)
+        if root not in self._tracked_in:
+            from gpu_lint.gitindex import tracked_files
+
+            self._tracked_in[root] = tracked_files(root)
+        files = self._tracked_in[root]
+        name = absolute.relative_to(root).as_posix()
+        held: Held = {}
+        for file in islice(files, bisect_left(files, name), None):
+            if file != name and not file.startswith(f"{name}/"):
+                if file > f"{name}/":
+                    break
+                continue
+            directory = absolute.parent
+            for part in (absolute.name, *filter(None, file[len(name) :].split("/"))):
+                held.setdefault(directory, set()).add(part)
+                directory = directory / part
+        return held
+
+    def below(self, directory: Path, real: str) -> Iterator[tuple[str, Path]]:
         """(real path, path) of the files under a directory, in no particular order."""
-        start = directory.absolute()
-        roots = (path for path in (start, *start.parents) if os.path.exists(path / ".git"))
-        top = next(roots, start)
-        stack = [(directory, os.path.realpath(directory), _ignores_above(start, top))]
+        start = Path(os.path.abspath(directory))
+        top = Path(self.confinement.repository_of(str(start)) or start)
+        above = self._ignores_above(start, top) if self.respect_ignores else []
+        stack: list[tuple[Path, str, Ignores, Held | None]]
+        stack = [(directory, real, above, None)]
+        left_out = self._left_out
         while stack:
-            current, real, ignores = stack.pop()
+            current, real, ignores, held = stack.pop()
+            if self.overridden is not None:
+                self.overridden.look(current)
             settings = self.finder.for_directory(current)
             rules = _Rules(settings, current)
             try:
@@ -134,77 +225,108 @@ class _Walk:
                 message = f"cannot be read: {error.strerror or error}"
                 self.troubles.append(Trouble(current, message))
                 continue
-            if any(entry.name in _HOLDING_IGNORES for entry in entries):
-                ignores = _with_own(current, ignores)
+            if held is not None:
+                only = held.get(Path(os.path.abspath(current)), ())
+                entries = [entry for entry in entries if entry.name in only]
+            elif self.respect_ignores and any(one.name in _HOLDING_IGNORES for one in entries):
+                ignores = self._with_own(current, ignores)
             inside = os.path.join(real, "")
             for entry in entries:
                 name = entry.name
-                if name in ALWAYS_EXCLUDED:
+                if name in left_out:
+                    if name not in BUILT or not entry.is_dir(follow_symlinks=False):
+                        continue
+                    if rules.excludes(f"{name}/"):
+                        continue
+                    if tracked := held or self._tracked(current / name):
+                        stack.append((current / name, inside + name, [], tracked))
+                    elif not _ignored(ignores, f"{name}/"):
+                        self.skipped.append(current / name)
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and not _is_junction(entry):
                     if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
                         below = _seen_from(name, ignores)
-                        stack.append((current / name, inside + name, below))
+                        stack.append((current / name, inside + name, below, held))
                     continue
-                included = rules.includes(name) and not (
+                link = entry.is_symlink()
+                script = rules.takes_scripts and "." not in name and not link
+                included = (script or rules.includes(name)) and not (
                     rules.excludes(name) or _ignored(ignores, name)
                 )
-                link = entry.is_symlink()
-                if link and not self._usable_link(current / name, included):
-                    continue
-                if not included:
-                    continue
                 path = current / name
-                yield os.path.realpath(path) if link else inside + name, path
+                if link:
+                    if target := self._usable_link(path, included, str(start)):
+                        yield target, path
+                elif included and (not script or (entry.is_file() and is_python_script(path))):
+                    yield inside + name, path
 
-    def _usable_link(self, path: Path, included: bool) -> bool:
-        """Whether a link leads to a file of the project; others are reported, as are broken
-        ones: a stranger's link could make any file's lines appear in a report."""
+    def _usable_link(self, path: Path, included: bool, start: str) -> str | None:
+        """The file of the project that a link leads to; others are reported, as are broken ones:
+        a stranger's link could make any file's lines appear in a report."""
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError):
             if included:
                 self.troubles.append(Trouble(path, _why_missing(path, FileNotFoundError())))
-            return False
+            return None
         if target.is_dir():
             here = path.parent.resolve()
             if target == here or target in here.parents:
                 message = f"links back to {target}: a directory loop; it is left out"
                 self.troubles.append(Trouble(path, message))
-            return False
-        if included and not target.is_relative_to(self.finder.project_of(path).resolve()):
-            message = f"is a link that leaves the project, to {target}; name it to have it checked"
-            self.troubles.append(Trouble(path, message))
-            return False
-        return True
+            return None
+        if not included:
+            return None
+        try:
+            return self.confinement.file(path, start, link=True)
+        except SourceError as error:
+            self.troubles.append(Trouble(path, str(error)))
+            return None
+
+    def _ignores_above(self, directory: Path, top: Path) -> Ignores:
+        """What ignore files above a directory say of it, from ``top`` on."""
+        found: Ignores = []
+        if directory != top:
+            for parent in reversed(directory.parents):
+                if parent == top or top in parent.parents:
+                    way = directory.relative_to(parent).parts[0]
+                    found = _seen_from(way, self._with_own(parent, found))
+        return found
+
+    def _with_own(self, directory: Path, ignores: Ignores) -> Ignores:
+        """What has a say in a directory, with its own ignore file."""
+        lines: list[str] = []
+        for name in _IGNORE_FILES:
+            path = directory / name
+            if not os.path.exists(path) or os.path.isdir(path):
+                continue
+            if os.path.islink(path) and os.path.isfile(path):  # git follows none either
+                continue
+            try:
+                text = read_bytes(path, LARGEST_TEXT).decode("utf-8", "replace")
+            except SourceError as error:
+                self.troubles.append(Trouble(path, str(error)))
+                continue
+            found, why = usable(text.splitlines())
+            lines += found
+            if why:
+                self.troubles.append(Trouble(path, f"is not followed in full: {why}"))
+        return [("", ignore_spec(lines)), *ignores] if lines else ignores
 
 
+def _is_junction(entry: os.DirEntry[str]) -> bool:
+    """Whether a directory is in truth another one: what Windows has beside symbolic links."""
+    if os.name != "nt":
+        return False
+    tag = getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0)
+    return bool(tag == getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", None))
+
+
+Held: TypeAlias = "dict[Path, set[str]]"
+"""The names of the files and directories that Git tracks, by the directories that they are in."""
 Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"
 """The ignore files that have a say in a directory, the nearest first, each with the way from it to
 there."""
-
-
-def _ignores_above(directory: Path, top: Path) -> Ignores:
-    """What ignore files above a directory say of it, from ``top`` on."""
-    found: Ignores = []
-    if directory != top:
-        for parent in reversed(directory.parents):
-            if parent == top or top in parent.parents:
-                way = directory.relative_to(parent).parts[0]
-                found = _seen_from(way, _with_own(parent, found))
-    return found
-
-
-def _with_own(directory: Path, ignores: Ignores) -> Ignores:
-    """What has a say in a directory, with its own ignore file."""
-    lines: list[str] = []
-    for name in _IGNORE_FILES:
-        try:
-            text = (directory / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        lines += text.splitlines()
-    return [("", ignore_spec(lines)), *ignores] if lines else ignores
 
 
 def _seen_from(name: str, ignores: Ignores) -> Ignores:
@@ -228,6 +350,8 @@ class _Rules:
         self._settings = settings
         self._directory = directory
         globs = list(settings.get("include"))
+        self.takes_scripts = "include" not in settings.flat
+        """Scripts are told by their first line, unless ``include`` says what to check."""
         self._suffixes = tuple(glob[1:] for glob in globs if _SUFFIX.fullmatch(glob))
         self._include = None if len(self._suffixes) == len(globs) else _spec(settings, "include")
         self._exclude = _spec(settings, "exclude") if settings.get("exclude") else None

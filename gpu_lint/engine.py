@@ -6,6 +6,7 @@ need is imported when the first of them turns up: most runs find none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from gpu_lint.discovery import MANY
 from gpu_lint.errors import ConfigError, SourceError, Trouble, internal
 from gpu_lint.facts.importgraph import ImportGraph
+from gpu_lint.progress import NoProgress, Progress
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, read_bytes, read_source
 from gpu_lint.survey import Survey
@@ -90,25 +92,31 @@ class Engine:
     def __init__(
         self,
         finder: SettingsFinder,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
         cache: Cache | None = None,
         executor_for: Callable[[float], Executor | None] | None = None,
     ) -> None:
-        """``progress`` is told of every step done; a file takes two: reading, then the rest.
+        """``progress`` is told of every phase and of every file that is done in it.
         ``executor_for`` tells who should do work that takes so many seconds in one process: None
         is this process. Of no seconds, it is whoever has been started already."""
         self.finder = finder
         self._executor_for = executor_for
         self._cache = cache
         self.rulebook = finder.rulebook
-        self._progress = progress or (lambda count: None)
+        self._progress = progress or NoProgress()
 
-    def check(self, paths: Iterable[Path], named: Collection[Path] = ()) -> Run:
+    def check(
+        self,
+        paths: Iterable[Path],
+        named: Collection[Path] = (),
+        importers: Collection[Path] = (),
+    ) -> Run:
         """Check files; those that are ``named`` are asked for syntax errors, and for what they
-        import, even where they show nothing that a rule looks for."""
+        import, even where they show nothing that a rule looks for. Further files, the
+        ``importers`` of those, are checked with them; no fix on offer changes one."""
         run = Run()
         survey = Survey(self.finder, named, self._cache)
-        view = self._view(survey, paths, run)
+        view = self._view(survey, paths, run, importers)
         if view is not None:
             from gpu_lint.findings import FileFindings
             from gpu_lint.recall import Recall
@@ -134,8 +142,9 @@ class Engine:
         self, view: View, run: Run, known: Mapping[str, tuple[Finding, ...]]
     ) -> Iterator[tuple[str, tuple[Finding, ...]]]:
         """The findings of each file that can be judged, first of those whose are known."""
+        self._progress.begin("Checking", len(view.reads))
         for file, findings in known.items():
-            self._progress(1)
+            self._progress.advance()
             yield file, findings
         waiting = {file: one for file, one in view.reads.items() if file not in known}
         for file, answer in self._judge_ahead(view, run, list(waiting.values())):
@@ -147,45 +156,52 @@ class Engine:
             with run.reporting(one.path):
                 answer = tuple(view.findings(one))
                 view.forget(one)
-            self._progress(1)
+            self._progress.advance()
             if answer is not None:
                 yield file, answer
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.findings import FileFindings
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        one = Read.of(source, self.finder)
-        return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
+        with deep_recursion():
+            one = Read.of(source, self.finder)
+            return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
 
     def fix(
         self,
         paths: Iterable[Path],
         named: Collection[Path] = (),
+        importers: Collection[Path] = (),
         *,
         unsafe: bool,
         writing: Writing | None,
         blocked: bool = False,
     ) -> Run:
         """Fix files; without a ``writing``, only say what would change. ``blocked``: something
-        else stands in the way already of fixing all.
+        else stands in the way already of fixing all. The ``importers`` of the ``named`` files are
+        judged with them and stay as they are.
 
         Raises :class:`gpu_lint.errors.JournalError` with every file as it was.
         """
         run = Run()
-        view = self._view(Survey(self.finder, named, self._cache), paths, run)
+        view = self._view(Survey(self.finder, named, self._cache), paths, run, importers)
         if view is not None:
             from gpu_lint.fixing import Fixing, Others
 
             others = Others(
                 self._executor_for or (lambda seconds: None),
-                lambda view, reads: dict(self._judge_ahead(view, run, reads, again=True)),
+                lambda view, reads: dict(self._judge_ahead(view, run, reads)),
+                self._progress,
             )
+            self._progress.begin("Checking", len(view.reads))
             ahead = dict(self._judge_ahead(view, run, list(view.reads.values())))
             run.fixed = Fixing(self.finder, view, unsafe, run.reporting, others, ahead).fix()
             if writing is not None:
+                self._progress.begin("Writing", None)
                 self._write(run, writing, blocked)
             run.files = [one.after for one in run.fixed]
         return run
@@ -193,12 +209,13 @@ class Engine:
     def _write(self, run: Run, writing: Writing, blocked: bool) -> None:
         """Put the fixed files in their places; those that cannot be are as they were."""
         from gpu_lint.findings import FixedFile
+        from gpu_lint.repository import tree_of
         from gpu_lint.writing import Replacement, Written
 
         wanted = [
             Replacement(
                 one.before.path,
-                self.finder.project_of(one.before.path),
+                tree_of(one.before.path, self.finder.root),
                 one.before.source.data,
                 one.after.source.data,
             )
@@ -220,13 +237,15 @@ class Engine:
 
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
         """Fix one source in memory. Raises :class:`SourceError`."""
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.fixing import Fixing
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        view = View.of(self.finder, [Read.of(source, self.finder)])
         run = Run()
-        fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
+        with deep_recursion():
+            view = View.of(self.finder, [Read.of(source, self.finder)])
+            fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
         for trouble in run.troubles:
             raise SourceError(trouble.message)
         return fixed[0]
@@ -234,6 +253,7 @@ class Engine:
     def graph(self, paths: Iterable[Path]) -> tuple[Graph, list[Trouble]]:
         """The project that files make up, at a glance; with what could not be read of it."""
         from gpu_lint.facts.graph import graph_of
+        from gpu_lint.facts.limits import deep_recursion
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
@@ -242,19 +262,28 @@ class Engine:
         for path in paths:
             with run.reporting(path):
                 one = Read.of(read_source(path), self.finder)
-                reads[one.file] = one
+                if one.fault is None:
+                    reads[one.file] = one
+                else:
+                    row = one.source.text.count("\n", 0, one.fault.character) + 1
+                    run.troubles.append(Trouble(path, f"is left out: {one.fault} on line {row}"))
         view = View(self.finder, reads, reads)
-        return graph_of(view.project, view.place), run.troubles
+        with deep_recursion():
+            return graph_of(view.project, view.place), run.troubles
 
     # --- reading -------------------------------------------------------------------------
 
-    def _view(self, survey: Survey, paths: Iterable[Path], run: Run) -> View | None:
-        """The files as one project, of which those are read that a rule may speak of.
+    def _view(
+        self, survey: Survey, paths: Iterable[Path], run: Run, importers: Collection[Path]
+    ) -> View | None:
+        """The files and their importers as one project, of which those are read that a rule may
+        speak of.
 
         None where there is no such file.
         """
         judged: list[str] = []
-        paths = list(paths)
+        paths = [*paths, *importers]
+        unchangeable = frozenset(map(os.path.abspath, importers))
         graph = ImportGraph(
             lambda: self.rulebook.knowledge,
             self._read_beside,
@@ -263,19 +292,23 @@ class Engine:
             note=survey.note,
             header=lambda data: survey.header(data),  # known when all have been looked at
         )
+        self._progress.begin("Reading", len(paths))
+        ahead = 0
         if self._executor_for is not None:
             if self._executor_for(0) is not None:  # while others look
                 from threading import Thread
 
                 Thread(target=import_module, args=("gpu_lint.judging",), daemon=True).start()
-            survey.look_ahead(paths, self._executor_for, graph.edges)
-        for path in paths:
+            ahead = survey.look_ahead(paths, self._executor_for, graph.edges, self._progress)
+        for number, path in enumerate(paths):
             try:
                 if (file := survey.take(path)) is not None:
                     judged.append(file)
             except Exception as error:
                 run.report(path, error)
-            self._progress(1)
+            if number >= ahead:
+                self._progress.advance()
+        self._progress.begin("Resolving imports", None)
         judged += survey.broken()
         together = survey.together(judged, graph)
         graph.files = tuple(together)
@@ -286,14 +319,17 @@ class Engine:
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
-        reads = {file: Read(file, survey.files[file], self.finder) for file in judged}
+        reads = {
+            file: Read(file, survey.files[file], self.finder, may_change=file not in unchangeable)
+            for file in judged
+        }
         return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
 
     def _judge_ahead(
-        self, view: View, run: Run, waiting: Collection[Read], *, again: bool = False
+        self, view: View, run: Run, waiting: Collection[Read]
     ) -> Iterator[tuple[str, tuple[Finding, ...] | None]]:
         """The findings of files that others find, where that pays, as they are found; None for
-        those that failed. ``again``: they have been judged before, and changed since."""
+        those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return
         from gpu_lint.shares import Shares, dealt_while_begun
@@ -316,7 +352,7 @@ class Engine:
             else:
                 run.failed(view.reads[file].path, answer)
                 yield file, None
-            self._progress(not again)
+            self._progress.advance()
 
     def _judging(self, view: View) -> Judging:
         """What others must know to judge the files of a view."""
@@ -329,7 +365,17 @@ class Engine:
             for file, edges in view.project.all_edges.items()
         }
         edits = {file: one.edits for file, one in view.reads.items() if one.edits}
-        return Judging(self.finder.spec, view.notes, paths, together, view.outlined, edges, edits)
+        unchangeable = frozenset(file for file, one in view.reads.items() if not one.may_change)
+        return Judging(
+            self.finder.spec,
+            view.notes,
+            paths,
+            together,
+            view.outlined,
+            edges,
+            edits,
+            unchangeable,
+        )
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""

@@ -41,6 +41,18 @@ class JournalError(GpuLintError):
     """A journal that cannot be read or written; its text says what became of the files."""
 
 
+class StateError(GpuLintError):
+    """A state directory that others could have changed."""
+
+
+class HomelessError(GpuLintError):
+    """A user without a directory for the journal and the key."""
+
+
+class CacheError(GpuLintError):
+    """A cache directory that must not be read, written or deleted."""
+
+
 class Interrupted(GpuLintError):
     """Ctrl-C while files were written; its text says what became of them."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from gpu_lint.codemod.splice import Change, choose, splice
 from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
+from gpu_lint.progress import NoProgress, Progress
 from gpu_lint.reads import Read, apply
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.work import Applying, Executor, Failed, ToEdit, chunks_of
@@ -37,6 +38,9 @@ class Others:
     """Who does work that takes so many seconds in one process; None is this process."""
     judge: Callable[[View, Collection[Read]], _Found] = lambda view, reads: {}
     """The findings of files that others find, where that pays."""
+    progress: Progress = field(default_factory=NoProgress)
+    """Who is told of every phase, and of every file that is done in it; by ``judge`` of those
+    that others judge."""
 
 
 class Fixing:
@@ -72,6 +76,8 @@ class Fixing:
                 continue
             with self._reporting(one.path):
                 before[file] = self._findings(one, known if file in self._ahead else None)
+            if file not in self._ahead:
+                self._others.progress.advance()
         after = dict(before)
         for _ in range(_MOST_PASSES):
             changed = self._one_pass(after)
@@ -80,6 +86,7 @@ class Fixing:
             self._view = self._view.with_changes(changed)
             affected = self._view.affected_by(changed)
             waiting = [self._view.reads[file] for file in after if file in affected]
+            self._others.progress.begin("Checking again", len(waiting))
             found = self._others.judge(self._view, waiting)
             for one in waiting:
                 after[one.file] = FileFindings(one.source, ())  # if it cannot be judged any more
@@ -87,6 +94,8 @@ class Fixing:
                     continue
                 with self._reporting(one.path):
                     after[one.file] = self._findings(one, known if one.file in found else None)
+                if one.file not in found:
+                    self._others.progress.advance()
         return [
             FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
             for file, found in before.items()
@@ -107,6 +116,7 @@ class Fixing:
             if finding.fix
             and finding.fix.applicability >= self._least
             and finding.fix not in self._refused
+            and self._view.reads[file].may_change
             and all(other in findings for other, _ in finding.fix.elsewhere)
             and self._is_new(Change(file, finding.fix))
         ]
@@ -120,10 +130,14 @@ class Fixing:
                     by_file.setdefault(file, []).append(change)
             wanted_now = {file: tuple(those) for file, those in by_file.items()}
             waiting = {f: here for f, here in wanted_now.items() if (f, here) not in done}
-            done.update(((f, waiting[f]), found) for f, found in self._apply_ahead(waiting))
+            self._others.progress.begin("Fixing", len(waiting))
+            for file, found in self._apply_ahead(waiting):
+                done[file, waiting[file]] = found
+                self._others.progress.advance()
             for file, here in wanted_now.items():
                 if (file, here) not in done:
                     done[file, here] = apply(self._view.reads[file], _edits_in(file, here))
+                    self._others.progress.advance()
                 applied = done[file, here]
                 if isinstance(applied, str):
                     self._give_up(file, here, applied, changes)

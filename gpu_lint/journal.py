@@ -14,8 +14,10 @@ import json
 import os
 import re
 import secrets
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -33,7 +35,9 @@ KEPT_BYTES = 1 << 30
 _WAITED_SECONDS = 60
 _FORMAT = 1
 _BEGUN = ".begun.zip"
-_NAME = re.compile(r"(?P<id>\d{8}-\d{6}-[0-9a-f]{8})\.(?P<state>begun|done|undone)\.zip")
+_NAME = re.compile(
+    r"(?P<id>\d{8}-\d{6}-[0-9a-f]{8})(?:\.(?P<sequence>\d{1,9}))?\.(?P<state>begun|done|undone)\.zip"
+)
 _BY_HAND = """\
 The originals of the files that one run of gpu-lint changed. `gpu-lint undo` puts them back.
 By hand: run.json lists the paths; originals/0 is the content of the first, and so on.
@@ -73,6 +77,8 @@ class RunRecord:
     root: str
     """The directory of the project in which it took place."""
     entries: tuple[Entry, ...]
+    sequence: int
+    """How many runs of this journal were before it: clocks can be set back. 0 for old journals."""
 
     @property
     def started(self) -> datetime:
@@ -93,7 +99,7 @@ class RunRecord:
             except _BROKEN as error:
                 raise _damaged(self.archive, error) from error
             if digest(data) != self.entries[number].before:
-                raise JournalError(f"run {self.id} is damaged ({self.archive}): wrong content")
+                raise JournalError(f"{self.archive} is damaged: it holds other content")
             return data
 
         try:
@@ -108,7 +114,11 @@ class RunRecord:
         return Path(self.entries[number].path).parent / f".gpu-lint-{self.id}-{number}.tmp"
 
 
-_BROKEN = (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, RecursionError)
+_BROKEN = (
+    OSError, zipfile.BadZipFile, zlib.error, struct.error, LookupError, ValueError, TypeError,
+    EOFError, RuntimeError, ArithmeticError, MemoryError, AttributeError,
+)  # fmt: skip
+"""What reading an archive raises of which any byte may have changed."""
 
 
 class Journal:
@@ -130,7 +140,8 @@ class Journal:
         from filelock import FileLock, Timeout
 
         try:
-            self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.directory, self._runs):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = FileLock(self.directory / "lock", mode=0o600)
             try:
                 lock.acquire(timeout=0)
@@ -162,8 +173,9 @@ class Journal:
         """
         moment = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
         name = f"{moment}-{secrets.token_hex(4)}"
-        archive = self._runs / f"{name}{_BEGUN}"
-        record = RunRecord(name, archive, State.BEGUN, undoes, str(root), tuple(entries))
+        sequence = max(map(_order, self._archives()), default=(0, ""))[0] + 1
+        archive = self._runs / f"{name}.{sequence}{_BEGUN}"
+        record = RunRecord(name, archive, State.BEGUN, undoes, str(root), tuple(entries), sequence)
         head = {
             "format": _FORMAT,
             "version": __version__,
@@ -195,7 +207,8 @@ class Journal:
         with contextlib.suppress(OSError, JournalError):
             for archive in self._archives():  # it may have been tidied up since it was read
                 if archive.name.startswith(record.id):
-                    os.replace(archive, self._runs / f"{record.id}.{state.value}.zip")
+                    stem = archive.name.rsplit(".", 2)[0]
+                    os.replace(archive, self._runs / f"{stem}.{state.value}.zip")
             sync_directory(self._runs)
 
     def forget(self, record: RunRecord) -> None:
@@ -209,6 +222,17 @@ class Journal:
         for archive in self._archives():
             with contextlib.suppress(JournalError):
                 found.append(_read(archive))
+        return found
+
+    def damaged(self, after: int = -1) -> list[JournalError]:
+        """Why runs cannot be read, the oldest first; of those ``after`` a sequence number."""
+        found = []
+        for archive in self._archives():
+            try:
+                if _order(archive)[0] > after:
+                    _read(archive)
+            except JournalError as error:
+                found.append(error)
         return found
 
     def find(self, name: str) -> RunRecord:
@@ -253,14 +277,18 @@ class Journal:
 
     def _archives(self) -> list[Path]:
         try:
-            found = [path for path in self._runs.iterdir() if _NAME.fullmatch(path.name)]
+            found = [
+                path
+                for path in self._runs.iterdir()
+                if _NAME.fullmatch(path.name) and path.is_file()
+            ]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise JournalError(
                 f"the journal {self._runs} cannot be read: {error.strerror or error}"
             ) from error
-        return sorted(found)
+        return sorted(found, key=_order)
 
     def _unwritable(self, error: OSError | NotImplementedError) -> JournalError:
         why = getattr(error, "strerror", None) or error
@@ -308,7 +336,15 @@ def _read(archive: Path) -> RunRecord:
         root = str(head["root"])
     except _BROKEN as error:
         raise _damaged(archive, error) from error
-    return RunRecord(name["id"], archive, State(name["state"]), undoes, root, entries)
+    state, sequence = State(name["state"]), int(name["sequence"] or 0)
+    return RunRecord(name["id"], archive, state, undoes, root, entries, sequence)
+
+
+def _order(archive: Path) -> tuple[int, str]:
+    """What runs are sorted by: those of old journals, which have no number, by their time."""
+    name = _NAME.fullmatch(archive.name)
+    assert name is not None
+    return int(name["sequence"] or 0), name["id"]
 
 
 def _damaged(archive: Path, error: Exception) -> JournalError:

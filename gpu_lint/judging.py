@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,20 @@ from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Finding, Fix
+from gpu_lint.globs import matches
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.policy import Policy
 from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
-from gpu_lint.settings import SettingsFinder, matches
+from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, read_bytes, read_source
-from gpu_lint.suppressions import Suppression, check_suppressions, read_suppressions
+from gpu_lint.suppressions import (
+    ByRow,
+    check_intended,
+    check_suppressions,
+    read_suppressions,
+)
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
@@ -63,6 +69,8 @@ class View:
         self._note = note
         self.reads = reads
         self._checked: tuple[dict[str, Rule] | None, tuple[Check, ...]] = (None, ())
+        self._silenced: tuple[Reading, ByRow] | None = None
+        """The suppressions of the file that was asked for last."""
         self.project = Project(
             finder.rulebook.knowledge,
             self._reading,
@@ -270,15 +278,21 @@ class View:
         self, source: Source, rules: dict[str, Rule], context: Context
     ) -> list[Found]:
         rulebook = self._finder.rulebook
-        meant_for_us = self.project.needles.comments(source.data)
+        meant_for_us = not self._finder.ignore_suppressions and self.project.needles.comments(
+            source.data
+        )
         comments = context.facts.reading.comments if meant_for_us else ()
         suppressions = read_suppressions(comments, source, rulebook)
+        by_row = ByRow(suppressions)
         kept: list[Found] = []
         for check in self._checks_of(rules):
             for found in check(context):
-                if found.code in rules and not _is_covered(found, suppressions, source):
+                if found.code in rules and not by_row.cover(found.code, _rows(found.span, source)):
                     kept.append(found)
-        for found in check_suppressions(suppressions, frozenset(rules), source):
+        for found in (
+            *check_suppressions(suppressions, frozenset(rules), source),
+            *check_intended(comments, source),
+        ):
             if found.code in rules:
                 kept.append(found)
         return kept
@@ -304,7 +318,8 @@ class View:
 
     def _source_of(self, file: str) -> Source | None:
         """The source of a file that may be edited."""
-        return self.reads[file].source if file in self.reads else None
+        read = self.reads.get(file)
+        return read.source if read is not None and read.may_change else None
 
     def place(self, file: str, span: Span) -> tuple[str, int]:
         """A file's name as a message says it, and the line (from 1) of a span."""
@@ -345,22 +360,17 @@ class View:
     def _judges(self, file: str, span: Span) -> bool:
         """Whether a wrong index in a file would be found, and may be changed."""
         read = self.reads.get(file)
-        if read is None or read.reading is None:
+        if read is None or not read.may_change or read.reading is None:
             return False
         if "GPU201" not in read.settings.rules_for(read.path):
             return False
-        comments = read.reading.comments
-        suppressions = read_suppressions(comments, read.source, self._finder.rulebook)
-        rows = _rows(span, read.source)
-        return not any(s.covers("GPU201", rows) for s in suppressions)
-
-
-def _is_covered(found: Found, suppressions: Collection[Suppression], source: Source) -> bool:
-    """Whether a suppression silences a finding; each that does is told so."""
-    if not suppressions:
-        return False
-    rows = _rows(found.span, source)
-    return bool([one for one in suppressions if one.covers(found.code, rows)])
+        if self._finder.ignore_suppressions:
+            return True
+        if self._silenced is None or self._silenced[0] is not read.reading:
+            comments = read.reading.comments
+            found = read_suppressions(comments, read.source, self._finder.rulebook)
+            self._silenced = read.reading, ByRow(found)
+        return not self._silenced[1].cover("GPU201", _rows(span, read.source))
 
 
 def _rows(span: Span, source: Source) -> set[int]:

@@ -89,7 +89,13 @@ class Key:
 
 
 KEYS: tuple[Key, ...] = (
-    Key("include", "strings", "Files to check, as gitignore patterns.", ["*.py", "*.pyw"]),
+    Key(
+        "include",
+        "strings",
+        "Files to check, as gitignore patterns; by default executable scripts without a suffix, "
+        "too, whose `#!` line names Python.",
+        ["*.py", "*.pyw"],
+    ),
     Key("exclude", "strings", "Files and directories to leave out, as gitignore patterns.", []),
     Key("entry-points", "strings", "Globs of further files that are entry points.", []),
     Key("extend-rules", "strings", "Globs of the project's own rule packs (TOML).", []),

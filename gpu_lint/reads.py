@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from gpu_lint.codemod.splice import prove, splice
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts.quiet import parse_quietly
 from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.findings import Edit
 from gpu_lint.notes import Note
@@ -32,6 +31,8 @@ class Read:
     """What was changed in it, pass after pass, and is not written yet."""
     note: Note | None = None
     """What it shows by itself, where that was found out when it was changed."""
+    may_change: bool = True
+    """A fix may change it. A file that is judged because it imports a named one stays as it is."""
 
     @classmethod
     def of(cls, source: Source, finder: SettingsFinder) -> Read:
@@ -127,9 +128,7 @@ def _python_fault(source: Source, fault: SyntaxFault) -> SyntaxFault:
     not know the syntax, and the file is no worse for it.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(source.text)
+        parse_quietly(source.text, "exec")
     except SyntaxError as error:
         lines = source.text.splitlines(keepends=True)
         row = min(max(error.lineno or 1, 1), max(len(lines), 1))

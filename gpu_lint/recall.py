@@ -58,7 +58,7 @@ class Recall:
             file in self._view.outlined,
         ]
         if project.may_do_something(file):
-            parts.append(self._run_digest)
+            parts += self._run_digest, self._unchangeable
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):
                 reached |= project.closure(start)
@@ -77,9 +77,15 @@ class Recall:
         return _digest([(file, note.digest) for file, note in notes if note is not None])
 
     @cached_property
+    def _unchangeable(self) -> list[str]:
+        """The files that no fix may change."""
+        return sorted(file for file, read in self._view.reads.items() if not read.may_change)
+
+    @cached_property
     def _settings_digest(self) -> str:
         """A digest of where the run takes place, and of all configuration in force in it."""
-        return _digest([str(self._finder.root), self._finder.everything])
+        finder = self._finder
+        return _digest([str(finder.root), finder.everything, finder.ignore_suppressions])
 
 
 def _digest(parts: object) -> str:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gpu_lint.errors import ConfigError, Problem
+from gpu_lint.errors import ConfigError, Problem, SourceError
 from gpu_lint.facts.limits import Limits
+from gpu_lint.globs import matches, unusable
+from gpu_lint.namedfiles import GlobError, files_named
+from gpu_lint.ownership import is_foreign, trusted_users
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
+from gpu_lint.repository import (
+    Confinement,
+    bounds_of,
+    leads_outside,
+    leaves_repository,
+    repository_of,
+)
 from gpu_lint.rulebook import Pack, Rule, Rulebook, Severity
-from gpu_lint.toml import dotted, line_of, located, parse_value, read_toml
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from gpu_lint.source import read_start
+from gpu_lint.toml import dotted, line_of, located, parse_toml, parse_value, read_text, read_toml
 
 FILE_NAME = "gpu-lint.toml"
 _MOST_PACKS = 100
+_MOST_LOOKED_AT = 1 << 20
+"""Bytes of another user's file that are searched for our name."""
 
 
 _DEFAULTS = {key.name: key.default for key in KEYS}
@@ -39,6 +50,8 @@ class Settings:
     """Globs of the files behind ``[project.scripts]``."""
     home: Path | None = None
     """The directory of the configuration file, which templates and packs are looked up from."""
+    bounds: Path | None = None
+    """The directory that these must not leave."""
     packs: tuple[Pack, ...] = ()
     """The project's own rule packs."""
 
@@ -99,7 +112,8 @@ class Settings:
         if name not in self._templates:
             from gpu_lint.templates import read_template
 
-            self._templates[name] = read_template(Path(name), self.home or self.root)
+            home = self.home or self.root
+            self._templates[name] = read_template(Path(name), home, self.bounds or home)
         return self._templates[name]
 
     @cached_property
@@ -160,20 +174,6 @@ class Settings:
         return bool(globs) and matches(globs, self.relative(path))
 
 
-def matches(globs: list[str], relative: str) -> bool:
-    """Whether a path matches one of several gitignore-style globs."""
-    if not globs:
-        return False
-    return ignore_spec(glob.replace("\\", "/") for glob in globs).match_file(relative)
-
-
-def ignore_spec(lines: Iterable[str]) -> GitIgnoreSpec:
-    """Patterns as in a ``.gitignore``; the library is loaded where there are any."""
-    from pathspec import GitIgnoreSpec
-
-    return GitIgnoreSpec.from_lines(lines)
-
-
 def _codes(book: Rulebook, selectors: list[str]) -> set[str]:
     return {code for selector in selectors for code in book.matching(selector)}
 
@@ -190,6 +190,10 @@ class FinderSpec:
     isolated: bool
     packs: tuple[Pack, ...]
     """What the rulebook was extended with."""
+    trusted: frozenset[int] | None
+    """The users whose configuration counts outside any repository, where files have owners."""
+    ignore_suppressions: bool = False
+    scripts: tuple[str, ...] = ()
 
 
 class SettingsFinder:
@@ -208,15 +212,26 @@ class SettingsFinder:
         options: Mapping[str, Any] | None = None,
         isolated: bool = False,
         root: Path | None = None,
+        ignore_suppressions: bool = False,
+        scripts: tuple[str, ...] = (),
+        refused: Callable[[Path, str], object] = lambda path, why: None,
     ) -> None:
-        """``root`` is the directory in which the run takes place: by default the current one."""
+        """``root`` is the directory in which the run takes place: by default the current one. With
+        ``ignore_suppressions`` the comments that silence findings are comments like any other.
+        ``scripts`` are globs of files that are entry points besides those of the settings.
+        ``refused`` is called with each configuration that is not used, and the reason."""
         self.root = root or Path.cwd()
+        self._refused = refused
+        self._confinement = Confinement(self.root)
+        self._trusted = trusted_users()
         self.rulebook = rulebook
         self._packs: tuple[Pack, ...] = ()
         self._fixed = config_file
         self._keys = dict(config_keys or {})
         self._options = dict(options or {})
         self._isolated = isolated
+        self.ignore_suppressions = ignore_suppressions
+        self._scripts = scripts
         self._by_directory: dict[Path, Settings] = {}
         self._by_name: dict[str, Settings] = {}
         """The same by the names of directories, as they are given: looked up for every file."""
@@ -228,7 +243,17 @@ class SettingsFinder:
         """What this finder was made of."""
         file = None if self._fixed is None else str(self._fixed.absolute())
         keys, options = tuple(self._keys.items()), tuple(self._options.items())
-        return FinderSpec(str(self.root), file, keys, options, self._isolated, self._packs)
+        return FinderSpec(
+            str(self.root),
+            file,
+            keys,
+            options,
+            self._isolated,
+            self._packs,
+            self._trusted,
+            self.ignore_suppressions,
+            self._scripts,
+        )
 
     @classmethod
     def of(cls, spec: FinderSpec, rulebook: Rulebook) -> SettingsFinder:
@@ -240,8 +265,10 @@ class SettingsFinder:
             options=dict(spec.options),
             isolated=spec.isolated,
             root=Path(spec.root),
+            ignore_suppressions=spec.ignore_suppressions,
+            scripts=spec.scripts,
         )
-        finder._packs = spec.packs
+        finder._packs, finder._trusted = spec.packs, spec.trusted
         return finder
 
     def learn(self, paths: Iterable[Path]) -> None:
@@ -256,10 +283,14 @@ class SettingsFinder:
             self._everywhere = None
 
     @property
+    def in_force(self) -> list[Settings]:
+        """All settings that were found, each once."""
+        return list({id(one): one for one in self._by_directory.values()}.values())
+
+    @property
     def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
         """All configuration that was found, as it can be compared with another run's."""
-        found = {id(one): one for one in self._by_directory.values()}.values()
-        return sorted(((str(one.root), one.flat, one.scripts) for one in found), key=repr)
+        return sorted(((str(one.root), one.flat, one.scripts) for one in self.in_force), key=repr)
 
     def for_file(self, path: Path) -> Settings:
         """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""
@@ -274,13 +305,15 @@ class SettingsFinder:
         settings = self.for_file(path)
         if settings.home is not None and self._fixed is None:
             return settings.root
-        around = (self.root / path).parents
-        return next((one for one in around if os.path.exists(one / ".git")), self.root)
+        repository = self._confinement.repository_of(str((self.root / path).parent))
+        return self.root if repository is None else Path(repository)
 
     def for_directory(self, directory: Path) -> Settings:
         """The settings for the files right in a directory."""
         if not directory.is_absolute():
             directory = self.root / directory
+        if ".." in directory.parts:
+            directory = Path(os.path.abspath(directory))
         if directory not in self._by_directory:
             self._by_directory[directory] = self._find(directory)
         return self._by_directory[directory]
@@ -290,23 +323,60 @@ class SettingsFinder:
             if self._everywhere is None:
                 self._everywhere = self._finish(self._given())
             return self._everywhere
+        repository = self._confinement.repository_of(str(directory))
         for name in (FILE_NAME, "pyproject.toml"):
             candidate = directory / name
-            if os.path.isfile(candidate):
+            if (
+                os.path.exists(candidate)
+                and not os.path.isdir(candidate)
+                and self._may_use(candidate, repository)
+            ):
                 settings = load_settings(candidate, self.rulebook)
                 if name == FILE_NAME or settings.origins:
                     return self._finish(settings)
-        if directory.parent != directory:
+        if directory.parent != directory and str(directory) != repository:
             return self.for_directory(directory.parent)
         return self._finish(Settings(self.rulebook, self.root))
+
+    def _may_use(self, candidate: Path, repository: str | None) -> bool:
+        """Whether a configuration that was found may be used: where others may put files into its
+        directory, only one that is not theirs. Raises :class:`ConfigError` for one that a link
+        leads out of its bounds."""
+        bounds = repository or candidate.parent
+        try:
+            self._confinement.directory(candidate.parent)
+        except SourceError as error:
+            raise ConfigError(f"{candidate} {error}") from error
+        if leads_outside(candidate, bounds):
+            raise ConfigError(_linked_out(candidate, bounds))
+        status, directory = os.stat(candidate), os.stat(candidate.parent)
+        if not is_foreign(status, self._trusted):
+            return True
+        if repository is None:
+            where = "is in no repository"
+        elif directory.st_mode & stat.S_IWOTH and status.st_uid != directory.st_uid:
+            where = "is in a directory that all users may write"
+        else:
+            return True
+        if candidate.name == FILE_NAME or _mentions_us(candidate):
+            self._refused(
+                candidate,
+                f"is not used: it belongs to another user (uid {status.st_uid}) and {where}; if "
+                f"you trust it, name it: --config {candidate}",
+            )
+        return False
 
     def _given(self) -> Settings:
         """What the configuration file says that was named, if one was."""
         if self._fixed is None:
             return Settings(self.rulebook, self.root)
+        if leaves_repository(self._fixed):
+            raise ConfigError(_linked_out(self._fixed, repository_of(self._fixed.parent)))
         return load_settings(self._fixed, self.rulebook, root=self.root)
 
     def _finish(self, settings: Settings) -> Settings:
+        if self._scripts:
+            settings = replace(settings, scripts=(*settings.scripts, *self._scripts))
         settings = settings.with_options(self._keys, "--config")
         return settings.with_options(self._options, "command line")
 
@@ -317,11 +387,16 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
     Raises :class:`ConfigError` naming file, line (where it can be told), key and what is
     accepted.
     """
-    table, text = read_toml(path)
+    return settings_of(path, read_text(path), rulebook, root)
+
+
+def settings_of(path: Path, text: str, rulebook: Rulebook, root: Path | None = None) -> Settings:
+    """The settings that the text of a configuration file gives, as :func:`load_settings` does."""
+    table = parse_toml(text, path)
     prefix: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
     if path.name == "pyproject.toml" or "gpu-lint" in table.get("tool", {}):
-        scripts = _script_globs(table)
+        scripts = script_globs(table)
         prefix = ("tool", "gpu-lint")
         table = table.get("tool", {}).get("gpu-lint", {})
         if not isinstance(table, dict):
@@ -338,23 +413,55 @@ def load_settings(path: Path, rulebook: Rulebook, root: Path | None = None) -> S
     for name in flat:
         line = line_of(text, (*prefix, *name.split(".")))
         origins[name] = f"{path}:{line}" if line else str(path)
+    bounds = bounds_of(path)
     if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
-        scripts = _script_globs(read_toml(pyproject)[0])
+        if leads_outside(pyproject, bounds):
+            raise ConfigError(_linked_out(pyproject, bounds))
+        scripts = script_globs(read_toml(pyproject)[0])
+    for name, globs in _globs_of(flat):
+        if why := unusable(globs):
+            raise ConfigError(f"{origins.get(name, path)}: {name}: {why}")
     home = path.absolute().parent
     packs: tuple[Pack, ...] = ()
     if flat.get("extend-rules"):
-        packs = _read_packs(flat["extend-rules"], home, origins["extend-rules"])
-    return Settings(rulebook, root, flat, origins, scripts, home, packs)
+        packs = _read_packs(flat["extend-rules"], home, bounds, origins["extend-rules"])
+    return Settings(rulebook, root, flat, origins, scripts, home, bounds, packs)
 
 
-def _read_packs(globs: list[str], home: Path, origin: str) -> tuple[Pack, ...]:
+def _globs_of(flat: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Return the globs in a configuration, each list with its key."""
+    for name, value in flat.items():
+        if name in ("include", "exclude", "entry-points", "extend-rules", "per-file-ignores"):
+            yield name, list(value)
+        elif name.endswith(".required-in") and not isinstance(value, str):
+            yield name, list(value)
+        elif name == "overrides":
+            for override in value:
+                yield name, list(override["paths"])
+
+
+def _linked_out(path: Path, bounds: Path | str | None) -> str:
+    return (
+        f"{path}: is behind a link that leads out of {bounds}, to {os.path.realpath(path)}; put a "
+        "copy in its place, or name the file itself with --config"
+    )
+
+
+def _mentions_us(pyproject: Path) -> bool:
+    """Whether another user's ``pyproject.toml`` may have a table for gpu-lint."""
+    return b"gpu-lint" in read_start(pyproject, _MOST_LOOKED_AT)
+
+
+def _read_packs(globs: list[str], home: Path, bounds: Path, origin: str) -> tuple[Pack, ...]:
     """The rule packs that globs name, from a directory on. Raises :class:`ConfigError`."""
     found: dict[str, Pack] = {}
     for glob in globs:
+        if glob.count("**") > 1:
+            raise ConfigError(f"{origin}: extend-rules: {glob!r}: at most one `**` is accepted")
         try:
-            paths = sorted(islice(home.glob(glob), _MOST_PACKS + 1))
-        except (ValueError, NotImplementedError, IndexError, OSError) as error:
-            raise ConfigError(f"{origin}: extend-rules: {glob!r}: {error}") from error
+            paths = sorted(islice(files_named(glob, home, bounds), _MOST_PACKS + 1))
+        except GlobError as error:
+            raise ConfigError(f"{origin}: extend-rules: {glob!r} {error}") from error
         if not paths:
             raise ConfigError(f"{origin}: extend-rules: no file matches {glob!r} in {home}")
         for path in paths:
@@ -388,7 +495,7 @@ def _validate_whole(flat: Mapping[str, Any], origin: str) -> None:
         raise ConfigError(f"{origin}: {dotted(problem.keys)}: {problem}") from problem
 
 
-def _script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
+def script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
     """Globs of the modules that ``[project.scripts]`` and ``gui-scripts`` start."""
     project = pyproject.get("project", {})
     globs: list[str] = []

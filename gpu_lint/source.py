@@ -13,7 +13,7 @@ import stat
 import tokenize
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -22,7 +22,14 @@ from gpu_lint.records import record
 
 _COOKIE = re.compile(rb"coding[:=]")
 _BOM = b"\xef\xbb\xbf"
-_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_ASCII = "".join(map(chr, range(1, 128)))
+_FEW_LINES = 20
+"""Lines that are looked for one by one before it pays to know where all of them begin."""
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+LARGEST = 1_000 << 20
+"""Bytes of a file that are read: as many as ``limits.file-mib`` may allow to be parsed."""
+LARGEST_TEXT = 4 << 20
+"""Bytes of a configuration, a rule pack, a template or an ignore file."""
 
 
 @record(order=True)
@@ -135,7 +142,8 @@ class Source:
     def _line_of(self, offset: int) -> tuple[int, int]:
         """The line of a byte offset, and where that begins; without looking for all the others
         where only a few are asked for."""
-        if "line_starts" in self.__dict__ or b"\r" in self.data:
+        asked = self.__dict__["_asked"] = self.__dict__.get("_asked", 0) + 1
+        if "line_starts" in self.__dict__ or asked > _FEW_LINES or b"\r" in self.data:
             row = self.row(offset)
             return row, self.line_starts[row - 1]
         start = self.data.rfind(b"\n", 0, offset) + 1
@@ -162,23 +170,63 @@ class Source:
         return len(before.encode("utf-16-le")) // 2 + 1
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """The content of a file. Raises :class:`SourceError`, in words for the user."""
+def read_bytes(path: Path | str, most: int = LARGEST) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes.
+
+    Every file of a tree is read here. A pipe or a device, which might never end, is refused before
+    it is opened; one that takes the place of a file meanwhile neither blocks nor gives more bytes
+    than a file may have. Raises :class:`SourceError`, in words for the user.
+    """
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(f"cannot be read: it is {_kind(status.st_mode)}, not a regular file")
         size = status.st_size
-        if not size and stat.S_ISREG(status.st_mode):
+        if not size:
             return b""
+        if size > most:
+            raise SourceError(_too_large(size, most))
         descriptor = os.open(path, _READING)
         try:
             data = os.read(descriptor, size + 1)
             while more := os.read(descriptor, 1 << 20) if len(data) != size else b"":
                 data += more
+                if len(data) > most:
+                    raise SourceError(_too_large(len(data), most))
             return data
         finally:
             os.close(descriptor)
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror or error}") from error
+
+
+def read_start(path: Path | str, size: int) -> bytes:
+    """Return the first ``size`` bytes of a regular file, or what it has; nothing of another kind
+    of file, or of one that cannot be read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return b""
+        descriptor = os.open(path, _READING)
+        try:
+            return os.read(descriptor, size)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return b""
+
+
+def _too_large(size: int, most: int) -> str:
+    return f"cannot be read: it has {size >> 20} MiB, and more than {most >> 20} are not read"
+
+
+def _kind(mode: int) -> str:
+    """Return what a file is that is not a regular one, in words."""
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
+    return next((name for is_kind, name in kinds if is_kind(mode)), "a device")
 
 
 def read_source(path: Path) -> Source:
@@ -213,6 +261,20 @@ def _end_of_second_line(data: bytes) -> int:
     return second if first and second else len(data)
 
 
+@cache
+def _keeps_ascii(encoding: str) -> bool:
+    """Return whether ASCII text is the same bytes in an encoding, so that its places in the file
+    are known and a line hides nothing. In punycode, IDNA, UTF-7, UTF-16, EBCDIC and what reads
+    escapes it is not; some of these take a time that grows with the square of a text's length.
+    """
+    try:
+        return _ASCII.encode(encoding) == _ASCII.encode() and (
+            _ASCII.encode().decode(encoding) == _ASCII
+        )
+    except (LookupError, UnicodeError, ValueError, TypeError):
+        return False
+
+
 def decode_source(path: Path, data: bytes) -> Source:
     """Decode bytes as Python does: BOM, then PEP 263 cookie, then UTF-8.
 
@@ -230,6 +292,10 @@ def decode_source(path: Path, data: bytes) -> Source:
             raise SourceError(f"cannot be decoded: {error.msg}; correct its coding line") from error
         encoding = "utf-8"
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+    if not _keeps_ascii(encoding):
+        raise SourceError(
+            f"cannot be decoded: in {encoding} on its coding line, ASCII is not what it seems"
+        )
     body = data[bom:]
     try:
         text = body.decode(encoding)

@@ -17,7 +17,15 @@ _OURS = re.compile(
     r"#\s*gpu-lint:\s*(?P<kind>ignore-file|ignore)(?![\w-])(?:\s*\[(?P<codes>[^\]]*)\])?(?P<reason>[^#]*)"
 )
 _NOQA = re.compile(r"#\s*noqa:\s*(?P<codes>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*)", re.IGNORECASE)
+_INTENDED = re.compile(
+    r"#\s*gpu[-_]?lint\b(?P<colon>\s*[:=])?\s*"
+    r"(?:(?:disable|enable|ignore|skip|noqa|nolint|off|suppress|exclude|allow)(?:[-_][\w-]*)?"
+    r"|\w[\w-]*(?=\s*\[))(?![\w-])(?P<end>\s*(?:\Z|[\[(=:,]|GPU\d|all\b))?",
+    re.IGNORECASE,
+)
+"""A comment that is meant to silence something, and does not."""
 _GPU_CODE = re.compile(r"GPU\d+\Z")
+_GPU_CODES = re.compile(r"\bGPU\d+\b")
 
 
 @dataclass
@@ -46,21 +54,42 @@ class Suppression:
         return bool(matching)
 
 
+class ByRow:
+    """The suppressions of a file, found by the rows that they cover."""
+
+    def __init__(self, suppressions: Iterable[Suppression]) -> None:
+        self._everywhere: list[Suppression] = []
+        self._on: dict[int, list[Suppression]] = {}
+        for one in suppressions:
+            if one.rows is None:
+                self._everywhere.append(one)
+            for row in one.rows or ():
+                self._on.setdefault(row, []).append(one)
+
+    def cover(self, code: str, rows: Iterable[int]) -> bool:
+        """Return whether one silences a finding that stands on some rows; each that does is noted
+        to be used."""
+        there = [one for row in rows for one in self._on.get(row, ())]
+        return bool([one for one in (*self._everywhere, *there) if one.covers(code, rows)])
+
+
 def read_suppressions(
     comments: Iterable[Comment], source: Source, rulebook: Rulebook
 ) -> list[Suppression]:
     """The suppressions of a file, in order."""
     found = []
-    own_lines = {source.row(c.span.start) for c in comments if c.own_line}
+    comments = tuple(comments)
+    code_below: dict[int, int] = {}
+    """Of each line that is a comment, the first one below that is none."""
+    for row in sorted((source.row(c.span.start) for c in comments if c.own_line), reverse=True):
+        code_below[row] = code_below.get(row + 1, row + 1)
     for comment in comments:
         row = source.row(comment.span.start)
         match = _OURS.match(comment.text)
         if match:
             rows: frozenset[int] | None = None
             if match["kind"] == "ignore":
-                target = row
-                while comment.own_line and target in own_lines:
-                    target += 1
+                target = code_below[row] if comment.own_line else row
                 rows = frozenset({row, target})
             written = re.split(r"[,\s]+", match["codes"].strip()) if match["codes"] else []
             codes = {code: rulebook.matching(code) for code in written if code}
@@ -79,6 +108,16 @@ def read_suppressions(
                 others = tuple(code for code in written if code not in ours)
                 found.append(Suppression(span, "noqa", codes, frozenset({row}), others=others))
     return found
+
+
+def count_suppressions(source: Source, rulebook: Rulebook) -> int:
+    """Return how many suppression comments a file has."""
+    from gpu_lint.facts.comments import comments_of
+    from gpu_lint.facts.needles import needles_for
+
+    if not needles_for(rulebook.knowledge).comments(source.data):
+        return 0
+    return len(read_suppressions(comments_of(source), source, rulebook))
 
 
 def _part(comment: Comment, start: int, end: int, source: Source) -> Span:
@@ -111,6 +150,29 @@ def check_suppressions(
             message = f"nothing is suppressed here by {what}"
             remedy = DeleteComment(*_without(suppression, unused, source))
             yield Found("GPU002", suppression.span, message, "", remedy, Applicability.SAFE)
+
+
+def check_intended(comments: Iterable[Comment], source: Source) -> Iterator[Found]:
+    """GPU003 for comments that are meant as suppressions, and are none."""
+    for comment in comments:
+        text = comment.text
+        if _OURS.match(text):
+            continue
+        behind = _OURS.search(text, 1)
+        if behind is not None and text[behind.start() - 1].isspace():
+            span = _part(comment, behind.start(), behind.end(), source)
+            yield Found("GPU003", span, "behind another comment it silences nothing; put it first")
+            continue
+        match = _INTENDED.search(text)
+        if match is None or not (match["colon"] or match["end"] is not None):
+            continue
+        if match.start() and not text[match.start() - 1].isspace():
+            continue
+        codes = ", ".join(dict.fromkeys(_GPU_CODES.findall(text.upper())))
+        kind = "ignore-file" if "file" in match.group().lower() else "ignore"
+        wanted = f"# gpu-lint: {kind}[{codes or 'CODE'}] reason"
+        span = _part(comment, match.start(), len(text), source)
+        yield Found("GPU003", span, f"this comment silences nothing; write `{wanted}`")
 
 
 def _without(suppression: Suppression, unused: list[str], source: Source) -> tuple[Span, str]:

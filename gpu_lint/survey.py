@@ -19,6 +19,7 @@ from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.touch import Touch
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.policy import Policy
+from gpu_lint.progress import Progress
 from gpu_lint.records import record
 from gpu_lint.rulebook import Rule
 from gpu_lint.settings import SettingsFinder
@@ -98,20 +99,22 @@ class Survey:
         paths: Collection[Path],
         executor_for: Callable[[float], Executor | None],
         follow: Callable[[str], object],
-    ) -> None:
+        progress: Progress,
+    ) -> int:
         """Let others look at the files of which nothing is known, where that pays; of what others
-        import, ``follow`` is told while these are still at it."""
+        import, ``follow`` is told while these are still at it. Returns how many files they have
+        looked at, of each of which ``progress`` is told."""
         if not paths:
-            return
+            return 0
         policy = self._wanted_of(next(iter(paths))).policy  # of one for all: it is an estimate
         cost = _SECONDS if policy is None else _SECONDS_WHOLE
         if self._cache is None and executor_for(_bytes_about(paths) * cost) is None:
-            return
+            return 0
         waiting = self._unknown(paths)
         weights = [(file, status.st_size) for file, status in waiting.items()]
         executor = executor_for(sum(size for _, size in weights) * cost) if waiting else None
         if executor is None:
-            return
+            return 0
         whole = any(self._wanted_of(path).policy is not None for path in paths)
         from gpu_lint.work import Failed, Looking, chunks_of
 
@@ -125,6 +128,8 @@ class Survey:
                 self._cache.add(file, waiting[file], answer)
             if whole and self.note(file) is not None:
                 follow(file)
+            progress.advance()
+        return len(waiting)
 
     def take(self, path: Path) -> str | None:
         """Look at a file; its absolute path, if a rule may speak of it by what it shows alone.

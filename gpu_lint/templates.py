@@ -14,9 +14,11 @@ from functools import cache
 from pathlib import Path
 from string import Template
 
-from gpu_lint.errors import ConfigError
+from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.policy import Policy
+from gpu_lint.repository import leads_outside
 from gpu_lint.rulebook import Rulebook
+from gpu_lint.source import LARGEST_TEXT, read_bytes
 from gpu_lint.variables import HEADER_VARIABLES
 
 PLACEHOLDERS = (
@@ -147,14 +149,18 @@ def _tokens(text: str) -> list[str] | None:
     return [token.string for token in tokens if token.type not in _LAYOUT]
 
 
-def read_template(path: Path, root: Path) -> str:
-    """A project's own header template. Raises :class:`ConfigError`."""
-    if root.resolve() not in (root / path).resolve().parents:
-        raise ConfigError(f"header.template: {path} lies outside the project ({root})")
+def read_template(path: Path, root: Path, bounds: Path) -> str:
+    """A project's own header template, named from ``root``, which must be in ``bounds``. Raises
+    :class:`ConfigError`."""
+    if leads_outside(root / path, bounds):
+        raise ConfigError(f"header.template: {path} lies outside the project ({bounds})")
     try:
-        text = (root / path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(root / path, LARGEST_TEXT).decode("utf-8")
+    except SourceError as error:
+        raise ConfigError(f"header.template: {path} {error}") from error
+    except UnicodeDecodeError as error:
         raise ConfigError(f"header.template: {path} cannot be read: {error}") from error
+    text = io.StringIO(text, newline=None).read()
     unknown = set(re.findall(r"\$\{?([A-Za-z_]\w*)", text)) - set(PLACEHOLDERS)
     if unknown:
         accepted = ", ".join(f"${name}" for name in PLACEHOLDERS)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gpu_lint.errors import ConfigError, Problem
+from gpu_lint.errors import ConfigError, Problem, SourceError
+from gpu_lint.source import LARGEST_TEXT, read_bytes
 
 _BESIDE_KEYS = re.compile(r"[^\w.\s-]+")
 _LONG_STRING = re.compile(r"(\"\"\"|''').*?\1", re.DOTALL)
@@ -35,9 +36,9 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
 def read_text(path: Path) -> str:
     """A TOML file's text. Raises :class:`ConfigError` that names the file."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+        return read_bytes(path, LARGEST_TEXT).decode("utf-8-sig")
+    except SourceError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8; TOML files must be") from error
 

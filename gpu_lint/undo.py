@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 
-from gpu_lint.errors import Trouble
+from gpu_lint.errors import JournalError, SourceError, Trouble
 from gpu_lint.journal import Entry, RunRecord, State, digest
+from gpu_lint.repository import Confinement, leads_outside
+from gpu_lint.source import read_bytes
 from gpu_lint.writing import Replacement, Writing, Written
 
 
@@ -26,13 +28,14 @@ def standing(entry: Entry) -> tuple[Standing, bytes | None]:
     """What a file is now, and what it holds; None if it is gone or cannot be read."""
     path = Path(entry.path)
     try:
-        if path.is_symlink():
-            return Standing.EDITED, path.read_bytes()
-        data = path.read_bytes()
+        os.stat(path)
+        data = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return (Standing.BEFORE if entry.before is None else Standing.GONE), None
-    except OSError:
+    except (OSError, SourceError):
         return Standing.UNREADABLE, None
+    if path.is_symlink():
+        return Standing.EDITED, data
     found = digest(data)
     if found == entry.before:
         return Standing.BEFORE, data
@@ -59,6 +62,15 @@ def undo(record: RunRecord, writing: Writing, *, force: bool = False) -> Written
     return done
 
 
+def _tree_of(path: Path, record: RunRecord) -> Path | None:
+    """The directory in which a file of a run still is; None where a link that was put on its path
+    since leads out of its tree."""
+    if os.path.realpath(path) == str(path):
+        return path.parent
+    tree = Confinement(Path(record.root)).tree_of(str(path.parent))
+    return None if tree is None or leads_outside(path, tree) else Path(tree)
+
+
 def _wanted(
     record: RunRecord, original: Callable[[int], bytes], force: bool, refused: list[Trouble]
 ) -> Iterator[Replacement]:
@@ -73,8 +85,14 @@ def _wanted(
             refused.append(Trouble(path, "cannot be read; it was left as it is"))
         elif path.is_symlink():
             refused.append(Trouble(path, "is a link now; it was left as it is"))
+        elif (tree := _tree_of(path, record)) is None:
+            elsewhere = f"is behind a link now, which leads to {os.path.realpath(path)}"
+            refused.append(Trouble(path, f"{elsewhere}; it was left as it is"))
         elif state is Standing.AFTER or (force and os.path.isdir(path.parent)):
-            yield Replacement(path, path.parent, now, original(number), entry.mode)
+            try:
+                yield Replacement(path, tree, now, original(number), entry.mode)
+            except JournalError as error:
+                refused.append(Trouble(path, f"cannot be given back: {error}"))
         elif force:
             refused.append(Trouble(path, f"cannot be given back: there is no {path.parent}"))
         else:

@@ -125,6 +125,8 @@ class Judging:
     """What is known already of which file imports which, and where: from one offset to another."""
     edits: Mapping[str, tuple[tuple[Edit, ...], ...]] = field(default_factory=dict)
     """What was changed in files, pass after pass, and is not written yet."""
+    unchangeable: frozenset[str] = frozenset()
+    """Of the files judged, those that no fix may change."""
 
     def start(self) -> Callable[[str], tuple[Finding, ...]]:
         from gpu_lint.judging import View
@@ -134,7 +136,13 @@ class Judging:
 
         finder = SettingsFinder.of(self.spec, load_rulebook())
         reads = {
-            file: Read(file, Path(self.spec.root, path), finder, self.edits.get(file, ()))
+            file: Read(
+                file,
+                Path(self.spec.root, path),
+                finder,
+                self.edits.get(file, ()),
+                may_change=file not in self.unchangeable,
+            )
             for file, path in self.judged.items()
         }
         view = View(finder, reads, self.together, note=self.notes.get, outlined=self.outlined)

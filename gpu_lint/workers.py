@@ -19,12 +19,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import islice
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, TypeVar
 
-from gpu_lint.interrupts import interrupts_ignored
+from gpu_lint.interrupts import interrupts_held_back
 from gpu_lint.work import Doing, Failed, Work
 
 T = TypeVar("T")
@@ -135,8 +135,11 @@ class Workers:
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(theirs, os.getcwd()), daemon=True)
-        with interrupts_ignored(), _away_from_the_tree(), _without_main():
-            process.start()
+        with _away_from_the_tree(), _without_main():
+            if os.name != "nt":
+                resource_tracker.ensure_running()  # when it is started, it lets Ctrl-C through
+            with interrupts_held_back():
+                process.start()
         theirs.close()
         worker = _Worker(process, ours)
         self._all.append(worker)

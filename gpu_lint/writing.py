@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpu_lint.errors import Interrupted, Trouble, WriteError
+from gpu_lint.errors import Interrupted, SourceError, Trouble, WriteError
 from gpu_lint.interrupts import interrupts_deferred
 from gpu_lint.journal import Entry, Journal, RunRecord, State, digest, sync_directory
 from gpu_lint.records import record
+from gpu_lint.repository import leads_outside
+from gpu_lint.source import read_bytes
 
 _CHANGED = "changed while it was checked; it was left as it is: run this again"
+_MOVED = "leads elsewhere than when it was checked; it was left as it is: run this again"
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What will be wrong with every other file, too."""
 
@@ -30,7 +33,7 @@ class Replacement:
 
     path: Path
     project: Path
-    """The directory that a link must not leave."""
+    """The directory that no link in the path must leave."""
     before: bytes | None
     """None if there is no such file."""
     after: bytes
@@ -133,8 +136,11 @@ def _ready(wanted: Sequence[Replacement], done: Written) -> Iterator[_Ready]:
 def _checked(one: Replacement) -> _Ready | None:
     """A replacement that may be made; None if the file is already what it is to be."""
     target = Path(os.path.realpath(one.path))
-    if one.path.is_symlink() and not target.is_relative_to(os.path.realpath(one.project)):
-        raise WriteError(f"is a link that leaves the project, to {target}; it was left as it is")
+    if leads_outside(target, one.project):
+        raise WriteError(
+            f"goes through a link that leaves the project in {one.project}, to {target}; it was "
+            "left as it is"
+        )
     try:
         now, status = _content(target), None
         if now is not None:
@@ -150,8 +156,19 @@ def _checked(one: Replacement) -> _Ready | None:
     return _Ready(one, target, status)
 
 
+def _check_place(one: _Ready) -> None:
+    """See that a path still leads where it did when it was checked. Raises :class:`WriteError`."""
+    if os.path.realpath(one.wanted.path) != str(one.target):
+        raise WriteError(_MOVED)
+
+
 def _content(target: Path) -> bytes | None:
-    return target.read_bytes() if os.path.lexists(target) else None
+    if not os.path.lexists(target):
+        return None
+    try:
+        return read_bytes(target)
+    except SourceError as error:
+        raise WriteError(f"{error}; it was left as it is") from error
 
 
 def _stage(data: bytes, temporary: Path, mode: int, like: _Ready) -> None:
@@ -247,12 +264,14 @@ class _Batch:
 
     def _stage(self, number: int) -> None:
         one = self.ready[number]
+        _check_place(one)
         mode = self.record.entries[number].mode
         _stage(one.wanted.after, self.record.temporary(number), mode, one)
 
     def _put(self, number: int) -> None:
         one = self.ready[number]
         with interrupts_deferred():
+            _check_place(one)
             _put(self.record.temporary(number), one.target, one.wanted.before)
             self.replaced.append(number)
             self.done.changed.append(one.wanted.path)
@@ -267,6 +286,7 @@ class _Batch:
             one, temporary = self.ready[number], self.record.temporary(number)
             self._drop(number)
             try:
+                _check_place(one)
                 if one.wanted.before is None:
                     one.target.unlink()
                 else:

@@ -16,19 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from gpu_lint.engine import Engine
-from gpu_lint.errors import ConfigError, Problem, SourceError, SyntaxFault
+from gpu_lint.errors import ConfigError, JournalError, Problem, SourceError, SyntaxFault
 from gpu_lint.facts.comments import comments_of
-from gpu_lint.facts.limits import check_limits
+from gpu_lint.facts.limits import check_for_libcst, check_imports, check_limits
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.outline import NoOutline, outlined, without_bodies
 from gpu_lint.facts.skim import Unskimmable, skim
+from gpu_lint.globs import ignore_spec, usable
+from gpu_lint.journal import Journal
 from gpu_lint.policy import KEYS, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Pack, framework_of, load_rulebook, pack_of, rules_of
 from gpu_lint.settings import SettingsFinder, load_settings, parse_config_option
 from gpu_lint.source import Span, check_decodes, decode_source
 from gpu_lint.suppressions import read_suppressions
 from gpu_lint.toml import read_toml
+from gpu_lint.undo import undo
+from gpu_lint.writing import Replacement, Writing
 
 STRICT: dict[str, Any] = {
     "gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID", "name": "x"},
@@ -69,6 +73,10 @@ def reader(data: bytes) -> None:
             source.utf16_column(offset)
     with contextlib.suppress(SourceError):
         check_limits(source.text)
+    with contextlib.suppress(SourceError):
+        check_for_libcst(source.text)
+    with contextlib.suppress(SourceError):
+        check_imports(source.text)
     for blanked in (outlined, lambda source: without_bodies(source, 300)):
         with contextlib.suppress(NoOutline):
             assert blanked(source).count("\n") == data.count(b"\n")
@@ -175,7 +183,37 @@ def option(data: bytes) -> None:
         SettingsFinder(load_rulebook(), config_keys=keys, isolated=True).for_file(Path("x.py"))
 
 
-_ALL = (reader, check, fix, suppressions, policy, tables, rules, option)
+def globs(data: bytes) -> None:
+    """An ignore file, and a path."""
+    text, _, path = data.decode("utf-8", "replace").partition("\0")
+    lines, _ = usable(text.splitlines())
+    ignore_spec(lines).check_file(path.replace("\0", "") or "x")
+
+
+def journal(data: bytes) -> None:
+    """The archive of a run: its beginning is overwritten, or some bytes in it."""
+    kept = Journal(place().parent / "journal")
+    root = place().parent / "files"
+    root.mkdir(exist_ok=True)
+    (root / "a.py").write_bytes(b"a" * 40)
+    Writing(kept).replace(root, [Replacement(root / "a.py", root, b"a" * 40, b"b")])
+    archive = kept.records()[-1].archive
+    whole = bytearray(archive.read_bytes())
+    if data[:1] < b"\x80":
+        for at in range(1, len(data) - 2, 3):
+            whole[int.from_bytes(data[at : at + 2], "big") % len(whole)] = data[at + 2]
+        archive.write_bytes(whole)
+    else:
+        archive.write_bytes(data[1:] + whole[len(data) :])
+    with contextlib.suppress(JournalError):
+        kept.damaged()
+        undo(kept.find(archive.name.partition(".")[0]), Writing(kept))
+    assert (root / "a.py").read_bytes() in (b"a" * 40, b"b")
+    for path in (kept.directory / "runs").iterdir():
+        path.unlink()
+
+
+_ALL = (globs, journal, reader, check, fix, suppressions, policy, tables, rules, option)
 TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in _ALL}
 
 

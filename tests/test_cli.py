@@ -300,6 +300,84 @@ def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
     assert b"BrokenPipe" not in done.stderr
 
 
+LEAVING = """
+import os, subprocess, sys
+reader, writer = os.pipe()
+os.close(reader)  # who reads has left already
+both = writer if sys.argv[1] == "both" else subprocess.PIPE
+command = [sys.executable, "-m", "gpu_lint", *sys.argv[2:]]
+done = subprocess.run(command, stdout=writer, stderr=both, stdin=subprocess.DEVNULL)
+sys.stderr.buffer.write(done.stderr or b"")
+sys.exit(done.returncode)
+"""
+
+
+@pytest.mark.parametrize("streams", ["stdout", "both"])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["config"], 0),
+        (["config", "--schema"], 0),
+        (["rule"], 0),
+        (["rule", "--all"], 0),
+        (["--help"], 0),
+        (["check", "--help"], 0),
+        (["graph"], 0),
+        (["undo", "--list"], 0),
+        (["check", "clean.py"], 0),
+        (["check"], 1),
+        (["check", "--statistics"], 1),
+        (["fix", "--diff"], 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_a_reader_that_leaves_early_leaves_the_exit_status_alone(
+    project: Project, streams: str, arguments: list[str], status: int
+) -> None:
+    root = project({"a.py": LATE, "clean.py": CLEAN})
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING, streams, *arguments],
+        cwd=root,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert b"Broken" not in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["config", "check", "rule"])
+def test_output_that_cannot_be_written_is_2_and_no_traceback(
+    project: Project, command: str
+) -> None:
+    root = project({"a.py": LATE})
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-m", "gpu_lint", command],
+            cwd=root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+    assert done.returncode == 2
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_diff_of_stdin_exits_1_where_something_would_change(project: Project) -> None:
+    root = project({"a.py": ""})
+    late = run("fix", "--diff", "-", cwd=root, stdin=LATE.encode())
+    assert late.returncode == 1
+    assert late.stdout.startswith(b"--- stdin.py")
+    assert run("fix", "--diff", "-", "--exit-zero", cwd=root, stdin=LATE.encode()).returncode == 0
+    clean = run("fix", "--diff", "-", cwd=root, stdin=CLEAN.encode())
+    assert (clean.returncode, clean.stdout) == (0, b"")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names of arbitrary bytes")
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_can_name_any_file(project: Project, form: str) -> None:
@@ -405,6 +483,28 @@ def test_named_config_is_not_relaxed_by_a_nearer_one(project: Project) -> None:
     (root / "ci.toml").write_text(strict, "utf-8")
     assert run("check", cwd=root).returncode == 0
     assert run("check", "--config", "ci.toml", cwd=root).returncode == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason='Windows has no file names with "')
+def test_a_file_in_the_tree_does_not_stand_in_for_a_key_on_the_command_line(
+    project: Project,
+) -> None:
+    late_import = 'import os\nimport torch\nos.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+    root = project({"a.py": late_import, 'fail-on="warning"': 'fail-on = "error"\n'})
+    assert run("check", "--config", 'fail-on="warning"', "a.py", cwd=root).returncode == 1
+    assert run("check", "--config", './fail-on="warning"', "a.py", cwd=root).returncode == 0
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_given_by_its_path(project: Project) -> None:
+    root = project({"a.py": LATE, "old=1.toml": 'ignore = ["GPU1"]\n', "sub/x=1.toml": ""})
+    wrong = run("check", "--config", "old=1.toml", cwd=root)
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert b"the file of that name is ./old=1.toml" in wrong.stderr
+    assert run("check", "--config", "./old=1.toml", cwd=root).returncode == 0
+    assert run("check", "--config", "sub/x=1.toml", cwd=root).returncode == 1
+    missing = run("check", "--config", "nope.toml", cwd=root)
+    assert missing.returncode == 2
+    assert b"no such file, and not KEY=VALUE" in missing.stderr
 
 
 def test_config_command_shows_where_each_key_came_from(project: Project) -> None:

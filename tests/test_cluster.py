@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -48,7 +49,9 @@ class Fatal:
 
 
 @contextmanager
-def cluster(tmp_path: Path, workers: int) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def cluster(
+    tmp_path: Path, workers: int, *options: str
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler and some worker processes on loopback; the address, and the workers."""
     file = tmp_path / "scheduler.json"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -64,7 +67,7 @@ def cluster(tmp_path: Path, workers: int) -> Iterator[tuple[str, list[subprocess
 
     running = [
         start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-              "--scheduler-file", str(file))
+              "--scheduler-file", str(file), *options)
     ]  # fmt: skip
     try:
         until = time.monotonic() + 60
@@ -72,7 +75,7 @@ def cluster(tmp_path: Path, workers: int) -> Iterator[tuple[str, list[subprocess
             time.sleep(0.05)
         running += [
             start("distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1",
-                  "--no-nanny", "--host", "127.0.0.1", "--local-directory", str(tmp_path))
+                  "--no-nanny", "--host", "127.0.0.1", "--local-directory", str(tmp_path), *options)
             for _ in range(workers)
         ]  # fmt: skip
         yield json.loads(file.read_text())["address"], running[1:]
@@ -126,6 +129,80 @@ def test_what_a_lost_worker_had_is_done_by_another(tmp_path: Path) -> None:
     }
 
 
+def certificate(directory: Path, name: str) -> tuple[str, str]:
+    """A certificate that vouches for itself, and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl to make certificates")
+    files = str(directory / f"{name}.crt"), str(directory / f"{name}.key")
+    made = subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=localhost", "-out", files[0], "-keyout", files[1]],
+        capture_output=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    return files
+
+
+def test_a_cluster_is_used_over_tls_by_those_alone_who_can_prove_themselves(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "ours")
+    strange, strange_key = certificate(tmp_path, "strange")
+    (tmp_path / "tree").mkdir()
+    late = "import os\nimport torch\ntorch.cuda.init()\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
+    for name in ("a.py", "b.py"):
+        (tmp_path / "tree" / name).write_text(late)
+    told = ("--protocol", "tls", "--tls-ca-file", cert, "--tls-cert", cert, "--tls-key", key)
+    with cluster(tmp_path, 1, *told) as (address, _):
+        assert address.startswith("tls://")
+
+        def check(ca: str, cert: str, key: str) -> subprocess.CompletedProcess[str]:
+            tls = ("--tls-ca", ca, "--tls-cert", cert, "--tls-key", key)
+            dask = ("--executor", "dask", "--scheduler", address)
+            return lint(
+                "check",
+                "--no-cache",
+                "--output-format",
+                "concise",
+                *dask,
+                *tls,
+                ".",
+                cwd=tmp_path / "tree",
+            )
+
+        done = check(cert, cert, key)
+        assert (done.returncode, done.stdout.count("GPU107")) == (1, 2), done.stderr
+        for wrong in (
+            (strange, strange, strange_key),
+            (strange, cert, key),
+            (cert, cert, strange_key),
+        ):
+            done = check(*wrong)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.startswith("gpu-lint: --")
+            assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_key_with_a_pass_phrase_is_refused_without_asking_for_it(tmp_path: Path) -> None:
+    from gpu_lint.cluster import Tls
+
+    cert, key = certificate(tmp_path, "ours")
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    locked = tmp_path / "locked.key"
+    subprocess.run(
+        [openssl, "rsa", "-aes256", "-passout", "pass:x", "-in", key, "-out", str(locked)],
+        check=True,
+        capture_output=True,
+    )
+    Tls(Path(cert), Path(cert), Path(key)).check()
+    with pytest.raises(ConfigError, match="has a pass phrase"):
+        Tls(Path(cert), Path(cert), locked).check()
+
+
+DASK = ["--executor", "dask", "--scheduler", "tls://127.0.0.1:1"]
+TLS = ["--tls-ca", "a.py", "--tls-cert", "a.py", "--tls-key", "a.py"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -133,8 +210,25 @@ def test_what_a_lost_worker_had_is_done_by_another(tmp_path: Path) -> None:
         (["--executor", "dask", "--scheduler", "nonsense://x"], "cannot be reached"),
         (["--executor", "dask"], "needs --scheduler"),
         (["--scheduler", "tcp://127.0.0.1:1"], "is for --executor dask"),
+        (["--tls-ca", "a.py"], "--tls-ca is for --executor dask"),
+        ([*DASK, "--tls-key", "a.py"], "--tls-key needs --tls-ca, too"),
+        ([*DASK, *TLS, "--scheduler", "tcp://127.0.0.1:1"], "must begin with tls://"),
+        ([*DASK, *TLS[:4], "--tls-key", "none.pem"], "--tls-key none.pem: cannot be read: No such"),
+        ([*DASK, *TLS], "--tls-ca a.py: holds no certificate"),
+        (DASK, "needs --tls-ca, --tls-cert and --tls-key, or the same in Dask's"),
     ],
-    ids=["nobody there", "no such protocol", "no address", "no executor"],
+    ids=[
+        "nobody there",
+        "no such protocol",
+        "no address",
+        "no executor",
+        "TLS without Dask",
+        "half of TLS",
+        "TLS without an address for it",
+        "no such file",
+        "no certificate",
+        "an address for TLS without it",
+    ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str

@@ -69,6 +69,17 @@ def test_wheel_holds_rules_templates_and_the_typing_marker(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "fixtures/", "rules/"))]
 
 
+def test_wheel_holds_every_document_of_the_rules_and_no_script_of_theirs(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if "/rules/" in name}
+    assert not [name for name in names if name.endswith((".py", ".pyc", ".sh"))]
+    rules = (path for path in (ROOT / "rules").rglob("*") if path.is_file())
+    kept = {path for path in rules if path.suffix not in (".py", ".pyc")}
+    assert names == {f"gpu_lint/{path.relative_to(ROOT).as_posix()}" for path in kept} | {
+        "gpu_lint/rules/knowledge.json",
+        "gpu_lint/rules/rules.json",
+    }
+
+
 def test_installed_wheel_does_what_the_checkout_does(installed: Path, tmp_path: Path) -> None:
     before = ROOT / "fixtures" / "superwhisper" / "before"
     arguments = ["check", str(before), "--output-format", "json", "-q"]
@@ -118,11 +129,11 @@ def test_pre_commit_hooks_fail_then_fix_then_pass(installed: Path, tmp_path: Pat
     (repo / "gpu-lint.toml").write_text('exclude = ["skipped.py"]\n', "utf-8")
     config = "repos:\n- repo: {}\n  rev: {}\n  hooks:\n  - id: {}\n"
 
-    def hook(name: str) -> subprocess.CompletedProcess[str]:
+    def hook(name: str, *files: str) -> subprocess.CompletedProcess[str]:
         text = config.format(hooks.as_posix(), revision, name)
         (repo / ".pre-commit-config.yaml").write_text(text, "utf-8")
         git("add", ".", cwd=repo)
-        command = (sys.executable, "-m", "pre_commit", "run", "--all-files")
+        command = (sys.executable, "-m", "pre_commit", "run", *(files or ["--all-files"]))
         return run(*command, cwd=repo, **identity)
 
     failed = hook("gpu-lint")
@@ -136,6 +147,11 @@ def test_pre_commit_hooks_fail_then_fix_then_pass(installed: Path, tmp_path: Pat
     assert (repo / "skipped.py").read_text("utf-8") == BAD
     assert hook("gpu-lint").returncode == 0
     assert hook("gpu-lint-fix").returncode == 0
+    (repo / "zmask.py").write_text(BAD.replace("= 1", '= "1"'), "utf-8")
+    (repo / "app.py").write_text("import torch\ntorch.cuda.init()\nimport zmask\n", "utf-8")
+    late = hook("gpu-lint", "--files", "zmask.py")
+    assert late.returncode == 1, late.stderr
+    assert "GPU116" in late.stdout
     undone = run(str(installed / "gpu-lint"), "undo", cwd=repo, **identity)
     assert undone.returncode == 0, undone.stderr
     assert (repo / "bad.py").read_text("utf-8") == BAD

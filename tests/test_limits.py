@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import encodings.aliases
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,9 @@ from typing import TypeAlias
 
 import pytest
 
+from gpu_lint.errors import SourceError
+from gpu_lint.facts.deepstack import on_deep_stack
+from gpu_lint.source import decode_source
 from tests import fuzzing
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
@@ -112,6 +117,8 @@ SLOW_ONCE = {
     "imports on one line": "lambda:import a;" * 20_000,
     "docstrings": LATE + "def f():\n    '''CUDA_VISIBLE_DEVICES'''\n" * 8_000,
     "a variable in a comment": "# " + "CUDA_VISIBLE_DEVICES " * 10_000,
+    "suppressions on lines of their own": LATE + "# gpu-lint: ignore[GPU201]\n" * 35_000,
+    "suppressions behind code": LATE + "x = 1  # gpu-lint: ignore[GPU201]\n" * 20_000,
     "comments behind an import by name": LATE + "import_module(#" * 20_000,
 }
 """What took a time that grew with the square of its length: hours, for some of these."""
@@ -122,7 +129,127 @@ def test_what_was_slow_once_is_read_at_once(name: str) -> None:
     fuzzing.run("reader", SLOW_ONCE[name].encode())
 
 
+def test_tens_of_thousands_of_suppressions_are_checked_reported_and_removed(
+    project: Project,
+) -> None:
+    """Each of these took a time that grew with the square of their number."""
+    root = project({"a.py": LATE + "# gpu-lint: ignore[GPU201]\n" * 35_000 + "x = 1\n"})
+    done = run("check", "--no-cache", "--output-format", "json", cwd=root)
+    assert done.returncode == 1
+    assert done.stdout.count('"GPU002"') == 35_000
+    (root / "a.py").write_text(LATE + "x = 1  # gpu-lint: ignore[GPU201]\n" * 3_000)
+    assert run("fix", "-q", "--no-cache", cwd=root).returncode == 0
+    assert (root / "a.py").read_text().endswith("x = 1\n" * 3_000)
+
+
+def test_a_suppression_above_several_comments_covers_the_code_below_them() -> None:
+    late = LATE.replace("os.environ[", "# gpu-lint: ignore[GPU107]\n# why\n\n# more\nos.environ[")
+    assert answer_to(late.encode()) == "GPU002 GPU107"
+    assert answer_to(late.replace("# why\n\n# more\n", "# why\n# more\n").encode()) == ""
+
+
 def test_allocator_settings_and_masks_of_any_length() -> None:
     for text in ("[" * 200_000, "1," * 100_000, "a:[1," * 50_000, "1" * 100_000):
         fuzzing.run("check", f"{LATE}os.environ['PYTORCH_CUDA_ALLOC_CONF'] = {text!r}\n".encode())
         fuzzing.run("check", f"{LATE}os.environ['CUDA_VISIBLE_DEVICES'] = {text!r}\n".encode())
+
+
+def answer_to(data: bytes) -> str:
+    """The codes that are found in a file, or why it cannot be checked."""
+    try:
+        found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), data)).findings
+    except SourceError as error:
+        return str(error)
+    return " ".join(finding.code for finding in found)
+
+
+CHAINED: dict[str, str] = {
+    "elif": "if x: pass\n" + "elif x: pass\n" * 8_500,
+    "attributes": "x = a" + ".b" * 30_000,
+    "calls": "x = a" + "()" * 20_000,
+    "subscripts": "x = a" + "[0]" * 30_000,
+    "not": "x = " + "not " * 30_000 + "a",
+    "signs": "x = " + "-" * 30_000 + "a",
+    "lambdas": "x = " + "lambda:" * 30_000 + "0",
+    "sum": "x = a" + "+a" * 30_000,
+    "sums in brackets": "x = " + "(a" * 100 + ("+a" * 200 + ")") * 100,
+    "strings": "x = (" + "'a'\n" * 50_000 + ")",
+    "formatted strings": "x = (" + "f'{a}'\n" * 50_000 + ")",
+    "chains in a formatted string": "x = f'{a" + ".b" * 9_000 + "}'",
+    "choices": "x = " + "a if b else " * 30_000 + "c",
+    "comprehensions": "x = [a" + " for a in b" * 30_000 + "]",
+    "imported name": "import a" + ".b" * 400_000,
+    "assignments": "x = " * 30_000 + "1",
+}
+"""What ended the process, or took a time that grew with the square of its length."""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("broken", ["", "x = = 1\n"], ids=["valid", "syntax error"])
+@pytest.mark.parametrize("name", CHAINED)
+def test_what_is_chained_without_end_is_one_answer(name: str, broken: str, encoding: str) -> None:
+    """Python's parser refuses some, LibCST's would end the process over others: never that."""
+    text = f"# coding: {encoding}\n{LATE}{broken}{CHAINED[name]}\n"
+    answer = answer_to(text.encode(encoding))
+    assert answer in ("", "GPU001", "GPU107") or re.fullmatch("cannot be checked: .*", answer)
+
+
+def test_a_file_that_would_crash_a_parser_stops_no_other_in_one_process(project: Project) -> None:
+    root = project({"a.py": f"{LATE}{CHAINED['elif']}", "b.py": LATE})
+    done = run("check", "-j", "1", "--output-format", "concise", cwd=root)
+    assert done.returncode == 2
+    assert done.stdout.startswith("b.py:4:1: GPU107")
+    assert (
+        "gpu-lint: a.py cannot be checked: line 2006 is one of more than 2000 elif" in done.stderr
+    )
+
+
+def test_branches_that_are_too_deep_for_us_on_standard_input_are_one_line(project: Project) -> None:
+    text = f"# coding: latin-1\n# \xe9\n{LATE}if x: pass\n" + "elif x: pass\n" * 1_900
+    done = subprocess.run(
+        [sys.executable, "-m", "gpu_lint", "check", "-"],
+        cwd=project({}),
+        input=text.encode("latin-1"),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert b"internal error" not in done.stderr
+
+
+def test_an_unclosed_bracket_above_a_long_file_is_still_a_syntax_error() -> None:
+    text = f"{LATE}x = (\n" + "y = a.b.c + d\n" * 2_000
+    found = fuzzing.engine(False).check_source(decode_source(Path("x.py"), text.encode())).findings
+    assert [(finding.code, finding.span.start) for finding in found] == [("GPU001", len(LATE) + 4)]
+
+
+def test_a_chain_that_is_long_but_sound_is_checked() -> None:
+    text = f"{LATE}x = a" + ".b(1 + 2, [3])" * 600 + "\n" + "y = '''" + "- " * 5_000 + "'''\n"
+    assert answer_to(text.encode()) == "GPU107"
+
+
+def test_a_parser_gets_a_stack_of_its_own_and_what_it_raises_is_raised() -> None:
+    def depth(left: int) -> int:
+        return left and depth(left - 1)
+
+    assert on_deep_stack(lambda: depth(100)) == 0
+    with pytest.raises(ZeroDivisionError):
+        on_deep_stack(lambda: 1 // 0)
+
+
+def _codecs() -> list[str]:
+    return sorted({*encodings.aliases.aliases.values()} | {*encodings.aliases.aliases})
+
+
+def test_every_codec_of_python_on_a_coding_line_is_read_or_is_one_line() -> None:
+    for codec in _codecs():
+        for body in (b"x = 1\n", b"# \xe9\xff\n", "# é€\n".encode(), b"-" + b"a" * 30_000):
+            data = f"# coding: {codec}\n{LATE}".encode() + body
+            answer = answer_to(data)
+            assert answer in ("", "GPU001", "GPU107") or re.fullmatch("(is|cannot|uses) .*", answer)
+
+
+@pytest.mark.parametrize("codec", ["punycode", "idna", "utf-7", "cp037", "unicode_escape", "hz"])
+def test_a_codec_in_which_ascii_is_something_else_is_refused(codec: str) -> None:
+    with pytest.raises(SourceError, match="ASCII is not what it seems"):
+        decode_source(Path("x.py"), f"# coding: {codec}\n".encode() + b"-" + b"a" * 500_000)

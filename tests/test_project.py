@@ -676,6 +676,103 @@ def test_graph_says_what_it_could_not_read(tmp_path: Path, monkeypatch: pytest.M
     assert "run.py  (entry point)" in result.output
 
 
+@pytest.mark.parametrize(
+    ("line", "write", "mask"),
+    [
+        (
+            "os.environ.setdefault('CUDA_VISIBLE_DEVICES', '0')",
+            "= '0' unless the parent process sets it: in time",
+            "what the parent process says, or else '0'",
+        ),
+        (
+            "if 'CUDA_VISIBLE_DEVICES' not in os.environ: os.environ['CUDA_VISIBLE_DEVICES'] = '0'",
+            "= '0' unless the parent process sets it: in time",
+            "what the parent process says, or else '0'",
+        ),
+        (
+            "os.putenv('CUDA_VISIBLE_DEVICES', '0')",
+            "= '0' by putenv(), which does not reach CUDA: in time",
+            "what the parent process says",
+        ),
+        (
+            "os.environ.setdefault('CUDA_VISIBLE_DEVICES', input())",
+            "= a value that only the run knows unless the parent process sets it: in time",
+            "what the parent process says, or else a value that only the run knows",
+        ),
+        ("os.environ['CUDA_VISIBLE_DEVICES'] = '0'", "= '0': in time", "'0'"),
+    ],
+)
+def test_graph_says_where_the_parent_process_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, write: str, mask: str
+) -> None:
+    write_files(tmp_path, {"run.py": f"import os\n{line}\nimport torch\ntorch.cuda.init()\n"})
+    lines = [part.strip(" |`-=>") for part in graph(tmp_path, monkeypatch).splitlines()]
+    assert f"2: CUDA_VISIBLE_DEVICES {write}" in lines
+    assert f"CUDA_VISIBLE_DEVICES is then {mask}" in lines
+
+
+def test_graph_as_json_tells_a_default_from_a_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weak = "import os\nos.environ.setdefault('CUDA_VISIBLE_DEVICES', '0')\nimport torch\n"
+    write_files(tmp_path, {"run.py": f"{weak}torch.cuda.init()\n"})
+    table = json.loads(graph(tmp_path, monkeypatch, "--format", "json"))
+    (start,) = table["entry_points"]
+    assert (start["masks"], start["default"]) == ([None], "0")
+    assert table["files"][0]["writes"][0]["weak"] is True
+
+
+WHISPER = "from faster_whisper import WhisperModel\n"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "WhisperModel('small', device='cuda')",
+        "WhisperModel('small', 'auto')",
+        "WhisperModel('small', device_index=1, device='cuda')",
+    ],
+)
+def test_graph_shows_a_call_that_is_given_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    write_files(tmp_path, {"lib.py": f"{WHISPER}m = {call}\n", "run.py": "import lib\n"})
+    text = graph(tmp_path, monkeypatch)
+    assert "2: faster_whisper.WhisperModel(): CUDA may be initialised" in text
+    assert "=> CUDA may be first touched by faster_whisper.WhisperModel() (lib.py:2)" in text
+    write_files(tmp_path, {"run.py": f"{WHISPER}\n\ndef f():\n    {call}\n\n\nf()\n"})
+    text = graph(tmp_path, monkeypatch)
+    assert "=> CUDA may be first touched by faster_whisper.WhisperModel() (run.py:5)" in text
+    start = json.loads(graph(tmp_path, monkeypatch, "--format", "json"))["entry_points"][-1]
+    assert (start["first_touch"]["row"], start["surely"]) == (5, False)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"{WHISPER}WhisperModel('small', device='cpu')\n",
+        "import torch\nd = torch.device('cuda:1')\n",
+        "import torch\ntorch.cuda.memory_allocated(0)\n",
+        f"{WHISPER}\n\ndef f():\n    WhisperModel('small', device='cuda')\n",
+    ],
+)
+def test_graph_shows_no_touch_where_no_gpu_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    write_files(tmp_path, {"run.py": program})
+    assert "CUDA is not touched by anything" in graph(tmp_path, monkeypatch)
+
+
+def test_graph_names_the_measured_touch_before_a_possible_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = f"{WHISPER}import torch\ntorch.cuda.init()\nWhisperModel('s', device='cuda')\n"
+    write_files(tmp_path, {"run.py": program})
+    text = graph(tmp_path, monkeypatch)
+    assert "CUDA is first touched by torch.cuda.init() (run.py:3)" in text
+    assert "may be initialised" not in text
+
+
 # --- what is handed on -----------------------------------------------------------------------
 
 MOVES = "import torch\n\n\ndef move(model, device):\n    return model.cuda(device)\n"

@@ -16,8 +16,10 @@ from typing import TypeAlias
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
 from gpu_lint.cache import Cache
+from gpu_lint.cli import main
 from gpu_lint.reports import FORMATS
 from gpu_lint.rulebook import load_rulebook
 from tests.conftest import ROOT
@@ -97,6 +99,88 @@ def test_started_by_python_m_only_a_package_of_our_name_could_take_our_place(
     )
     assert b"Traceback" not in done.stderr
     assert not (tree / "ran").exists()
+
+
+def hook_entries() -> list[list[str]]:
+    """The commands of the pre-commit hooks."""
+    text = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8")
+    return [line.split() for line in re.findall(r"entry: (.*)", text)]
+
+
+def documented_ci_lines() -> list[list[str]]:
+    """The commands that README.md and SECURITY.md give for CI, without what follows the name."""
+    lines: list[str] = []
+    for name in ("README.md", "SECURITY.md"):
+        text = (ROOT / name).read_text("utf-8")
+        for form, block in re.findall(r"```(yaml|console)\n(.*?)```", text, re.DOTALL):
+            if form == "yaml" or "--untrusted" in block:
+                lines += re.findall(r"(?:\S+ -I -m )?gpu.lint check", block)
+    return [line.split() for line in lines if line]
+
+
+def test_hooks_and_documented_ci_lines_use_an_isolated_interpreter() -> None:
+    assert len(hook_entries()) == 2
+    assert len(documented_ci_lines()) == 5
+    for command in (*hook_entries(), *documented_ci_lines()):
+        isolated = command[1:4] == ["-I", "-m", "gpu_lint"]
+        assert isolated, command
+        assert Path(command[0]).name.startswith("python"), command
+
+
+@pytest.mark.parametrize("search", [os.pathsep, "."], ids=["empty entry", "the tree"])
+@pytest.mark.parametrize("number", [0, 1], ids=["check", "fix"])
+def test_a_hook_runs_nothing_from_the_tree_although_pythonpath_leads_there(
+    project: Project, search: str, number: int
+) -> None:
+    entry = hook_entries()[number]
+    tree, root = lured(project)
+    python = shutil.which(entry[0], path=os.path.dirname(sys.executable))
+    assert python is not None
+    done = subprocess.run(
+        [python, *entry[1:], "-j", "2", "."],
+        cwd=tree,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": search},
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert b"Traceback" not in done.stderr
+    assert not (tree / "ran").exists()
+    assert not (root / "ran").exists()
+
+
+WORKER = """
+import os, sys
+from gpu_lint.workers import Workers
+from tests.test_security import Modules
+with Workers(1) as workers:
+    for _, found in workers.each(Modules(), [["x"]]):
+        print(*found, sep="\\n")
+"""
+
+
+class Modules:
+    """Says how isolated a worker is, and where it looks for modules."""
+
+    def start(self) -> Callable[[str], tuple[str, ...]]:
+        return lambda file: (str(sys.flags.isolated), *sys.path)
+
+
+def test_a_worker_is_as_isolated_as_the_process_that_started_it(project: Project) -> None:
+    tree, root = lured(project)
+    program = f"import sys\nsys.path.append({str(ROOT)!r})\n{WORKER}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep},
+    )
+    isolated, *search = done.stdout.splitlines()
+    assert isolated == "1", done.stderr
+    assert str(ROOT) in search
+    assert not [entry for entry in search if Path(entry).resolve().is_relative_to(root.resolve())]
+    assert not (tree / "ran").exists()
+    assert not (root / "ran").exists()
 
 
 # --- nothing outside of the project is read or written -----------------------------------
@@ -211,6 +295,155 @@ def test_no_control_character_reaches_the_terminal(
     assert files.stdout
 
 
+BIDI = "\u202e\u2066"
+
+
+def pack(text: str) -> str:
+    """A rule pack whose function and evidence hold some text."""
+    quoted = json.dumps(text)
+    return (
+        '[framework]\nname = "own"\nmodules = ["own"]\n'
+        f'[[api]]\nnames = ["own.pick"]\nevidence = {quoted}\n'
+        'devices = [{ kind = "index", position = 0 }]\n'
+        f"bad = '''\nimport own\nown.pick(1)\n'''\n"
+    )
+
+
+def deceitful(project: Project) -> tuple[Path, list[str]]:
+    """Control characters wherever a tree has a say in what is printed: names of directories and of
+    imported modules, values that a program computes, a rule pack, a policy, fixes that are told
+    of; and the names of the commands' own subjects."""
+    evil = f"{ESCAPE}{BIDI}\x85\u2028"
+    policy = f"extend-rules = [{json.dumps(f'pack{evil}.toml')}]\n" + POLICY.replace(
+        'name = "x"', f"name = {json.dumps(evil)}"
+    )
+    files: dict[str, str | bytes] = {
+        "gpu-lint.toml": policy,
+        f"pack{evil}.toml": pack(evil),
+        f"pkg{evil}/__init__.py": "",
+        f"pkg{evil}/late.py": LATE,
+        f"late{evil}.py": f"import torch\ntorch.cuda.init()\n# {evil}\n" + LATE,
+        "run.py": (
+            "import importlib, os, own\n"
+            f"importlib.import_module({'late' + evil!r})\n"
+            f"os.environ['CUDA_VISIBLE_DEVICES'] = {evil!r}\n"
+            f"os.environ['CUDA_VISIBLE_DEVICE{evil}'] = '1'\n"
+            f"own.pick(7)\nown.pick({evil!r})\n"
+            f"# gpu-lint: ignore[{evil}]\n"
+            f"x = 1  # noqa: GPU201 {evil}\n"
+        ),
+        f"bad{evil}.py": f"x = = {evil}\n",
+        "::stop-commands::x.py": LATE,
+        "##vso[task.complete]x.py": LATE,
+        "  ::error::y.py": "import torch\ntorch.cuda.init()  ##[error]pwned\n",
+    }
+    return project(files), [
+        f"missing{evil}.py", f"late{evil}.py", f"pkg{evil}", f"--{evil}", f"{evil}.toml",
+    ]  # fmt: skip
+
+
+def commands(names: list[str]) -> list[tuple[str, ...]]:
+    """Every command that prints a name, with each of its formats."""
+    missing, file, directory, option, config = names
+    checks = [("check", "--output-format", form) for form in FORMATS]
+    return [
+        *checks,
+        ("check", "--statistics"),
+        ("check", missing, file, directory),
+        ("check", option),
+        ("check", "--config", config),
+        ("check", "--config", f"x={config}"),
+        ("check", "--select", config),
+        ("check", "--fail-on", config),
+        ("check", "--output-file", f"{missing}/{config}"),
+        ("check", "--stdin-filename", file, "-"),
+        ("graph", "--all"),
+        ("graph", "--all", "--format", "json"),
+        ("graph", "--all", "--format", "dot"),
+        ("graph", missing),
+        ("config",),
+        ("config", file),
+        ("rule", config),
+        ("init", "--visible-devices", config),
+        ("init", "--visible-devices", "1", "--name", config),
+        ("undo", config),
+        ("clean", "--cache-dir", directory),
+        ("fix", "--diff", "-q"),
+        ("fix", "--unsafe-fixes"),
+        ("fix", file, directory),
+        ("undo", "--list"),
+        ("undo",),
+        ("init", "--visible-devices", "1", "--name", config, "--force"),
+        ("config",),
+    ]
+
+
+@posix
+@pytest.mark.parametrize("color", ["", "1"], ids=["plain", "in colour"])
+def test_no_command_prints_what_a_hostile_name_holds(
+    project: Project, monkeypatch: pytest.MonkeyPatch, color: str
+) -> None:
+    """Each command is run on a tree that has control characters, marks that turn text round, C1
+    controls and other ends of lines in everything that it says."""
+    root, names = deceitful(project)
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("FORCE_COLOR", color)
+    monkeypatch.setenv("COLUMNS", "400")
+    said = ""
+
+    def call(*arguments: str) -> str:
+        done = CliRunner().invoke(main, list(arguments), input=LATE)
+        assert isinstance(done.exception, (SystemExit, type(None))), arguments
+        assert "internal error" not in done.output
+        if "--diff" not in arguments:
+            assert not deceit(done.output), arguments
+            for line in re.sub(r"\x1b\[[\d;]*m", "", done.output).splitlines():
+                ours = re.match(r"::(error|warning) title=gpu-lint \(GPU\d+\),file=", line)
+                assert ours or not line.lstrip().startswith("::"), line
+                for_people = not {"json", "sarif", "gitlab"}.intersection(arguments)
+                assert not for_people or not re.search(r"##\w*\[", line), line
+        return done.output
+
+    for arguments in commands(names):
+        said += call(*arguments)
+    run_id = next(line.split()[0] for line in call("undo", "--list").splitlines() if " fix" in line)
+    assert "pwned" in call("undo", "--list", run_id)
+    assert said.count("\\x1b]0;pwned") > 20
+    assert "own.pick" in said
+
+
+def deceit(text: str) -> set[str]:
+    """The characters in an output that command a terminal or deceive its reader; sequences that
+    only change the colour are ours."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", text)
+    return set(
+        re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u200e\u200f\u2066-\u2069]", text)
+    )
+
+
+def test_a_plain_string_in_a_report_is_never_taken_for_colour() -> None:
+    from gpu_lint.printable import Painted, painted, text_of
+
+    blue = painted("a\x1b[8mb", color=True, fg="blue")
+    assert text_of([(blue, "\x1b[8m\n"), "\x1b[31mx"]) == (
+        "\x1b[34ma\\x1b[8mb\x1b[0m\\x1b[8m\\n\n\\x1b[31mx\n"
+    )
+    assert not isinstance(f"{blue}", Painted)
+    assert text_of([f"{blue}"]) == "\\x1b[34ma\\x1b[8mb\\x1b[0m\n"
+
+
+def test_only_one_module_of_the_command_line_writes_to_a_stream() -> None:
+    writers = {
+        path.relative_to(ROOT / "gpu_lint").as_posix()
+        for path in (ROOT / "gpu_lint").rglob("*.py")
+        if re.search(
+            r"click\.echo|(?<![.\w])print\(|stdout\.(?:write|buffer)|stderr\.write",
+            path.read_text("utf-8"),
+        )
+    }
+    assert writers == {"cli/output.py"}
+
+
 @posix
 @pytest.mark.parametrize(
     "policy", ['"\\u001b[31m" = 1\n', 'select = ["\\u001b]0;x\\u0007"]\n', "[\x1b[31m\n"]
@@ -227,7 +460,7 @@ def test_no_command_can_be_put_into_github_output(project: Project) -> None:
     lines = done.stdout.decode().splitlines()
     assert len(lines) > 3
     for line in lines:
-        assert re.match(r"::(error|warning) title=gpu-lint \(GPU\d+\),file=[^:]*::", line)
+        assert re.match(r"::(error|warning) title=gpu-lint(?: \(GPU\d+\))?,file=[^:]*::", line)
     assert b"\n::error::pwned" not in done.stderr
 
 

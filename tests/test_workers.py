@@ -231,8 +231,8 @@ def test_ctrl_c_ends_at_once_and_leaves_no_child(tmp_path: Path) -> None:
     assert len(members(group)) >= 3, "the workers did not start"
     os.killpg(group, signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert (out, err.strip()) == ("", "gpu-lint: interrupted; no file was left half-written")
+    assert process.returncode == 130
+    assert (out, err) == ("", "gpu-lint: interrupted\n")
     waited = time.monotonic()
     while members(group) and time.monotonic() - waited < 20:
         time.sleep(0.02)
@@ -252,9 +252,8 @@ def members(group: int) -> list[int]:
         ([], {}, 0),
         (["-j", "1"], {}, 0),
         (["-j", "2"], {}, 1),
-        ([], {"PRE_COMMIT": "1"}, 0),
     ],
-    ids=["a little work", "one job", "two jobs", "under pre-commit"],
+    ids=["a little work", "one job", "two jobs"],
 )
 def test_processes_are_started_where_they_pay(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], count: int

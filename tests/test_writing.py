@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -386,6 +387,101 @@ def test_a_damaged_journal_hides_no_other_run(project: Project, kept: Journal) -
         kept.find(one.id)
 
 
+def test_any_flipped_byte_of_a_journal_is_one_line_and_never_an_internal_error(
+    project: Project, kept: Journal
+) -> None:
+    root = project({"a.py": "a" * 50, "b.py": "b" * 50})
+    replace(kept, root, {"a.py": ("a" * 50, "c"), "b.py": ("b" * 50, "d")})
+    archive = kept.records()[0].archive
+    whole = archive.read_bytes()
+    before, after = {b"a" * 50, b"b" * 50}, {b"c", b"d"}
+    for number in range(0, len(whole), 3):
+        archive.write_bytes(whole[:number] + bytes([whole[number] ^ 0x41]) + whole[number + 1 :])
+        try:
+            record = kept.find(archive.name.partition(".")[0])
+            done = undo(record, Writing(kept))
+        except JournalError as told:
+            damage = str(told)
+        else:
+            damage = "; ".join(trouble.message for trouble in done.troubles)
+        assert "\n" not in damage
+        assert {path.read_bytes() for path in root.iterdir()} <= before | after
+        for path in kept.directory.glob("runs/*.zip"):
+            path.unlink()
+        archive.write_bytes(whole)
+        (root / "a.py").write_text("c")
+        (root / "b.py").write_text("d")
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, -1])
+def test_a_journal_that_was_cut_short_is_told_of(
+    project: Project, kept: Journal, length: int
+) -> None:
+    root = project({"a.py": "a"})
+    replace(kept, root, {"a.py": ("a", "b")})
+    archive = kept.records()[0].archive
+    archive.write_bytes(archive.read_bytes()[:length])
+    assert kept.records() == []
+    assert len(kept.damaged()) == 1
+    replace(kept, root, {"a.py": ("b", "c")})
+    assert undo(kept.records()[-1], Writing(kept)).changed == [root / "a.py"]
+
+
+def test_one_damaged_original_keeps_no_other_file_from_coming_back(
+    project: Project, kept: Journal
+) -> None:
+    names = {f"{n}.py": (f"{n}" * 99, "new") for n in range(5)}
+    root = project({name: before for name, (before, _) in names.items()})
+    replace(kept, root, names)
+    record = kept.records()[0]
+    with zipfile.ZipFile(record.archive) as reader:
+        offset = reader.getinfo("originals/2").header_offset + 30 + len("originals/2")
+    data = bytearray(record.archive.read_bytes())
+    data[offset + 1] ^= 0x41
+    record.archive.write_bytes(bytes(data))
+    done = undo(kept.find(record.id), Writing(kept))
+    assert [(trouble.path.name) for trouble in done.troubles] == ["2.py"]
+    assert "cannot be given back" in done.troubles[0].message
+    assert contents(root) == {
+        name: b"new" if name == "2.py" else before.encode() for name, (before, _) in names.items()
+    }
+    assert kept.find(record.id).state is State.DONE
+
+
+def test_runs_are_in_their_order_though_the_clock_was_set_back(
+    project: Project, kept: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        year_now = 2030
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            cls.year_now -= 1
+            return datetime(cls.year_now, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(journal_module, "datetime", Clock)
+    root = project({"a.py": "0"})
+    for number in range(12):
+        replace(kept, root, {"a.py": (str(number), str(number + 1))})
+    assert [record.sequence for record in kept.records()] == list(range(1, 13))
+    assert undo(kept.records()[-1], Writing(kept)).changed == [root / "a.py"]
+    assert (root / "a.py").read_text() == "11"
+
+
+def test_runs_of_an_older_journal_are_read_and_come_first(project: Project, kept: Journal) -> None:
+    root = project({"a.py": "a"})
+    replace(kept, root, {"a.py": ("a", "b")})
+    old = kept.records()[0]
+    name = "29991231-000000-" + old.id[-8:]
+    old.archive.rename(old.archive.with_name(f"{name}.done.zip"))
+    replace(kept, root, {"a.py": ("b", "c")})
+    assert [record.sequence for record in kept.records()] == [0, 1]
+    assert kept.records()[0].id == name
+    undo(kept.records()[1], Writing(kept))
+    assert undo(kept.records()[0], Writing(kept)).changed == [root / "a.py"]
+    assert (root / "a.py").read_text() == "a"
+
+
 @pytest.mark.parametrize("name", ["", "../runs", "20", "x"])
 def test_a_run_is_named_by_its_id_alone(project: Project, kept: Journal, name: str) -> None:
     root = project({"a.py": "a"})
@@ -534,11 +630,11 @@ def test_fix_names_its_run_and_undo_takes_it_back(project: Project) -> None:
     ]
     undone = command(root, "undo")
     assert (undone.returncode, undone.stdout) == (0, "")
-    assert f"2 files as before run {run}" in undone.stderr
+    assert f"Restored 2 files changed by run {run}. To undo this: gpu-lint undo " in undone.stderr
     assert {n: d for n, d in contents(root).items() if n.endswith(".py")} == before
     nothing = command(root, "undo")
     assert nothing.returncode == 2
-    assert "there is no run to take back" in nothing.stderr
+    assert "nothing to undo in" in nothing.stderr
 
 
 def test_undo_without_a_name_stays_in_this_project(project: Project) -> None:
@@ -548,6 +644,27 @@ def test_undo_without_a_name_stays_in_this_project(project: Project) -> None:
     assert (root / "one" / "a.py").read_text() != ""
     assert command(root / "one", "undo").returncode == 0
     assert (root / "one" / "a.py").read_text() == ""
+
+
+def test_undo_does_not_pass_over_a_later_run_that_is_damaged(project: Project) -> None:
+    root = project({"gpu-lint.toml": POLICY, "a.py": ""})
+    assert command(root, "fix", "-q", "a.py").returncode == 0
+    (root / "b.py").write_text("")
+    assert command(root, "fix", "-q", "b.py").returncode == 0
+    runs = sorted((Path(os.environ["GPU_LINT_STATE_DIR"]) / "runs").iterdir())
+    later = next(path for path in runs if ".2." in path.name)
+    later.write_bytes(later.read_bytes()[:-9])
+    earlier = next(path for path in runs if ".1." in path.name).name.partition(".")[0]
+    listed = command(root, "undo", "--list")
+    assert (listed.returncode, listed.stdout.count(earlier)) == (2, 1)
+    assert later.name.partition(".")[0] not in listed.stdout
+    assert listed.stderr.startswith(f"gpu-lint: {later} cannot be read, or is damaged: ")
+    done = command(root, "undo")
+    assert done.returncode == 2
+    assert f"`gpu-lint undo {earlier}` takes back the last one that can be read" in done.stderr
+    assert (root / "a.py").read_text() != ""
+    assert command(root, "undo", earlier).returncode == 0
+    assert (root / "a.py").read_text() == ""
 
 
 def test_undo_needs_no_policy_that_can_be_read(project: Project) -> None:
@@ -563,6 +680,48 @@ def test_undo_takes_back_what_was_done_from_here(project: Project) -> None:
     command(root / "here", "fix", "../there")
     assert command(root / "here", "undo").returncode == 0
     assert (root / "there" / "a.py").read_text() == ""
+
+
+def test_undo_above_a_project_does_not_reach_into_it_unasked(project: Project) -> None:
+    root = project({"one/gpu-lint.toml": POLICY, "one/a.py": "", "two/x": ""})
+    command(root / "one", "fix")
+    refused = command(root, "undo")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert f"took place in {root / 'one'} (1 file): run `gpu-lint undo` there, or name " in line
+    assert (root / "one" / "a.py").read_text() != ""
+    run = line.rpartition("`gpu-lint undo ")[2].rstrip("`")
+    assert command(root, "undo", run).returncode == 0
+    assert (root / "one" / "a.py").read_text() == ""
+
+
+def test_undo_of_a_run_that_changed_other_projects_too_asks(project: Project) -> None:
+    names = ("one/gpu-lint.toml", "two/gpu-lint.toml")
+    root = project({**dict.fromkeys(names, POLICY), "one/a.py": "", "two/a.py": ""})
+    command(root, "fix", "one", "two")
+    refused = command(root / "one", "undo")
+    assert refused.returncode == 2
+    assert f"took place in {root} (2 files)" in refused.stderr
+    assert command(root, "undo").returncode == 0
+    assert (root / "two" / "a.py").read_text() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("n\n", 2), ("\n", 2)])
+def test_undo_above_a_project_asks_on_a_terminal(
+    project: Project, answer: str, status: int
+) -> None:
+    root = project({"one/gpu-lint.toml": POLICY, "one/a.py": ""})
+    command(root / "one", "fix")
+    ours, theirs = os.openpty()
+    os.write(ours, answer.encode())
+    call = [sys.executable, "-m", "gpu_lint", "undo"]
+    done = subprocess.run(call, cwd=root, stdin=theirs, capture_output=True, text=True)
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == status
+    assert "take it back? [y/N]" in done.stderr
+    assert ((root / "one" / "a.py").read_text() == "") == (status == 0)
 
 
 def test_fix_all_or_nothing_needs_every_file(project: Project) -> None:

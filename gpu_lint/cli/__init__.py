@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from gpu_lint import __version__
-from gpu_lint.errors import GpuLintError
-from gpu_lint.printable import printable
+from gpu_lint.cli.output import fail, refuse
+from gpu_lint.cli.streams import discard_output, open_streams, readers_may_leave
+from gpu_lint.errors import GpuLintError, Interrupted
+from gpu_lint.interrupts import INTERRUPTED, say_no_more, second_interrupt_ends
 
-_LONGEST_MESSAGE = 600
+_WRITING = ("fix", "undo")
+"""The commands that change files."""
+_OUTPUT = {errno.ENOSPC, errno.EBADF, errno.EIO, errno.EDQUOT}
+"""Why standard streams cannot be written to; all other files are written where errors are dealt
+with."""
 _COMMANDS = {
     "check": ("gpu_lint.cli.check", "check"),
     "fix": ("gpu_lint.cli.fix", "fix"),
@@ -40,45 +47,68 @@ class _Group(click.Group):
         command: click.Command = getattr(import_module(module), name)
         return command
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and end with the exit status: 0 clean, 1 findings, 2 the call or the tool failed."""
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; Ctrl-C is one line, before click makes two of it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            whole = "; no file was left half-written" * (ctx.invoked_subcommand in _WRITING)
+            raise Interrupted(f"interrupted{whole}") from interrupt
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run, and end with the exit status: 0 clean, 1 findings, 2 the call or the tool failed,
+        130 after Ctrl-C."""
+        open_streams()
+        with second_interrupt_ends(), readers_may_leave():
+            status = self._status(*args, **kwargs)
+        sys.exit(status)
+
+    def _status(self, *args: Any, **kwargs: Any) -> int:
         kwargs["standalone_mode"] = False
         try:
             status = super().main(*args, **kwargs)
+            sys.stdout.flush()
+            sys.stderr.flush()
         except click.exceptions.Exit as leaving:
             status = leaving.exit_code
         except click.ClickException as error:
-            error.show()
+            refuse(error)
             status = 2
+        except Interrupted as error:
+            say_no_more()
+            fail(str(error))
+            status = INTERRUPTED
         except GpuLintError as error:
-            click.echo(f"gpu-lint: {_one_line(str(error))}", err=True)
+            fail(str(error))
             status = 2
         except (KeyboardInterrupt, click.Abort):
-            click.echo("gpu-lint: interrupted; no file was left half-written", err=True)
-            status = 2
-        except BrokenPipeError:
-            # The reader has gone (`| head`); what is left to flush has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 2
+            say_no_more()
+            fail("interrupted")
+            status = INTERRUPTED
         except Exception as error:
-            if os.environ.get("GPU_LINT_TRACEBACK"):
-                raise
-            told = _one_line(f"{type(error).__name__}: {error}")
-            click.echo(
-                f"gpu-lint: internal error ({told}); please report it, with what "
-                "GPU_LINT_TRACEBACK=1 shows",
-                err=True,
-            )
             status = 2
-        sys.exit(status if isinstance(status, int) else 0)
+            if isinstance(error, OSError) and error.errno in _OUTPUT:
+                fail(f"the output cannot be written: {error.strerror}")
+                discard_output()
+            elif not _has_directory():  # Python 3.13.0 calls that a SystemError on import
+                fail("the current directory no longer exists; change to one that does")
+            elif os.environ.get("GPU_LINT_TRACEBACK"):
+                raise
+            else:
+                fail(
+                    f"internal error ({type(error).__name__}: {error}); please report it, with "
+                    "what GPU_LINT_TRACEBACK=1 shows"
+                )
+        return status if isinstance(status, int) else 0
 
 
-def _one_line(message: str) -> str:
-    """A message that fits a terminal, whatever it repeats of what was given."""
-    if len(message) > _LONGEST_MESSAGE:
-        half = _LONGEST_MESSAGE // 2
-        message = f"{message[:half]} ... {message[-half:]}"
-    return printable(message)
+def _has_directory() -> bool:
+    """Return whether the current directory is still there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

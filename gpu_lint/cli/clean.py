@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from gpu_lint.cache import clean as delete
-from gpu_lint.cli.options import cache_directory
+from gpu_lint.cli.options import cache_directory, finder_of
+from gpu_lint.cli.output import show
 from gpu_lint.errors import ConfigError
+from gpu_lint.reports.summary import plural
 from gpu_lint.rulebook import load_rulebook
-from gpu_lint.settings import SettingsFinder
 
 
 @click.command()
@@ -20,12 +21,17 @@ from gpu_lint.settings import SettingsFinder
 )  # fmt: skip
 def clean(cache_dir: Path | None) -> int:
     """Delete the cache of the project that the current directory belongs to."""
-    directory = cache_directory(cache_dir, SettingsFinder(load_rulebook()))
+    directory = cache_directory(cache_dir, finder_of((), False, {}, load_rulebook()))
     try:
         found = delete(directory)
     except OSError as error:
         raise ConfigError(f"{directory} cannot be deleted: {error.strerror or error}") from error
-    if not found and directory.exists():
+    if found is None and directory.exists():
         raise ConfigError(f"{directory} is no cache of gpu-lint; it was left alone")
-    click.echo(f"gpu-lint: deleted {directory}" if found else "gpu-lint: there is no cache")
+    if found is None:
+        show(["gpu-lint: there is no cache"])
+    elif found:
+        show([f"gpu-lint: deleted the cache in {directory}; {plural(found, 'other file')} left"])
+    else:
+        show([f"gpu-lint: deleted {directory}"])
     return 0

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from gpu_lint.cli.options import finder_of
+from gpu_lint.cli.options import finder_of, show_noops
+from gpu_lint.cli.output import show, write
 from gpu_lint.policy import KEYS, json_schema
-from gpu_lint.printable import printable
 from gpu_lint.rulebook import load_rulebook
 
 
@@ -22,7 +22,7 @@ from gpu_lint.rulebook import load_rulebook
 def config(path: Path, config_values: tuple[str, ...], isolated: bool, schema: bool) -> int:
     """Show the configuration in force for PATH and where each key came from."""
     if schema:
-        click.echo(json.dumps(json_schema(), indent=2))
+        write(json.dumps(json_schema(), indent=2) + "\n")
         return 0
     finder = finder_of(config_values, isolated, {}, load_rulebook())
     settings = finder.for_directory(path) if path.is_dir() else finder.for_file(path)
@@ -35,8 +35,8 @@ def config(path: Path, config_values: tuple[str, ...], isolated: bool, schema: b
             lines.append(f"{key.name} = {_toml(key.default)}  # default")
     if settings.policy_for(path) is None:
         lines.append("# no gpu.visible-devices: rules that need a policy do not run")
-    for line in lines:
-        click.echo(printable(line))
+    show_noops(finder)
+    show(lines)
     return 0
 
 

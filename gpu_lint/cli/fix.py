@@ -15,16 +15,17 @@ from gpu_lint.cli.options import (
     lint_options,
     run_engine,
     show_findings,
+    show_noops,
     show_troubles,
     stdin_source,
-    wants_color,
 )
+from gpu_lint.cli.output import is_terminal, show, tell, write_bytes
+from gpu_lint.cli.terminal import width_of
 from gpu_lint.engine import Engine, Run
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.findings import FixedFile
-from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
-from gpu_lint.reports.summary import diff, migration_rows, plural
+from gpu_lint.reports.summary import diff, migration, plural
 from gpu_lint.rulebook import Rulebook, load_rulebook
 from gpu_lint.writing import Writing
 
@@ -42,16 +43,17 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
     if source is not None:
         try:
             finder.learn([source.path])
+            if not options.quiet:
+                show_noops(finder)
             fixed = Engine(finder).fix_source(source, unsafe=unsafe_fixes)
         except SourceError as error:
             raise ConfigError(f"{source.path} {error}") from error
         if show_diff:
             _print_diff([fixed])
         else:
-            stream = sys.stdout.buffer
-            stream.write(fixed.after.source.data)
-            stream.flush()
-        return exit_status(options, [fixed.after], False, finder)
+            write_bytes(fixed.after.source.data)
+        status = exit_status(options, [fixed.after], False, finder)
+        return _status_of_diff(options, status, [fixed]) if show_diff else status
     writing = None if show_diff else Writing(journal(), all_or_nothing)
 
     run = run_engine(
@@ -60,6 +62,7 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         lambda engine, found: engine.fix(
             found.files,
             found.named,
+            found.importers,
             unsafe=unsafe_fixes,
             writing=writing,
             blocked=bool(found.troubles),
@@ -69,27 +72,29 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         _print_diff(run.fixed)
     else:
         _show_written(options, writing, run)
-        show_findings(options, run.files, rulebook, run.clean, len(run.troubles))
+        show_findings(options, run.files, rulebook, run.clean, run.troubles)
     _show_dropped(run.fixed)
-    if not options.quiet and any(file.before.findings for file in run.fixed):
+    if not options.quiet and any(file.changed for file in run.fixed):
         _show_table(run.fixed, rulebook, show_diff)
     status = exit_status(options, run.files, bool(run.troubles), finder)
-    if show_diff and status == 0 and any(file.changed for file in run.fixed):
-        return 0 if options.exit_zero else 1
-    return status
+    return _status_of_diff(options, status, run.fixed) if show_diff else status
+
+
+def _status_of_diff(options: Options, status: int, fixed: list[FixedFile]) -> int:
+    """1 where something would change, though nothing would be left to find."""
+    would_change = any(file.changed for file in fixed) and not options.exit_zero
+    return max(status, int(would_change))
 
 
 def _print_diff(fixed: list[FixedFile]) -> None:
     """Print a patch; on a terminal, one that cannot command it."""
-    stream = sys.stdout.buffer
-    terminal = sys.stdout.isatty()
     for file in fixed:
         if file.changed:
             text = diff(file, Path.cwd())
-            if terminal:
-                text = "".join(f"{printable(line)}\n" for line in text.splitlines())
-            stream.write(text.encode(file.after.source.encoding, "backslashreplace"))
-    stream.flush()
+            if is_terminal():
+                show(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
+            else:
+                write_bytes(text.encode(file.after.source.encoding, "backslashreplace"))
 
 
 def _show_written(options: Options, writing: Writing, run: Run) -> None:
@@ -97,36 +102,22 @@ def _show_written(options: Options, writing: Writing, run: Run) -> None:
     if written is not None and written.changed:
         show_troubles(written.notices)
         if not options.quiet:
-            click.echo(
+            tell(
                 f"gpu-lint: {plural(len(written.changed), 'file')} changed; "
-                f"`gpu-lint undo {written.run}` takes it back",
-                err=True,
+                f"`gpu-lint undo {written.run}` takes it back"
             )
     elif writing.all_or_nothing and run.troubles:
-        click.echo("gpu-lint: no file was changed, as --all-or-nothing demands", err=True)
+        tell("gpu-lint: no file was changed, as --all-or-nothing demands")
 
 
 def _show_dropped(fixed: list[FixedFile]) -> None:
     for file in fixed:
-        path = printable(shown_path(file.before.path, Path.cwd()))
+        path = shown_path(file.before.path, Path.cwd())
         for why in file.dropped:
-            click.echo(f"gpu-lint: {path}: a fix was not applied ({printable(why)})", err=True)
+            tell(f"gpu-lint: {path}: a fix was not applied ({why})")
 
 
 def _show_table(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    color = wants_color(sys.stderr)
-    console = Console(
-        stderr=True, no_color=not color, highlight=False, width=None if color else 100
-    )
-    table = Table(title="What would change" if dry else "Migration", title_justify="left")
-    for number, heading in enumerate(("code", "rule", "files", "before", "fixed", "left")):
-        table.add_column(heading, justify="left" if number < 2 else "right")
-    rows = migration_rows(fixed, rulebook)
-    for row in rows[:-1]:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*rows[-1])
-    console.print(table)
+    heading = "Would fix" if dry else "Fixed"
+    for line in (heading, *migration(fixed, rulebook, width_of(sys.stderr))):
+        tell(line)

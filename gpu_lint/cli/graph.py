@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from gpu_lint.cli.options import print_text, show_troubles
+from gpu_lint.cli.options import finder_of, show_skipped, show_troubles
+from gpu_lint.cli.output import write
 from gpu_lint.discovery import discover
 from gpu_lint.engine import Engine
 from gpu_lint.reports.graph import GRAPH_FORMATS, render_graph
 from gpu_lint.rulebook import load_rulebook
-from gpu_lint.settings import SettingsFinder
 
 
 @click.command()
@@ -22,10 +22,11 @@ from gpu_lint.settings import SettingsFinder
 @click.option("--all", "every_file", is_flag=True, help="Show files that reach no GPU, too.")
 def graph(paths: tuple[Path, ...], form: str, every_file: bool) -> int:
     """Show entry points, imports, where the mask is set and where CUDA is first touched."""
-    finder = SettingsFinder(load_rulebook())
+    finder = finder_of((), False, {}, load_rulebook())
     discovered = discover(paths or (Path("."),), finder)
     finder.learn(discovered.files)
     found, troubles = Engine(finder).graph(discovered.files)
     show_troubles(discovered.troubles + troubles)
-    print_text(render_graph(form, found, every_file))
+    show_skipped(discovered.skipped)
+    write(render_graph(form, found, every_file))
     return 2 if discovered.troubles or troubles else 0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
 
+from gpu_lint.cli.output import tell
 from gpu_lint.errors import ConfigError
 from gpu_lint.masks import DEVICE_ORDERS
+from gpu_lint.output_files import replace_file
 from gpu_lint.policy import WHERE
 from gpu_lint.rulebook import load_rulebook
-from gpu_lint.settings import FILE_NAME, load_settings
+from gpu_lint.settings import FILE_NAME, settings_of
 from gpu_lint.templates import python_string
 
 _TEMPLATE = """\
@@ -61,7 +64,7 @@ def init(
 ) -> int:
     """Write a commented gpu-lint.toml; on a terminal, ask for what no option gives."""
     path = Path(FILE_NAME)
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} exists; edit it, or pass --force to replace it")
     if visible_devices is None:
         if not sys.stdin.isatty():
@@ -102,21 +105,17 @@ def init(
         required_in=python_string(required_in),
     )
     _write_checked(path, text)
-    click.echo(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on", err=True)
+    tell(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on")
     return 0
 
 
 def _write_checked(path: Path, text: str) -> None:
     """Write the policy only if it is one that ``check`` would accept."""
-    draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(text, encoding="utf-8")
-        try:
-            load_settings(draft, load_rulebook())
-        except ConfigError as error:
-            raise ConfigError(f"init: {str(error).partition(': ')[2]}") from error
-        draft.replace(path)
+        settings_of(path, text, load_rulebook())
+    except ConfigError as error:
+        raise ConfigError(f"init: {str(error).partition(': ')[2]}") from error
+    try:
+        replace_file(path, text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        draft.unlink(missing_ok=True)

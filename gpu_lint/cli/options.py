@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,26 +15,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gpu_lint.cache import DIRECTORY, Cache
-from gpu_lint.discovery import Discovered, discover
+from gpu_lint.cli.output import tell, write, write_bytes
+from gpu_lint.cli.terminal import progress_bar, width_of
+from gpu_lint.discovery import Discovered, discover, holds_python
 from gpu_lint.engine import Engine, Run, start_for_many
-from gpu_lint.errors import ConfigError, SourceError, Trouble
+from gpu_lint.errors import CacheError, ConfigError, HomelessError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
-from gpu_lint.printable import printable
-from gpu_lint.reports import FORMATS, ReportOptions, render, shown_path
+from gpu_lint.output_files import check_output, write_output
+from gpu_lint.ownership import own_state_directory
+from gpu_lint.reports import FOR_PROGRAMS, FORMATS, ReportOptions, render, shown_path
 from gpu_lint.reports.summary import count_line, statistics
+from gpu_lint.repository import leaves_repository
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option
 from gpu_lint.source import Source, decode_source
 
 if TYPE_CHECKING:
     from gpu_lint.journal import Journal
+    from gpu_lint.untrusted import Overridden
     from gpu_lint.work import Executor
     from gpu_lint.workers import Workers
 
 _MOST_JOBS = 8
 """Processes, unless more are asked for: each holds a part of the project in memory."""
+_WORKSPACES = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR")
+"""Where CI systems say which directory they have checked out into."""
 _WORTH = 0.6
 """Seconds that worker processes must save, for they take some time to start."""
+_KEY_VALUE = re.compile(r"\s*[\w-]+(?:\.[\w-]+)*\s*=")
+"""What ``--config`` takes as KEY=VALUE, even where a file of that name exists: a file that comes
+with the code must not take the place of what the command line says."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -48,6 +59,8 @@ class Options:
     extend_select: tuple[str, ...]
     ignore: tuple[str, ...]
     force_exclude: bool
+    no_respect_gitignore: bool
+    ignore_suppressions: bool
     fail_on: str | None
     exit_zero: bool
     output_format: str
@@ -60,14 +73,33 @@ class Options:
     jobs: int | None
     executor: str
     scheduler: str | None
+    tls_ca: Path | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    overridden: Overridden | None = None
+    """Where the tree is not trusted: what it would have said about its own check."""
+
+    @property
+    def respects_ignores(self) -> bool:
+        """Whether ignore files count; those of a tree that is not trusted never do."""
+        return not self.no_respect_gitignore and self.overridden is None
+
+    @property
+    def may_cache(self) -> bool:
+        """Whether a cache is read and written; of a tree that is not trusted only one elsewhere,
+        where the call names it."""
+        return not self.no_cache and (self.overridden is None or self.cache_dir is not None)
 
 
 def lint_options(command: _F) -> _F:
     """Add the shared options to a command; it receives one :class:`Options`."""
 
     def wrapped(**given: Any) -> Any:
-        names = [field.name for field in fields(Options)]
-        return command(Options(**{name: given.pop(name) for name in names}), **given)
+        names = [field.name for field in fields(Options) if field.name in given]
+        options = Options(**{name: given.pop(name) for name in names})
+        if options.output_file is not None:  # before any work is done in vain
+            check_output(options.output_file)
+        return command(options, **given)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
     wrapped.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
@@ -87,6 +119,14 @@ def lint_options(command: _F) -> _F:
             click.option("--ignore", multiple=True, metavar="CODES", help="Rules not to run."),
             click.option(
                 "--force-exclude", is_flag=True, help="Exclude even files that are named."
+            ),
+            click.option(
+                "--no-respect-gitignore", is_flag=True, help="Check files that Git ignores, too."
+            ),
+            click.option(
+                "--ignore-suppressions",
+                is_flag=True,
+                help="Report what comments such as `# gpu-lint: ignore` silence, too.",
             ),
             click.option(
                 "--fail-on",
@@ -123,8 +163,15 @@ def lint_options(command: _F) -> _F:
                 help="Who does the work: this machine or a Dask cluster.",
             ),
             click.option(
-                "--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://HOST:8786."
+                "--scheduler",
+                metavar="ADDRESS",
+                help="Of the Dask cluster: tcp://HOST:8786, or tls://HOST:8786.",
             ),
+            click.option(
+                "--tls-ca", type=path, help="Authority of the Dask cluster's certificates."
+            ),
+            click.option("--tls-cert", type=path, help="Certificate to show to the Dask cluster."),
+            click.option("--tls-key", type=path, help="Key of that certificate."),
         )
     ):
         wrapped = add(wrapped)
@@ -145,29 +192,84 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
                 raise ConfigError(f"--{key}: there is no rule {code!r}; `gpu-lint rule` lists them")
         if codes:
             chosen[key] = codes
-    return finder_of(options.config, options.isolated, chosen, rulebook)
+    file, keys = _config_of(options.config, options.isolated, rulebook)
+    scripts: tuple[str, ...] = ()
+    if options.overridden is not None:
+        scripts = _check_untrusted(options, file)
+    return SettingsFinder(
+        rulebook,
+        config_file=file,
+        config_keys=keys,
+        options=chosen,
+        isolated=options.isolated,
+        ignore_suppressions=options.ignore_suppressions or options.overridden is not None,
+        scripts=scripts,
+        refused=_tell_of_refused,
+    )
+
+
+def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
+    """Return the globs of the scripts that a tree declares. Raises :class:`ConfigError` where a
+    file of the tree would decide about its check."""
+    from gpu_lint.untrusted import declared_scripts, refuse_inside
+
+    named = options.stdin_filename or Path(".")
+    paths = [named if path == Path("-") else path for path in options.paths] or [Path(".")]
+    if file is not None:
+        refuse_inside("--config", file, paths)
+    elif not options.isolated:
+        raise ConfigError(
+            "--untrusted needs --config FILE, from outside of the tree that is checked, or "
+            "--isolated: a configuration of the tree has no say"
+        )
+    if options.cache_dir is not None and not options.no_cache:
+        refuse_inside("--cache-dir", options.cache_dir, paths)
+    return declared_scripts(Path.cwd())
 
 
 def finder_of(
     config: tuple[str, ...], isolated: bool, chosen: dict[str, Any], rulebook: Rulebook
 ) -> SettingsFinder:
     """A settings finder for ``--config`` and ``--isolated``. Raises :class:`ConfigError`."""
+    file, keys = _config_of(config, isolated, rulebook)
+    return SettingsFinder(
+        rulebook,
+        config_file=file,
+        config_keys=keys,
+        options=chosen,
+        isolated=isolated,
+        refused=_tell_of_refused,
+    )
+
+
+def _tell_of_refused(path: Path, why: str) -> None:
+    show_troubles([Trouble(path, why)])
+
+
+def _config_of(
+    config: tuple[str, ...], isolated: bool, rulebook: Rulebook
+) -> tuple[Path | None, dict[str, Any]]:
+    """The file and the keys that ``--config`` gives. Raises :class:`ConfigError`."""
     file: Path | None = None
     keys: dict[str, Any] = {}
     for text in config:
-        name = text.partition("=")[0]
-        is_key = "=" in text and name.replace(".", "").replace("-", "").isalnum()
-        if os.path.isfile(text):
+        if _KEY_VALUE.match(text):
+            try:
+                keys.update(parse_config_option(text, rulebook))
+            except ConfigError as error:
+                if os.path.isfile(text):
+                    raise ConfigError(f"{error}; the file of that name is ./{text}") from error
+                raise
+        elif os.path.isfile(text):
             file = Path(text)
-        elif is_key:
-            keys.update(parse_config_option(text, rulebook))
         else:
-            raise ConfigError(f"--config {text}: is neither KEY=VALUE nor a file")
+            raise ConfigError(
+                f"--config {text}: no such file, and not KEY=VALUE; "
+                "a file with `=` in its name is given as ./NAME"
+            )
     if isolated and file is not None:
         raise ConfigError("--isolated reads no configuration file, but --config names one")
-    return SettingsFinder(
-        rulebook, config_file=file, config_keys=keys, options=chosen, isolated=isolated
-    )
+    return file, keys
 
 
 def stdin_source(options: Options) -> Source | None:
@@ -191,22 +293,88 @@ def run_engine(
     with _no_collector(), _executor(options) as executor_for:
 
         def many(path: Path) -> None:
-            known = not options.no_cache and cache_directory(options.cache_dir, finder).is_dir()
-            if executor_for is not None and not known:
+            if executor_for is not None and not _has_cache(options, finder):
                 start_for_many(path, finder, executor_for)
 
         discovered = discover(
-            options.paths or (Path("."),), finder, force_exclude=options.force_exclude, many=many
+            options.paths or (Path("."),),
+            finder,
+            force_exclude=options.force_exclude,
+            many=many,
+            respect_ignores=options.respects_ignores,
+            overridden=options.overridden,
         )
-        finder.learn(discovered.files)
-        cache = None if options.no_cache else cache_for(options.cache_dir, finder)
-        with _progress(len(discovered.files), options.quiet) as advance:
-            run = work(Engine(finder, advance, cache, executor_for), discovered)
+        for path in discovered.named:
+            finder.for_file(path)
+        if not options.quiet:
+            show_noops(finder)
+        if discovered.named:
+            _find_importers(discovered, finder, options)
+        finder.learn([*discovered.files, *discovered.importers])
+        cache = cache_for(options, finder)
+        with progress_bar(options.quiet) as progress:
+            run = work(Engine(finder, progress, cache, executor_for), discovered)
     run.troubles = discovered.troubles + run.troubles
-    show_troubles(run.troubles)
     if not discovered.files and not discovered.troubles:
-        click.echo("gpu-lint: no Python files found under the given paths", err=True)
+        run.troubles += _nothing_found(options)
+    show_troubles(run.troubles)
+    if not options.quiet:
+        show_skipped(discovered.skipped)
     return run
+
+
+def _has_cache(options: Options, finder: SettingsFinder) -> bool:
+    """Whether there is a cache, from which much may be known already."""
+    if not options.may_cache:
+        return False
+    with suppress(CacheError):  # it is told of where it is opened
+        return cache_directory(options.cache_dir, finder).is_dir()
+    return False
+
+
+def _nothing_found(options: Options) -> list[Trouble]:
+    """What is wrong with the paths where no file is left to check; nothing, if all are excluded."""
+    paths = options.paths or (Path("."),)
+    excluded = any(map(holds_python, paths))
+    if not excluded and not options.force_exclude:
+        return [Trouble(path, "holds no Python files") for path in paths]
+    if not options.quiet:
+        tell(f"No Python files {'to check: all are excluded' if excluded else 'found'}.")
+    return []
+
+
+def show_noops(finder: SettingsFinder) -> None:
+    """One line for what the configuration found so far asks for in vain."""
+    from gpu_lint.noops import without_effect
+
+    for line in without_effect(finder.in_force):
+        tell(f"gpu-lint: {line}")
+
+
+def _find_importers(discovered: Discovered, finder: SettingsFinder, options: Options) -> None:
+    """Find the files that import the named ones, and say how many are judged with these."""
+    from gpu_lint import importers
+
+    most = importers.MOST_FILES
+    found = importers.importers_of(
+        discovered.named,
+        finder,
+        most,
+        respect_ignores=options.respects_ignores,
+        overridden=options.overridden,
+    )
+    asked = frozenset(discovered.files)
+    discovered.importers = tuple(path for path in found.files if path not in asked)
+    if options.quiet:
+        return
+    if count := len(discovered.importers):
+        files = "1 file that imports" if count == 1 else f"{count} files that import"
+        tell(f"gpu-lint: {files} the named ones checked with them")
+    for root in found.too_large:
+        tell(
+            f"gpu-lint: {root} has more than {most:,} Python files: those that import the named "
+            "ones are not checked; `gpu-lint check` there checks all"
+        )
 
 
 @contextmanager
@@ -234,20 +402,26 @@ def _processors() -> int:
 def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] | None]:
     """Who does work that takes so many seconds: worker processes, where they pay.
 
-    A hook runner that has split its list of files already gets no more processes. None where
-    there is nobody else in any case.
+    None where there is nobody else in any case.
     """
     if options.executor == "dask" and options.scheduler is None:
         raise ConfigError("--executor dask needs --scheduler tcp://HOST:PORT")
     if options.executor != "dask" and options.scheduler is not None:
         raise ConfigError("--scheduler is for --executor dask")
+    files = {f"--tls-{n}": getattr(options, f"tls_{n}") for n in ("ca", "cert", "key")}
+    given = [option for option, path in files.items() if path is not None]
+    if given and options.executor != "dask":
+        raise ConfigError(f"{given[0]} is for --executor dask")
+    if given and len(given) < len(files):
+        missing = next(option for option in files if option not in given)
+        raise ConfigError(f"{given[0]} needs {missing}, too: the three --tls options go together")
     if options.scheduler is not None:
-        from gpu_lint.cluster import Cluster
+        from gpu_lint.cluster import Cluster, Tls
 
-        with Cluster(options.scheduler) as cluster:
+        with Cluster(options.scheduler, Tls(*files.values()) if given else None) as cluster:
             yield lambda seconds: cluster if seconds else None
         return
-    count = options.jobs or (1 if "PRE_COMMIT" in os.environ else _processors())
+    count = options.jobs or _processors()
     if count == 1:
         yield None
         return
@@ -267,23 +441,50 @@ def _executor(options: Options) -> Iterator[Callable[[float], Executor | None] |
 
 
 def cache_directory(chosen: Path | None, finder: SettingsFinder) -> Path:
-    """Where the cache of the project is that the current directory belongs to."""
-    return chosen or finder.for_directory(Path.cwd()).root / DIRECTORY
+    """Where the cache of the project is that the current directory belongs to; a link that was
+    ``chosen`` is followed. Raises :class:`CacheError` where it leads out of a repository."""
+    if chosen is None:
+        return finder.for_directory(Path.cwd()).root / DIRECTORY
+    if leaves_repository(chosen):
+        raise CacheError(
+            f"the cache {chosen} is behind a link that leads out of its repository, so no cache is "
+            f"used; name {os.path.realpath(chosen)} itself if you mean it"
+        )
+    return Path(os.path.realpath(chosen))
 
 
-def cache_for(chosen: Path | None, finder: SettingsFinder) -> Cache:
-    """The cache of the project that the current directory belongs to."""
-    directory = cache_directory(chosen, finder)
-    return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+def cache_for(options: Options, finder: SettingsFinder) -> Cache | None:
+    """The cache of the project that the current directory belongs to; None where none is to be
+    used, or none can be: a user without a home directory has no key to it."""
+    if not options.may_cache:
+        return None
+    try:
+        directory = cache_directory(options.cache_dir, finder)
+        return Cache.open(directory, Path.cwd(), finder.rulebook, state_directory())
+    except HomelessError:
+        return None
+    except (CacheError, StateError) as error:
+        tell(f"gpu-lint: {error}")
+        return None
 
 
 def state_directory() -> Path:
-    """Where the user's journal and key are."""
+    """Where the user's journal and key are. Raises :class:`StateError` where others may write,
+    and :class:`HomelessError`."""
     if chosen := os.environ.get("GPU_LINT_STATE_DIR"):
-        return Path(chosen).absolute()
+        return own_state_directory(Path(chosen).absolute())
     from platformdirs import user_state_path
 
-    return user_state_path("gpu-lint", appauthor=False)
+    try:
+        found = user_state_path("gpu-lint", appauthor=False)
+    except (OSError, RuntimeError, KeyError):
+        found = Path()
+    if not found.is_absolute():  # `~` that nobody knows
+        raise HomelessError(
+            "there is no home directory to keep what `undo` needs; set HOME, or name a directory "
+            "in GPU_LINT_STATE_DIR"
+        )
+    return own_state_directory(found)
 
 
 def journal() -> Journal:
@@ -294,28 +495,35 @@ def journal() -> Journal:
 
 
 def _tell_of_waiting() -> None:
-    click.echo("gpu-lint: waiting for another gpu-lint that is writing", err=True)
-
-
-@contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, and nothing anywhere else."""
-    if quiet or total < 20 or not sys.stderr.isatty() or os.environ.get("CI"):
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Checking", total=2 * total)
-        yield lambda count: progress.advance(task, count)
+    tell("gpu-lint: waiting for another gpu-lint that is writing")
 
 
 def show_troubles(troubles: list[Trouble]) -> None:
     """One line per path that could not be dealt with."""
     for trouble in troubles:
-        path = printable(shown_path(trouble.path, Path.cwd()))
-        click.echo(f"gpu-lint: {path} {printable(trouble.message)}", err=True)
+        tell(f"gpu-lint: {shown_path(trouble.path, Path.cwd())} {trouble.message}")
+
+
+def show_skipped(directories: list[Path]) -> None:
+    """One line for directories of build products that were not looked into."""
+    if directories:
+        shown = [f"{shown_path(path, Path.cwd())}/" for path in directories[:2]]
+        more = f" and {len(directories) - 2} more" if len(directories) > 2 else ""
+        tell(
+            f"gpu-lint: skipped {', '.join(shown)}{more}: Git tracks no file there; "
+            "name a directory to have it checked"
+        )
+
+
+def show_overridden(options: Options, results: list[FileFindings], rulebook: Rulebook) -> None:
+    """One line for what a tree that is not trusted says about its own check."""
+    if options.overridden is None or options.quiet:
+        return
+    from gpu_lint.suppressions import count_suppressions
+
+    options.overridden.comments = sum(count_suppressions(one.source, rulebook) for one in results)
+    if line := options.overridden.line:
+        tell(f"gpu-lint: {line}")
 
 
 def show_findings(
@@ -323,33 +531,39 @@ def show_findings(
     results: list[FileFindings],
     rulebook: Rulebook,
     clean: int = 0,
-    troubled: int = 0,
+    troubles: Sequence[Trouble] = (),
 ) -> None:
     """Print the report where the options want it; ``clean`` more files have no findings, and
-    ``troubled`` paths could not be dealt with."""
-    color = options.output_file is None and wants_color(sys.stdout)
-    report_options = ReportOptions(rulebook, Path.cwd(), color)
+    ``troubles`` are the paths that could not be dealt with."""
+    for_programs = options.output_format in FOR_PROGRAMS
+    printed = options.output_file is None
+    width = width_of(sys.stdout) if printed else None
     if options.show_statistics and options.output_format in ("full", "concise"):
-        text = statistics(results, rulebook)
+        text = statistics(results, rulebook, width)
     else:
+        report_options = ReportOptions(
+            rulebook,
+            Path.cwd(),
+            _root(options) if for_programs else Path.cwd(),
+            printed and wants_color(sys.stdout),
+            width,
+            tuple(troubles),
+        )
         text = render(options.output_format, results, report_options)
     if options.output_file is not None:
-        try:
-            options.output_file.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise ConfigError(f"--output-file {options.output_file}: {error.strerror}") from error
+        write_output(options.output_file, text)
     else:
-        print_text(text)
-    if not options.quiet:
-        click.echo(count_line(results, clean, troubled), err=True)
+        write_bytes(text.encode("utf-8")) if for_programs else write(text)
+    if not options.quiet and (results or clean):
+        tell(count_line(results, clean, len(troubles)))
 
 
-def print_text(text: str) -> None:
-    """Write to standard output, whatever it can encode."""
-    if text:
-        stream = sys.stdout.buffer
-        stream.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
-        stream.flush()
+def _root(options: Options) -> Path:
+    """The directory that a report for a CI system takes paths to be relative to."""
+    from gpu_lint.reports.naming import report_root
+
+    workspace = next(filter(None, map(os.environ.get, _WORKSPACES)), None)
+    return report_root(Path.cwd(), options.paths or (Path("."),), workspace)
 
 
 def wants_color(stream: Any) -> bool:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import fields
 from typing import Any
 
 import click
 
+from gpu_lint.cli.output import show, write
+from gpu_lint.cli.terminal import width_of
 from gpu_lint.errors import ConfigError
+from gpu_lint.reports.table import Column, table
 from gpu_lint.rulebook import Rule, load_rulebook
 from gpu_lint.rulefiles import SCHEMAS
+
+_LISTED = (
+    Column("code"),
+    Column("P"),
+    Column("severity"),
+    Column("rule", least=12),
+    Column("summary", least=24),
+    Column("fix", least=8),
+)
 
 
 @click.command()
@@ -32,7 +45,7 @@ from gpu_lint.rulefiles import SCHEMAS
 def rule(code: str | None, everything: bool, form: str, schema: str | None) -> int:
     """Explain a rule by its code or name, or list them all."""
     if schema is not None:
-        click.echo(json.dumps(SCHEMAS[schema](), indent=2))
+        write(json.dumps(SCHEMAS[schema](), indent=2) + "\n")
         return 0
     rulebook = load_rulebook()
     if code is not None and everything:
@@ -41,16 +54,23 @@ def rule(code: str | None, everything: bool, form: str, schema: str | None) -> i
         rules = [rulebook.rule(code)] if code is not None else list(rulebook.rules.values())
         if form == "json":
             described = [_described(one) for one in rules]
-            click.echo(json.dumps(described if everything else described[0], indent=2))
+            write(json.dumps(described if everything else described[0], indent=2) + "\n")
         else:
-            click.echo("\n\n".join(map(_page, rules)))
+            show("\n\n".join(map(_page, rules)).split("\n"))
         return 0
-    for found in rulebook.rules.values():
-        policy = "P" if found.needs_policy else " "
-        click.echo(
-            f"{found.code} {policy} {found.severity.value:8} {found.fix:7} "
-            f"{found.name}: {found.summary}"
+    rows = [
+        (
+            found.code,
+            "P" if found.needs_policy else "",
+            found.severity.value,
+            found.name,
+            found.summary,
+            found.fix,
         )
+        for found in rulebook.rules.values()
+    ]
+    show(table(_LISTED, rows, width_of(sys.stdout)))
+    show(["", "P: needs a policy.", "`gpu-lint rule CODE` explains a rule."])
     return 0
 
 

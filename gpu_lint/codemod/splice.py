@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.layout import statement_spans
@@ -46,20 +48,37 @@ def choose(changes: Iterable[Change]) -> list[Change]:
     An edit of one literal that two changes have in common is no conflict.
     """
     chosen: list[Change] = []
-    taken: dict[str, set[Edit]] = {}
+    taken: dict[str, list[Edit]] = {}
     for change in dict.fromkeys(changes):
-        clash = any(
-            (edit.span.overlaps(other.span) or edit.span == other.span)
-            and (edit != other or edit.span.start == edit.span.end)
-            for file in change.files
-            for edit in change.edits_in(file)
-            for other in taken.get(file, ())
-        )
-        if not clash:
+        wanted = {file: change.edits_in(file) for file in change.files}
+        if not any(
+            _clashes(edit, other)
+            for file, edits in wanted.items()
+            for edit in edits
+            for other in _beside(edit, taken.get(file, []))
+        ):
             chosen.append(change)
-            for file in change.files:
-                taken.setdefault(file, set()).update(change.edits_in(file))
+            for file, edits in wanted.items():
+                for edit in edits:
+                    if edit not in _beside(edit, taken.setdefault(file, [])):
+                        insort(taken[file], edit, key=lambda edit: edit.span)
     return chosen
+
+
+def _clashes(edit: Edit, other: Edit) -> bool:
+    """Return whether two edits cannot both be made."""
+    if edit == other and edit.span.start != edit.span.end:
+        return False
+    return edit.span.overlaps(other.span) or edit.span == other.span
+
+
+def _beside(edit: Edit, taken: list[Edit]) -> list[Edit]:
+    """Return the edits that reach into the span of one, or to its ends; ``taken`` are in order and
+    do not overlap."""
+    first = last = bisect_left(taken, edit.span.start, key=lambda other: other.span.end)
+    while last < len(taken) and taken[last].span.start <= edit.span.end:
+        last += 1
+    return taken[first:last]
 
 
 def splice(source: Source, edits: Iterable[Edit]) -> Spliced:
@@ -99,17 +118,15 @@ def prove(
     if source.data.startswith(b"#!") and now.line(1) != source.line(1):
         return "the line that says which program runs the file would lose its place"
 
-    def edited(span: Span) -> bool:
-        return any(_touches(edit.span, span) for edit in edits)
-
-    def written(span: Span) -> bool:
-        return any(_touches(where, span) for where in spliced.inserted)
+    edited = _touching([edit.span for edit in edits])
+    written = _touching(spliced.inserted)
+    moved_to = _moving(edits, source)
 
     remaining = set(statement_spans(after.program.body, written))
     for span in statement_spans(before.program.body, edited):
         if edited(span):
             continue
-        moved = _moved(span, edits, source)
+        moved = moved_to(span)
         if moved not in remaining or (
             source.data[span.start : span.end] != spliced.source.data[moved.start : moved.end]
         ):
@@ -121,14 +138,29 @@ def prove(
     return ""
 
 
-def _touches(edit: Span, statement: Span) -> bool:
-    return edit.start <= statement.end and statement.start <= edit.end
+def _touching(spans: Sequence[Span]) -> Callable[[Span], bool]:
+    """Return what tells whether one of several spans touches a statement; the spans are in order
+    and do not overlap."""
+    ends = [span.end for span in spans]
+
+    def touching(statement: Span) -> bool:
+        first = bisect_left(ends, statement.start)
+        return first < len(spans) and spans[first].start <= statement.end
+
+    return touching
 
 
-def _moved(span: Span, edits: list[Edit], source: Source) -> Span:
-    shift = sum(
+def _moving(edits: Sequence[Edit], source: Source) -> Callable[[Span], Span]:
+    """Return what tells where a span is after edits that are in order and do not overlap."""
+    ends = [edit.span.end for edit in edits]
+    longer = [
         len(edit.content.encode(source.encoding)) - (edit.span.end - edit.span.start)
         for edit in edits
-        if edit.span.end <= span.start
-    )
-    return Span(span.start + shift, span.end + shift)
+    ]
+    shifts = list(accumulate(longer, initial=0))
+
+    def moved(span: Span) -> Span:
+        shift = shifts[bisect_right(ends, span.start)]
+        return Span(span.start + shift, span.end + shift)
+
+    return moved

@@ -125,6 +125,8 @@ class Devices(Environment):
                 touches = api.freezes != "never" or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)
+        if given and gpu is not Certainty.NEVER and _may_use_gpu(api):
+            self.recorder.possible_use(trigger)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):
@@ -231,6 +233,13 @@ class Devices(Environment):
         if parameter.default is not None and _DEVICE_PARAMETER.fullmatch(parameter.name):
             api = f"{DEFAULT_OF}{parameter.name}"
             self.named_device(api, parameter.default, value, flow)
+
+
+def _may_use_gpu(api: Api) -> bool:
+    """Whether a call that is given a GPU may initialise CUDA, though nobody has measured that it
+    does. What PyTorch's own calls do is measured."""
+    asks = api.physical or bool(api.counts) or api.returns == "device"
+    return api.freezes == "never" and api.framework != "torch" and not asks
 
 
 def _result_of(api: Api, args: Arguments) -> Value:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import TypeAlias
 
 from gpu_lint.facts.flow import MASK
-from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
+from gpu_lint.facts.model import Certainty, Form, Mark, Setting, Trigger, Written
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.values import constants
 from gpu_lint.records import record
@@ -47,6 +48,10 @@ class Write:
     row: int
     effect: str
     """``in time``, ``in time, but after a framework``, ``may be too late`` or ``too late``."""
+    form: str = ""
+    """How it is written: ``assignment``, ``setdefault()`` …"""
+    weak: bool = False
+    """The parent process's value wins, or this one never reaches CUDA."""
 
 
 @record
@@ -60,6 +65,8 @@ class Node:
     writes: tuple[Write, ...]
     touch: Spot | None
     """What first touches CUDA, where the file's own code does so when it is imported or run."""
+    possible_touch: Spot | None
+    """What may touch it before, as far as is known: a call that is given a GPU."""
 
 
 @record
@@ -74,6 +81,8 @@ class Start:
     masks: tuple[str | None, ...]
     """What CUDA_VISIBLE_DEVICES may be then; None: what the parent process says; ``?``: only
     the run can tell."""
+    default: str | None = None
+    """What it is where the parent process does not set it, if the program says so."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,8 @@ def graph_of(project: Project, place: _Place) -> Graph:
         if project.reading(file) is not None:
             node = _node(project, file, place)
             nodes[node.file] = node
-    starts = tuple(_start(project, file, place) for file in project.starts)
+    started = [file for file in project.starts if project.reading(file) is not None]
+    starts = tuple(_start(project, file, place) for file in started)
     return Graph(tuple(sorted(starts, key=lambda start: start.file)), dict(sorted(nodes.items())))
 
 
@@ -139,19 +149,45 @@ def _node(project: Project, file: str, place: _Place) -> Node:
             if setting.variable in _DECIDING
         ),
         _spot(trigger, place) if trigger is not None and here else None,
+        _of_use(_first_use([own.recorders[file].possible_uses]), place),
     )
 
 
 def _start(project: Project, file: str, place: _Place) -> Start:
     run = project.run(file)
     framework, touch = run.end.imported, run.end.frozen
+    held = run.end.masks()
     return Start(
         place(file, Span(0, 0))[0],
         _of(framework, place),
-        _of(touch, place),
+        _of(touch, place) or _of_use(_first_use_of(project, file), place),
         touch.certainty is Certainty.ALWAYS,
-        tuple(dict.fromkeys(_masks(run.end.masks()))),
+        tuple(dict.fromkeys(_masks(held))),
+        _default(held),
     )
+
+
+def _first_use_of(project: Project, start: str) -> Trigger | None:
+    """The first call of a program that may touch CUDA: in what was run for it, or else in a module
+    that was run alone, since it sets nothing."""
+    found = _first_use([one.possible_uses for one in project.run(start).recorders.values()])
+    if found is not None:
+        return found
+    for file in sorted(project.closure(start) - {start}):
+        if project.reading(file) is not None:
+            found = _first_use([project.run(file).recorders[file].possible_uses])
+            if found is not None:
+                return found
+    return None
+
+
+def _first_use(uses: Iterable[dict[Span, tuple[int, Trigger]]]) -> Trigger | None:
+    numbered = [use for by_span in uses for use in by_span.values()]
+    return min(numbered, key=itemgetter(0))[1] if numbered else None
+
+
+def _of_use(use: Trigger | None, place: _Place) -> Spot | None:
+    return _spot(use, place) if use is not None else None
 
 
 def _of(mark: Mark, place: _Place) -> Spot | None:
@@ -175,15 +211,28 @@ def _write(setting: Setting, row: int) -> Write:
     if setting.value is not None:
         known = constants(setting.value) or ()
         value = " or ".join(str(constant.value) for constant in known) or "?"
-    return Write(setting.variable, value, row, effect)
+    weak = setting.form in (Form.SETDEFAULT, Form.IF_UNSET, Form.PUTENV)
+    return Write(setting.variable, value, row, effect, setting.form.value, weak)
 
 
 def _masks(held: frozenset[Written]) -> Iterator[str | None]:
     for written in sorted(held, key=repr):
-        known = constants(written.value) if written.value is not None else None
-        if written.value is None:
+        if written.value is None or written.weak:
             yield None
-        elif known is None:
-            yield "?"
         else:
-            yield from (str(constant.value) for constant in known)
+            yield from _values(written)
+
+
+def _values(written: Written) -> Iterator[str]:
+    known = constants(written.value) if written.value is not None else None
+    if known is None:
+        yield "?"
+    else:
+        yield from (str(constant.value) for constant in known)
+
+
+def _default(held: frozenset[Written]) -> str | None:
+    """What a weak write makes of a mask that the parent process does not set."""
+    weak = [written for written in held if written.weak and written.value is not None]
+    values = {value for written in weak for value in _values(written)}
+    return values.pop() if len(values) == 1 else ("?" if values else None)

@@ -12,9 +12,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from gpu_lint.errors import SourceError
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.records import record
+from gpu_lint.repository import Confinement
 
 _ROOT_MARKS = frozenset({".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg", "gpu-lint.toml"})
 
@@ -39,13 +42,31 @@ def named_module(name: str, package: str) -> tuple[str, int]:
     return module, level
 
 
-def entries_on_disk(directory: str) -> frozenset[str]:
-    """The names in a directory; a directory's own name ends in a slash. Empty if unreadable."""
-    try:
-        with os.scandir(directory) as found:
-            return frozenset(entry.name + "/" * entry.is_dir() for entry in found)
-    except OSError:
-        return frozenset()
+class EntriesOnDisk:
+    """Lists directories, without what a link leads out of its tree."""
+
+    def __init__(self, confinement: Confinement) -> None:
+        self._confinement = confinement
+
+    def __call__(self, directory: str) -> frozenset[str]:
+        """The names in a directory; a directory's own name ends in a slash. Empty if unreadable."""
+        try:
+            self._confinement.directory(directory)
+            with os.scandir(directory) as found:
+                return frozenset(
+                    entry.name + "/" * entry.is_dir()
+                    for entry in found
+                    if not entry.is_symlink() or self._stays(entry.path)
+                )
+        except (OSError, SourceError):
+            return frozenset()
+
+    def _stays(self, link: str) -> bool:
+        try:
+            self._confinement.file(link, link=True)
+        except SourceError:
+            return False
+        return True
 
 
 class Imports:
@@ -54,13 +75,15 @@ class Imports:
     def __init__(
         self,
         knowledge: Knowledge,
-        entries: Callable[[str], frozenset[str]] = entries_on_disk,
+        entries: Callable[[str], frozenset[str]] | None = None,
         home: str | None = None,
     ) -> None:
-        """``home`` is the directory that programs are run from: by default the current one."""
+        """``home`` is the directory that programs are run from: by default the current one;
+        ``entries`` lists a directory: by default that on disk."""
         self._home = home or os.getcwd()
         self._knowledge = knowledge
-        self._read_entries = entries
+        self._confinement = Confinement(Path(self._home))
+        self._read_entries = entries or EntriesOnDisk(self._confinement)
         self._entries: dict[str, frozenset[str]] = {}
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, str, int], tuple[Located, ...]] = {}
@@ -91,11 +114,12 @@ class Imports:
 
     def _base(self, importer: str, level: int) -> str:
         """The directory that an import is looked up from: the importer's own, or, with dots, that
-        of the package that they mean."""
+        of the package that they mean; empty where the dots lead above the repository."""
         key = importer, level
         if key not in self._bases:
             above = self._base(importer, level - 1) if level > 1 else importer
-            self._bases[key] = os.path.dirname(above)
+            left = level > 1 and self._confinement.repository_of(above) == above
+            self._bases[key] = "" if left or not above else os.path.dirname(above)
         return self._bases[key]
 
     def submodule(self, file: str, name: str) -> str | None:
@@ -114,6 +138,8 @@ class Imports:
         return (directory, self._names(directory)) if name == "__init__.py" else None
 
     def _locate(self, directory: str, module: str, level: int) -> tuple[Located, ...]:
+        if not directory:
+            return ()
         if level:
             if not module:
                 own = self._own(directory)
@@ -172,7 +198,10 @@ class Imports:
         """The directories that an absolute import of a file in a directory may start from."""
         if directory not in self._roots:
             package = directory
-            while "__init__.py" in self._names(package) and os.path.dirname(package) != package:
+            top = self._confinement.repository_of(directory)
+            while package != top and "__init__.py" in self._names(package):
+                if os.path.dirname(package) == package:
+                    break
                 package = os.path.dirname(package)
             places = [package]
             above = package

@@ -1,7 +1,9 @@
 """Source that would break a parser, recognised before it is parsed; how deep we follow.
 
-LibCST's native parser ends the whole process on deep nesting and on very long chains of
-operators, so such files must never reach it.
+LibCST's native parser ends the whole process on deep nesting and on long chains of operators,
+attributes, calls or ``elif``, and takes time and memory that grow with the square of their length.
+So such files must never reach it, and what does is parsed on a stack of its own
+(:mod:`gpu_lint.facts.deepstack`), large enough for all that these limits let through.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from gpu_lint.errors import SourceError
 from gpu_lint.records import record
@@ -21,9 +24,10 @@ class Limits:
 
     file_bytes: int = 4 << 20
     brackets: int = 200
-    """In one another; LibCST's parser ends the process at some 1,400."""
+    """In one another."""
     operators: int = 2_000
-    """Between two commas, brackets or line ends outside brackets; it does so at some 20,000."""
+    """Links of one chain: operators, attributes, calls and subscripts between two commas or line
+    ends outside brackets, those around the bracket included; ``elif`` in one statement."""
 
     def check_size(self, data: bytes) -> None:
         """Raises :class:`SourceError` for a file that is too large to be parsed."""
@@ -37,6 +41,16 @@ class Limits:
 USUAL = Limits()
 _DEEPEST_RECURSION = 10_000
 """Python frames: enough for a text of 3,000 lines that is one implicit concatenation."""
+_LIBCST_WORK = 5_000_000
+"""Microseconds that LibCST 1.9 and what reads its tree may take, by :func:`check_for_libcst`: some
+50,000 tokens of ordinary code; at most 600 MiB."""
+_TOKEN_WORK, _BRACKET_WORK, _CHAIN_WORK = 100, 48, 3
+"""Of a token, of each bracket around it and of each link of its chain, beyond the first few."""
+_STRINGS = 10_000
+"""In one implicit concatenation."""
+_LONGEST_DOTTED = 2_000
+"""Characters of a dotted name that is imported: Python's own parser joins its parts one by one, in
+a time that grows with the square of their number."""
 
 _TOKEN = re.compile(
     r"""
@@ -47,10 +61,59 @@ _TOKEN = re.compile(
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<operator>[-+*/%@&|^<>=.~]+|\b(?:and|or|not|if|in|is|await|lambda)\b)
-    |(?P<end>[,;:]|\\?\r?\n)
+    |(?P<end>[,;]|\\?\r?\n)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_FORMATTED = re.compile(r"[rR]?[fFtT][rR]?['\"]")
+_BRACE = re.compile(r"\{\{|\}\}|\{|\}|[^{}]+")
+_BRANCH = re.compile(r"^([ \t\f]*)(if|elif)\b", re.MULTILINE)
+_BLANKS = r"(?:[ \t\f]|\\\r?\n)"
+_DOTTED = tuple(
+    re.compile(rf"{word}(?<![\w.]{word})(?:{_BLANKS}|\.)+(\w+(?:{_BLANKS}*\.{_BLANKS}*\w+)*)")
+    for word in ("import", "from")  # that a pattern begins with a word makes it ten times as fast
+)
+
+
+class _Link(NamedTuple):
+    """One token of a text, and what is around it."""
+
+    character: int
+    brackets: int
+    chained: int
+    """Links of the chain up to here, those around the brackets included."""
+    strings: int
+    """Strings of the implicit concatenation up to here."""
+
+
+def _links(text: str, start: int, end: int, brackets: int = 0, chained: int = 0) -> Iterator[_Link]:
+    """Follow brackets and chains through a part of a text, into formatted strings as well."""
+    bases = [chained]
+    strings = 0
+    for match in _TOKEN.finditer(text, start, end):
+        kind, token = match.lastgroup, match.group()
+        if kind == "comment":
+            continue
+        if kind != "end":
+            strings = strings + 1 if kind == "string" else 0
+        if kind == "open":
+            chained += 1
+            bases.append(chained)
+        elif kind == "close" and len(bases) > 1:
+            chained = bases.pop()
+        elif kind == "operator":
+            chained += 1 if token.isalpha() else len(token)
+        elif kind == "end" and (token in ",;" or (len(bases) == 1 and token[0] != "\\")):
+            chained, strings = bases[-1], 0
+        around = brackets + len(bases) - 1
+        yield _Link(match.start(), around, chained, strings)
+        if kind == "string" and _FORMATTED.match(token):
+            depth = 0
+            for part in _BRACE.finditer(text, match.start(), match.end()):
+                if part.group() in "{}":
+                    depth = max(depth + (1 if part.group() == "{" else -1), 0)
+                elif depth and part.group() not in ("{{", "}}"):
+                    yield from _links(text, *part.span(), around + depth, chained)
 
 
 def check_limits(text: str, limits: Limits = USUAL) -> None:
@@ -59,34 +122,86 @@ def check_limits(text: str, limits: Limits = USUAL) -> None:
         len(text) < 2 * limits.operators
     ):
         return
-    depth = 0
-    chains = [0]
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup
-        if kind == "open":
-            depth += 1
-            chains.append(0)
-            if depth > limits.brackets:
-                what = f"more than {limits.brackets} brackets"
-                raise _too_complex(text, match.start(), what, "limits.brackets")
-        elif kind == "close" and depth:
-            depth -= 1
-            chains.pop()
-        elif kind == "operator":
-            chains[-1] += len(match.group()) if not match.group().isalpha() else 1
-            if chains[-1] > limits.operators:
-                what = f"more than {limits.operators} operators"
-                raise _too_complex(text, match.start(), what, "limits.operators")
-        elif kind == "end" and (match.group() in ",;:" or not depth):
-            if not match.group().startswith("\\"):
-                chains[-1] = 0
+    for link in _links(text, 0, len(text)):
+        _check(link, text, limits)
+    _check_branches(text, limits)
 
 
-def _too_complex(text: str, character: int, what: str, key: str) -> SourceError:
-    row = text.count("\n", 0, character) + 1
-    return SourceError(
-        f"cannot be checked: line {row} nests or chains {what} in one expression ({key})"
+def check_for_libcst(text: str, limits: Limits = USUAL) -> None:
+    """Raises :class:`SourceError` for source that LibCST's parser must not be given.
+
+    Besides what :func:`check_limits` refuses that is more work than a file may take: every token
+    costs what is nested and chained around it, since the parser copies that.
+    """
+    work = 0
+    for link in _links(text, 0, len(text)):
+        _check(link, text, limits)
+        around = _BRACKET_WORK * link.brackets + _CHAIN_WORK * link.chained
+        work += max(_TOKEN_WORK, around - 2 * _TOKEN_WORK)
+    _check_branches(text, limits)
+    if work > _LIBCST_WORK:
+        raise SourceError(
+            "cannot be checked: it is not plain UTF-8 in the syntax of this Python, and is too "
+            "large or too nested for the slower parser that such a file takes"
+        )
+
+
+def check_imports(text: str) -> None:
+    """Raises :class:`SourceError` for a dotted name that takes Python's own parser too long."""
+    if len(text) < _LONGEST_DOTTED:
+        return
+    for pattern in _DOTTED:
+        for match in pattern.finditer(text):
+            if match.end(1) - match.start(1) > _LONGEST_DOTTED:
+                raise SourceError(
+                    f"cannot be checked: line {_row(text, match.start())} imports a name of more "
+                    f"than {_LONGEST_DOTTED} characters"
+                )
+
+
+def _check(link: _Link, text: str, limits: Limits) -> None:
+    if link.brackets > limits.brackets:
+        what, key = f"more than {limits.brackets} brackets", "limits.brackets"
+    elif link.chained > limits.operators:
+        what, key = f"more than {limits.operators} operators", "limits.operators"
+    elif link.strings > _STRINGS:
+        raise SourceError(
+            f"cannot be checked: line {_row(text, link.character)} joins more than {_STRINGS} "
+            "strings in one expression"
+        )
+    else:
+        return
+    raise SourceError(
+        f"cannot be checked: line {_row(text, link.character)} nests or chains {what} in one "
+        f"expression ({key})"
     )
+
+
+def _check_branches(text: str, limits: Limits) -> None:
+    """Raises :class:`SourceError` for too many ``elif`` in one ``if`` and those around it."""
+    if text.count("elif") <= limits.operators:
+        return
+    around: list[list[int]] = []
+    total = 0
+    for match in _BRANCH.finditer(text):
+        column = len(match.group(1).expandtabs())
+        while around and around[-1][0] > column - (match.group(2) == "if"):
+            total -= around.pop()[1]
+        if match.group(2) == "if":
+            around.append([column, 0])
+            continue
+        if around:
+            around[-1][1] += 1
+            total += 1
+        if total > limits.operators:
+            raise SourceError(
+                f"cannot be checked: line {_row(text, match.start())} is one of more than "
+                f"{limits.operators} elif of one statement (limits.operators)"
+            )
+
+
+def _row(text: str, character: int) -> int:
+    return text.count("\n", 0, character) + 1
 
 
 @contextmanager

@@ -72,15 +72,22 @@ _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SyntaxFault
 
 
 def lower_native(source: Source, limits: Limits) -> p.Program:
-    """Lower a whole file. Raises :class:`NotNative` for one that LibCST must read."""
-    if source.encoding != "utf-8":
-        raise NotNative
+    """Lower a whole file.
+
+    Raises :class:`NotNative` for one that LibCST must read, and :class:`SourceError` for one that
+    Python itself gives up on: LibCST would fare no better.
+    """
+    if source.encoding != "utf-8" and not source.text.isascii():
+        raise NotNative  # its columns are counted in UTF-8
     try:
         tree = parse_quietly(source.text, "exec")
         assert isinstance(tree, ast.Module)
         lowering = NativeLowering(source, source.line_starts, Trees.of(source))
         lowering.check_limits(tree, limits)
         return p.Program(lowering.block(tree.body))
+    except (RecursionError, MemoryError) as error:
+        check_limits(source.text, limits)  # it can say where
+        raise SourceError("cannot be checked: it is nested or chained too deeply") from error
     except _UNREADABLE as error:
         raise NotNative from error
 

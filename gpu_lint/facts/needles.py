@@ -46,13 +46,13 @@ _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+a
 _FROM_MULTIPROCESSING = re.compile(
     rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
 )
-_COMMENTS = (b"gpu-lint", b"noqa", b"NOQA", b"NoQA")
+_COMMENTS = (b"gpu-lint", b"gpulint", b"gpu_lint", b"GPU-LINT", b"noqa", b"NOQA", b"NoQA")
 _GPU_SPELT = (b"gpu", b"GPU", b"Gpu")
 """A comment that is meant for us says it: it names the tool, or a code."""
 _WORD_BEFORE = re.compile(rb"\w+\Z")
 _LONGEST_NAME = 40
 """Bytes that a variable's name may have before the part that it is known by."""
-_FOR_US = re.compile(rb"#\s*gpu-lint:|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
+_FOR_US = re.compile(rb"#\s*gpu[-_]?lint\b|#[^\r\n]*noqa:[^\r\n]*GPU\d", re.I)
 
 
 class Needles:

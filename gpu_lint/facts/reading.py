@@ -20,7 +20,7 @@ from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import is_stdlib, layout_of
-from gpu_lint.facts.limits import USUAL, Limits, check_limits, deep_recursion
+from gpu_lint.facts.limits import USUAL, Limits, deep_recursion
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
@@ -186,8 +186,14 @@ def read_file(
             with deep_recursion():
                 program = lower_native(source, limits)
             return Reading(source, knowledge, program, lambda: comments_of(source))
-        except NotNative:
-            pass
+        except NotNative as reason:
+            fault = reason.__cause__
+            try:
+                return _read_whole(source, knowledge, limits)
+            except SourceError:
+                if isinstance(fault, SyntaxError):
+                    raise SyntaxFault(f"syntax error: {fault.msg}", 0) from fault
+                raise
     return _read_whole(source, knowledge, limits)
 
 
@@ -276,10 +282,9 @@ def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading
     from gpu_lint.facts.lowering import comments, lower
     from gpu_lint.facts.tree import parse
 
-    check_limits(source.text, limits)
     with deep_recursion(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Python, about escapes in the file
-        tree = parse(source)
+        tree = parse(source, limits)
         found = comments(tree, source)
         return Reading(source, knowledge, lower(tree, source), lambda: found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 from gpu_lint.facts.flow import join_marks
@@ -35,6 +36,9 @@ class Witness(Protocol):
         """A fact of a file was recorded by the recorder's method of this name."""
 
 
+_ORDER = count()
+
+
 class Recorder:
     """One file's facts by place; the same place reached again is merged, not repeated."""
 
@@ -51,6 +55,14 @@ class Recorder:
         self.fallbacks: dict[Span, Fallback] = {}
         self.first_use: Trigger | None = None
         self.at_first_use: dict[str, frozenset[Written]] = {}
+        self.possible_uses: dict[Span, tuple[int, Trigger]] = {}
+        """Calls that are given a GPU, and of which it is not measured that they freeze; each with
+        a number that grows in the order of execution."""
+
+    def possible_use(self, trigger: Trigger) -> None:
+        """A call that may initialise CUDA is given a GPU."""
+        self._note("possible_use", trigger)
+        self.possible_uses.setdefault(trigger.span, (next(_ORDER), trigger))
 
     def _note(self, kind: str, *fact: Any) -> None:
         if self._witness is not None:

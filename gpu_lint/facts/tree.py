@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
 from gpu_lint.errors import SourceError, SyntaxFault
+from gpu_lint.facts.deepstack import on_deep_stack
+from gpu_lint.facts.limits import USUAL, Limits, check_for_libcst
 from gpu_lint.records import record
 from gpu_lint.source import Source
 
@@ -92,14 +95,15 @@ class Tree:
     comments: tuple[tuple[int, str], ...]
 
 
-def parse(source: Source) -> Tree:
+def parse(source: Source, limits: Limits = USUAL) -> Tree:
     """Parse a file as a whole.
 
-    Raises :class:`SyntaxFault` for a syntax error and :class:`SourceError` where the parser
-    cannot give the text back unchanged, so that no position could be trusted.
+    Raises :class:`SyntaxFault` for a syntax error and :class:`SourceError` for what the parser
+    must not be given, or cannot give back unchanged, so that no position could be trusted.
     """
+    check_for_libcst(source.text, limits)
     try:
-        module = cst.parse_module(source.text)
+        module = on_deep_stack(partial(cst.parse_module, source.text))
     except cst.ParserSyntaxError as error:
         raise SyntaxFault(error.message, _character(source.text, error)) from error
     recorder = SpanRecorder(module, source.text)
@@ -120,8 +124,9 @@ def parse_expression(text: str) -> tuple[Tree, cst.BaseExpression]:
     Raises as :func:`parse` does.
     """
     wrapped = f"({text})"
+    check_for_libcst(wrapped)
     try:
-        node = cst.parse_expression(wrapped)
+        node = on_deep_stack(partial(cst.parse_expression, wrapped))
     except cst.ParserSyntaxError as error:
         raise SyntaxFault(error.message, _character(wrapped, error)) from error
     recorder = SpanRecorder(cst.Module(()), wrapped)

@@ -8,11 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
+from gpu_lint.errors import Trouble
 from gpu_lint.findings import FileFindings
 from gpu_lint.records import record
 from gpu_lint.rulebook import Rulebook
 
 FORMATS = ("full", "concise", "json", "github", "gitlab", "junit", "sarif")
+FOR_PROGRAMS = frozenset(FORMATS) - {"full", "concise"}
+"""Formats that programs read: they are UTF-8 wherever they go."""
 
 
 @record
@@ -22,7 +25,13 @@ class ReportOptions:
     rulebook: Rulebook
     base: Path
     """The directory that paths are shown relative to."""
+    root: Path
+    """The directory that CI systems take paths to be relative to: the repository's root."""
     color: bool = False
+    width: int | None = None
+    """How many cells wide the terminal is; None if there is none."""
+    troubles: tuple[Trouble, ...] = ()
+    """The paths that could not be checked."""
 
 
 Renderer: TypeAlias = "Callable[[Iterable[FileFindings], ReportOptions], str]"

@@ -1,18 +1,19 @@
-"""GitHub Actions annotations."""
+"""GitHub Actions annotations; paths are relative to the root of the repository."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from gpu_lint.findings import FileFindings
-from gpu_lint.printable import printable
-from gpu_lint.reports import ReportOptions, shown_path
+from gpu_lint.printable import Line, Painted, text_of
+from gpu_lint.reports import ReportOptions
+from gpu_lint.reports.naming import path_from
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
-    lines = []
+    lines: list[Line] = []
     for result in results:
-        path = shown_path(result.path, options.base)
+        path = path_from(result.path, options.root)
         for finding in result.findings:
             start = result.source.location(finding.span.start)
             end = result.source.location(finding.span.end)
@@ -24,15 +25,22 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
                 "endLine": str(end.row),
                 "endColumn": str(end.column),
             }
-            listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
             text = f"{path}:{start.row}:{start.column}: {finding.code} {finding.message}"
-            lines.append(f"::{finding.severity.value} {listed}::{_data(text)}\n")
-    return "".join(lines)
+            lines.append(_command(finding.severity.value, properties, text))
+    for trouble in options.troubles:
+        path = path_from(trouble.path, options.root)
+        properties = {"title": "gpu-lint", "file": path}
+        lines.append(_command("error", properties, f"{path} {trouble.message}"))
+    return text_of(lines)
+
+
+def _command(name: str, properties: dict[str, str], text: str) -> Line:
+    listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
+    return Painted(f"::{name} "), f"{listed}::{_data(text)}"
 
 
 def _data(text: str) -> str:
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return printable(escaped)
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

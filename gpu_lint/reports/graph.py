@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 from gpu_lint.facts.graph import Graph, Node, Spot, Start, Write
-from gpu_lint.printable import printable
+from gpu_lint.facts.model import Form
+from gpu_lint.printable import printable, text_of
+from gpu_lint.reports.naming import to_json
 
 GRAPH_FORMATS = ("text", "dot", "json")
+_MAY_TOUCH = "CUDA may be initialised"
+"""Where a call is given a GPU, and nobody has measured whether it initialises CUDA."""
 
 
 def render_graph(name: str, graph: Graph, every_file: bool) -> str:
@@ -30,7 +33,7 @@ def _text(graph: Graph, every_file: bool) -> str:
             hidden += 1
             shown.add(start.file)
             continue
-        lines += [f"{printable(start.file)}  (entry point)"]
+        lines += [f"{start.file}  (entry point)"]
         below = _branches(graph, start.file, shown, every_file, start.first_touch)
         lines += [f"  {line}" for line in below]
         lines += [f"  => {line}" for line in _verdict(start)]
@@ -41,13 +44,15 @@ def _text(graph: Graph, every_file: bool) -> str:
         if not every_file and file not in graph.relevant:
             hidden += 1
             continue
-        lines += [f"{printable(file)}  (no entry point imports it)"]
+        lines += [f"{file}  (no entry point imports it)"]
         lines += [f"  {line}" for line in _branches(graph, file, shown, every_file)]
         lines.append("")
     if hidden:
         files = "1 file that reaches" if hidden == 1 else f"{hidden} files that reach"
         lines.append(f"{files} no GPU not shown (--all shows everything)")
-    return "\n".join(lines).rstrip("\n") + "\n" if lines else "no Python files\n"
+    while lines and not lines[-1]:
+        lines.pop()
+    return text_of(lines or ["no Python files"])
 
 
 def _branches(
@@ -57,12 +62,12 @@ def _branches(
     shown.add(file)
     node = graph.nodes[file]
     events = _events(node)
-    if touch is not None and touch.file == file and touch != node.touch:
+    if touch is not None and touch.file == file and touch not in (node.touch, node.possible_touch):
         events += [(touch.row, f"{touch.text}: CUDA is initialised")]
     entries = [(row, text, "") for row, text in dict.fromkeys(events)]
     for edge in node.imports:
         if every_file or edge.file in graph.relevant:
-            entries.append((edge.row, f"imports {printable(edge.file)}", edge.file))
+            entries.append((edge.row, f"imports {edge.file}", edge.file))
     entries.sort(key=lambda entry: entry[0])
     width = len(str(max((row for row, _, _ in entries), default=0)))
     lines: list[str] = []
@@ -85,6 +90,8 @@ def _events(node: Node, frameworks: bool = True) -> list[tuple[int, str]]:
     found += [(write.row, _described(write)) for write in node.writes]
     if node.touch is not None and not node.touch.text.startswith("import "):
         found.append((node.touch.row, f"{node.touch.text}: CUDA is initialised"))
+    if node.touch is None and node.possible_touch is not None:
+        found.append((node.possible_touch.row, f"{node.possible_touch.text}: {_MAY_TOUCH}"))
     return found
 
 
@@ -92,11 +99,19 @@ def _described(write: Write) -> str:
     what = "removed" if write.value is None else f"= {write.value!r}"
     if write.value == "?":
         what = "= a value that only the run knows"
-    return printable(f"{write.variable} {what}: {write.effect}")
+    if write.form == Form.PUTENV.value:
+        what += f" by {write.form}, which does not reach CUDA"
+    elif write.weak:
+        what += " unless the parent process sets it"
+    return f"{write.variable} {what}: {write.effect}"
 
 
 def _verdict(start: Start) -> Iterator[str]:
-    words = {None: "what the parent process says", "?": "a value that only the run knows"}
+    parent = "what the parent process says"
+    if start.default is not None:
+        known = "a value that only the run knows" if start.default == "?" else repr(start.default)
+        parent += f", or else {known}"
+    words = {None: parent, "?": "a value that only the run knows"}
     masks = [words.get(mask, repr(mask)) for mask in start.masks]
     touch = start.first_touch
     if touch is None:
@@ -104,8 +119,8 @@ def _verdict(start: Start) -> Iterator[str]:
         return
     way = " -> ".join(dict.fromkeys([*(step.file for step in touch.via), touch.file]))
     may = "is" if start.surely else "may be"
-    yield printable(f"CUDA {may} first touched by {touch.text} ({way}:{touch.row})")
-    yield printable(f"CUDA_VISIBLE_DEVICES is then {' or '.join(masks)}")
+    yield f"CUDA {may} first touched by {touch.text} ({way}:{touch.row})"
+    yield f"CUDA_VISIBLE_DEVICES is then {' or '.join(masks)}"
 
 
 # --- Graphviz ------------------------------------------------------------------------------
@@ -131,7 +146,7 @@ def _dot(graph: Graph, every_file: bool) -> str:
         for spot in node.frameworks:
             label = f'[label="{spot.row}", style=dashed]'
             lines.append(f"  {_quoted(file)} -> {_quoted(spot.text)} {label};")
-    return "\n".join([*lines, "}"]) + "\n"
+    return text_of([*lines, "}"])
 
 
 def _quoted(text: str) -> str:
@@ -151,4 +166,4 @@ def _json(graph: Graph, every_file: bool) -> str:
         "entry_points": [asdict(start) for start in graph.starts],
         "files": [asdict(node) for node in nodes],
     }
-    return json.dumps(table, indent=2) + "\n"
+    return to_json(table)

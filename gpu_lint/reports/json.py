@@ -7,18 +7,18 @@ Rows and columns count from 1, columns in characters.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from gpu_lint.findings import FileFindings, Finding, Fix
 from gpu_lint.reports import ReportOptions
+from gpu_lint.reports.naming import to_json, utf8_name
 from gpu_lint.source import Source
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     entries = [_entry(result.source, finding) for result in results for finding in result.findings]
-    return json.dumps(entries, indent=2) + "\n"
+    return to_json(entries)
 
 
 def _entry(source: Source, finding: Finding) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _entry(source: Source, finding: Finding) -> dict[str, Any]:
         "name": finding.name,
         "severity": finding.severity.value,
         "message": finding.message,
-        "filename": str(source.path.absolute()),
+        "filename": utf8_name(str(source.path.absolute())),
         "location": _place(source, finding.span.start),
         "end_location": _place(source, finding.span.end),
         "fix": _fix(source, finding.fix) if finding.fix else None,

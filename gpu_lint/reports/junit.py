@@ -1,4 +1,7 @@
-"""JUnit XML, which most CI systems show: a test suite for each file, a failure for each finding."""
+"""JUnit XML, which most CI systems show: a test suite for each file, a failure for each finding.
+
+A path that could not be checked is a suite of one test with an error.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,17 @@ from xml.etree import ElementTree
 from gpu_lint.findings import FileFindings
 from gpu_lint.printable import printable
 from gpu_lint.reports import ReportOptions, shown_path
+from gpu_lint.reports.naming import utf8_name
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     root = ElementTree.Element("testsuites", name="gpu-lint")
     total = failed = 0
     for result in results:
-        path = printable(shown_path(result.path, options.base))
+        path = printable(utf8_name(shown_path(result.path, options.base)))
         count = len(result.findings)
         total, failed = total + max(count, 1), failed + count
-        suite = ElementTree.SubElement(
-            root, "testsuite", name=path, tests=str(max(count, 1)), failures=str(count), errors="0"
-        )
+        suite = _suite(root, path, max(count, 1), failures=count)
         if not count:
             ElementTree.SubElement(suite, "testcase", name="gpu-lint", classname=path)
         for finding in result.findings:
@@ -37,11 +39,33 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
                 case, "failure", message=message, type=finding.severity.value
             )
             failure.text = f"{path}:{start.row}:{start.column}: {finding.code} {message}"
-    root.set("tests", str(total))
+    for trouble in options.troubles:
+        path = printable(utf8_name(shown_path(trouble.path, options.base)))
+        suite = _suite(root, path, 1, errors=1)
+        case = ElementTree.SubElement(suite, "testcase", name="gpu-lint", classname=path, file=path)
+        message = printable(trouble.message)
+        error = ElementTree.SubElement(case, "error", message=message, type="unchecked")
+        error.text = f"{path} {message}"
+    root.set("tests", str(total + len(options.troubles)))
     root.set("failures", str(failed))
+    root.set("errors", str(len(options.troubles)))
     ElementTree.indent(root)
+    text = ElementTree.tostring(root, encoding="unicode")
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
-        + ElementTree.tostring(root, encoding="unicode")
+        + text.encode("ascii", "xmlcharrefreplace").decode("ascii")
         + "\n"
+    )
+
+
+def _suite(
+    root: ElementTree.Element, path: str, tests: int, failures: int = 0, errors: int = 0
+) -> ElementTree.Element:
+    return ElementTree.SubElement(
+        root,
+        "testsuite",
+        name=path,
+        tests=str(tests),
+        failures=str(failures),
+        errors=str(errors),
     )

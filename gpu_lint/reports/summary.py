@@ -9,29 +9,51 @@ from pathlib import Path
 from gpu_lint.findings import Applicability, FileFindings, FixedFile
 from gpu_lint.printable import printable
 from gpu_lint.reports import shown_path
+from gpu_lint.reports.table import Column, table
 from gpu_lint.rulebook import Rulebook
+
+_STATISTICS = (
+    Column("", number=True),
+    Column(""),
+    Column(""),
+    Column("", least=8),
+)
+_MIGRATION = (
+    Column("code"),
+    Column("rule", least=8),
+    Column("files", number=True),
+    Column("before", number=True),
+    Column("fixed", number=True),
+    Column("left", number=True),
+)
 
 
 def count_line(results: list[FileFindings], clean: int = 0, troubled: int = 0) -> str:
-    """What was found, in one line; ``clean`` more files have nothing that could be found, and
-    ``troubled`` paths could not be dealt with.
+    """Return what was found, in one line; ``clean`` more files have no findings, and ``troubled``
+    paths could not be checked.
 
-    ``Found 3 findings in 2 of 40 files (2 with a safe fix, 1 with an unsafe one).``
+    ``3 findings in 2 files (40 checked). [*] 2 fixable with `gpu-lint fix`, 1 more with
+    `--unsafe-fixes`.``
     """
     findings = [finding for result in results for finding in result.findings]
     files = sum(1 for result in results if result.findings)
+    checked = len(results) + clean
+    failed = f"; {plural(troubled, 'path')} could not be read" if troubled else ""
     if not findings:
-        checked = f"{plural(len(results) + clean, 'file')} checked"
         if troubled:
-            return f"Found nothing in {checked}; {plural(troubled, 'path')} could not be."
-        return f"All clear: {checked}."
+            return f"{plural(checked, 'file')} checked{failed}."
+        return f"All clear: {plural(checked, 'file')} checked."
     safe = sum(1 for f in findings if f.fix and f.fix.applicability is Applicability.SAFE)
     unsafe = sum(1 for f in findings if f.fix) - safe
-    fixes = f"{safe} with a safe fix, {unsafe} with an unsafe one"
-    return (
-        f"Found {plural(len(findings), 'finding')} in {files} of "
-        f"{plural(len(results) + clean, 'file')} ({fixes})."
-    )
+    fixes = ""
+    if safe and unsafe:
+        fixes = f" [*] {safe} fixable with `gpu-lint fix`, {unsafe} more with `--unsafe-fixes`."
+    elif safe:
+        fixes = f" [*] {safe} fixable with `gpu-lint fix`."
+    elif unsafe:
+        fixes = f" {unsafe} fixable with `gpu-lint fix --unsafe-fixes`."
+    found = f"{plural(len(findings), 'finding')} in {plural(files, 'file')}"
+    return f"{found} ({checked} checked{failed}).{fixes}"
 
 
 def plural(number: int, word: str) -> str:
@@ -39,8 +61,8 @@ def plural(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def statistics(results: list[FileFindings], rulebook: Rulebook) -> str:
-    """Findings per rule, the most frequent first."""
+def statistics(results: list[FileFindings], rulebook: Rulebook, width: int | None = None) -> str:
+    """Return the findings per rule, the most frequent first, for a terminal of ``width`` cells."""
     counts = Counter(finding.code for result in results for finding in result.findings)
     fixable = Counter(
         finding.code
@@ -48,11 +70,11 @@ def statistics(results: list[FileFindings], rulebook: Rulebook) -> str:
         for finding in result.findings
         if finding.fix and finding.fix.applicability is Applicability.SAFE
     )
-    lines = []
+    rows = []
     for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         mark = "*" if fixable[code] == count else "-" if fixable[code] else " "
-        lines.append(f"{count:6}  {code}  [{mark}]  {rulebook.rules[code].name}\n")
-    return "".join(lines)
+        rows.append((str(count), code, f"[{mark}]", rulebook.rules[code].name))
+    return "".join(f"{line}\n" for line in table(_STATISTICS, rows, width))
 
 
 def diff(fixed: FixedFile, base: Path) -> str:
@@ -68,8 +90,9 @@ def diff(fixed: FixedFile, base: Path) -> str:
     return "".join(out)
 
 
-def migration_rows(fixed: list[FixedFile], rulebook: Rulebook) -> list[tuple[str, ...]]:
-    """Per rule: code, name, files, findings before, fixed, left; then the totals."""
+def migration(fixed: list[FixedFile], rulebook: Rulebook, width: int | None = None) -> list[str]:
+    """Return the lines of a table: per rule the files, the findings before, fixed and left; then
+    the totals."""
     before = Counter(f.code for file in fixed for f in file.before.findings)
     after = Counter(f.code for file in fixed for f in file.after.findings)
     rows: list[tuple[str, ...]] = []
@@ -81,4 +104,4 @@ def migration_rows(fixed: list[FixedFile], rulebook: Rulebook) -> list[tuple[str
     changed = sum(1 for file in fixed if file.changed)
     total, left = sum(before.values()), sum(after.values())
     rows.append(("", "all rules", str(changed), str(total), str(max(total - left, 0)), str(left)))
-    return rows
+    return table(_MIGRATION, rows, width)

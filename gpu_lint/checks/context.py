@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.model import Index, Reach, Setting, Written
-from gpu_lint.facts.values import constants
+from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.policy import Policy
@@ -66,6 +66,18 @@ class Context:
     """The other files of the processes that the file belongs to."""
     mentioned_elsewhere: Callable[[str], bool] = lambda name: False
     """Whether some file of the run mentions a name."""
+
+    @cached_property
+    def given_back(self) -> dict[tuple[str, str], int]:
+        """Where, as a byte offset, a variable is last given back what it held, by its name and the
+        function in which that is done."""
+        found: dict[tuple[str, str], int] = {}
+        for setting in self.settings:
+            held = EnvironmentValue(setting.variable)
+            if setting.value is not None and held in alternatives(setting.value):
+                place = setting.variable, setting.function
+                found[place] = max(found.get(place, 0), setting.span.start)
+        return found
 
     def decides_only_a_device(self, index: Index, file: str, argument: Span) -> bool:
         """Whether the literal that an index comes from has no other use.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
-from gpu_lint.facts.values import EnvironmentValue, Place, alternatives, constants
+from gpu_lint.facts.values import Place, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import (
@@ -60,15 +60,8 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
 
 def _is_for_a_while(setting: Setting, context: Context) -> bool:
     """Whether a write gives back what the variable held, or is followed by one that does."""
-    held = EnvironmentValue(setting.variable)
-    return any(
-        other.value is not None
-        and held in alternatives(other.value)
-        and other.variable == setting.variable
-        and other.function == setting.function
-        and other.span.start >= setting.span.start
-        for other in context.settings
-    )
+    last = context.given_back.get((setting.variable, setting.function))
+    return last is not None and last >= setting.span.start
 
 
 def _has_chosen(setting: Setting, context: Context) -> bool:

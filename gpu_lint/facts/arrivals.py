@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from gpu_lint.facts.model import (
     Setting,
     Trigger,
     Written,
+    in_order,
 )
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import any_of
@@ -100,7 +102,7 @@ def count_tests(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[C
 
 
 def _union(several: Iterable[tuple[Written, ...]]) -> tuple[Written, ...]:
-    return tuple(sorted({written for one in several for written in one}, key=repr))
+    return in_order(frozenset(written for one in several for written in one))
 
 
 def with_peers(
@@ -110,18 +112,28 @@ def with_peers(
     if not settings:
         return ()
     sizes: dict[Span, int] = {}
-    bodies = [s.span for s in statements(program.body) if isinstance(s, p.Function)]
     for span, _, _ in recorder.settings:
         sizes[span] = sizes.get(span, 0) + 1
-    return tuple(
-        replace(
-            setting,
-            peers=sizes[setting.span] if setting.peers else 0,
-            imports_framework_later=any(
-                setting.span in body and trigger.span in body and trigger.span > setting.span
-                for body in bodies
-                for trigger in recorder.frameworks.values()
-            ),
+    ordered = sorted(settings, key=lambda setting: (setting.span, setting.key_span))
+    imports = sorted(trigger.span for trigger in recorder.frameworks.values())
+    bodies = sorted(s.span for s in statements(program.body) if isinstance(s, p.Function))
+    found: list[Setting] = []
+    around: list[Span] = []
+    """The functions that a setting is in, outermost first."""
+    reached = 0
+    for setting in ordered:
+        while reached < len(bodies) and bodies[reached].start <= setting.span.start:
+            around.append(bodies[reached])
+            reached += 1
+        around = [body for body in around if setting.span.end <= body.end]
+        later = bisect_right(imports, setting.span)
+        found.append(
+            replace(
+                setting,
+                peers=sizes[setting.span] if setting.peers else 0,
+                imports_framework_later=bool(around)
+                and later < len(imports)
+                and imports[later].end <= around[0].end,
+            )
         )
-        for setting in sorted(settings, key=lambda s: (s.span, s.key_span))
-    )
+    return tuple(found)

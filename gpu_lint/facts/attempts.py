@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from gpu_lint.facts import program as p
 from gpu_lint.facts.branches import Branches
 from gpu_lint.facts.calls import Frame
+from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Mark
 from gpu_lint.facts.values import UNKNOWN
@@ -151,12 +152,12 @@ class Attempts(Branches):
                 exits[raised].join(left)
             else:
                 exits[raised] = left
-        if exits and not self.may_repeat(len(exits) + 1):
+        if exits and not self.may_repeat(MOST_ITEMS):
             for left in exits.values():  # what happens in it happens on every way
                 flow.join(left)
             self.block(node.finalbody, flow)
             return
-        with self.repeating(len(exits) + 1):
+        with self.repeating(MOST_ITEMS):
             for raised, left in exits.items():
                 self.block(node.finalbody, left)
                 if left.alive:

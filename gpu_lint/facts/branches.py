@@ -9,7 +9,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.conditions import Condition, conditions_of
 from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Certainty, CountTest, Fallback, Mark, Outcome
+from gpu_lint.facts.model import Certainty, CountTest, Fallback, Mark, Outcome, in_order
 from gpu_lint.facts.modules import Modules
 from gpu_lint.facts.outcomes import deciders, is_cpu, is_cuda, is_main_guard, outcome_of
 from gpu_lint.facts.values import Items, Symbol, any_of
@@ -97,7 +97,7 @@ class Branches(Modules):
                     self.recorder.outcome(comparison.span, decided, outcome)
 
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
-        masks = tuple(sorted(flow.masks(), key=repr))
+        masks = in_order(flow.masks())
         self.recorder.count_test(
             CountTest(node.span, operator, number, None, None, masks, self.reach)
         )

@@ -42,6 +42,10 @@ MOST_ALONE = 500
 """The same for one function that nothing calls."""
 
 
+_PARAMETERS_AT_ONCE = 16
+"""Parameters that are bound in the time in which a statement is run."""
+
+
 @dataclass(eq=False, slots=True)
 class Frame:
     """A running function: where its returns and its loops' early ends go."""
@@ -248,6 +252,7 @@ class Calls(Parameters):
             return Bound("generator", callee, args)
         self.executed(callee.key)
         name = node.name if isinstance(node, p.Function) else "lambda"
+        self._budget -= len(node.parameters) // _PARAMETERS_AT_ONCE
         saved, here = self._activation(), flow.imported_here
         lasts = isinstance(node, p.Function) and node.nests
         scope = self.new_frame(lasting=lasts)

@@ -17,6 +17,7 @@ from gpu_lint.facts.model import (
     Child,
     Crossing,
     Trigger,
+    in_order,
 )
 from gpu_lint.facts.selection import (
     Selection,
@@ -152,7 +153,7 @@ class Devices(Environment):
         parts = [part for item in listed for part in (Known(","), convert("str", item))]
         mask = concatenate(parts[1:]) if parts else convert("str", value)
         origin = value.origin if isinstance(value, Known) else None
-        masks = tuple(sorted(flow.masks(), key=repr))
+        masks = in_order(flow.masks())
         at = origin.span if origin else None
         self.recorder.child(Child(node.span, False, mask, at, 0, masks, reach=self.reach))
 
@@ -176,7 +177,7 @@ class Devices(Environment):
             parts = single.parts if isinstance(single, Text) else (single,)
             for part in parts:
                 if isinstance(part, Numbered) and part.physical != physical:
-                    masks = tuple(sorted(flow.masks(), key=repr))
+                    masks = in_order(flow.masks())
                     crossing = Crossing(
                         called, part.source, part.physical, at.span, masks, in_command
                     )

@@ -17,6 +17,7 @@ from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.model import (
     Child,
+    in_order,
 )
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
@@ -156,7 +157,7 @@ class Effects(Devices):
             and isinstance(target, FunctionValue)
             and self.uses_gpu(target, flow)
         )
-        masks = tuple(sorted(flow.masks(), key=repr))
+        masks = in_order(flow.masks())
         child = Child(
             node.span,
             forks,

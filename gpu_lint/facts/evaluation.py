@@ -74,6 +74,8 @@ class Evaluator(ABC):
     """Something was imported that need not be installed."""
     failing: bool
     """A device was used that may not exist; whatever the call does besides, it has done."""
+    _budget: int
+    """How many statements may still be run before calls are no longer followed."""
     _times: int
     """How often execution comes by because of the loops that it is in, item by item."""
     _tested: dict[int, tuple[p.Expression, Value]]
@@ -90,6 +92,10 @@ class Evaluator(ABC):
     @abstractmethod
     def resume(self, generator: Bound, flow: Flow) -> None:
         """Run a generator that waits, once and to its end."""
+
+    @abstractmethod
+    def is_cut_short(self) -> None:
+        """Note that something is not followed because the program's budget is used up."""
 
     @abstractmethod
     def yielded(self, node: p.Yield, flow: Flow) -> None:
@@ -115,6 +121,9 @@ class Evaluator(ABC):
 
     def may_repeat(self, times: int) -> bool:
         """Whether something is to be run so many times, given the loops that it is in."""
+        if self._budget <= 0:
+            self.is_cut_short()
+            return False
         return times <= MOST_ITEMS and self._times * times <= _MOST_TIMES
 
     @contextmanager

@@ -33,7 +33,7 @@ _REPLACED = frozenset({Returned, Input})
 """What in a container may become unknown, as if it were changed in place."""
 _UNTOUCHED = frozenset({INHERITED})
 _SOMETHING_ELSE = Written(UNKNOWN)
-_MOST_WRITTEN = 64
+_MOST_WRITTEN = 32
 """Values that a variable may hold; of more, nothing is known."""
 _MOST_WORK = 30_000_000
 _COPIED_AT_ONCE = 16

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import field, replace
 from enum import Enum, IntEnum
+from functools import lru_cache
 
 from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.values import Value, constants
@@ -94,6 +95,17 @@ class Written:
 
 
 INHERITED = Written(None)
+
+
+@lru_cache(maxsize=100_000)
+def _shown(written: Written) -> str:
+    return repr(written)
+
+
+@lru_cache(maxsize=10_000)
+def in_order(held: frozenset[Written]) -> tuple[Written, ...]:
+    """Return what a variable may hold in an order that does not depend on the run."""
+    return tuple(sorted(held, key=_shown))
 
 
 @record

@@ -31,6 +31,9 @@ from gpu_lint.facts.values import (
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
 
+_MOST_CLASSES = 64
+"""Classes among which an attribute is looked for: a class and those that it inherits from."""
+
 
 class Objects(Effects):
     """Keeps the functions and classes that were met, and knows what attributes may be."""
@@ -109,7 +112,7 @@ class Objects(Effects):
         """A class and the classes of the project that it inherits from, nearest first."""
         seen: set[Key] = set()
         waiting = [key]
-        while waiting:
+        while waiting and len(seen) < _MOST_CLASSES:
             current = waiting.pop(0)
             cls = self.class_of(current) if current not in seen else None
             seen.add(current)

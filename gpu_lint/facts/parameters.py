@@ -83,7 +83,8 @@ class Parameters(Parts):
         if isinstance(parameter.default, (p.Literal, p.Name, p.Attribute, p.Template, p.Unary)):
             saved = self.file, self.scopes
             self.file, self.scopes = function.file, function.scopes
-            value = self.evaluate(parameter.default, flow.copy())
+            is_plain = isinstance(parameter.default, p.Literal)
+            value = self.evaluate(parameter.default, flow if is_plain else flow.copy())
             self.file, self.scopes = saved
             return value
         if isinstance(parameter.default, p.Call):

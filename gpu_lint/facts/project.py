@@ -30,7 +30,7 @@ from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
-from gpu_lint.facts.model import Written
+from gpu_lint.facts.model import Written, in_order
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.touch import Touch
@@ -389,4 +389,4 @@ class Project(ImportGraph):
 def _in_order(
     held: Mapping[str, frozenset[Written]],
 ) -> tuple[tuple[str, tuple[Written, ...]], ...]:
-    return tuple((name, tuple(sorted(held[name], key=repr))) for name in sorted(held))
+    return tuple((name, in_order(held[name])) for name in sorted(held))

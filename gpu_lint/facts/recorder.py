@@ -21,6 +21,7 @@ from gpu_lint.facts.model import (
     Setting,
     Trigger,
     Written,
+    in_order,
 )
 from gpu_lint.facts.selection import Selection
 from gpu_lint.source import Span
@@ -132,7 +133,7 @@ class Recorder:
     ) -> None:
         """A call is given a device."""
         self._note("selector", api, selection, span, held, needs, reach, also)
-        masks = tuple(sorted(held, key=repr))
+        masks = in_order(held)
         new = Selector(
             api,
             selection.shape,
@@ -144,7 +145,7 @@ class Recorder:
             needs,
             selection.complete,
             selection.inputs,
-            tuple(sorted(also, key=repr)),
+            in_order(also),
         )
         old = self.selectors.get((span, api))
         if old is not None:
@@ -197,4 +198,4 @@ class Recorder:
 
 
 def _union(one: tuple[Written, ...], other: tuple[Written, ...]) -> tuple[Written, ...]:
-    return tuple(sorted({*one, *other}, key=repr))
+    return one if one == other else in_order(frozenset((*one, *other)))

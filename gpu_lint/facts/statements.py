@@ -9,7 +9,7 @@ from gpu_lint.facts.attempts import Attempts
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import adapted
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Form, Mark, Outcome, Setting
+from gpu_lint.facts.model import Form, Mark, Outcome, Setting, in_order
 from gpu_lint.facts.outcomes import deciders
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.summaries import ClassMet, MethodMet
@@ -253,14 +253,14 @@ class Statements(Attempts):
         self.evaluate(node.subject, flow)
         for name in node.captures:
             self.bind(name, UNKNOWN, flow)
-        joined = flow.copy()
-        joined.alive = not node.exhaustive
+        paths: list[Flow] = []
         with self._branch():
             for case in node.cases:
                 path = flow.copy()
                 self.block(case, path)
-                joined.join(path)
-        flow.become(joined)
+                paths.append(path)
+        flow.alive = not node.exhaustive
+        flow.join_all(paths)
 
     def _function(self, node: p.Function, flow: Flow) -> None:
         decorators = [(d, self.evaluate(d, flow)) for d in node.decorators]
@@ -343,7 +343,7 @@ class Statements(Attempts):
             reading = self.reading if own else self.world.reading(self.file)
             spans = reading.layout.statements if reading is not None else ()
             self._tops[self.file] = frozenset(spans)
-        before = tuple(sorted(flow.holds(variable), key=repr))
+        before = in_order(flow.holds(variable))
         self.recorder.setting(
             Setting(
                 variable=variable,

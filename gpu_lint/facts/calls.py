@@ -42,8 +42,8 @@ MOST_ALONE = 500
 """The same for one function that nothing calls."""
 
 
-_PARAMETERS_AT_ONCE = 16
-"""Parameters that are bound in the time in which a statement is run."""
+_FEW_PARAMETERS = 8
+"""Of a function that has more, two take the time in which a statement is run."""
 
 
 @dataclass(eq=False, slots=True)
@@ -252,7 +252,7 @@ class Calls(Parameters):
             return Bound("generator", callee, args)
         self.executed(callee.key)
         name = node.name if isinstance(node, p.Function) else "lambda"
-        self._budget -= len(node.parameters) // _PARAMETERS_AT_ONCE
+        self._budget -= max(0, len(node.parameters) - _FEW_PARAMETERS) // 2
         saved, here = self._activation(), flow.imported_here
         lasts = isinstance(node, p.Function) and node.nests
         scope = self.new_frame(lasting=lasts)

@@ -32,6 +32,8 @@ from gpu_lint.facts.values import (
 from gpu_lint.source import Span
 
 ENVIRON = "os.environ"
+_HANDED_AT_ONCE = 16
+"""Arguments that are handed on in the time in which a statement is run."""
 VAGUE = ("many", "some", "set")
 """Kinds of containers of which no single item is known by its place."""
 
@@ -96,6 +98,7 @@ class Environment(Evaluator):
                 exact = exact and isinstance(value, Pairs) and not value.open
             elif argument.star:
                 if isinstance(value, Items) and value.kind not in VAGUE and exact:
+                    self._budget -= len(value.values) // _HANDED_AT_ONCE
                     positional.extend((argument.value, item) for item in value.values)
                 else:
                     exact = False

@@ -299,6 +299,19 @@ class Flow:
             self._hold(frame, identities(value, set()))
         self._version.note((frame, name))
 
+    def bind_public(self, frame: int, names: Names) -> None:
+        """Bind in a frame all names of another that do not begin with an underscore."""
+        public = {name: value for name, value in names.items() if not name.startswith("_")}
+        if not public:
+            return
+        mine = Names(self.frame(frame))
+        mine.update(public)
+        self.work.add(len(mine) // _COPIED_AT_ONCE)
+        self._frames[frame] = mine
+        self._owned.add(frame)
+        self._hold(frame, names.holders)
+        self._version.note_all((frame, name) for name in public)
+
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
         if self.work.reader is not None:

@@ -7,6 +7,7 @@ between two paths is found by going back to the last version that both know.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 from typing import TypeAlias
 
@@ -35,6 +36,11 @@ class Version:
             self.changed = {slot}
         else:
             self.changed.add(slot)  # type: ignore[union-attr]
+
+    def note_all(self, slots: Iterable[Slot]) -> None:
+        """Note that several names were bound."""
+        self.changed = set(self.changed)
+        self.changed.update(slots)
 
     @property
     def settled(self) -> Version:

@@ -82,7 +82,7 @@ class Form(Enum):
     REMOVE = "removal"
 
 
-@record
+@record(keeps_hash=True)
 class Written:
     """A value a variable may hold at a moment; ``span`` is None for what the parent set."""
 
@@ -92,6 +92,7 @@ class Written:
     weak: bool = False
     """Whether the parent process's value would win, or the value never reaches CUDA."""
     file: str = ""
+    hashed: int = field(init=False, compare=False, repr=False, default=0)
 
 
 INHERITED = Written(None)
@@ -165,7 +166,7 @@ class Shape(Enum):
     COUNT = "a number of devices"
 
 
-@record
+@record(keeps_hash=True)
 class Index:
     """A logical device index (from 0); ``span`` is the literal that decides it, if one does."""
 
@@ -173,6 +174,7 @@ class Index:
     span: Span | None
     file: str = ""
     """The file of that literal."""
+    hashed: int = field(init=False, compare=False, repr=False, default=0)
 
 
 DEFAULT_OF = "default of "

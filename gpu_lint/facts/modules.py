@@ -70,9 +70,7 @@ class Modules(Calls):
             whole = name.bound != name.module.partition(".")[0]
             self.bind(name.bound, ModuleValue(module if whole else located[0].file), flow)
         elif name.name == "*":
-            for bound, value in dict(flow.names(self.world.frame_of(module))).items():
-                if not bound.startswith("_"):
-                    self.bind(bound, value, flow)
+            flow.bind_public(self.scopes[-1], flow.names(self.world.frame_of(module)))
         else:
             found = self.member(module, name.name, flow)
             submodule = self.world.submodule(module, name.name) if found is None else None

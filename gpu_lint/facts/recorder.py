@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from gpu_lint.facts.flow import join_marks
 from gpu_lint.facts.model import (
@@ -37,7 +37,10 @@ class Witness(Protocol):
         """A fact of a file was recorded by the recorder's method of this name."""
 
 
+T = TypeVar("T")
 _ORDER = count()
+_MOST_INDICES = 256
+"""Devices that are remembered of one place: a call of it with each of more names them anyway."""
 
 
 class Recorder:
@@ -151,13 +154,13 @@ class Recorder:
         if old is not None:
             new = replace(
                 new,
-                indices=tuple(dict.fromkeys((*old.indices, *new.indices))),
+                indices=_either(old.indices, new.indices),
                 count=max(old.count, new.count),
                 reach=max(old.reach, new.reach),
                 masks=_union(old.masks, new.masks),
                 needs=min(old.needs, new.needs),
-                complete=old.complete and new.complete,
-                inputs=tuple(dict.fromkeys((*old.inputs, *new.inputs))),
+                complete=old.complete and new.complete and len(old.indices) < _MOST_INDICES,
+                inputs=_either(old.inputs, new.inputs),
                 also=_union(old.also, new.also),
             )
         self.selectors[span, api] = new
@@ -195,6 +198,13 @@ class Recorder:
             allocated = join_marks(old.allocated, call.allocated)
             call = replace(call, reach=max(call.reach, old.reach), allocated=allocated)
         self.calls[call.span] = call
+
+
+def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+    """What either way says, once; of very much, the first."""
+    if one == other or len(one) >= _MOST_INDICES:
+        return one
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _union(one: tuple[Written, ...], other: tuple[Written, ...]) -> tuple[Written, ...]:

@@ -26,11 +26,11 @@ def test_a_change_reaches_what_a_closed_frame_held() -> None:
 def test_branches_times_names_has_an_end() -> None:
     flow = Flow()
     flow.open(0)
-    for number in range(3_000):
+    for number in range(6_000):
         flow.bind(0, f"x{number}", Known(number))
 
     def branch_without_end() -> None:
-        for number in range(20_000):
+        for number in range(100_000):
             other = flow.copy()
             other.bind(0, "y", Known(number))
             flow.join(other)

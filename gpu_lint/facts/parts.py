@@ -134,7 +134,7 @@ class Parts(Objects):
         One that ``is_alone`` has a budget of its own, always the same, so that where that ends
         does not depend on what ran before; and nobody goes on from the state that it leaves.
         """
-        if not self._repeats:
+        if not self._repeats or self._is_trial:
             run()
             return
         key = (part, self._environment(flow))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.flow import Flow, Found, Names, identities
 from gpu_lint.facts.history import Slot, Version, changed_since
-from gpu_lint.facts.model import Certainty, Mark, Setting, Trigger, Written
+from gpu_lint.facts.model import Certainty, Child, LocalCall, Mark, Setting, Trigger, Written
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     AnyOf,
@@ -93,46 +93,57 @@ class Rebase:
 
     def __init__(self, old: Entrance, new: Entrance) -> None:
         self._old, self._new = old, new
-        self._triggers: dict[int, Trigger | None] = {
-            id(before.trigger): now.trigger
-            for before, now in zip(old.marks, new.marks, strict=True)
-            if before.trigger is not None
-        }
-        self._kept: list[Trigger] = []
-        """Those whose ``id()`` is used, so that no other gets it."""
+        self._made: dict[int, tuple[Trigger, Trigger]] = {}
+        """What happened in the part, by its ``id()``, there and here."""
 
     def steps(self, steps: tuple[Trigger, ...]) -> tuple[Trigger, ...]:
         """The steps to a place inside the part."""
         count = len(self._old.steps)
-        return self._new.steps + tuple(self._made_inside(step) for step in steps[count:])
+        return self._new.steps + tuple(self.trigger(step) for step in steps[count:])
 
-    def trigger(self, trigger: Trigger | None) -> Trigger | None:
-        """What happened before the part, or in it."""
-        if trigger is None:
-            return None
-        if id(trigger) in self._triggers:
-            return self._triggers[id(trigger)]
-        return self._made_inside(trigger)
-
-    def _made_inside(self, trigger: Trigger) -> Trigger:
-        found = self._triggers.get(id(trigger))
+    def trigger(self, trigger: Trigger) -> Trigger:
+        """What happened in the part."""
+        found = self._made.get(id(trigger))
         if found is None:
             under = trigger.under
             if under:
                 under = self._new.conditions + under[len(self._old.conditions) :]
-            found = replace(trigger, via=self.steps(trigger.via), under=under)
-            self._triggers[id(trigger)] = found
-            self._kept.append(trigger)
-        return found
+            found = trigger, replace(trigger, via=self.steps(trigger.via), under=under)
+            self._made[id(trigger)] = found
+        return found[1]
 
-    def mark(self, mark: Mark) -> Mark:
-        """How certainly something has happened, and what did it first."""
-        return mark if mark.trigger is None else Mark(mark.certainty, self.trigger(mark.trigger))
+    def _mark(self, mark: Mark, before: Mark, now: Mark) -> Mark:
+        if mark.trigger is None:
+            return mark
+        if mark.trigger is before.trigger:
+            return Mark(mark.certainty, now.trigger)
+        return Mark(mark.certainty, self.trigger(mark.trigger))
+
+    def frozen(self, mark: Mark) -> Mark:
+        """How certainly CUDA is frozen, and by what: in the part, or before it."""
+        return self._mark(mark, self._old.marks[0], self._new.marks[0])
+
+    def allocated(self, mark: Mark) -> Mark:
+        """How certainly memory is allocated."""
+        return self._mark(mark, self._old.marks[1], self._new.marks[1])
+
+    def imported(self, mark: Mark) -> Mark:
+        """How certainly a framework is imported."""
+        return self._mark(mark, self._old.marks[2], self._new.marks[2])
+
+    def imported_here(self, mark: Mark) -> Mark:
+        """How certainly one is imported in the same function."""
+        return self._mark(mark, self._old.marks[3], self._new.marks[3])
 
     def marks(self, marks: Marks) -> Marks:
-        """The same of several."""
-        one, two, three, four = marks
-        return self.mark(one), self.mark(two), self.mark(three), self.mark(four)
+        """All of these."""
+        frozen, allocated, imported, here = marks
+        return (
+            self.frozen(frozen),
+            self.allocated(allocated),
+            self.imported(imported),
+            self.imported_here(here),
+        )
 
     def entrance(self, entrance: Entrance) -> Entrance:
         """The way into a part of the part."""
@@ -187,17 +198,19 @@ def rebased(fact: Any, rebase: Rebase) -> Any:
     if isinstance(fact, Setting):
         return replace(
             fact,
-            frozen=rebase.mark(fact.frozen),
-            allocated=rebase.mark(fact.allocated),
-            imported=rebase.mark(fact.imported),
-            imported_here=rebase.mark(fact.imported_here),
+            frozen=rebase.frozen(fact.frozen),
+            allocated=rebase.allocated(fact.allocated),
+            imported=rebase.imported(fact.imported),
+            imported_here=rebase.imported_here(fact.imported_here)
+            if fact.function
+            else rebase.imported(fact.imported_here),
         )
     if isinstance(fact, Trigger):
         return rebase.trigger(fact)
-    for name in ("frozen", "allocated"):
-        mark = getattr(fact, name, None)
-        if isinstance(mark, Mark):
-            fact = replace(fact, **{name: rebase.mark(mark)})
+    if isinstance(fact, Child):
+        return replace(fact, frozen=rebase.frozen(fact.frozen))
+    if isinstance(fact, LocalCall):
+        return replace(fact, allocated=rebase.allocated(fact.allocated))
     return fact
 
 
@@ -210,7 +223,6 @@ class Used(Event):
 
     def repeat(self, run: Run, rebase: Rebase) -> None:
         trigger = rebase.trigger(self.trigger)
-        assert trigger is not None
         run.recorder_of(run.start).use(trigger, rebase.variables(self.variables))
 
 

@@ -13,24 +13,16 @@ from typing import Any, Protocol, TypeAlias
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.history import ROOT, Slot, Version, changed_between
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
+from gpu_lint.facts.names import CONTAINERS, Names, identities
 from gpu_lint.facts.values import (
     UNKNOWN,
-    AnyOf,
-    Input,
-    Items,
-    Pairs,
-    Returned,
     Value,
     any_of,
     bounded,
-    parts_of,
     with_part_replaced,
 )
 
 MASK = "CUDA_VISIBLE_DEVICES"
-_CONTAINERS = frozenset({Items, Pairs, AnyOf})
-_REPLACED = frozenset({Returned, Input})
-"""What in a container may become unknown, as if it were changed in place."""
 _UNTOUCHED = frozenset({INHERITED})
 _SOMETHING_ELSE = Written(UNKNOWN)
 _MOST_WRITTEN = 32
@@ -295,7 +287,7 @@ class Flow:
             self._owned.add(frame)
         value = bounded(value)
         self._frames[frame].bind(name, value)
-        if type(value) in _CONTAINERS:
+        if type(value) in CONTAINERS:
             self._hold(frame, identities(value, set()))
         self._version.note((frame, name))
 
@@ -507,57 +499,8 @@ class Flow:
         self.bind(frame, name, other if value is None else any_of((value, other)))
 
 
-class Names(dict[str, Value]):
-    """The names of a frame."""
-
-    __slots__ = ("_holders",)
-
-    def __init__(self, names: Names | tuple[()] = ()) -> None:
-        super().__init__(names)
-        self._holders: dict[int, list[str]] | None = None
-
-    @property
-    def holders(self) -> dict[int, list[str]]:
-        """The names that hold, or are, each object that may be changed in place, by its
-        ``id()``."""
-        if self._holders is None:
-            self._holders = {}
-            for name, value in self.items():
-                for identity in identities(value, set()):
-                    self._holders.setdefault(identity, []).append(name)
-        return self._holders
-
-    def holding(self, value: Value) -> tuple[str, ...]:
-        """The names that hold, or are, an object that may be changed in place."""
-        return tuple(self.holders.get(id(value), ()))
-
-    def bind(self, name: str, value: Value) -> None:
-        """Bind a name, and keep it findable by what it holds."""
-        old = self.get(name)
-        self[name] = value
-        if self._holders is None:
-            return
-        for identity in identities(old, set()):
-            self._holders[identity].remove(name)
-        for identity in identities(value, set()):
-            self._holders.setdefault(identity, []).append(name)
-
-
 _NOTHING: dict[int, Names] = {}
 _EMPTY = Names()
-
-
-def identities(value: Value | None, known: set[int]) -> set[int]:
-    """The ``id()`` of a container and of all in it that may be changed in place."""
-    if type(value) in _CONTAINERS and id(value) not in known:
-        if type(value) is not AnyOf:
-            known.add(id(value))
-        for part in parts_of(value):  # type: ignore[arg-type]
-            if type(part) in _CONTAINERS:
-                identities(part, known)
-            elif type(part) in _REPLACED:
-                known.add(id(part))
-    return known
 
 
 def _either(one: tuple[Value, ...], other: tuple[Value, ...]) -> tuple[Value, ...]:

@@ -9,14 +9,9 @@ from dataclasses import replace
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Effects
 from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.events import AttributeAsked, AttributeMet, Event, FunctionMet
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.summaries import (
-    AttributeAsked,
-    AttributeMet,
-    Event,
-    FunctionMet,
-    Recording,
-)
+from gpu_lint.facts.summaries import Recording
 from gpu_lint.facts.values import (
     UNKNOWN,
     ClassValue,

@@ -11,24 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from gpu_lint.facts.conditions import Condition
+from gpu_lint.facts.events import Entrance, Event, Executed, Rebase, Recorded, Repeated, Used
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.history import Slot
 from gpu_lint.facts.model import Certainty, Reach, Trigger
 from gpu_lint.facts.objects import Objects
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.summaries import (
-    MOST_WAYS,
-    Entrance,
-    Event,
-    Executed,
-    Rebase,
-    Recorded,
-    Recording,
-    Repeated,
-    Summary,
-    Used,
-    marks_of,
-)
+from gpu_lint.facts.summaries import MOST_WAYS, Recording, Summary, marks_of
 from gpu_lint.facts.values import Key, Value
 from gpu_lint.facts.world import World
 

@@ -8,11 +8,11 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.attempts import Attempts
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import adapted
+from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, in_order
 from gpu_lint.facts.outcomes import deciders
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.summaries import ClassMet, MethodMet
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,

@@ -1,0 +1,59 @@
+"""The names of a frame, and which of them hold an object that may be changed in place."""
+
+from __future__ import annotations
+
+from gpu_lint.facts.values import AnyOf, Input, Items, Pairs, Returned, Value, parts_of
+
+CONTAINERS = frozenset({Items, Pairs, AnyOf})
+"""What may hold something that can be changed in place."""
+_REPLACED = frozenset({Returned, Input})
+"""What in a container may become unknown, as if it were changed in place."""
+
+
+class Names(dict[str, Value]):
+    """The names of a frame."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(self, names: Names | tuple[()] = ()) -> None:
+        super().__init__(names)
+        self._holders: dict[int, list[str]] | None = None
+
+    @property
+    def holders(self) -> dict[int, list[str]]:
+        """The names that hold, or are, each object that may be changed in place, by its
+        ``id()``."""
+        if self._holders is None:
+            self._holders = {}
+            for name, value in self.items():
+                for identity in identities(value, set()):
+                    self._holders.setdefault(identity, []).append(name)
+        return self._holders
+
+    def holding(self, value: Value) -> tuple[str, ...]:
+        """The names that hold, or are, an object that may be changed in place."""
+        return tuple(self.holders.get(id(value), ()))
+
+    def bind(self, name: str, value: Value) -> None:
+        """Bind a name, and keep it findable by what it holds."""
+        old = self.get(name)
+        self[name] = value
+        if self._holders is None:
+            return
+        for identity in identities(old, set()):
+            self._holders[identity].remove(name)
+        for identity in identities(value, set()):
+            self._holders.setdefault(identity, []).append(name)
+
+
+def identities(value: Value | None, known: set[int]) -> set[int]:
+    """The ``id()`` of a container and of all in it that may be changed in place."""
+    if type(value) in CONTAINERS and id(value) not in known:
+        if type(value) is not AnyOf:
+            known.add(id(value))
+        for part in parts_of(value):  # type: ignore[arg-type]
+            if type(part) in CONTAINERS:
+                identities(part, known)
+            elif type(part) in _REPLACED:
+                known.add(id(part))
+    return known

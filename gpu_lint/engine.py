@@ -96,7 +96,7 @@ class Engine:
         cache: Cache | None = None,
         executor_for: Callable[[float], Executor | None] | None = None,
     ) -> None:
-        """``progress`` is told of every phase and of every file that is done in it.
+        """``progress`` counts every phase and every file that is done in it.
         ``executor_for`` tells who should do work that takes so many seconds in one process: None
         is this process. Of no seconds, it is whoever has been started already."""
         self.finder = finder

@@ -39,7 +39,7 @@ class Others:
     judge: Callable[[View, Collection[Read]], _Found] = lambda view, reads: {}
     """The findings of files that others find, where that pays."""
     progress: Progress = field(default_factory=NoProgress)
-    """Who is told of every phase, and of every file that is done in it; by ``judge`` of those
+    """Counts every phase, and every file that is done in it; by ``judge`` of those
     that others judge."""
 
 

@@ -315,3 +315,14 @@ def test_message_names_the_freezing_call_its_line_and_the_lie() -> None:
     assert "`torch.cuda.is_available()` on line 2" in finding.message
     assert "device_count() may report it as if it had" in finding.message
     assert "Windows is unmeasured" in finding.note
+
+
+@pytest.mark.parametrize("loops", [0, 1, 3, 5])
+def test_nothing_goes_on_behind_a_finally_that_all_paths_leave_by_an_exception(loops: int) -> None:
+    lines = ["import os", "import torch"]
+    for depth in range(loops):
+        lines.append(f"{'    ' * depth}for x{depth} in (1, 2, 3, 4, 5, 6, 7, 8):")
+    pad = "    " * loops
+    lines += [f"{pad}try:", f"{pad}    raise SystemExit", f"{pad}finally:"]
+    lines += [f"{pad}    torch.cuda.init()", 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"']
+    assert codes(check_text("\n".join(lines) + "\n")) == []

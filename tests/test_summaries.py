@@ -28,7 +28,7 @@ VARIANTS = {
 
 
 def judged(root: Path, files: Files) -> dict[str, list[str]]:
-    """Every finding of every file, with all that is said of it."""
+    """Every finding of every file, as it would be reported."""
     return {name: [repr(one) for one in r.findings] for name, r in check_files(root, files).items()}
 
 
@@ -113,7 +113,7 @@ TRAPS: dict[str, Files] = {
         + 'import one\nimport known\nknown.KNOWN["gpu"] = "cuda:0"\nimport two\n'
         + GUARD,
     },
-    "what came before is told of the program's own way": {
+    "the message names what came before in the program itself": {
         "early.py": "import torch\ntorch.cuda.init()\n",
         "writes.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n',
         "a.py": "import early\nimport writes\n" + GUARD,

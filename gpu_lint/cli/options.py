@@ -327,7 +327,7 @@ def _has_cache(options: Options, finder: SettingsFinder) -> bool:
     """Whether there is a cache, from which much may be known already."""
     if not options.may_cache:
         return False
-    with suppress(CacheError):  # it is told of where it is opened
+    with suppress(CacheError):  # the line is printed where it is opened
         return cache_directory(options.cache_dir, finder).is_dir()
     return False
 

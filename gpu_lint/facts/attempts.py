@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from gpu_lint.facts import program as p
 from gpu_lint.facts.branches import Branches
 from gpu_lint.facts.calls import Frame
-from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Mark
 from gpu_lint.facts.values import UNKNOWN
@@ -17,6 +16,9 @@ from gpu_lint.facts.walk import expressions
 from gpu_lint.facts.world import World
 
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
+_TIMES_OF_FINALLY = 8
+"""As how often a ``finally`` that is run on several ways counts among the loops around; with more,
+it is run once, for all ways together."""
 _MODULE_VANISHES = _MODULE_MISSING | {"Exception", "BaseException"}
 
 
@@ -152,12 +154,16 @@ class Attempts(Branches):
                 exits[raised].join(left)
             else:
                 exits[raised] = left
-        if exits and not self.may_repeat(MOST_ITEMS):
-            for left in exits.values():  # what happens in it happens on every way
-                flow.join(left)
+        if exits and not self.may_repeat(_TIMES_OF_FINALLY):
+            goes_on = flow.alive
+            flow.join_all(list(exits.values()))
             self.block(node.finalbody, flow)
+            if flow.alive:
+                for raised in exits:
+                    self.end_path(raised, flow.copy())
+                flow.alive = goes_on
             return
-        with self.repeating(MOST_ITEMS):
+        with self.repeating(_TIMES_OF_FINALLY):
             for raised, left in exits.items():
                 self.block(node.finalbody, left)
                 if left.alive:

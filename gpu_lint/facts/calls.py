@@ -237,7 +237,7 @@ class Calls(Parameters):
         function = self.function(callee.key)
         too_deep = len(self._running) >= self._deepest or self._budget <= 0
         if self._budget <= 0:
-            self.is_cut_short()
+            self.note_cut_short()
         if (
             function is None
             or callee.key in self._running

@@ -94,7 +94,7 @@ class Evaluator(ABC):
         """Run a generator that waits, once and to its end."""
 
     @abstractmethod
-    def is_cut_short(self) -> None:
+    def note_cut_short(self) -> None:
         """Note that something is not followed because the program's budget is used up."""
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Evaluator(ABC):
     def may_repeat(self, times: int) -> bool:
         """Whether something is to be run so many times, given the loops that it is in."""
         if self._budget <= 0:
-            self.is_cut_short()
+            self.note_cut_short()
             return False
         return times <= MOST_ITEMS and self._times * times <= _MOST_TIMES
 

@@ -220,7 +220,7 @@ class Flow:
         return self.frame(frame).get(name)
 
     def peek(self, frame: int, name: str) -> Found:
-        """The same, without anybody taking note; all names of the frame for an empty name."""
+        """The same, without the reader taking note; all names of the frame for an empty name."""
         if frame == self.VARIABLES:
             if name:
                 return self.variables.get(name, _UNTOUCHED)

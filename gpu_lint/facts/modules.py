@@ -119,7 +119,7 @@ class Modules(Calls):
         flow.touched |= {module.file}
         follow = self.follow_imports and self._budget > 0
         if self.follow_imports and not follow:
-            self.is_cut_short()
+            self.note_cut_short()
         if self._still and not self.world.may_matter(module.file):
             return
         reading = self.world.reading(module.file)

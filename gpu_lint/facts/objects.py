@@ -44,7 +44,7 @@ class Objects(Effects):
         self.learnt_late: list[Value] = []
         """What attributes may be, found out when somebody had asked for them already."""
         self._asked: set[tuple[Key, str]] = set()
-        """The attributes of classes that somebody has asked for."""
+        """The attributes of classes that were looked up."""
         self._recording: Recording | None = None
         """The innermost part of the program that is being run, if any."""
         self._numbering: object = None

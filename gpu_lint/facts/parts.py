@@ -33,7 +33,6 @@ class Parts(Objects):
     reach: Reach
     conditions: tuple[Condition, ...]
     recorders: dict[str, Recorder]
-    _budget: int
     _loops: int
     _repeats: bool
     """Parts are repeated, where they can be."""
@@ -44,7 +43,7 @@ class Parts(Objects):
         """What is recorded is forgotten."""
         self._executed: set[Key] = set()
         self._executed_since: list[Key] = []
-        """Those that were executed since somebody asked."""
+        """Those that were executed since this was last emptied."""
 
     @property
     @abstractmethod
@@ -102,7 +101,7 @@ class Parts(Objects):
             recording.ends(raised, flow)
             recording = recording.outer
 
-    def is_cut_short(self) -> None:
+    def note_cut_short(self) -> None:
         """Note that something is not followed because the program's budget is used up."""
         if self._recording is not None:
             self._recording.is_partial = True
@@ -121,7 +120,7 @@ class Parts(Objects):
         """Run a part of the program that is entered by some steps, or repeat its summary.
 
         One that ``is_alone`` has a budget of its own, always the same, so that where that ends
-        does not depend on what ran before; and nobody goes on from the state that it leaves.
+        does not depend on what ran before; and the state that it leaves is not gone on from.
         """
         if not self._repeats or self._is_trial:
             run()

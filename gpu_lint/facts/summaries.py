@@ -213,7 +213,7 @@ class Recording:
         """How many ``try`` statements are around it."""
         self.budget = budget
         self.is_alone = is_alone
-        """It has a budget of its own, and nobody goes on from the state that it leaves."""
+        """It has a budget of its own, and the state that it leaves is not gone on from."""
         self.own: set[int] = set()
         self.lasting: set[int] = set()
         self.reads: set[Slot] = set()

@@ -7,10 +7,11 @@ need is imported when the first of them turns up: most runs find none.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from gpu_lint.findings import FileFindings, Finding, FixedFile
     from gpu_lint.judging import View
     from gpu_lint.reads import Read
-    from gpu_lint.work import Executor, Failed, Judging
+    from gpu_lint.shares import Shares
+    from gpu_lint.work import Executor, Failed, Judging, ViewSpec
     from gpu_lint.writing import Writing, Written
 
+_VIEWS = count(1)
 _SECONDS_OF_A_FILE = 0.0015
 """That a policy's check takes of a file of usual size (``bench/scale.py``)."""
 
@@ -309,6 +312,8 @@ class Engine:
             if number >= ahead:
                 self._progress.advance()
         self._progress.begin("Resolving imports", None)
+        if self._executor_for is not None:
+            survey.look_closer(self._executor_for, graph.edges)
         judged += survey.broken()
         together = survey.together(judged, graph)
         graph.files = tuple(together)
@@ -332,21 +337,49 @@ class Engine:
         those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return
-        from gpu_lint.shares import Shares, dealt_while_begun
+        from gpu_lint.shares import DealtWhileBegun, Shares
+        from gpu_lint.work import Judging
 
         executor = self._executor_for(0)
+        left: Shares | None
         if executor is not None:
-            work = self._judging(view)
-            executor.begin(work)
-            chunks = dealt_while_begun(view, waiting, executor.count)
+            judging = Judging(self._spec_of(view))
+            executor.begin(judging)
+            begun = DealtWhileBegun(view, waiting, executor.count)
+            yield from self._answers(executor, judging, begun, view, run)
+            left = begun.left
         else:
-            shares = Shares.of(view, waiting)
-            executor = self._executor_for(shares.total / 1e6)
+            left = Shares.of(view, waiting)
+            executor = self._executor_for(left.total / 1e6)
             if executor is None:
                 return
-            work = self._judging(view)
-            chunks = shares.dealt(executor.count)
-        for file, answer in executor.each(work, chunks):
+            judging = Judging(self._spec_of(view))
+        if left is not None:
+            if left.shared:
+                view.project.packed_runs.update(self._run_ahead(executor, judging.view, left))
+                judging = Judging(judging.view, view.project.packed_runs)
+            yield from self._answers(executor, judging, left.dealt(executor.count), view, run)
+
+    def _run_ahead(
+        self, executor: Executor, view: ViewSpec, shares: Shares
+    ) -> Iterator[tuple[str, bytes]]:
+        """What programs tell that several files ask about, so that each is run once. Where one
+        fails, that is told of the files that ask."""
+        from gpu_lint.work import Running
+
+        for file, answer in executor.each(Running(view), ([one] for one in shares.shared)):
+            if isinstance(answer, bytes):
+                yield file, answer
+
+    def _answers(
+        self,
+        executor: Executor,
+        judging: Judging,
+        chunks: Iterable[Sequence[str]],
+        view: View,
+        run: Run,
+    ) -> Iterator[tuple[str, tuple[Finding, ...] | None]]:
+        for file, answer in executor.each(judging, chunks):
             if isinstance(answer, tuple):
                 yield file, answer
             else:
@@ -354,9 +387,9 @@ class Engine:
                 yield file, None
             self._progress.advance()
 
-    def _judging(self, view: View) -> Judging:
+    def _spec_of(self, view: View) -> ViewSpec:
         """What others must know to judge the files of a view."""
-        from gpu_lint.work import Judging
+        from gpu_lint.work import ViewSpec
 
         paths = {file: str(one.path) for file, one in view.reads.items()}
         together = tuple(view.project.files)
@@ -366,7 +399,8 @@ class Engine:
         }
         edits = {file: one.edits for file, one in view.reads.items() if one.edits}
         unchangeable = frozenset(file for file, one in view.reads.items() if not one.may_change)
-        return Judging(
+        return ViewSpec(
+            next(_VIEWS),
             self.finder.spec,
             view.notes,
             paths,

@@ -47,6 +47,7 @@ _WITHOUT_POLICY = Matter(
     | Touch.NUMBERING,
     Touch.FORKS | Touch.NUMBERING,
 )
+_RUN_FOR_WITHOUT_POLICY = _WITHOUT_POLICY.under_settings | Touch.FOREIGN
 
 
 class View:
@@ -185,31 +186,37 @@ class View:
 
     def weight(self, file: str, runs: bool) -> int:
         """About how many microseconds it takes to judge a file, given whether it is run."""
-        note = self._note(file)
-        size = note.size if note is not None else len(self.data(file) or b"")
+        size = self._size(file)
         return 300 + size // 80 + (_OF_A_RUN + size) * runs
 
-    def programs(self, files: Iterable[str]) -> dict[str, None]:
+    def _size(self, file: str) -> int:
+        note = self._note(file)
+        return note.size if note is not None else len(self.data(file) or b"")
+
+    def programs(self, files: Iterable[str]) -> list[str]:
         """Of some files those that are run as programs to be judged, but for those that only name a
-        validator; first those that are run for one another, so that they can be kept together,
-        then those that take longest."""
+        validator; first those that take longest."""
         running = [
             file
             for file in files
             if self.project.does_what_matters(file, self._always_matters(file))
         ]
-        together: dict[str, None] = {}
-        for file in running:
-            if starts := self.project.starts_that_matter(file):
-                together |= dict.fromkeys((file, *starts))
-        first = [file for file in running if file in together]
-        running.sort(key=lambda file: self.weight(file, True), reverse=True)
-        return dict.fromkeys((*first, *running))
+        return sorted(running, key=lambda file: self.weight(file, True), reverse=True)
+
+    def shared(self, files: Iterable[str]) -> list[str]:
+        """The programs of which others must know what they do when some files are judged; first
+        those that take longest."""
+        project = self.project
+        found = {start for file in files for start in project.starts_asked_for(file)}
+        weights = {start: sum(map(self._size, project.closure(start))) for start in found}
+        return sorted(found, key=lambda start: (-weights[start], start))
 
     def is_quiet(self, file: str) -> bool:
         """Whether a file most likely does nothing, told without looking at what it imports."""
         note = self._note(file)
-        return note is not None and note.touch is not None and not note.touch & _RUN_FOR
+        for_policy = self._policy_of(file) is not None
+        run_for = _RUN_FOR if for_policy else _RUN_FOR_WITHOUT_POLICY
+        return note is not None and note.touch is not None and not note.touch & run_for
 
     @property
     def notes(self) -> dict[str, Note]:

@@ -40,6 +40,7 @@ else:
         made.__eq__, made.__hash__ = _by_content([one.name for one in fields(made) if one.compare])
         if keeps_hash:
             made.__hash__ = _kept(made.__hash__)
+            made.__reduce__ = _made_again
         made.__repr__ = _shown
         return made
 
@@ -67,6 +68,11 @@ def _kept(find: Callable[[Any], int]) -> Callable[[Any], int]:
         return int(self.hashed)
 
     return __hash__
+
+
+def _made_again(self: Any) -> tuple[Any, ...]:
+    """``__reduce__`` of a record that keeps its hash, which another process has other ones for."""
+    return type(self), tuple(getattr(self, one.name) for one in fields(self) if one.init)
 
 
 def _shown(self: Any) -> str:

@@ -13,22 +13,28 @@ from gpu_lint.work import chunks_of
 _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
 _MOST_CHUNKS = 1_000
+_PARTS_OF_LEFT = 4
+"""A process is given one part of so many of its share of what is left."""
 
 
 @dataclass(frozen=True)
 class Shares:
     """Files that are to be judged, each with about how long that takes, in microseconds."""
 
+    shared: list[str]
+    """The programs that several processes would have to run, each for files of its own."""
     programs: list[tuple[str, int]]
-    """Those that are run."""
+    """The files that are run."""
     others: list[tuple[str, int]]
 
     @classmethod
     def of(cls, view: View, waiting: Collection[Read]) -> Shares:
         """Tell of some files which are run."""
         running = view.programs(one.file for one in waiting)
-        others = [one.file for one in waiting if one.file not in running]
+        known = frozenset(running)
+        others = [one.file for one in waiting if one.file not in known]
         return cls(
+            view.shared(running),
             [(file, view.weight(file, True)) for file in running],
             [(file, view.weight(file, False)) for file in others],
         )
@@ -41,24 +47,54 @@ class Shares:
     def dealt(self, count: int) -> Iterator[list[str]]:
         """The files in chunks for so many processes, those first that are to be begun with.
 
-        Programs import the same modules, which each process runs anew: so as few begin with them
-        as can be, with a process's share of the work each, and what is left of them is for whoever
-        is done first.
+        Programs import the same modules, which each process runs anew: so one begins with them
+        all, if they are no more than its share of the work. Else each next chunk is a part of what
+        is left of them, since how long one takes is not known before.
         """
         share = self.total // count
-        whole = chunks_of(self.programs, share, _MOST_CHUNKS)
-        left = whole.pop() if len(whole) > 1 else []
-        yield from whole
+        weighed = sum(weight for _, weight in self.programs)
+        if weighed <= share:
+            yield from chunks_of(self.programs, share, _MOST_CHUNKS)
+        else:
+            yield from self._less_and_less(weighed, count)
         yield from chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
-        yield from ([file] for file in left)
+
+    def _less_and_less(self, left: int, count: int) -> Iterator[list[str]]:
+        chunk: list[str] = []
+        taken = 0
+        for file, weight in self.programs:
+            chunk.append(file)
+            taken += weight
+            if taken * _PARTS_OF_LEFT * count >= left:
+                yield chunk
+                chunk, left, taken = [], left - taken, 0
+        if chunk:
+            yield chunk
 
 
-def dealt_while_begun(view: View, waiting: Collection[Read], count: int) -> Iterator[list[str]]:
+class DealtWhileBegun:
     """Files in chunks for so many processes, which begin with some that most likely do nothing,
     while it is found out of the others which are run."""
-    quiet = [(one.file, view.weight(one.file, False)) for one in waiting if view.is_quiet(one.file)]
-    first = chunks_of(quiet, _LEAST_CHUNK, _MOST_CHUNKS)[:count]
-    yield from first
-    begun = frozenset(chain.from_iterable(first))
-    rest = [one for one in waiting if one.file not in begun]
-    yield from Shares.of(view, rest).dealt(count)
+
+    def __init__(self, view: View, waiting: Collection[Read], count: int) -> None:
+        self._view = view
+        self._waiting = waiting
+        self._count = count
+        self.left: Shares | None = None
+        """What is not dealt out yet, since there is something that must be done before."""
+
+    def __iter__(self) -> Iterator[list[str]]:
+        view = self._view
+        quiet = [
+            (one.file, view.weight(one.file, False))
+            for one in self._waiting
+            if view.is_quiet(one.file)
+        ]
+        first = chunks_of(quiet, _LEAST_CHUNK, _MOST_CHUNKS)[: self._count]
+        yield from first
+        begun = frozenset(chain.from_iterable(first))
+        shares = Shares.of(view, [one for one in self._waiting if one.file not in begun])
+        if shares.shared:
+            self.left = shares
+        else:
+            yield from shares.dealt(self._count)

@@ -72,6 +72,8 @@ class Survey:
         self._failed: dict[str, Failed] = {}
         self._passed: list[tuple[str, int]] = []
         self._as_a_whole = False
+        self._may_set = False
+        """A file of which a rule may speak shows a variable."""
         self._shown = 0
         """Bytes of the files that show something."""
         self._absolute = AbsolutePaths()
@@ -131,6 +133,38 @@ class Survey:
             progress.advance()
         return len(waiting)
 
+    def look_closer(
+        self,
+        executor_for: Callable[[float], Executor | None],
+        follow: Callable[[str], object],
+    ) -> None:
+        """Where a file that was taken may set a variable, it is asked of all what they import, do
+        and set: let others find that out, where it pays; of what others import, ``follow`` is told
+        while these are still at it."""
+        if not self._may_set:
+            return
+        waiting: dict[str, os.stat_result] = {}
+        for file in self.files:
+            if (note := self.note(file)) is None or note.skimmed is None:
+                with contextlib.suppress(OSError):
+                    waiting[file] = os.stat(file)
+        weights = [(file, status.st_size) for file, status in waiting.items()]
+        executor = executor_for(sum(size for _, size in weights) * _SECONDS_WHOLE)
+        if executor is None:
+            return
+        from gpu_lint.work import Failed, Looking, chunks_of
+
+        looking = Looking(True, self._finder.spec.packs, decides=not self._as_a_whole)
+        for file, seen in executor.each(looking, chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)):
+            if isinstance(seen, Failed):
+                continue  # it is asked again, and told of, by who needs to know
+            if self._cache is None:
+                self._ahead[file] = seen
+            elif (known := self._cache.note(file)) is not None and known.digest == seen.digest:
+                known.touch, known.skimmed, known.decides = seen.touch, seen.skimmed, seen.decides
+                known.grown = True
+            follow(file)
+
     def take(self, path: Path) -> str | None:
         """Look at a file; its absolute path, if a rule may speak of it by what it shows alone.
 
@@ -154,6 +188,7 @@ class Survey:
         self.files[file] = path
         if self._shows(file, alone, wanted):
             self._as_a_whole = self._as_a_whole or wanted.demands
+            self._may_set = self._may_set or bool(alone.value & Touch.SETTINGS.value)
             self._shown += size
             return file
         if size and wanted.syntax and not (note is not None and note.parses):

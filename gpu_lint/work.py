@@ -8,6 +8,7 @@ files.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from gpu_lint.errors import ConfigError, SourceError, SyntaxFault, internal
+from gpu_lint.facts.touch import Touch
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.settings import FinderSpec, SettingsFinder
 
 if TYPE_CHECKING:
     from gpu_lint.facts.knowledge import Knowledge
     from gpu_lint.findings import Edit, Finding
+    from gpu_lint.judging import View
     from gpu_lint.rulebook import Pack
 
 T = TypeVar("T")
@@ -70,6 +73,8 @@ class Looking:
     """What a policy's rules ask for, and what is imported, is found out as well."""
     packs: tuple[Pack, ...] = ()
     """The rule packs of the run."""
+    decides: bool = False
+    """So is whether the file may write a variable that decides about GPUs."""
 
     def start(self) -> Callable[[str], Note]:
         from gpu_lint.facts.needles import needles_for
@@ -84,7 +89,10 @@ class Looking:
             check_decodes(data)
             if not self.whole:
                 return Note.begun(data, needles.alone(data))
-            return _whole_note(file, data, knowledge)
+            note = _whole_note(file, data, knowledge)
+            if self.decides:
+                note.decides = _decides(file, data, note, knowledge)
+            return note
 
         return look
 
@@ -108,10 +116,25 @@ def _whole_note(file: str, data: bytes, knowledge: Knowledge) -> Note:
     return note
 
 
-@dataclass(frozen=True)
-class Judging:
-    """Find what is wrong with files."""
+def _decides(file: str, data: bytes, note: Note, knowledge: Knowledge) -> bool | None:
+    """Whether a file may write a variable that decides about GPUs; None where it is for the first
+    process to tell that it cannot be followed."""
+    from gpu_lint.facts.reading import read_file
+    from gpu_lint.source import decode_source
 
+    if not note.alone & Touch.SETTINGS:
+        return False
+    with suppress(SourceError, SyntaxFault):
+        return read_file(decode_source(Path(file), data), knowledge).decides
+    return None
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """The files of a run at one moment, in a form that can be sent to another process."""
+
+    number: int
+    """Tells it from all others that this process has sent."""
     spec: FinderSpec
     notes: Mapping[str, Note]
     """What is known of each file of the run."""
@@ -128,7 +151,16 @@ class Judging:
     unchangeable: frozenset[str] = frozenset()
     """Of the files judged, those that no fix may change."""
 
-    def start(self) -> Callable[[str], tuple[Finding, ...]]:
+    def view(self) -> View:
+        """The files: the same view, with what it has found out, where it was used last here."""
+        last: tuple[int, View] | None = getattr(_HERE, "view", None)
+        if last is not None and last[0] == self.number:
+            return last[1]
+        view = self._view()
+        _HERE.view = self.number, view
+        return view
+
+    def _view(self) -> View:
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
         from gpu_lint.rulebook import load_rulebook
@@ -150,14 +182,44 @@ class Judging:
             (file, {other: Span(*place) for other, place in edges.items()})
             for file, edges in self.edges.items()
         )
+        return view
+
+
+_HERE = threading.local()
+"""The view that was used last in a thread, and its number."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """Run programs that several files ask about: what each tells, packed; None where that cannot
+    be sent."""
+
+    view: ViewSpec
+
+    def start(self) -> Callable[[str], bytes | None]:
+        project = self.view.view().project
+        return lambda file: project.run(file).packed() if project.reading(file) else None
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Find what is wrong with files."""
+
+    view: ViewSpec
+    runs: Mapping[str, bytes] = field(default_factory=dict)
+    """What programs tell that have been run already, packed."""
+
+    def start(self) -> Callable[[str], tuple[Finding, ...]]:
+        view, notes = self.view.view(), self.view.notes
+        view.project.packed_runs.update(self.runs)
 
         def judge(file: str) -> tuple[Finding, ...]:
-            note = self.notes.get(file)
-            if note is not None and digest_of(reads[file].source.data) != note.digest:
+            note, read = notes.get(file), view.reads[file]
+            if note is not None and digest_of(read.source.data) != note.digest:
                 raise SourceError(_CHANGED)
-            found = tuple(view.findings(reads[file]))
-            view.forget(reads[file])
-            reads[file].close()
+            found = tuple(view.findings(read))
+            view.forget(read)
+            read.close()
             return found
 
         return judge

@@ -156,7 +156,7 @@ def _node(project: Project, file: str, place: _Place) -> Node:
 def _start(project: Project, file: str, place: _Place) -> Start:
     run = project.run(file)
     framework, touch = run.end.imported, run.end.frozen
-    held = run.end.masks()
+    held = run.end.masks
     return Start(
         place(file, Span(0, 0))[0],
         _of(framework, place),

@@ -15,6 +15,8 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
 from gpu_lint.facts.flow import MASK, Flow
 from gpu_lint.facts.model import Certainty, Mark, Reach
+from gpu_lint.facts.needles import needles_for
+from gpu_lint.facts.programrun import End, ProgramRun
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.statements import Statements
 from gpu_lint.facts.uncalled import Concerned, Uncalled
@@ -42,6 +44,8 @@ _OPTIONS = frozenset({"args", "parse_args", "get_args"})
 """What was returned that holds the options of a command line."""
 _FEW_STATEMENTS = 2
 """A function that is no longer may only say which device it is."""
+_LARGEST_INDEX = 255
+"""No machine has so many devices that a larger number is one of them."""
 
 
 class Interpreter(Statements):
@@ -86,14 +90,24 @@ class Interpreter(Statements):
         self._run_uncalled(self.imported_end)
         return flow
 
-    def release(self) -> None:
-        """Let go of all but what was recorded, when nobody will run it again."""
+    def told(self) -> ProgramRun:
+        """What the run has found out, when it is over: all else is let go of."""
+        imported = self.imported_end or Flow()
+        found = ProgramRun(
+            self.start,
+            {file: recorder.alone() for file, recorder in self.recorders.items()},
+            imported.frozen,
+            End.of(self.end),
+            self.follow_imports,
+            self._budget <= 0,
+        )
         self._exits, self._attempts = [], []
         self._frame = Frame("")
+        self.recorders = {}
         self.functions, self.classes, self.known_attributes = {}, {}, {}
-        for flow in (self.imported_end, self.end):
-            if flow is not None:
-                flow.forget_names()
+        for flow in (imported, self.end):
+            flow.forget_names()
+        return found
 
     def run_as_module(self) -> Flow:
         """Run the file as an import does, and nothing else; the state that this leaves."""
@@ -277,20 +291,25 @@ class Interpreter(Statements):
     def is_to_be_repeated(self) -> bool:
         """Whether another run, which knows from its start what attributes may be, may tell more.
 
-        Where no variable is set, they must be, or do, something with a device. A run that has used
-        up its budget is the last one."""
+        Where no variable was set, they must be, or do, something with a device or a variable. A run
+        that has used up its budget is the last one."""
         if self._budget <= 0:
             return False
         late = self.learnt_late
-        return bool(late) if not self._still else any(map(self._may_matter, late))
+        if any(recorder.settings for recorder in self.recorders.values()):
+            return bool(late)
+        return any(map(self._may_matter, late))
 
     def _may_matter(self, value: Value) -> bool:
         """Whether a value may be, hold or do something that names a device but the first."""
         match value:
             case Known(constant):
                 if isinstance(constant, str):
-                    return ":" in constant or constant.isdigit()
-                return isinstance(constant, int) and constant > 0 and constant is not True
+                    named = needles_for(self.knowledge).is_variable(constant)
+                    return named or ":" in constant or constant.isdigit()
+                if isinstance(constant, bool) or not isinstance(constant, int):
+                    return False
+                return 0 < constant <= _LARGEST_INDEX
             case AnyOf() | Items() | Pairs():
                 return any(map(self._may_matter, held_by(value)))
             case Instance(key) | ClassValue(key):

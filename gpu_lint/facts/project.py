@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.arrivals import (
@@ -31,6 +31,7 @@ from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import Written, in_order
+from gpu_lint.facts.programrun import ProgramRun, unpacked
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.touch import Touch
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _DEVICES = Touch.DEVICES | Touch.HANDED
+_FROM_OTHERS = _DEVICES | Touch.SETTINGS | Touch.ENVIRONMENT | Touch.NUMBERING
+"""What a file shows of which other programs may tell more."""
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
@@ -116,7 +119,9 @@ class Project(ImportGraph):
         self._unfinished: dict[str, tuple[Flow, int]] = {}
         """The summaries of modules that import, in a cycle, one that is being run; with how deep
         that one is among those in progress."""
-        self._runs: dict[str, Interpreter] = {}
+        self._runs: dict[str, ProgramRun] = {}
+        self.packed_runs: dict[str, bytes] = {}
+        """Of programs that have been run by other processes, what they tell."""
 
     def take_over(self, other: Project, changed: frozenset[str]) -> None:
         """Keep what another project found out that does not touch files which have changed."""
@@ -124,12 +129,15 @@ class Project(ImportGraph):
         self.functions, self.classes = other.functions, other.classes
         self._frames, self._module_frames = other._frames, other._module_frames
         touched = self._reach.bits(changed)
-        for file in other._summaries.keys() | other._runs.keys():
-            if not self._reach.mask(file) & touched:
-                if file in other._summaries:
-                    self._summaries[file] = other._summaries[file]
-                if file in other._runs:
-                    self._runs[file] = other._runs[file]
+        kept: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
+            (self._summaries, other._summaries),
+            (self._runs, other._runs),
+            (self.packed_runs, other.packed_runs),
+        )
+        for ours, theirs in kept:
+            for file, found in theirs.items():
+                if not self._reach.mask(file) & touched:
+                    ours[file] = found
 
     def affected_by(self, changed: frozenset[str]) -> frozenset[str]:
         """The files whose facts may differ when others change."""
@@ -255,7 +263,6 @@ class Project(ImportGraph):
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
         is_start = self.is_start(file) or not there
-        end = run.imported_end or Flow()
         reached = reached_settings(own, there, is_start)
         return FileFacts(
             reading=reading,
@@ -268,7 +275,7 @@ class Project(ImportGraph):
             fallbacks=tuple(sorted(own.fallbacks.values(), key=lambda found: found.span)),
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
-            module_freeze=own_freeze(end.frozen, file),
+            module_freeze=own_freeze(run.imported, file),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
             reached_frameworks=self.reached_frameworks(file),
             importers=self.importers.get(file, ()),
@@ -314,6 +321,11 @@ class Project(ImportGraph):
         if not touch & matters.under_settings:
             return False
         return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)
+
+    def starts_asked_for(self, file: str) -> list[str]:
+        """The other programs that are most likely run when it is asked what a file does."""
+        touch = self.touch(file) if self.may_do_something(file) else Touch.NOTHING
+        return self.starts_that_matter(file) if touch & _FROM_OTHERS else []
 
     def starts_that_matter(self, file: str) -> list[str]:
         """The other programs that may run a file, and add to what is known of it.
@@ -364,22 +376,25 @@ class Project(ImportGraph):
             self._defined_in[file] = frozenset(_DEFINED.findall(self._data(file) or b""))
         return self._defined_in[file]
 
-    def run(self, file: str) -> Interpreter:
+    def run(self, file: str) -> ProgramRun:
         """The run of a file as the program."""
         if file not in self._runs:
-            reading = self.reading(file)
-            assert reading is not None
-            with deep_recursion():
-                run = self._start(file, reading)
-                run.run()
-                if run.is_to_be_repeated:
-                    again = self._start(file, reading)
-                    again.adopt_attributes(run)
-                    again.run()
-                    run = again
-            run.release()
-            self._runs[file] = run
+            packed = self.packed_runs.get(file)
+            self._runs[file] = self._run(file) if packed is None else unpacked(packed)
         return self._runs[file]
+
+    def _run(self, file: str) -> ProgramRun:
+        reading = self.reading(file)
+        assert reading is not None
+        with deep_recursion():
+            run = self._start(file, reading)
+            run.run()
+            if run.is_to_be_repeated:
+                again = self._start(file, reading)
+                again.adopt_attributes(run)
+                again.run()
+                run = again
+        return run.told()
 
     def _start(self, file: str, reading: Reading) -> Interpreter:
         follow = self.is_start(file) and self.decides(file)

@@ -63,6 +63,18 @@ class Recorder:
         """Calls that are given a GPU, and of which it is not measured that they freeze; each with
         a number that grows in the order of execution."""
 
+    def alone(self) -> Recorder:
+        """The same facts, when nobody records any more."""
+        self._witness = None
+        return self
+
+    def for_others(self) -> Recorder:
+        """What the file itself asks about a program that runs it."""
+        found = Recorder(self._file)
+        found.settings, found.selectors = self.settings, self.selectors
+        found.count_tests = self.count_tests
+        return found
+
     def possible_use(self, trigger: Trigger) -> None:
         """A call that may initialise CUDA is given a GPU."""
         self._note("possible_use", trigger)

@@ -150,6 +150,10 @@ class Bound:
     callee: Value
     arguments: object = field(compare=False)
 
+    def __reduce__(self) -> tuple[type[Bound], tuple[str, Value, None]]:
+        """When it is sent to another process, the run is over in which the call would come."""
+        return Bound, (self.kind, self.callee, None)
+
 
 @record
 class DeviceCount:

@@ -52,7 +52,7 @@ def judge(program: Program, gpus: int = 2) -> Verdict:
         os.path.join(ROOT, *name.split("/")): decode_source(Path(name), text.encode())
         for name, text in program.files.items()
     }
-    verdict = Verdict({}, {}, _visible(run.end.masks(), gpus))
+    verdict = Verdict({}, {}, _visible(run.end.masks, gpus))
     for file in sources:
         # A module that decides nothing does the same wherever it is imported: it ran alone.
         recorder = run.recorders.get(file) or project.run(file).recorders[file]

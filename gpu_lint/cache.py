@@ -28,13 +28,13 @@ from gpu_lint import __version__
 from gpu_lint.errors import CacheError, SourceError
 from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
-from gpu_lint.findings import Applicability, Edit, Finding, Fix
+from gpu_lint.findings import Applicability, Edit, Finding, Fix, Judged
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span, read_bytes
 
 DIRECTORY = ".gpu-lint-cache"
-_FORMAT = 2
+_FORMAT = 3
 _SECRET_BYTES = 32
 _LARGEST = 256 << 20
 """Bytes of an index that are read."""
@@ -264,7 +264,8 @@ def _written(note: Note) -> list[Any]:
         imported = [skimmed.guard, skimmed.imported]
     found = None
     if note.findings is not None:
-        found = [note.findings[0], [_finding_written(one) for one in note.findings[1]]]
+        key, judged = note.findings
+        found = [key, [_finding_written(one) for one in judged.findings], judged.in_part]
     touch = None if note.touch is None else note.touch.value
     return [note.changed, note.touched, note.size, note.digest, note.alone.value, note.parses,
             touch, imported, note.decides, found]  # fmt: skip
@@ -281,7 +282,8 @@ def _read_note(raw: Any) -> Note:
         )
     findings = None
     if found is not None:
-        findings = str(found[0]), tuple(_finding_read(one) for one in found[1])
+        key, those, in_part = found
+        findings = str(key), Judged(tuple(map(_finding_read, those)), bool(in_part))
     return Note(
         int(changed),
         int(touched),

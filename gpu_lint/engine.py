@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gpu_lint.cache import Cache
     from gpu_lint.facts.graph import Graph
     from gpu_lint.facts.reading import Reading
-    from gpu_lint.findings import FileFindings, Finding, FixedFile
+    from gpu_lint.findings import FileFindings, FixedFile, Judged
     from gpu_lint.judging import View
     from gpu_lint.reads import Read
     from gpu_lint.shares import Shares
@@ -127,12 +127,12 @@ class Engine:
             recall = None if self._cache is None else Recall(self.finder, survey, view)
             known = {} if recall is None else recall.known()
             told: dict[str, FileFindings] = {}
-            for file, findings in self._found(view, run, known):
+            for file, judged in self._found(view, run, known):
                 one = view.reads[file]
                 try:
                     if recall is not None and file not in known:
-                        recall.keep(one, findings)
-                    told[file] = FileFindings(one.source, findings)
+                        recall.keep(one, judged)
+                    told[file] = FileFindings.of(one.source, judged)
                     one.source.forget()
                 except Exception as error:
                     run.report(one.path, error)
@@ -142,13 +142,13 @@ class Engine:
         return run
 
     def _found(
-        self, view: View, run: Run, known: Mapping[str, tuple[Finding, ...]]
-    ) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+        self, view: View, run: Run, known: Mapping[str, Judged]
+    ) -> Iterator[tuple[str, Judged]]:
         """The findings of each file that can be judged, first of those whose are known."""
         self._progress.begin("Checking", len(view.reads))
-        for file, findings in known.items():
+        for file, judged in known.items():
             self._progress.advance()
-            yield file, findings
+            yield file, judged
         waiting = {file: one for file, one in view.reads.items() if file not in known}
         for file, answer in self._judge_ahead(view, run, list(waiting.values())):
             del waiting[file]
@@ -157,7 +157,7 @@ class Engine:
         for file, one in waiting.items():
             answer = None
             with run.reporting(one.path):
-                answer = tuple(view.findings(one))
+                answer = view.judged(one)
                 view.forget(one)
             self._progress.advance()
             if answer is not None:
@@ -172,7 +172,7 @@ class Engine:
 
         with deep_recursion():
             one = Read.of(source, self.finder)
-            return FileFindings(source, tuple(View.of(self.finder, [one]).findings(one)))
+            return FileFindings.of(source, View.of(self.finder, [one]).judged(one))
 
     def fix(
         self,
@@ -332,7 +332,7 @@ class Engine:
 
     def _judge_ahead(
         self, view: View, run: Run, waiting: Collection[Read]
-    ) -> Iterator[tuple[str, tuple[Finding, ...] | None]]:
+    ) -> Iterator[tuple[str, Judged | None]]:
         """The findings of files that others find, where that pays, as they are found; None for
         those that failed."""
         if self._executor_for is None or len(waiting) < 2:
@@ -367,9 +367,12 @@ class Engine:
         fails, that is told of the files that ask."""
         from gpu_lint.work import Running
 
+        self._progress.begin("Running programs", len(shares.shared))
         for file, answer in executor.each(Running(view), ([one] for one in shares.shared)):
+            self._progress.advance()
             if isinstance(answer, bytes):
                 yield file, answer
+        self._progress.begin("Checking", len(shares.programs) + len(shares.others))
 
     def _answers(
         self,
@@ -378,13 +381,15 @@ class Engine:
         chunks: Iterable[Sequence[str]],
         view: View,
         run: Run,
-    ) -> Iterator[tuple[str, tuple[Finding, ...] | None]]:
+    ) -> Iterator[tuple[str, Judged | None]]:
+        from gpu_lint.work import Failed
+
         for file, answer in executor.each(judging, chunks):
-            if isinstance(answer, tuple):
-                yield file, answer
-            else:
+            if isinstance(answer, Failed):
                 run.failed(view.reads[file].path, answer)
                 yield file, None
+            else:
+                yield file, answer
             self._progress.advance()
 
     def _spec_of(self, view: View) -> ViewSpec:

@@ -52,12 +52,28 @@ class Finding:
     fix: Fix | None = None
 
 
+@record
+class Judged:
+    """What was found in one file."""
+
+    findings: tuple[Finding, ...]
+    in_part: bool = False
+    """It is a program that was followed in part: of the statements that one may run through, none
+    was left, and what it calls after that is not known."""
+
+
 @dataclass(frozen=True)
 class FileFindings:
     """The findings of one file, with the source that their spans refer to."""
 
     source: Source
     findings: tuple[Finding, ...]
+    in_part: bool = False
+    """It is a program that was followed in part (:class:`Judged`)."""
+
+    @classmethod
+    def of(cls, source: Source, judged: Judged) -> FileFindings:
+        return cls(source, judged.findings, judged.in_part)
 
     @property
     def path(self) -> Path:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gpu_lint.codemod.splice import Change, choose, splice
-from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile
+from gpu_lint.findings import Applicability, Edit, FileFindings, Fix, FixedFile, Judged
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
 from gpu_lint.progress import NoProgress, Progress
@@ -26,8 +26,8 @@ _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process changes, and how many there are."""
 _SECONDS = 3e-7
 """That it takes to change a file and to prove it, for each of its bytes."""
-_Found: TypeAlias = "Mapping[str, tuple[Finding, ...] | None]"
-"""The findings of files, by their absolute paths; None for one that cannot be dealt with."""
+_Found: TypeAlias = "Mapping[str, Judged | None]"
+"""What was found in files, by their absolute paths; None for one that cannot be dealt with."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,11 @@ class Fixing:
         """Fix until nothing is left that may be fixed; what became of every file."""
         before: dict[str, FileFindings] = {}
         for file, one in self._view.reads.items():
-            if (known := self._ahead.get(file, ())) is None:
+            known = self._ahead.get(file)
+            if known is None and file in self._ahead:
                 continue
             with self._reporting(one.path):
-                before[file] = self._findings(one, known if file in self._ahead else None)
+                before[file] = self._findings(one, known)
             if file not in self._ahead:
                 self._others.progress.advance()
         after = dict(before)
@@ -90,10 +91,11 @@ class Fixing:
             found = self._others.judge(self._view, waiting)
             for one in waiting:
                 after[one.file] = FileFindings(one.source, ())  # if it cannot be judged any more
-                if (known := found.get(one.file, ())) is None:
+                known = found.get(one.file)
+                if known is None and one.file in found:
                     continue
                 with self._reporting(one.path):
-                    after[one.file] = self._findings(one, known if one.file in found else None)
+                    after[one.file] = self._findings(one, known)
                 if one.file not in found:
                     self._others.progress.advance()
         return [
@@ -101,11 +103,11 @@ class Fixing:
             for file, found in before.items()
         ]
 
-    def _findings(self, one: Read, known: tuple[Finding, ...] | None = None) -> FileFindings:
-        found = tuple(self._view.findings(one)) if known is None else known
+    def _findings(self, one: Read, known: Judged | None = None) -> FileFindings:
+        found = self._view.judged(one) if known is None else known
         self._view.forget(one)
         one.source.forget()
-        return FileFindings(one.source, found)
+        return FileFindings.of(one.source, found)
 
     def _one_pass(self, findings: dict[str, FileFindings]) -> dict[str, Read]:
         """The files that one pass changes."""

@@ -17,7 +17,7 @@ from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.project import EVERYTHING, Matter, Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
-from gpu_lint.findings import Finding, Fix
+from gpu_lint.findings import Finding, Fix, Judged
 from gpu_lint.globs import matches
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
@@ -243,6 +243,11 @@ class View:
         """Let go of what no other file will ask of this one."""
         self.project.forget(read.file)
         read.forget()
+
+    def judged(self, read: Read) -> Judged:
+        """What is found in a file. Raises :class:`SourceError`."""
+        findings = tuple(self.findings(read))
+        return Judged(findings, self.project.is_cut_short(read.file))
 
     def findings(self, read: Read) -> list[Finding]:
         """The findings of a file. Raises :class:`SourceError`."""

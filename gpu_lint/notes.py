@@ -11,7 +11,7 @@ from gpu_lint.facts.skimmed import Plain, Skimmed
 from gpu_lint.facts.touch import Touch
 
 if TYPE_CHECKING:
-    from gpu_lint.findings import Finding
+    from gpu_lint.findings import Judged
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class Note:
     touch: Touch | None = None
     skimmed: Skimmed | None = None
     decides: bool | None = None
-    findings: tuple[str, tuple[Finding, ...]] | None = None
+    findings: tuple[str, Judged] | None = None
     """What was found in it, with the digest of everything that this depends on."""
     grown: bool = False
     """It says more than when it was last written."""
@@ -57,7 +57,7 @@ def _note_of(
     alone: int,
     touch: int | None,
     skimmed: Plain | None,
-    rest: tuple[bool | None, bool | None, tuple[str, tuple[Finding, ...]] | None, bool],
+    rest: tuple[bool | None, bool | None, tuple[str, Judged] | None, bool],
 ) -> Note:
     parses, decides, findings, grown = rest
     return Note(

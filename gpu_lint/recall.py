@@ -6,7 +6,7 @@ from functools import cached_property
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.limits import deep_recursion
-from gpu_lint.findings import Finding
+from gpu_lint.findings import Judged
 from gpu_lint.judging import View
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.reads import Read
@@ -22,28 +22,28 @@ class Recall:
         self._note = survey.note
         self._view = view
 
-    def known(self) -> dict[str, tuple[Finding, ...]]:
+    def known(self) -> dict[str, Judged]:
         """The findings that need not be found again, by file."""
         found = {file: self._of(read) for file, read in self._view.reads.items()}
-        return {file: findings for file, findings in found.items() if findings is not None}
+        return {file: judged for file, judged in found.items() if judged is not None}
 
-    def _of(self, read: Read) -> tuple[Finding, ...] | None:
+    def _of(self, read: Read) -> Judged | None:
         """What was found in a file, if nothing that this depends on has changed."""
         note = self._note(read.file)
         if note is None or note.findings is None:
             return None
-        key, findings = note.findings
+        key, judged = note.findings
         try:
             with deep_recursion():
-                return findings if key == self._dependencies(read, note) else None
+                return judged if key == self._dependencies(read, note) else None
         except SourceError:
             return None
 
-    def keep(self, read: Read, findings: tuple[Finding, ...]) -> None:
+    def keep(self, read: Read, judged: Judged) -> None:
         """Keep what was found in a file for later runs."""
         note = self._note(read.file)
         if note is not None:
-            note.findings, note.grown = (self._dependencies(read, note), findings), True
+            note.findings, note.grown = (self._dependencies(read, note), judged), True
 
     def _dependencies(self, read: Read, note: Note) -> str:
         """A digest of everything that decides what is found in a file."""

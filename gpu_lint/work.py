@@ -22,7 +22,7 @@ from gpu_lint.settings import FinderSpec, SettingsFinder
 
 if TYPE_CHECKING:
     from gpu_lint.facts.knowledge import Knowledge
-    from gpu_lint.findings import Edit, Finding
+    from gpu_lint.findings import Edit, Judged
     from gpu_lint.judging import View
     from gpu_lint.rulebook import Pack
 
@@ -209,15 +209,15 @@ class Judging:
     runs: Mapping[str, bytes] = field(default_factory=dict)
     """What programs tell that have been run already, packed."""
 
-    def start(self) -> Callable[[str], tuple[Finding, ...]]:
+    def start(self) -> Callable[[str], Judged]:
         view, notes = self.view.view(), self.view.notes
         view.project.packed_runs.update(self.runs)
 
-        def judge(file: str) -> tuple[Finding, ...]:
+        def judge(file: str) -> Judged:
             note, read = notes.get(file), view.reads[file]
             if note is not None and digest_of(read.source.data) != note.digest:
                 raise SourceError(_CHANGED)
-            found = tuple(view.findings(read))
+            found = view.judged(read)
             view.forget(read)
             read.close()
             return found

@@ -253,3 +253,18 @@ def test_every_codec_of_python_on_a_coding_line_is_read_or_is_one_line() -> None
 def test_a_codec_in_which_ascii_is_something_else_is_refused(codec: str) -> None:
     with pytest.raises(SourceError, match="ASCII is not what it seems"):
         decode_source(Path("x.py"), f"# coding: {codec}\n".encode() + b"-" + b"a" * 500_000)
+
+
+LONG = (
+    'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "1"\nimport torch\n\n\n'
+    "def step():\n" + "    x = 1\n" * 300 + "\n\n"
+)
+"""With 250 calls it runs through more statements than are followed of one program."""
+
+
+def test_programs_that_are_followed_in_part_are_counted(project: Project) -> None:
+    root = project({"long.py": LONG + "step()\n" * 250, "short.py": LONG + "step()\n"})
+    for options in (["--no-cache"], [], [], ["-j", "2"]):  # the third time from the cache
+        done = run("check", "--statistics", *options, cwd=root)
+        assert "1 program followed in part" in done.stdout, options
+    assert "in part" not in run("check", "--statistics", "short.py", cwd=root).stdout

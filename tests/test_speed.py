@@ -968,7 +968,7 @@ def test_paths_are_shown_relative_to_what_they_lie_below(path: str, base: str) -
     assert shown_path(Path(path), Path(base)) == expected
 
 
-def test_programs_that_run_one_another_stay_together(project: Callable[..., Path]) -> None:
+def test_programs_are_shared_that_others_ask_about(project: Callable[..., Path]) -> None:
     root = project(
         {
             "gpu-lint.toml": POLICY + 'required-in = "never"\n',
@@ -980,8 +980,10 @@ def test_programs_that_run_one_another_stay_together(project: Callable[..., Path
     )
     finder = SettingsFinder(load_rulebook())
     reads = [Read(str(path), path, finder) for path in sorted(root.glob("*.py"))]
-    programs = View.of(finder, reads).programs(str(read.path) for read in reads)
-    assert [Path(file).name for file in programs][:2] == ["b.py", "d.py"]
+    view = View.of(finder, reads)
+    programs = view.programs(str(read.path) for read in reads)
+    assert {Path(file).name for file in programs} == {"a.py", "b.py", "c.py", "d.py"}
+    assert [Path(file).name for file in view.shared(programs)] == ["d.py"]
 
 
 @pytest.mark.parametrize(

@@ -383,6 +383,11 @@ class Project(ImportGraph):
             self._runs[file] = self._run(file) if packed is None else unpacked(packed)
         return self._runs[file]
 
+    def is_cut_short(self, file: str) -> bool:
+        """Whether a file was run as the program, and followed in part."""
+        run = self._runs.get(file)
+        return run is not None and run.cut_short
+
     def _run(self, file: str) -> ProgramRun:
         reading = self.reading(file)
         assert reading is not None

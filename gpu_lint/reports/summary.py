@@ -74,7 +74,13 @@ def statistics(results: list[FileFindings], rulebook: Rulebook, width: int | Non
     for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         mark = "*" if fixable[code] == count else "-" if fixable[code] else " "
         rows.append((str(count), code, f"[{mark}]", rulebook.rules[code].name))
-    return "".join(f"{line}\n" for line in table(_STATISTICS, rows, width))
+    lines = list(table(_STATISTICS, rows, width))
+    if in_part := sum(result.in_part for result in results):
+        lines.append(
+            f"{plural(in_part, 'program')} followed in part: "
+            "what they call after many thousand statements is not known"
+        )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def diff(fixed: FixedFile, base: Path) -> str:

@@ -313,7 +313,7 @@ class Engine:
                 self._progress.advance()
         self._progress.begin("Resolving imports", None)
         if self._executor_for is not None:
-            survey.look_closer(self._executor_for, graph.edges)
+            survey.look_closer(self._executor_for, graph)
         judged += survey.broken()
         together = survey.together(judged, graph)
         graph.files = tuple(together)
@@ -337,28 +337,22 @@ class Engine:
         those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return
-        from gpu_lint.shares import DealtWhileBegun, Shares
+        from gpu_lint.shares import Shares
         from gpu_lint.work import Judging
 
-        executor = self._executor_for(0)
-        left: Shares | None
+        executor, judging = self._executor_for(0), None
         if executor is not None:
             judging = Judging(self._spec_of(view))
-            executor.begin(judging)
-            begun = DealtWhileBegun(view, waiting, executor.count)
-            yield from self._answers(executor, judging, begun, view, run)
-            left = begun.left
-        else:
-            left = Shares.of(view, waiting)
-            executor = self._executor_for(left.total / 1e6)
-            if executor is None:
-                return
-            judging = Judging(self._spec_of(view))
-        if left is not None:
-            if left.shared:
-                view.project.packed_runs.update(self._run_ahead(executor, judging.view, left))
-                judging = Judging(judging.view, view.project.packed_runs)
-            yield from self._answers(executor, judging, left.dealt(executor.count), view, run)
+            executor.begin(judging)  # while it is found out who does what
+        shares = Shares.of(view, waiting)
+        executor = executor or self._executor_for(shares.total / 1e6)
+        if executor is None:
+            return
+        judging = judging or Judging(self._spec_of(view))
+        if shares.shared:
+            view.project.packed_runs.update(self._run_ahead(executor, judging.view, shares))
+            judging = Judging(judging.view, view.project.packed_runs)
+        yield from self._answers(executor, judging, shares.dealt(executor.count), view, run)
 
     def _run_ahead(
         self, executor: Executor, view: ViewSpec, shares: Shares

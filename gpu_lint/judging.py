@@ -36,7 +36,6 @@ from gpu_lint.suppressions import (
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
-_RUN_FOR = EVERYTHING.otherwise | Touch.HANDED | Touch.SETTINGS
 _WITHOUT_POLICY = Matter(
     Touch.SETTINGS
     | Touch.ENVIRONMENT
@@ -47,7 +46,6 @@ _WITHOUT_POLICY = Matter(
     | Touch.NUMBERING,
     Touch.FORKS | Touch.NUMBERING,
 )
-_RUN_FOR_WITHOUT_POLICY = _WITHOUT_POLICY.under_settings | Touch.FOREIGN
 
 
 class View:
@@ -210,13 +208,6 @@ class View:
         found = {start for file in files for start in project.starts_asked_for(file)}
         weights = {start: sum(map(self._size, project.closure(start))) for start in found}
         return sorted(found, key=lambda start: (-weights[start], start))
-
-    def is_quiet(self, file: str) -> bool:
-        """Whether a file most likely does nothing, told without looking at what it imports."""
-        note = self._note(file)
-        for_policy = self._policy_of(file) is not None
-        run_for = _RUN_FOR if for_policy else _RUN_FOR_WITHOUT_POLICY
-        return note is not None and note.touch is not None and not note.touch & run_for
 
     @property
     def notes(self) -> dict[str, Note]:

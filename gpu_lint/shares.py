@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from gpu_lint.judging import View
 from gpu_lint.reads import Read
@@ -70,31 +69,3 @@ class Shares:
                 chunk, left, taken = [], left - taken, 0
         if chunk:
             yield chunk
-
-
-class DealtWhileBegun:
-    """Files in chunks for so many processes, which begin with some that most likely do nothing,
-    while it is found out of the others which are run."""
-
-    def __init__(self, view: View, waiting: Collection[Read], count: int) -> None:
-        self._view = view
-        self._waiting = waiting
-        self._count = count
-        self.left: Shares | None = None
-        """What is not dealt out yet, since there is something that must be done before."""
-
-    def __iter__(self) -> Iterator[list[str]]:
-        view = self._view
-        quiet = [
-            (one.file, view.weight(one.file, False))
-            for one in self._waiting
-            if view.is_quiet(one.file)
-        ]
-        first = chunks_of(quiet, _LEAST_CHUNK, _MOST_CHUNKS)[: self._count]
-        yield from first
-        begun = frozenset(chain.from_iterable(first))
-        shares = Shares.of(view, [one for one in self._waiting if one.file not in begun])
-        if shares.shared:
-            self.left = shares
-        else:
-            yield from shares.dealt(self._count)

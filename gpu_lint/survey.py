@@ -136,25 +136,24 @@ class Survey:
     def look_closer(
         self,
         executor_for: Callable[[float], Executor | None],
-        follow: Callable[[str], object],
+        graph: ImportGraph,
     ) -> None:
         """Where a file that was taken may set a variable, it is asked of all what they import, do
-        and set: let others find that out, where it pays; of what others import, ``follow`` is told
+        and set: let others find that out, where it pays; the ``graph`` follows what others import
         while these are still at it."""
         if not self._may_set:
             return
-        waiting: dict[str, os.stat_result] = {}
+        weights: list[tuple[str, int]] = []
         for file in self.files:
-            if (note := self.note(file)) is None or note.skimmed is None:
+            if self._is_to_be_looked_at(file, graph):
                 with contextlib.suppress(OSError):
-                    waiting[file] = os.stat(file)
-        weights = [(file, status.st_size) for file, status in waiting.items()]
+                    weights.append((file, os.stat(file).st_size))
         executor = executor_for(sum(size for _, size in weights) * _SECONDS_WHOLE)
-        if executor is None:
+        if not weights or executor is None:
             return
         from gpu_lint.work import Failed, Looking, chunks_of
 
-        looking = Looking(True, self._finder.spec.packs, decides=not self._as_a_whole)
+        looking = Looking(True, self._finder.spec.packs, decides=True)
         for file, seen in executor.each(looking, chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)):
             if isinstance(seen, Failed):
                 continue  # it is asked again, and told of, by who needs to know
@@ -163,7 +162,15 @@ class Survey:
             elif (known := self._cache.note(file)) is not None and known.digest == seen.digest:
                 known.touch, known.skimmed, known.decides = seen.touch, seen.skimmed, seen.decides
                 known.grown = True
-            follow(file)
+            graph.edges(file)
+
+    def _is_to_be_looked_at(self, file: str, graph: ImportGraph) -> bool:
+        """Whether it is not known what a file imports, or sets beside the header that all have."""
+        note = self.note(file)
+        if note is None or note.skimmed is None:
+            return True
+        shows = note.decides is None and note.alone & Touch.SETTINGS
+        return bool(shows) and graph.header(file) is None
 
     def take(self, path: Path) -> str | None:
         """Look at a file; its absolute path, if a rule may speak of it by what it shows alone.

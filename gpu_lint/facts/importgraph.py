@@ -84,6 +84,7 @@ class ImportGraph:
         self._touches = {f: t for f, t in other._touches.items() if f not in without}
         if not without:
             self._reach = other._reach
+            self._deciding, self._mentioning = other._deciding, other._mentioning
         else:  # of the same run, with the same header
             self._headers = {f: h for f, h in other._headers.items() if f not in without}
             self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}

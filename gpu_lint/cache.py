@@ -265,7 +265,8 @@ def _written(note: Note) -> list[Any]:
     found = None
     if note.findings is not None:
         key, judged = note.findings
-        found = [key, [_finding_written(one) for one in judged.findings], judged.in_part]
+        those = [_finding_written(one) for one in judged.findings]
+        found = [key, those, judged.in_part, judged.unfit]
     touch = None if note.touch is None else note.touch.value
     return [note.changed, note.touched, note.size, note.digest, note.alone.value, note.parses,
             touch, imported, note.decides, found]  # fmt: skip
@@ -282,8 +283,9 @@ def _read_note(raw: Any) -> Note:
         )
     findings = None
     if found is not None:
-        key, those, in_part = found
-        findings = str(key), Judged(tuple(map(_finding_read, those)), bool(in_part))
+        key, those, in_part, unfit = found
+        judged = Judged(tuple(map(_finding_read, those)), bool(in_part), tuple(map(int, unfit)))
+        findings = str(key), judged
     return Note(
         int(changed),
         int(touched),

@@ -311,9 +311,9 @@ class Engine:
                 run.report(path, error)
             if number >= ahead:
                 self._progress.advance()
-        self._progress.begin("Resolving imports", None)
         if self._executor_for is not None:
-            survey.look_closer(self._executor_for, graph)
+            survey.look_closer(self._executor_for, graph, self._progress)
+        self._progress.begin("Resolving imports", None)
         judged += survey.broken()
         together = survey.together(judged, graph)
         graph.files = tuple(together)

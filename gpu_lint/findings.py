@@ -60,6 +60,9 @@ class Judged:
     in_part: bool = False
     """It is a program that was followed in part: of the statements that one may run through, none
     was left, and what it calls after that is not known."""
+    unfit: tuple[int, ...] = ()
+    """Where devices are named that the mask in effect there does not show, whether or not that is
+    reported; as byte offsets."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,12 @@ class FileFindings:
     findings: tuple[Finding, ...]
     in_part: bool = False
     """It is a program that was followed in part (:class:`Judged`)."""
+    unfit: tuple[int, ...] = ()
+    """Where devices are named that the mask does not show (:class:`Judged`)."""
 
     @classmethod
     def of(cls, source: Source, judged: Judged) -> FileFindings:
-        return cls(source, judged.findings, judged.in_part)
+        return cls(source, judged.findings, judged.in_part, judged.unfit)
 
     @property
     def path(self) -> Path:

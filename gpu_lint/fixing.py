@@ -16,9 +16,11 @@ from gpu_lint.codemod.splice import Change, choose, splice
 from gpu_lint.findings import Applicability, Edit, FileFindings, Fix, FixedFile, Judged
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
+from gpu_lint.outcome import LEFT_OVER, Before, New
 from gpu_lint.progress import NoProgress, Progress
 from gpu_lint.reads import Read, apply
 from gpu_lint.settings import SettingsFinder
+from gpu_lint.source import Span
 from gpu_lint.work import Applying, Executor, Failed, ToEdit, chunks_of
 
 _MOST_PASSES = 10
@@ -26,6 +28,8 @@ _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process changes, and how many there are."""
 _SECONDS = 3e-7
 """That it takes to change a file and to prove it, for each of its bytes."""
+_OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
+_OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})
 _Found: TypeAlias = "Mapping[str, Judged | None]"
 """What was found in files, by their absolute paths; None for one that cannot be dealt with."""
 
@@ -67,9 +71,19 @@ class Fixing:
         self._inserted: set[tuple[str, str]] = set()
         """What has been inserted into which file: the same never goes in twice."""
         self._dropped: dict[str, list[str]] = {}
+        self._start = view
+        self._before: dict[str, Before] = {}
+        self._left_out: set[Fix] = set()
+        """Fixes after which something new was found."""
+        self._trial: frozenset[Fix] = frozenset()
+        """Those that are left out for a try."""
 
     def fix(self) -> list[FixedFile]:
-        """Fix until nothing is left that may be fixed; what became of every file."""
+        """Fix until nothing is left that may be fixed; what became of every file.
+
+        The outcome decides: where something is found at the end that was not found before, as few
+        fixes as can be are left out of what imports connect with it, so that it is not.
+        """
         before: dict[str, FileFindings] = {}
         for file, one in self._view.reads.items():
             known = self._ahead.get(file)
@@ -79,29 +93,121 @@ class Fixing:
                 before[file] = self._findings(one, known)
             if file not in self._ahead:
                 self._others.progress.advance()
-        after = dict(before)
-        for _ in range(_MOST_PASSES):
-            changed = self._one_pass(after)
-            if not changed:
-                break
-            self._view = self._view.with_changes(changed)
-            affected = self._view.affected_by(changed)
-            waiting = [self._view.reads[file] for file in after if file in affected]
-            self._others.progress.begin("Checking again", len(waiting))
-            found = self._others.judge(self._view, waiting)
-            for one in waiting:
-                after[one.file] = FileFindings(one.source, ())  # if it cannot be judged any more
-                known = found.get(one.file)
-                if known is None and one.file in found:
-                    continue
-                with self._reporting(one.path):
-                    after[one.file] = self._findings(one, known)
-                if one.file not in found:
-                    self._others.progress.advance()
+        self._before = {file: Before.of(found) for file, found in before.items()}
+        after = self._fixed(before)
+        while failing := self._failing(after):
+            after = self._leave_out(failing, before, after)
         return [
             FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
             for file, found in before.items()
         ]
+
+    def _fixed(self, found: dict[str, FileFindings]) -> dict[str, FileFindings]:
+        """What is found when all that may be fixed is fixed, pass after pass."""
+        after = dict(found)
+        for _ in range(_MOST_PASSES):
+            changed = self._one_pass(after)
+            if not changed:
+                break
+            self._judge_again(changed, after)
+        return after
+
+    def _judge_again(self, changed: dict[str, Read], after: dict[str, FileFindings]) -> None:
+        """Find out what is found when some files have changed."""
+        self._view = self._view.with_changes(changed)
+        affected = self._view.affected_by(changed)
+        waiting = [self._view.reads[file] for file in after if file in affected]
+        self._others.progress.begin("Checking again", len(waiting))
+        found = self._others.judge(self._view, waiting)
+        for one in waiting:
+            after[one.file] = FileFindings(one.source, ())  # if it cannot be judged any more
+            known = found.get(one.file)
+            if known is None and one.file in found:
+                continue
+            with self._reporting(one.path):
+                after[one.file] = self._findings(one, known)
+            if one.file not in found:
+                self._others.progress.advance()
+
+    # --- the outcome -----------------------------------------------------------------------
+
+    def _failing(self, after: dict[str, FileFindings]) -> dict[str, New]:
+        """The files in which something is found that was not found before, with the first of it."""
+        failing: dict[str, New] = {}
+        for file, found in after.items():
+            if found.findings or found.unfit:
+                edits = self._view.reads[file].edits
+                if (new := next(self._before[file].new_in(found, edits), None)) is not None:
+                    failing[file] = new
+        return failing
+
+    def _leave_out(
+        self,
+        failing: dict[str, New],
+        before: dict[str, FileFindings],
+        after: dict[str, FileFindings],
+    ) -> dict[str, FileFindings]:
+        """What is found when as few fixes as can be are left out, so that nothing new is, of one
+        connected part of the project."""
+        first = next(iter(failing))
+        part = self._start.project.connected([first]) & before.keys()
+        everything = [fix for file in sorted(part) for fix in self._first_fixes(file)]
+        near = [fix for file in sorted(part & failing.keys()) for fix in self._first_fixes(file)]
+        wanted = everything
+        for some in (near, everything):
+            after, helps = self._without(some, part, before, after)
+            if helps:
+                wanted = some
+                break
+        while len(wanted) > 1:
+            half = len(wanted) // 2
+            for some in (wanted[half:], wanted[:half]):
+                after, helps = self._without(some, part, before, after)
+                if helps:
+                    wanted = some
+                    break
+            else:
+                break
+        after, _ = self._without(wanted, part, before, after)
+        name = self._start.place(first, Span(0, 0))[0]
+        for file in sorted(part):
+            for fix in self._first_fixes(file):
+                if fix in wanted:
+                    reason = f"{fix.message}: {failing[first].told(name)}"
+                    self._dropped.setdefault(file, []).append(reason)
+        self._left_out.update(wanted)
+        return after
+
+    def _first_fixes(self, file: str) -> list[Fix]:
+        """The fixes that were on offer for a file before anything was changed."""
+        return list(
+            dict.fromkeys(
+                one.fix
+                for one in self._before[file].origins
+                if one.fix is not None
+                and one.fix.applicability >= self._least
+                and one.fix not in self._left_out
+            )
+        )
+
+    def _without(
+        self,
+        some: list[Fix],
+        part: frozenset[str],
+        before: dict[str, FileFindings],
+        after: dict[str, FileFindings],
+    ) -> tuple[dict[str, FileFindings], bool]:
+        """What is found when some fixes are left out in a part of the project, which is fixed anew
+        from the start; and whether nothing new is found there then."""
+        again = {file: self._start.reads[file] for file in part}
+        self._view = self._view.with_changes(
+            {file: one for file, one in again.items() if self._view.reads[file] is not one}
+        )
+        self._inserted = {(file, text) for file, text in self._inserted if file not in part}
+        self._trial = frozenset(some)
+        found = self._fixed({**after, **{file: before[file] for file in part}})
+        self._trial = frozenset()
+        return found, part.isdisjoint(self._failing(found))
 
     def _findings(self, one: Read, known: Judged | None = None) -> FileFindings:
         found = self._view.judged(one) if known is None else known
@@ -112,15 +218,13 @@ class Fixing:
     def _one_pass(self, findings: dict[str, FileFindings]) -> dict[str, Read]:
         """The files that one pass changes."""
         wanted = [
-            Change(file, finding.fix)
+            Change(file, fix)
             for file, found in findings.items()
-            for finding in found.findings
-            if finding.fix
-            and finding.fix.applicability >= self._least
-            and finding.fix not in self._refused
+            for fix in self._on_offer(file, found)
+            if fix not in self._refused
             and self._view.reads[file].may_change
-            and all(other in findings for other, _ in finding.fix.elsewhere)
-            and self._is_new(Change(file, finding.fix))
+            and all(other in findings for other, _ in fix.elsewhere)
+            and self._is_new(Change(file, fix))
         ]
         changes = choose(wanted)
         done: dict[tuple[str, tuple[Change, ...]], Read | str] = {}
@@ -150,6 +254,33 @@ class Fixing:
                     self._inserted.update(self._insertions(change))
                 return result
         return {}
+
+    def _on_offer(self, file: str, found: FileFindings) -> Iterator[Fix]:
+        """The fixes of findings that were there before anything was changed, but for those that
+        had to be asked for then; and of comments that are left over."""
+        if not any(finding.fix for finding in found.findings):
+            return
+        edits = self._view.reads[file].edits
+        for finding, origin in self._before[file].origins_of(found, edits):
+            if isinstance(finding, int) or finding.fix is None:
+                continue
+            if origin is None and finding.code not in LEFT_OVER:
+                continue
+            first = finding.fix if origin is None or origin.fix is None else origin.fix
+            if first in self._left_out or first in self._trial:
+                continue
+            if finding.code in _OF_VALIDATION and self._lacks_header(file):
+                continue
+            if min(first.applicability, finding.fix.applicability) >= self._least:
+                yield finding.fix
+
+    def _lacks_header(self, file: str) -> bool:
+        """Whether the header of a file is left out, without which a validator must fail."""
+        return any(
+            one.fix in self._left_out or one.fix in self._trial
+            for one in self._before[file].origins
+            if one.code in _OF_HEADER
+        )
 
     def _is_new(self, change: Change) -> bool:
         """Whether a change does not insert what an earlier pass has put there in vain."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gpu_lint.checks import CHECKS, Check, Companion, Context, Found, is_entry_point
+from gpu_lint.checks.devices import unfit_devices
 from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
@@ -238,7 +239,9 @@ class View:
     def judged(self, read: Read) -> Judged:
         """What is found in a file. Raises :class:`SourceError`."""
         findings = tuple(self.findings(read))
-        return Judged(findings, self.project.is_cut_short(read.file))
+        facts = None if self._has_fault(read) else self.project.facts(read.file)
+        unfit = tuple(unfit_devices(facts)) if facts is not None else ()
+        return Judged(findings, self.project.is_cut_short(read.file), unfit)
 
     def findings(self, read: Read) -> list[Finding]:
         """The findings of a file. Raises :class:`SourceError`."""

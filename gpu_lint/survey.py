@@ -137,6 +137,7 @@ class Survey:
         self,
         executor_for: Callable[[float], Executor | None],
         graph: ImportGraph,
+        progress: Progress,
     ) -> None:
         """Where a file that was taken may set a variable, it is asked of all what they import, do
         and set: let others find that out, where it pays; the ``graph`` follows what others import
@@ -153,8 +154,10 @@ class Survey:
             return
         from gpu_lint.work import Failed, Looking, chunks_of
 
+        progress.begin("Resolving imports", len(weights))
         looking = Looking(True, self._finder.spec.packs, decides=True)
         for file, seen in executor.each(looking, chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)):
+            progress.advance()
             if isinstance(seen, Failed):
                 continue  # it is asked again, and told of, by who needs to know
             if self._cache is None:

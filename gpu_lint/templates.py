@@ -136,7 +136,7 @@ def _fill(section: str, policy: Policy) -> str:
 def same_block(text: str, wanted: str, environ_names: tuple[str, ...] = ()) -> bool:
     """Whether two blocks say the same, comments and layout aside."""
     for name in environ_names:
-        text = text.replace(f"{name}[", "os.environ[")
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?=\[)", "os.environ", text)
     found = _tokens(text)
     return found is not None and found == _tokens(wanted)
 

@@ -82,6 +82,7 @@ def check_drift(context: Context) -> Iterator[Found]:
             wanted = render_header(context.policy, context.rulebook, alloc)
         elif block.kind == VALIDATOR:
             wanted = render_validator(context.policy, context.rulebook, context.uses_pytorch)
-        if wanted and not same_block(block.text, wanted):
+        names = tuple(expression for expression, _ in context.facts.layout.environ)
+        if wanted and not same_block(block.text, wanted, names):
             message = f"the managed {block.kind} block is not what the policy's template says"
             yield Found("GPU113", block.span, message, "", RewriteBlock(block.kind))

@@ -120,7 +120,7 @@ def _late(
         message += ", though torch.cuda.device_count() may report it as if it had"
     if code == "GPU116":
         message = f"every entry point comes here too late: {message}"
-    remedy, safety, left = _move_with_selectors(setting, alloc, step, context)
+    remedy, safety, left = _move_with_selectors(setting, step, context)
     note = _EVIDENCE_ALLOC if alloc else _EVIDENCE_ORDER
     severity = None if surely and code != "GPU116" else Severity.WARNING
     return Found(code, setting.span, message, _with_left(note, left), remedy, safety, severity)
@@ -137,8 +137,9 @@ def _lucky(setting: Setting, trigger: Trigger, context: Context) -> Found:
         return Found("GPU116", setting.span, message, _EVIDENCE_LUCK)
     through = step.is_import and step is not trigger
     code, severity = ("GPU115", Severity.WARNING) if through else ("GPU108", None)
-    remedy = _move(setting, context)
-    return Found(code, setting.span, message, _EVIDENCE_LUCK, remedy, severity=severity)
+    remedy, safety, left = _move_with_selectors(setting, step, context)
+    note = _with_left(_EVIDENCE_LUCK, left)
+    return Found(code, setting.span, message, note, remedy, safety, severity)
 
 
 def _cause(trigger: Trigger, step: Trigger | None, context: Context) -> str:
@@ -169,8 +170,8 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         return None
     known = {expression.partition(".")[0] for expression, _ in context.facts.layout.environ}
     known |= {"str", "int"}
-    late = {
-        other.span
+    late = [
+        other
         for other in context.settings
         if other.top_level
         and other.peers > 0
@@ -178,29 +179,43 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         and Certainty.ALWAYS in (other.imported.certainty, other.frozen.certainty)
         and other.form in (Form.ASSIGN, Form.UPDATE)
         and other.names <= known
-    }
-    return MoveSettings(tuple(sorted(late))) if setting.span in late else None
+    ]
+    variables = [ALIASES.get(other.variable, other.variable) for other in late]
+    if len(set(variables)) < len(variables):
+        return None  # each of them may be for what follows it
+    spans = {other.span for other in late}
+    return MoveSettings(tuple(sorted(spans))) if setting.span in spans else None
 
 
 # --- what must change together ---------------------------------------------------------------
 
 
 def _move_with_selectors(
-    setting: Setting, alloc: bool, step: Trigger | None, context: Context
+    setting: Setting, step: Trigger | None, context: Context
 ) -> tuple[Remedy | None, Applicability, list[str]]:
-    """How to bring a late write forward, with every index that works only while it is late.
+    """How to bring a late write forward, with every index that works only while it is late, and
+    with the other late writes of the file: what is unsafe for one of them is unsafe for all.
 
     The last of the three lists the selectors that could not be judged.
     """
     remedy = _move(setting, context) if step is not None else None
-    if remedy is None or alloc or setting.variable != MASK:
-        return remedy, Applicability.SAFE, []
-    group = _group(setting, context)
     if isinstance(remedy, MoveSettings):
-        moved = MoveSettings(remedy.statements, tuple(group.here), tuple(group.elsewhere))
-        safe = group.decided and not group.left
-        return moved, Applicability.SAFE if safe else Applicability.UNSAFE, group.left
-    return remedy, Applicability.SAFE, group.left
+        for other in context.settings:
+            if other.span in remedy.statements and _is_late_mask(other):
+                group = _group(other, context)
+                here, elsewhere = tuple(group.here), tuple(group.elsewhere)
+                moved = MoveSettings(remedy.statements, here, elsewhere)
+                safe = group.decided and not group.left
+                safety = Applicability.SAFE if safe else Applicability.UNSAFE
+                return moved, safety, group.left
+    elif remedy is not None and _is_late_mask(setting):
+        return remedy, Applicability.SAFE, _group(setting, context).left
+    return remedy, Applicability.SAFE, []
+
+
+def _is_late_mask(setting: Setting) -> bool:
+    """Whether a mask is written when CUDA has read it, so that it takes effect when it moves."""
+    return setting.variable == MASK and setting.frozen.certainty is not Certainty.NEVER
 
 
 class _Group:

@@ -315,6 +315,19 @@ class ImportGraph:
                 together |= self._reach.mask(file)
         return together
 
+    def connected(self, files: Iterable[str]) -> frozenset[str]:
+        """The files of the project that some are connected with by imports, either way; and those
+        themselves."""
+        found = set(files)
+        waiting = list(found)
+        while waiting:
+            file = waiting.pop()
+            for other in (*self.edges(file), *self.importers.get(file, ())):
+                if other not in found:
+                    found.add(other)
+                    waiting.append(other)
+        return frozenset(found)
+
     def starts_reaching(self, file: str) -> list[str]:
         """The other files that, started as programs, may run a file."""
         bit = self._reach.bit(file)

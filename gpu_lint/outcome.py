@@ -1,0 +1,178 @@
+"""What fixing has made of a program: what is found now that was not found before.
+
+A fix is safe by its outcome. Findings are followed through the edits: one that stands where an
+earlier one of its kind stood, or on a line that was moved as it is, is not new.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix
+from gpu_lint.records import record
+from gpu_lint.source import Source, Span
+
+DEVICE = "device"
+"""In the place of a rule's code: a call names a device that the mask in effect there does not
+show, whether or not that is reported."""
+_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301"})
+"""Rules that find something missing in a file: where that is shown does not matter."""
+LEFT_OVER = frozenset({"GPU002"})
+"""Rules about comments that no longer do anything when something has been fixed."""
+_LONGEST_LINE = 60
+"""Characters that are shown of a line."""
+_SAID_BEFORE = LEFT_OVER | {"GPU203"}
+"""Rules whose findings only describe what the program did before as well, or what a comment that
+is left over no longer does."""
+
+
+@record
+class Origin:
+    """Something that was found before anything was changed."""
+
+    code: str
+    start: int
+    line: str
+    fix: Fix | None = None
+
+
+@record
+class New:
+    """Something that is found after a change, and was not before."""
+
+    code: str
+    line: str
+    asks: bool = False
+    """It was there, but its fix had to be asked for, and now would be made without."""
+
+    def told(self, file: str) -> str:
+        """Why the change is no good, in words that follow its name."""
+        line = self.line if len(self.line) <= _LONGEST_LINE else f"{self.line[:_LONGEST_LINE]}..."
+        if self.code == DEVICE:
+            return f"then `{line}` ({file}) would name a device that the mask does not show"
+        if self.asks:
+            return f"then the fix of {self.code} at `{line}` ({file}) would no longer be asked for"
+        return f"then {self.code} would be found at `{line}` ({file})"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was found in a file before it was changed."""
+
+    origins: tuple[Origin, ...]
+
+    @classmethod
+    def of(cls, found: FileFindings) -> Before:
+        line_at = _lines_of(found.source)
+        origins = [
+            Origin(f.code, f.span.start, line_at(f.span.start), f.fix) for f in found.findings
+        ]
+        origins += [Origin(DEVICE, start, line_at(start)) for start in found.unfit]
+        return cls(tuple(origins))
+
+    def origins_of(
+        self, after: FileFindings, passes: Sequence[Sequence[Edit]]
+    ) -> list[tuple[Finding | int, Origin | None]]:
+        """What is found now (a finding, or the place of a call that names no device) and from what
+        each stems; None is new. The ``passes`` are the edits that were made, in their order."""
+        now: list[tuple[str, int, Finding | int]] = [
+            *((f.code, f.span.start, f) for f in after.findings),
+            *((DEVICE, start, start) for start in after.unfit),
+        ]
+        regions = [Span(o.start, o.start) for o in self.origins]
+        for edits in passes:
+            moved = _following(edits, after.source.encoding)
+            regions = [moved(region) for region in regions]
+        found: dict[int, Origin] = {}
+        left = self._by_place(now, regions, found)
+        line_at = _lines_of(after.source)
+        for position, (code, start, _) in enumerate(now):
+            if position not in found:
+                key = (code, "" if code in _OF_FILES else line_at(start))
+                if left.get(key):
+                    found[position] = left[key].pop(0)
+        return [(one, found.get(position)) for position, (_, _, one) in enumerate(now)]
+
+    def _by_place(
+        self,
+        now: list[tuple[str, int, Finding | int]],
+        regions: list[Span],
+        found: dict[int, Origin],
+    ) -> dict[tuple[str, str], list[Origin]]:
+        """Match what is found now with what was found in the same place; what is left of the
+        latter, by its code and line. Edits keep the order of places."""
+        waiting: dict[str, list[int]] = {}
+        for number in sorted(range(len(regions)), key=lambda n: regions[n]):
+            waiting.setdefault(self.origins[number].code, []).append(number)
+        reached = dict.fromkeys(waiting, 0)
+        left: dict[tuple[str, str], list[Origin]] = {}
+
+        def leave(number: int) -> None:
+            origin = self.origins[number]
+            key = (origin.code, "" if origin.code in _OF_FILES else origin.line)
+            left.setdefault(key, []).append(origin)
+
+        for position in sorted(range(len(now)), key=lambda n: now[n][:2]):
+            code, start, _ = now[position]
+            numbers = waiting.get(code, ())
+            while reached.get(code, 0) < len(numbers):
+                number = numbers[reached[code]]
+                if regions[number].start > start:
+                    break
+                reached[code] += 1
+                if start <= regions[number].end:
+                    found[position] = self.origins[number]
+                    break
+                leave(number)
+        for code, numbers in waiting.items():
+            for number in numbers[reached[code] :]:
+                leave(number)
+        return left
+
+    def new_in(self, after: FileFindings, passes: Sequence[Sequence[Edit]]) -> Iterator[New]:
+        """What is found now and was not before."""
+        line_at = _lines_of(after.source)
+        for one, origin in self.origins_of(after, passes):
+            code, start = (DEVICE, one) if isinstance(one, int) else (one.code, one.span.start)
+            if origin is None and code not in _SAID_BEFORE:
+                yield New(code, line_at(start))
+            elif origin is not None and not isinstance(one, int):
+                if _must_be_asked_for(origin.fix) and _is_made_without(one.fix):
+                    yield New(code, line_at(start), asks=True)
+
+
+def _must_be_asked_for(fix: Fix | None) -> bool:
+    return fix is not None and fix.applicability is Applicability.UNSAFE
+
+
+def _is_made_without(fix: Fix | None) -> bool:
+    return fix is not None and fix.applicability is Applicability.SAFE
+
+
+def _lines_of(source: Source) -> Callable[[int], str]:
+    return lambda offset: source.line(source.row(offset)).strip()
+
+
+def _following(edits: Iterable[Edit], encoding: str) -> Callable[[Span], Span]:
+    """What tells where a place is after some edits: all that was put there, if it was in one."""
+    ordered = sorted(set(edits), key=lambda edit: edit.span)
+    starts = [edit.span.start for edit in ordered]
+    now: list[Span] = []
+    """Where the content of each edit is now."""
+    shift = 0
+    shifts = [0]
+    for edit in ordered:
+        size = len(edit.content.encode(encoding, "replace"))
+        now.append(Span(edit.span.start + shift, edit.span.start + shift + size))
+        shift += size - (edit.span.end - edit.span.start)
+        shifts.append(shift)
+
+    def offset(at: int, upper: bool) -> int:
+        number = bisect_right(starts, at) - 1
+        if number >= 0 and at < ordered[number].span.end:
+            return now[number].end if upper else now[number].start
+        return at + shifts[number + 1]
+
+    return lambda region: Span(offset(region.start, False), offset(region.end, True))

@@ -5,7 +5,7 @@ Others help with both where that pays: nothing is known of one file that another
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gpu_lint.codemod.splice import Change, choose, splice
-from gpu_lint.findings import Applicability, Edit, FileFindings, Fix, FixedFile, Judged
+from gpu_lint.findings import Applicability, Edit, FileFindings, FixedFile, Judged
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
 from gpu_lint.outcome import LEFT_OVER, Before, New
@@ -24,6 +24,7 @@ from gpu_lint.source import Span
 from gpu_lint.work import Applying, Executor, Failed, ToEdit, chunks_of
 
 _MOST_PASSES = 10
+_MOST_ROUNDS = 4
 _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process changes, and how many there are."""
 _SECONDS = 3e-7
@@ -67,15 +68,17 @@ class Fixing:
         self._view = view
         self._reporting = reporting
         self._least = Applicability.UNSAFE if unsafe else Applicability.SAFE
-        self._refused: set[Fix] = set()
+        self._refused: set[Change] = set()
         self._inserted: set[tuple[str, str]] = set()
         """What has been inserted into which file: the same never goes in twice."""
         self._dropped: dict[str, list[str]] = {}
+        self._unproved: dict[str, list[str]] = {}
+        """Why fixes were left out in the last round."""
         self._start = view
         self._before: dict[str, Before] = {}
-        self._left_out: set[Fix] = set()
+        self._left_out: set[Change] = set()
         """Fixes after which something new was found."""
-        self._trial: frozenset[Fix] = frozenset()
+        self._trial: frozenset[Change] = frozenset()
         """Those that are left out for a try."""
 
     def fix(self) -> list[FixedFile]:
@@ -93,14 +96,32 @@ class Fixing:
                 before[file] = self._findings(one, known)
             if file not in self._ahead:
                 self._others.progress.advance()
+        after = before
+        for _ in range(_MOST_ROUNDS):
+            start, self._left_out = after, set()
+            after = self._round(start)
+            if not self._left_out or all(after[file] is start[file] for file in after):
+                break  # else what was left out may go in where the rest stands already
+        return [
+            FixedFile(found, after[file], self._reasons(file)) for file, found in before.items()
+        ]
+
+    def _round(self, before: dict[str, FileFindings]) -> dict[str, FileFindings]:
+        """What is found when all is fixed that may be, and after which nothing new is found."""
+        self._start = self._view
         self._before = {file: Before.of(found) for file, found in before.items()}
+        self._unproved = {}
         after = self._fixed(before)
         while failing := self._failing(after):
             after = self._leave_out(failing, before, after)
-        return [
-            FixedFile(found, after[file], tuple(self._dropped.get(file, ())))
-            for file, found in before.items()
-        ]
+        return after
+
+    def _reasons(self, file: str) -> tuple[str, ...]:
+        return (*self._dropped.get(file, ()), *self._unproved.get(file, ()))
+
+    def _edits_of(self, file: str) -> tuple[tuple[Edit, ...], ...]:
+        """The edits that were made in a file in this round, pass after pass."""
+        return self._view.reads[file].edits[len(self._start.reads[file].edits) :]
 
     def _fixed(self, found: dict[str, FileFindings]) -> dict[str, FileFindings]:
         """What is found when all that may be fixed is fixed, pass after pass."""
@@ -136,7 +157,7 @@ class Fixing:
         failing: dict[str, New] = {}
         for file, found in after.items():
             if found.findings or found.unfit:
-                edits = self._view.reads[file].edits
+                edits = self._edits_of(file)
                 if (new := next(self._before[file].new_in(found, edits), None)) is not None:
                     failing[file] = new
         return failing
@@ -147,67 +168,72 @@ class Fixing:
         before: dict[str, FileFindings],
         after: dict[str, FileFindings],
     ) -> dict[str, FileFindings]:
-        """What is found when as few fixes as can be are left out, so that nothing new is, of one
-        connected part of the project."""
-        first = next(iter(failing))
-        part = self._start.project.connected([first]) & before.keys()
-        everything = [fix for file in sorted(part) for fix in self._first_fixes(file)]
-        near = [fix for file in sorted(part & failing.keys()) for fix in self._first_fixes(file)]
-        wanted = everything
-        for some in (near, everything):
-            after, helps = self._without(some, part, before, after)
-            if helps:
-                wanted = some
-                break
-        while len(wanted) > 1:
-            half = len(wanted) // 2
-            for some in (wanted[half:], wanted[:half]):
-                after, helps = self._without(some, part, before, after)
-                if helps:
-                    wanted = some
+        """What is found when fixes are left out of a connected part of the project, so that nothing
+        new is: the validators where something new is found, or else all fixes there, or else those
+        of the whole part."""
+        part = self._start.project.connected([next(iter(failing))]) & before.keys()
+        told = {file: new for file, new in failing.items() if file in part}
+        ways: tuple[Callable[[str], Iterable[Change]], ...] = (
+            lambda file: self._first_changes(file, _OF_VALIDATION | LEFT_OVER),
+            self._first_changes,
+            self._first_changes,
+        )
+        some: set[Change] = set()
+        for number, way in enumerate(ways):
+            files = list(told)
+            while files and part.intersection(self._failing(after)):
+                more = part if number == len(ways) - 1 else files
+                added = {change for file in more for change in way(file)} - some
+                if not added:
                     break
-            else:
-                break
-        after, _ = self._without(wanted, part, before, after)
-        name = self._start.place(first, Span(0, 0))[0]
+                some |= added
+                after = self._without(frozenset(some), part, before, after)
+                still = {f: new for f, new in self._failing(after).items() if f in part}
+                told, files = {**still, **told}, list(still)
         for file in sorted(part):
-            for fix in self._first_fixes(file):
-                if fix in wanted:
-                    reason = f"{fix.message}: {failing[first].told(name)}"
-                    self._dropped.setdefault(file, []).append(reason)
-        self._left_out.update(wanted)
+            for change in self._first_changes(file):
+                if change in some:
+                    cause = file if file in told else next(iter(told))
+                    name = self._start.place(cause, Span(0, 0))[0]
+                    reason = f"{change.fix.message}: {told[cause].told(name)}"
+                    self._unproved.setdefault(file, []).append(reason)
+        self._left_out |= some
         return after
 
-    def _first_fixes(self, file: str) -> list[Fix]:
-        """The fixes that were on offer for a file before anything was changed."""
+    def _first_changes(self, file: str, codes: Collection[str] | None = None) -> list[Change]:
+        """The changes that mend findings, of some codes, and were on offer for a file before
+        anything was changed."""
         return list(
             dict.fromkeys(
-                one.fix
+                change
                 for one in self._before[file].origins
                 if one.fix is not None
+                and (codes is None or one.code in codes)
                 and one.fix.applicability >= self._least
-                and one.fix not in self._left_out
+                and (change := Change(file, one.fix)) not in self._left_out
             )
         )
 
     def _without(
         self,
-        some: list[Fix],
+        some: frozenset[Change],
         part: frozenset[str],
         before: dict[str, FileFindings],
         after: dict[str, FileFindings],
-    ) -> tuple[dict[str, FileFindings], bool]:
+    ) -> dict[str, FileFindings]:
         """What is found when some fixes are left out in a part of the project, which is fixed anew
-        from the start; and whether nothing new is found there then."""
-        again = {file: self._start.reads[file] for file in part}
-        self._view = self._view.with_changes(
-            {file: one for file, one in again.items() if self._view.reads[file] is not one}
-        )
+        from the start."""
+        changed = {
+            file: self._start.reads[file]
+            for file in part
+            if self._view.reads[file] is not self._start.reads[file]
+        }
+        self._view = self._view.with_changes(changed)
         self._inserted = {(file, text) for file, text in self._inserted if file not in part}
-        self._trial = frozenset(some)
+        self._trial = some
         found = self._fixed({**after, **{file: before[file] for file in part}})
         self._trial = frozenset()
-        return found, part.isdisjoint(self._failing(found))
+        return found
 
     def _findings(self, one: Read, known: Judged | None = None) -> FileFindings:
         found = self._view.judged(one) if known is None else known
@@ -218,13 +244,13 @@ class Fixing:
     def _one_pass(self, findings: dict[str, FileFindings]) -> dict[str, Read]:
         """The files that one pass changes."""
         wanted = [
-            Change(file, fix)
+            change
             for file, found in findings.items()
-            for fix in self._on_offer(file, found)
-            if fix not in self._refused
+            for change in self._on_offer(file, found)
+            if change not in self._refused
             and self._view.reads[file].may_change
-            and all(other in findings for other, _ in fix.elsewhere)
-            and self._is_new(Change(file, fix))
+            and all(other in findings for other in change.files)
+            and self._is_new(change)
         ]
         changes = choose(wanted)
         done: dict[tuple[str, tuple[Change, ...]], Read | str] = {}
@@ -255,38 +281,41 @@ class Fixing:
                 return result
         return {}
 
-    def _on_offer(self, file: str, found: FileFindings) -> Iterator[Fix]:
+    def _on_offer(self, file: str, found: FileFindings) -> Iterator[Change]:
         """The fixes of findings that were there before anything was changed, but for those that
         had to be asked for then; and of comments that are left over."""
         if not any(finding.fix for finding in found.findings):
             return
-        edits = self._view.reads[file].edits
+        edits = self._edits_of(file)
         for finding, origin in self._before[file].origins_of(found, edits):
             if isinstance(finding, int) or finding.fix is None:
                 continue
             if origin is None and finding.code not in LEFT_OVER:
                 continue
             first = finding.fix if origin is None or origin.fix is None else origin.fix
-            if first in self._left_out or first in self._trial:
+            if self._is_left_out(Change(file, first)):
                 continue
             if finding.code in _OF_VALIDATION and self._lacks_header(file):
                 continue
             if min(first.applicability, finding.fix.applicability) >= self._least:
-                yield finding.fix
+                yield Change(file, finding.fix)
 
     def _lacks_header(self, file: str) -> bool:
         """Whether the header of a file is left out, without which a validator must fail."""
         return any(
-            one.fix in self._left_out or one.fix in self._trial
+            one.fix is not None and self._is_left_out(Change(file, one.fix))
             for one in self._before[file].origins
             if one.code in _OF_HEADER
         )
+
+    def _is_left_out(self, change: Change) -> bool:
+        return change in self._left_out or change in self._trial
 
     def _is_new(self, change: Change) -> bool:
         """Whether a change does not insert what an earlier pass has put there in vain."""
         if self._inserted.isdisjoint(self._insertions(change)):
             return True
-        self._refused.add(change.fix)
+        self._refused.add(change)
         reason = f"{change.fix.message}: it was made once, and did not help"
         self._dropped.setdefault(change.file, []).append(reason)
         return False
@@ -312,7 +341,7 @@ class Fixing:
                 changes.remove(change)
             return
         changes.remove(here[0])
-        self._refused.add(here[0].fix)
+        self._refused.add(here[0])
         self._dropped.setdefault(file, []).append(f"{here[0].fix.message}: {why}")
 
     def _apply_ahead(

@@ -265,7 +265,7 @@ def test_one_line_main_guard_is_opened_for_the_call() -> None:
 
 
 def test_validator_without_torch_asks_nvml_by_physical_index_or_uuid() -> None:
-    text = 'print("x")\n\nif __name__ == "__main__":\n    print(1)\n'
+    text = 'import cupy\n\nif __name__ == "__main__":\n    print(cupy)\n'
     assert "nvmlDeviceGetHandleByIndex(1)" in fix_text(text, ALL).after.source.text
     uuid = "GPU-8d1f4a52-3c0b-4f6e-9a7d-2b5c6e7f8091"
     policy = {**ALL, "gpu": {**ALL["gpu"], "visible-devices": uuid}}

@@ -98,7 +98,7 @@ class Context:
     def gpu_file(self) -> bool:
         """The file, or one of the project that it imports, uses a framework; or it selects
         a device."""
-        return bool(self.facts.reached_frameworks or self.facts.selectors)
+        return self.facts.reaches_gpu
 
     @cached_property
     def uses_pytorch(self) -> bool:
@@ -163,8 +163,9 @@ class Context:
 
 
 def is_entry_point(facts: FileFacts, configured: bool) -> bool:
-    """Whether a file is started as a program: by a main guard, by name, or by what it does."""
-    return (
+    """Whether a file is started as a program, by a main guard, by name, or by what it does, and
+    reaches a GPU then."""
+    return facts.reaches_gpu and (
         configured
         or facts.layout.guard is not None
         or facts.module_freeze is not None

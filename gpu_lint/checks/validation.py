@@ -22,6 +22,8 @@ def check_validation(context: Context) -> Iterator[Found]:
     policy = context.policy
     if policy is None or not context.is_required(policy.validation.required_in):
         return
+    if not context.gpu_file:
+        return  # whatever lists it, there is nothing to check in a file that reaches no GPU
     guard = context.facts.layout.guard
     safety = Applicability.SAFE if guard is not None else Applicability.UNSAFE
     if guard is not None:

@@ -51,6 +51,12 @@ class FileFacts:
     """Files that import this one."""
 
     @property
+    def reaches_gpu(self) -> bool:
+        """The file, or one of the project that it imports, uses a framework; or it selects a
+        device."""
+        return bool(self.reached_frameworks or self.selectors)
+
+    @property
     def comments(self) -> tuple[Comment, ...]:
         return self.reading.comments
 

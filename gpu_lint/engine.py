@@ -126,17 +126,15 @@ class Engine:
 
             recall = None if self._cache is None else Recall(self.finder, survey, view)
             known = {} if recall is None else recall.known()
-            told: dict[str, FileFindings] = {}
-            for file, judged in self._found(view, run, known):
-                one = view.reads[file]
-                try:
-                    if recall is not None and file not in known:
-                        recall.keep(one, judged)
-                    told[file] = FileFindings.of(one.source, judged)
-                    one.source.forget()
-                except Exception as error:
-                    run.report(one.path, error)
-            run.files = [told[file] for file in view.reads if file in told]
+            found = dict(self._found(view, run, known))
+            found.update(self._tried(view, found, known))
+            for file, one in view.reads.items():
+                if file in found:
+                    with run.reporting(one.path):
+                        if recall is not None and file not in known:
+                            recall.keep(one, found[file])
+                        run.files.append(FileFindings.of(one.source, found[file]))
+                        one.source.forget()
         if self._cache is not None:
             self._cache.save()
         return run
@@ -162,6 +160,29 @@ class Engine:
             self._progress.advance()
             if answer is not None:
                 yield file, answer
+
+    def _tried(
+        self, view: View, found: Mapping[str, Judged], known: Mapping[str, Judged]
+    ) -> dict[str, Judged]:
+        """The findings whose fixes fixing would leave out, with these as unsafe: a fix is safe by
+        what comes of it. Of findings that are ``known`` from an earlier run that was told then."""
+        tried = view.on_trial(found)
+        if not any(file not in known and found[file].has_safe_fix for file in tried):
+            return {}
+        from gpu_lint.fixing import Fixing, Others
+
+        scratch = Run()
+        others = Others(
+            self._executor_for or (lambda seconds: None),
+            lambda view, reads: dict(self._judge_ahead(view, scratch, reads)),
+            self._progress,
+        )
+        fixing = Fixing(self.finder, view, False, scratch.reporting, others, found)
+        left_out = fixing.trial(tried)
+        return {
+            file: found[file].without({c.fix: why for c, why in left_out.items() if c.file == file})
+            for file in dict.fromkeys(change.file for change in left_out)
+        }
 
     def check_source(self, source: Source) -> FileFindings:
         """Check one source, wherever it came from. Raises :class:`SourceError`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -63,6 +64,25 @@ class Judged:
     unfit: tuple[int, ...] = ()
     """Where devices are named that the mask in effect there does not show, whether or not that is
     reported; as byte offsets."""
+
+    @property
+    def has_safe_fix(self) -> bool:
+        return any(
+            one.fix is not None and one.fix.applicability is Applicability.SAFE
+            for one in self.findings
+        )
+
+    def without(self, unsafe: Mapping[Fix, str]) -> Judged:
+        """The same with some fixes as unsafe, each for a reason."""
+        findings = []
+        for one in self.findings:
+            if one.fix is not None and (why := unsafe.get(one.fix)) is not None:
+                message = f"{one.fix.message}; {why}"
+                fix = replace(one.fix, message=message, applicability=Applicability.UNSAFE)
+                findings.append(replace(one, fix=fix))
+            else:
+                findings.append(one)
+        return replace(self, findings=tuple(findings))
 
 
 @dataclass(frozen=True)

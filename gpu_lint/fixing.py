@@ -67,17 +67,16 @@ class Fixing:
         self._finder = finder
         self._view = view
         self._reporting = reporting
-        self._least = Applicability.UNSAFE if unsafe else Applicability.SAFE
+        self._all_asked_for = unsafe
+        """Unsafe fixes are made, too: whoever asks for them takes what comes of it."""
         self._refused: set[Change] = set()
         self._inserted: set[tuple[str, str]] = set()
         """What has been inserted into which file: the same never goes in twice."""
         self._dropped: dict[str, list[str]] = {}
-        self._unproved: dict[str, list[str]] = {}
-        """Why fixes were left out in the last round."""
         self._start = view
         self._before: dict[str, Before] = {}
-        self._left_out: set[Change] = set()
-        """Fixes after which something new was found."""
+        self._left_out: dict[Change, str] = {}
+        """Changes after which something new was found, in this round, each with what that is."""
         self._trial: frozenset[Change] = frozenset()
         """Those that are left out for a try."""
 
@@ -87,6 +86,24 @@ class Fixing:
         The outcome decides: where something is found at the end that was not found before, as few
         fixes as can be are left out of what imports connect with it, so that it is not.
         """
+        before = self._found_at_first()
+        after = before
+        for _ in range(_MOST_ROUNDS):
+            start = after
+            after = self._round(start)
+            if not self._left_out or all(after[file] is start[file] for file in after):
+                break  # else what was left out may go in where the rest stands already
+        return [
+            FixedFile(found, after[file], self._reasons(file)) for file, found in before.items()
+        ]
+
+    def trial(self, files: Collection[str]) -> Mapping[Change, str]:
+        """The changes that fixing some files would leave out, each with the reason."""
+        before = self._found_at_first()
+        self._round({file: found for file, found in before.items() if file in files})
+        return self._left_out
+
+    def _found_at_first(self) -> dict[str, FileFindings]:
         before: dict[str, FileFindings] = {}
         for file, one in self._view.reads.items():
             known = self._ahead.get(file)
@@ -96,28 +113,25 @@ class Fixing:
                 before[file] = self._findings(one, known)
             if file not in self._ahead:
                 self._others.progress.advance()
-        after = before
-        for _ in range(_MOST_ROUNDS):
-            start, self._left_out = after, set()
-            after = self._round(start)
-            if not self._left_out or all(after[file] is start[file] for file in after):
-                break  # else what was left out may go in where the rest stands already
-        return [
-            FixedFile(found, after[file], self._reasons(file)) for file, found in before.items()
-        ]
+        return before
 
     def _round(self, before: dict[str, FileFindings]) -> dict[str, FileFindings]:
         """What is found when all is fixed that may be, and after which nothing new is found."""
         self._start = self._view
         self._before = {file: Before.of(found) for file, found in before.items()}
-        self._unproved = {}
+        self._left_out = {}
         after = self._fixed(before)
-        while failing := self._failing(after):
+        while not self._all_asked_for and (failing := self._failing(after)):
             after = self._leave_out(failing, before, after)
         return after
 
     def _reasons(self, file: str) -> tuple[str, ...]:
-        return (*self._dropped.get(file, ()), *self._unproved.get(file, ()))
+        left_out = (
+            f"{change.fix.message}: {why}"
+            for change, why in self._left_out.items()
+            if change.file == file
+        )
+        return (*self._dropped.get(file, ()), *left_out)
 
     def _edits_of(self, file: str) -> tuple[tuple[Edit, ...], ...]:
         """The edits that were made in a file in this round, pass after pass."""
@@ -195,9 +209,7 @@ class Fixing:
                 if change in some:
                     cause = file if file in told else next(iter(told))
                     name = self._start.place(cause, Span(0, 0))[0]
-                    reason = f"{change.fix.message}: {told[cause].told(name)}"
-                    self._unproved.setdefault(file, []).append(reason)
-        self._left_out |= some
+                    self._left_out[change] = told[cause].told(name)
         return after
 
     def _first_changes(self, file: str, codes: Collection[str] | None = None) -> list[Change]:
@@ -209,7 +221,7 @@ class Fixing:
                 for one in self._before[file].origins
                 if one.fix is not None
                 and (codes is None or one.code in codes)
-                and one.fix.applicability >= self._least
+                and one.fix.applicability is Applicability.SAFE
                 and (change := Change(file, one.fix)) not in self._left_out
             )
         )
@@ -286,6 +298,9 @@ class Fixing:
         had to be asked for then; and of comments that are left over."""
         if not any(finding.fix for finding in found.findings):
             return
+        if self._all_asked_for:
+            yield from (Change(file, one.fix) for one in found.findings if one.fix is not None)
+            return
         edits = self._edits_of(file)
         for finding, origin in self._before[file].origins_of(found, edits):
             if isinstance(finding, int) or finding.fix is None:
@@ -297,7 +312,7 @@ class Fixing:
                 continue
             if finding.code in _OF_VALIDATION and self._lacks_header(file):
                 continue
-            if min(first.applicability, finding.fix.applicability) >= self._least:
+            if Applicability.UNSAFE not in (first.applicability, finding.fix.applicability):
                 yield Change(file, finding.fix)
 
     def _lacks_header(self, file: str) -> bool:

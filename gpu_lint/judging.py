@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,9 @@ from gpu_lint.suppressions import (
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
+_LONGEST_TRIAL = 10_000_000
+"""Microseconds that a trial of fixes takes at most, about; where it would take longer, fixes are
+told to be safe by what they change."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
     Touch.SETTINGS
@@ -69,6 +72,7 @@ class View:
         self._note = note
         self.reads = reads
         self._checked: tuple[dict[str, Rule] | None, tuple[Check, ...]] = (None, ())
+        self._on_trial: frozenset[str] | None = None
         self._silenced: tuple[Reading, ByRow] | None = None
         """The suppressions of the file that was asked for last."""
         self.project = Project(
@@ -187,6 +191,19 @@ class View:
         """About how many microseconds it takes to judge a file, given whether it is run."""
         size = self._size(file)
         return 300 + size // 80 + (_OF_A_RUN + size) * runs
+
+    def on_trial(self, files: Collection[str]) -> frozenset[str]:
+        """Of some files those whose fixes may have other consequences than meant: where a program
+        may do something that a mask decides, those that it runs. None where there is too much."""
+        if self._on_trial is None:
+            found: set[str] = set()
+            for file in self.reads:
+                if self.project.may_do_something(file):
+                    found |= self.project.closure(file)
+            self._on_trial = frozenset(found & self.reads.keys())
+            if sum(self.weight(file, True) for file in self._on_trial) > _LONGEST_TRIAL:
+                self._on_trial = frozenset()
+        return self._on_trial & set(files)
 
     def _size(self, file: str) -> int:
         note = self._note(file)

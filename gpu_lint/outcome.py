@@ -23,7 +23,7 @@ LEFT_OVER = frozenset({"GPU002"})
 """Rules about comments that no longer do anything when something has been fixed."""
 _LONGEST_LINE = 60
 """Characters that are shown of a line."""
-_SAID_BEFORE = LEFT_OVER | {"GPU203"}
+_SAID_BEFORE = LEFT_OVER | {"GPU118", "GPU203"}
 """Rules whose findings only describe what the program did before as well, or what a comment that
 is left over no longer does."""
 

@@ -57,7 +57,7 @@ class Recall:
             file in project.importers,
             file in self._view.outlined,
         ]
-        if project.may_do_something(file):
+        if project.may_do_something(file) or self._view.on_trial((file,)):
             parts += self._run_digest, self._unchangeable
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):

@@ -286,7 +286,7 @@ FAULTS = {
     ),
     "removed again": (
         'MASK\nos.environ.pop("CUDA_VISIBLE_DEVICES")',
-        [("GPU111", 3)],
+        [("GPU118", 3)],
     ),
     "known through names, str and join": (
         'CARDS = [1, 1]\nos.environ["CUDA_VISIBLE_DEVICES"] = ",".join(["1", str(1)])',

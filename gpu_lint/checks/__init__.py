@@ -18,7 +18,12 @@ from gpu_lint.checks.devices import (
 )
 from gpu_lint.checks.header import check_drift, check_missing
 from gpu_lint.checks.validation import check_order, check_validation, check_validators
-from gpu_lint.checks.writes import check_conflicts, check_forced_settings, check_settings
+from gpu_lint.checks.writes import (
+    check_conflicts,
+    check_forced_settings,
+    check_removals,
+    check_settings,
+)
 
 __all__ = [
     "CHECKS",
@@ -36,6 +41,7 @@ CHECKS: dict[str, Check] = {
     "conflicting-settings": check_conflicts,
     "header-drift": check_drift,
     "forced-settings": check_forced_settings,
+    "removals": check_removals,
     "selectors": check_selectors,
     "followed-masks": check_followed_masks,
     "numberings": check_numberings,

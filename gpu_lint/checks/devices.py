@@ -37,7 +37,10 @@ _NVML_NOTE = "measured: cuda-facts section 7 (NVML and nvidia-smi ignore the mas
 def check_selectors(context: Context) -> Iterator[Found]:
     """GPU201 and GPU204: devices that do not exist under the mask in effect."""
     reported = set()
+    removed = _removes_mask(context)
     for selector in context.facts.selectors:
+        if removed and INHERITED in selector.masks:
+            continue  # it is behind a removal (GPU118), and sees what the parent process says
         devices = context.mask_devices(selector.masks)
         if not devices or selector.needs > len(devices):
             continue
@@ -82,7 +85,7 @@ def _shown(written: Written) -> float:
 
 def check_followed_masks(context: Context) -> Iterator[Found]:
     """GPU208: one value as the mask, and then as the index behind that mask."""
-    removed = any(s.variable == MASK and s.value is None for s in context.facts.settings)
+    removed = _removes_mask(context)
     for selector in context.facts.selectors:
         if not selector.masks or selector.shape is Shape.COUNT:
             continue
@@ -102,6 +105,10 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
                 remedy = first if single and len(selector.inputs) == 1 else None
                 yield Found("GPU208", selector.span, message, _INDEX_NOTE, remedy, unsafe)
                 break
+
+
+def _removes_mask(context: Context) -> bool:
+    return any(s.variable == MASK and s.value is None for s in context.facts.settings)
 
 
 def _is_mask(written: Written, used: Value) -> bool:

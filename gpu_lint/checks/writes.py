@@ -11,7 +11,10 @@ from gpu_lint.facts.model import Certainty, Form, Reach, Setting
 from gpu_lint.facts.values import constants
 from gpu_lint.records import record
 from gpu_lint.remedies import ReplaceLiteral
-from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
+from gpu_lint.rulebook import Severity
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
+
+_REMOVED_NOTE = "measured: cuda-facts section 2 (only the value at first use counts)"
 
 
 @record
@@ -58,10 +61,13 @@ def check_settings(context: Context) -> Iterator[Found]:
 
 
 def check_conflicts(context: Context) -> Iterator[Found]:
-    """GPU111: a value that is replaced or removed before anything can have used it."""
+    """GPU111: a value that is replaced before anything can have used it."""
     for setting in context.settings:
         if setting.variable not in (*HEADER_VARIABLES, *ALIASES) or setting.conditional:
             continue
+        if ALIASES.get(setting.variable, setting.variable) in (MASK, ORDER):
+            if setting.form is Form.REMOVE:
+                continue  # GPU118
         if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:
             continue
         old = set(setting.before)
@@ -82,6 +88,40 @@ def check_conflicts(context: Context) -> Iterator[Found]:
         done = f"replaced by {new[0].value!r}" if new else "removed again"
         message = f"{setting.variable} = {before!r} from line {line} is {done} before any use"
         yield Found("GPU111", setting.span, message)
+
+
+def check_removals(context: Context) -> Iterator[Found]:
+    """GPU118: the mask or the order is taken away before the first use."""
+    for setting in context.settings:
+        variable = ALIASES.get(setting.variable, setting.variable)
+        if setting.form is not Form.REMOVE or variable not in (MASK, ORDER):
+            continue
+        if setting.frozen.certainty is Certainty.ALWAYS or _is_written_again(setting, context):
+            continue
+        called = setting.reach > Reach.UNCALLED
+        if called and variable == MASK and not context.facts.may_inherit_mask:
+            continue  # some other file writes it again
+        wrote = any(written.value is not None for written in setting.before)
+        if not wrote and (context.policy is None or not context.gpu_file):
+            continue  # it may be what a parent process has set for others
+        surely = called and setting.frozen.certainty is Certainty.NEVER
+        surely = surely and (wrote or not setting.conditional)
+        removed = "is removed here" if surely else "may be removed here"
+        message = f"{setting.variable} {removed}, before CUDA reads it: the parent process decides"
+        severity = None if surely else Severity.WARNING
+        yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
+
+
+def _is_written_again(removal: Setting, context: Context) -> bool:
+    """Whether what is removed is given back, or another value, in the same function."""
+    return any(
+        other.variable == removal.variable
+        and other.value is not None
+        and other.function == removal.function
+        and other.span.start > removal.span.start
+        and other.frozen.certainty is Certainty.NEVER
+        for other in context.settings
+    )
 
 
 def check_forced_settings(context: Context) -> Iterator[Found]:

@@ -168,7 +168,7 @@ class Environment(Evaluator):
             return Pairs((), open=True)
         elif name == "clear":
             for cleared in flow.all_variables():
-                flow.put(cleared, frozenset({INHERITED}))
+                self.write(cleared, None, Form.REMOVE, node.span, node.span, flow)
         return UNKNOWN
 
     def _update(self, node: p.Call, flow: Flow) -> None:

@@ -43,6 +43,9 @@ class FileFacts:
     count_tests: tuple[CountTest, ...] = ()
     calls: tuple[LocalCall, ...] = ()
     module_freeze: Trigger | None = None
+    may_inherit_mask: bool = True
+    """Whether the parent process may decide which devices a program that runs the file sees, when
+    it ends."""
     children: tuple[Child, ...] = ()
     """Calls that may start another process, which inherits the environment."""
     reached_frameworks: frozenset[str] = frozenset()

@@ -30,7 +30,7 @@ from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
-from gpu_lint.facts.model import Written, in_order
+from gpu_lint.facts.model import INHERITED, Written, in_order
 from gpu_lint.facts.programrun import ProgramRun, unpacked
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
@@ -263,6 +263,8 @@ class Project(ImportGraph):
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
         is_start = self.is_start(file) or not there
+        ways = [other for other in arrivals if file in other.recorders]
+        ways += [run] if is_start else []
         reached = reached_settings(own, there, is_start)
         return FileFacts(
             reading=reading,
@@ -276,6 +278,7 @@ class Project(ImportGraph):
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
             module_freeze=own_freeze(run.imported, file),
+            may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
             reached_frameworks=self.reached_frameworks(file),
             importers=self.importers.get(file, ()),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gpu_lint.discovery import MANY
 from gpu_lint.errors import ConfigError, SourceError, Trouble, internal
 from gpu_lint.facts.importgraph import ImportGraph
-from gpu_lint.progress import NoProgress, Progress
+from gpu_lint.progress import NoProgress, Progress, Trying
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, read_bytes, read_source
 from gpu_lint.survey import Survey
@@ -166,16 +166,16 @@ class Engine:
     ) -> dict[str, Judged]:
         """The findings whose fixes fixing would leave out, with these as unsafe: a fix is safe by
         what comes of it. Of findings that are ``known`` from an earlier run that was told then."""
-        tried = view.on_trial(found)
+        tried = view.to_be_tried(found)
         if not any(file not in known and found[file].has_safe_fix for file in tried):
             return {}
         from gpu_lint.fixing import Fixing, Others
 
-        scratch = Run()
+        scratch, progress = Run(), Trying(self._progress)
         others = Others(
             self._executor_for or (lambda seconds: None),
             lambda view, reads: dict(self._judge_ahead(view, scratch, reads)),
-            self._progress,
+            progress,
         )
         fixing = Fixing(self.finder, view, False, scratch.reporting, others, found)
         left_out = fixing.trial(tried)

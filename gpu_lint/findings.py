@@ -74,15 +74,19 @@ class Judged:
 
     def without(self, unsafe: Mapping[Fix, str]) -> Judged:
         """The same with some fixes as unsafe, each for a reason."""
-        findings = []
-        for one in self.findings:
-            if one.fix is not None and (why := unsafe.get(one.fix)) is not None:
-                message = f"{one.fix.message}; {why}"
-                fix = replace(one.fix, message=message, applicability=Applicability.UNSAFE)
-                findings.append(replace(one, fix=fix))
-            else:
-                findings.append(one)
-        return replace(self, findings=tuple(findings))
+        return replace(self, findings=_without(self.findings, unsafe))
+
+
+def _without(findings: tuple[Finding, ...], unsafe: Mapping[Fix, str]) -> tuple[Finding, ...]:
+    told = []
+    for one in findings:
+        if one.fix is not None and (why := unsafe.get(one.fix)) is not None:
+            message = f"{one.fix.message}; {why}"
+            fix = replace(one.fix, message=message, applicability=Applicability.UNSAFE)
+            told.append(replace(one, fix=fix))
+        else:
+            told.append(one)
+    return tuple(told)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,10 @@ class FileFindings:
     @classmethod
     def of(cls, source: Source, judged: Judged) -> FileFindings:
         return cls(source, judged.findings, judged.in_part, judged.unfit)
+
+    def without(self, unsafe: Mapping[Fix, str]) -> FileFindings:
+        """The same with some fixes as unsafe, each for a reason."""
+        return replace(self, findings=_without(self.findings, unsafe))
 
     @property
     def path(self) -> Path:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gpu_lint.codemod.splice import Change, choose, splice
-from gpu_lint.findings import Applicability, Edit, FileFindings, FixedFile, Judged
+from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile, Judged
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
 from gpu_lint.outcome import LEFT_OVER, Before, New
@@ -94,8 +94,20 @@ class Fixing:
             if not self._left_out or all(after[file] is start[file] for file in after):
                 break  # else what was left out may go in where the rest stands already
         return [
-            FixedFile(found, after[file], self._reasons(file)) for file, found in before.items()
+            FixedFile(found, self._as_told(file, after[file]), self._reasons(file))
+            for file, found in before.items()
         ]
+
+    def _as_told(self, file: str, after: FileFindings) -> FileFindings:
+        """What is found in a file, the fixes that were left out as unsafe."""
+        unsafe: dict[Fix, str] = {}
+        if any(change.file == file for change in self._left_out):
+            for one, origin in self._before[file].origins_of(after, self._edits_of(file)):
+                first = origin.fix if origin is not None else None
+                if isinstance(one, Finding) and one.fix is not None and first is not None:
+                    if (why := self._left_out.get(Change(file, first))) is not None:
+                        unsafe[one.fix] = why
+        return after.without(unsafe) if unsafe else after
 
     def trial(self, files: Collection[str]) -> Mapping[Change, str]:
         """The changes that fixing some files would leave out, each with the reason."""

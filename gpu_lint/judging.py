@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -200,10 +200,22 @@ class View:
             for file in self.reads:
                 if self.project.may_do_something(file):
                     found |= self.project.closure(file)
-            self._on_trial = frozenset(found & self.reads.keys())
-            if sum(self.weight(file, True) for file in self._on_trial) > _LONGEST_TRIAL:
-                self._on_trial = frozenset()
+            self._on_trial = self._if_short(found & self.reads.keys())
         return self._on_trial & set(files)
+
+    def _if_short(self, files: set[str]) -> frozenset[str]:
+        total = sum(self.weight(file, True) for file in files)
+        return frozenset(files) if total <= _LONGEST_TRIAL else frozenset()
+
+    def to_be_tried(self, found: Mapping[str, Judged]) -> frozenset[str]:
+        """The files whose fixes are to be tried, given what was found: those on trial, and those
+        that get a validator, which is a use of the GPU by itself."""
+        validators = {
+            file
+            for file, judged in found.items()
+            if any(one.code.startswith("GPU30") and one.fix for one in judged.findings)
+        }
+        return self.on_trial(found) | self._if_short(validators)
 
     def _size(self, file: str) -> int:
         note = self._note(file)

@@ -23,3 +23,16 @@ class NoProgress:
 
     def advance(self) -> None:
         pass
+
+
+class Trying:
+    """Shows every phase of a trial as one of its own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def begin(self, phase: str, total: int | None) -> None:
+        self._progress.begin("Trying fixes", total)
+
+    def advance(self) -> None:
+        self._progress.advance()

@@ -463,7 +463,8 @@ def test_progress_counts_every_file_of_each_phase_once(tmp_path: Path, others: b
     engine = Engine(finder(), recorder, None, (lambda seconds: slow) if others else None)
     assert engine.check(paths).troubles == []
     closer = {"Resolving imports": (4, 4)} if others else {}
-    assert recorder.counted == {"Reading": (34, 34), **closer, "Checking": (4, 4)}
+    trial = {"Trying fixes": (4, 4)}
+    assert recorder.counted == {"Reading": (34, 34), **closer, "Checking": (4, 4), **trial}
     assert all(slow.moved)
     assert bool(slow.moved) is others
 

@@ -19,12 +19,14 @@ from gpu_lint.codemod.literals import (
     set_at_module_level,
     use_visible,
 )
+from gpu_lint.codemod.splice import splice
 from gpu_lint.codemod.validator import (
     call_validator,
     complete_validator,
     insert_validator,
     rewrite_validator,
 )
+from gpu_lint.errors import SourceError
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.markers import HEADER
 from gpu_lint.findings import Edit, Fix
@@ -70,9 +72,18 @@ def fix_for(
     edits = _edits(found.remedy, source, facts, context)
     if elsewhere is None or edits is None or not (edits or elsewhere):
         return None
+    if facts.blocks and not elsewhere and _changes_nothing(edits, source):
+        return None  # the block that is there already is written anew
     message = _describe(found.remedy, context)
     edits = _without_final_newline(sorted(set(edits)), source)
     return Fix(message, found.applicability, tuple(edits), elsewhere)
+
+
+def _changes_nothing(edits: list[Edit], source: Source) -> bool:
+    try:
+        return splice(source, edits).source.data == source.data
+    except SourceError:
+        return False
 
 
 def _without_final_newline(edits: list[Edit], source: Source) -> list[Edit]:

@@ -36,6 +36,8 @@ from gpu_lint.suppressions import (
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
+_RUN_OF_IMPORTS = 8
+"""Bytes of all that a program imports that are run in a microsecond, where it is run with them."""
 _LONGEST_TRIAL = 10_000_000
 """Microseconds that a trial of fixes takes at most, about; where it would take longer, fixes are
 told to be safe by what they change."""
@@ -205,6 +207,9 @@ class View:
 
     def _if_short(self, files: set[str]) -> frozenset[str]:
         total = sum(self.weight(file, True) for file in files)
+        if total <= _LONGEST_TRIAL:
+            for start in self.shared(sorted(files)):
+                total += sum(map(self._size, self.project.closure(start))) // _RUN_OF_IMPORTS
         return frozenset(files) if total <= _LONGEST_TRIAL else frozenset()
 
     def to_be_tried(self, found: Mapping[str, Judged]) -> frozenset[str]:

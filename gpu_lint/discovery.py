@@ -133,7 +133,13 @@ def _expand(path: Path, walk: _Walk, force_exclude: bool) -> Iterator[tuple[str,
         for real, found in walk.below(path, target):
             yield real, found, False
     elif not force_exclude or not walk.excludes(path):
-        yield target, path, True
+        if walk.takes(path):
+            yield target, path, True
+        else:
+            walk.troubles.append(Trouble(path, _NOT_PYTHON))
+
+
+_NOT_PYTHON = "is not Python by its name, its first line or `include`; it is left as it is"
 
 
 def _why_missing(path: Path, error: OSError) -> str:
@@ -169,6 +175,14 @@ class _Walk:
     def _left_out(self) -> tuple[str, ...]:
         """The names of directories that are not looked into."""
         return ALWAYS_EXCLUDED if self.overridden is None else NEVER_TRACKED
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file that is named itself is Python: what only happens to parse, as JSON and
+        plain text may, is not."""
+        if path.name.endswith((".py", ".pyw")) or is_python_script(path, by_mode=False):
+            return True
+        rules = _Rules(self.finder.for_file(path), path.parent)
+        return rules.includes(path.name)
 
     def excludes(self, path: Path) -> bool:
         """Whether a file that is named is left out: by the configuration, which may leave out a

@@ -14,12 +14,13 @@ _PYTHON = re.compile(r"(?:python|pypy)(?:\d[\d.]*)?t?\Z")
 _ASSIGNMENT = re.compile(r"\w+=")
 
 
-def is_python_script(path: str | os.PathLike[str]) -> bool:
-    """Return whether a regular file may be executed and its first line names Python.
+def is_python_script(path: str | os.PathLike[str], *, by_mode: bool = True) -> bool:
+    """Return whether a regular file may be executed, unless not ``by_mode``, and its first line
+    names Python.
 
     On Windows, where files have no mode, the first line alone decides.
     """
-    if not os.access(path, os.X_OK):
+    if by_mode and not os.access(path, os.X_OK):
         return False
     start = read_start(os.fspath(path), _LONGEST)
     return start.startswith(b"#!") and names_python(start[2:])

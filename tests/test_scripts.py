@@ -123,3 +123,35 @@ def test_a_pipe_is_not_opened(project: Project, monkeypatch: pytest.MonkeyPatch)
     os.mkfifo(root / "run", 0o755)
     monkeypatch.chdir(root)
     assert run_cli("check").exit_code == 0
+
+
+EVERYWHERE = (
+    '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\nrequired-in = "all"\n'
+)
+
+
+def test_what_only_happens_to_parse_is_never_rewritten(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON, notebooks and plain text that are named: one line each, and exit status 2."""
+    others = {"package.json": '{"a": 1}\n', "nb.ipynb": '{"cells": []}\n', "notes.txt": "hello\n"}
+    root = project({**others, "gpu-lint.toml": EVERYWHERE, "a.py": "import torch\n"})
+    monkeypatch.chdir(root)
+    script(root / "tool", "#!/usr/bin/env python3\nimport torch\n", 0o644)
+    names = sorted((*others, "a.py", "tool"))
+    for command in (["check"], ["fix"], ["fix", "--diff"], ["check", "--force-exclude"]):
+        done = run_cli(*command, *names)
+        assert done.exit_code == 2
+        for name in others:
+            assert done.stderr.count(f"{name} is not Python") == 1
+    for name, text in others.items():
+        assert (root / name).read_text() == text
+        assert run_cli("check", name).exit_code == 2
+    assert "begin header" in (root / "a.py").read_text()
+    assert "begin header" in (root / "tool").read_text()
+
+
+def test_what_include_names_is_python(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    include = 'include = ["*.py", "*.pyx"]\n'
+    monkeypatch.chdir(project({"gpu-lint.toml": include + EVERYWHERE, "a.pyx": "import torch\n"}))
+    assert run_cli("check", "a.pyx").exit_code == 1

@@ -129,6 +129,16 @@ LEFT_ALONE: dict[str, Case] = {
         },
         "GPU201 would be found",
     ),
+    "a mask that hides the GPUs": Case(
+        {"run.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = ""\nimport torch\nx = 1\n'},
+        "GPU111 would be found",
+    ),
+    "a mask that hides the GPUs where an option says so": Case(
+        {
+            "run.py": "import os\nimport sys\n" + ORDER + MASK + 'if "--cpu" in sys.argv:\n'
+            '    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"\nimport torch\nx = 1\n'
+        },
+    ),
     "two masks, each for what follows it": Case(
         {
             "run.py": "import os\nfrom llama_cpp import Llama\n"

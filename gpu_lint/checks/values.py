@@ -8,6 +8,7 @@ from gpu_lint.facts.model import Setting
 from gpu_lint.facts.values import Known, Place, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import (
+    MaskReading,
     certain_correction,
     certain_order,
     order_fault,
@@ -138,6 +139,8 @@ def _value_safety(
     setting: Setting, known: tuple[Known, ...] | None, context: Context
 ) -> Applicability:
     single = known is not None and len(known) == 1
+    if hides_gpus(setting):
+        return Applicability.UNSAFE  # that is meant
     if gathered(setting, context) or (single and _is_literal(setting, context)):
         return Applicability.SAFE
     return Applicability.UNSAFE
@@ -151,8 +154,18 @@ def gathered(setting: Setting, context: Context) -> bool:
     if not context.header_required or not setting.top_level or setting.peers == 0:
         return False
     peers = [other for other in context.settings if other.span == setting.span]
-    return all(
+    return not any(map(hides_gpus, peers)) and all(
         ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES
         and context.wanted(ALIASES.get(peer.variable, peer.variable)) is not None
         for peer in peers
+    )
+
+
+def hides_gpus(setting: Setting) -> bool:
+    """Whether a write hides every GPU on purpose: ``""``, ``"-1"`` and the like."""
+    if ALIASES.get(setting.variable, setting.variable) != MASK or setting.value is None:
+        return False
+    return any(
+        isinstance(one.value, str) and read_mask(one.value) == MaskReading(())
+        for one in constants(setting.value) or ()
     )

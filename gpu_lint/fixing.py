@@ -133,8 +133,15 @@ class Fixing:
         self._before = {file: Before.of(found) for file, found in before.items()}
         self._left_out = {}
         after = self._fixed(before)
-        while not self._all_asked_for and (failing := self._failing(after)):
-            after = self._leave_out(failing, before, after)
+        settled: set[str] = set()
+        """The parts of the project in which all has been left out that can be."""
+        while not self._all_asked_for:
+            failing = {f: new for f, new in self._failing(after).items() if f not in settled}
+            if not failing:
+                break
+            part = self._start.project.connected([next(iter(failing))]) & before.keys()
+            after = self._leave_out(part, failing, before, after)
+            settled |= part
         return after
 
     def _reasons(self, file: str) -> tuple[str, ...]:
@@ -190,6 +197,7 @@ class Fixing:
 
     def _leave_out(
         self,
+        part: frozenset[str],
         failing: dict[str, New],
         before: dict[str, FileFindings],
         after: dict[str, FileFindings],
@@ -197,7 +205,6 @@ class Fixing:
         """What is found when fixes are left out of a connected part of the project, so that nothing
         new is: the validators where something new is found, or else all fixes there, or else those
         of the whole part."""
-        part = self._start.project.connected([next(iter(failing))]) & before.keys()
         told = {file: new for file, new in failing.items() if file in part}
         ways: tuple[Callable[[str], Iterable[Change]], ...] = (
             lambda file: self._first_changes(file, _OF_VALIDATION | LEFT_OVER),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpu_lint.findings import Applicability, FileFindings
-from gpu_lint.outcome import Before
+from gpu_lint.outcome import Before, New
 from tests.conftest import check_files, engine_for, fix_files, write_files
 from tests.differential.programs import Composer, Seeded
 
@@ -234,3 +234,15 @@ def test_what_is_found_is_followed_through_edits() -> None:
     assert (new.code, new.line) == ("GPU107", "a = 1")
     twice = found("b = 2\na = 1\nc = 3\n", ("GPU201", "c"), ("GPU201", "3"))
     assert [new.code for new in before.new_in(twice, [moved])] == ["GPU201"]
+
+
+def test_where_nothing_helps_nothing_is_changed_and_fixing_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Before, "new_in", lambda *_: iter([New("GPU999", "x = 1")]))
+    uses = "import torch\ntorch.zeros(1).cuda()\n"  # GPU301 is left, whose fix is unsafe
+    paths = write_files(tmp_path, {"a.py": uses, "b.py": "import a\n" + uses})
+    fixed = engine_for(POLICY).fix(paths, unsafe=False, writing=None).fixed
+    assert not any(one.changed for one in fixed)
+    assert all("GPU999 would be found at `x = 1`" in one.dropped[0] for one in fixed)
+    assert not safe({one.after.path.name: one.after for one in fixed})

@@ -113,7 +113,10 @@ def check_removals(context: Context) -> Iterator[Found]:
 
 
 def _is_written_again(removal: Setting, context: Context) -> bool:
-    """Whether what is removed is given back, or another value, in the same function."""
+    """Whether what is removed is given back, or another value, in the same function; or is removed
+    there where there was nothing to give back."""
+    if (removal.variable, removal.function) in context.given_back:
+        return True
     return any(
         other.variable == removal.variable
         and other.value is not None

@@ -104,8 +104,22 @@ def test_a_check_over_its_time_or_memory_is_named(tmp_path: Path) -> None:
     if sys.platform == "win32":
         pytest.skip("the peak of a process is not known on Windows")
     grows = "x = bytearray(64 << 20); print('[]')"
-    assert told(grows, tmp_path, mib=32).fault == "too much memory"
-    assert told(grows, tmp_path, mib=512).fault == ""
+    assert told_apart(grows, tmp_path, 32) == "too much memory"
+    assert told_apart(grows, tmp_path, 512) == "as it should"
+
+
+def told_apart(program: str, folder: Path, mib: int) -> str:
+    """The fault that the bench tells, by a process of its own: the system counts what the process
+    that starts another has in memory, which is much after many tests."""
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom tests.test_shapes import told\n"
+        "found = told(sys.argv[1], Path(sys.argv[2]), mib=int(sys.argv[3]))\n"
+        "print(found.fault or 'as it should')\n"
+    )
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", script, program, str(folder), str(mib)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from gpu_lint.findings import FileFindings, FixedFile, Judged
     from gpu_lint.judging import View
     from gpu_lint.reads import Read
-    from gpu_lint.shares import Shares
     from gpu_lint.work import Executor, Failed, Judging, ViewSpec
     from gpu_lint.writing import Writing, Written
 
@@ -370,24 +369,26 @@ class Engine:
         if executor is None:
             return
         judging = judging or Judging(self._spec_of(view))
-        if shares.shared:
-            view.project.packed_runs.update(self._run_ahead(executor, judging.view, shares))
-            judging = Judging(judging.view, view.project.packed_runs)
+        packed = view.project.packed_runs
+        if waited_for := [start for start in shares.shared if start not in packed]:
+            self._progress.begin("Running programs", len(waited_for))
+            packed.update(self._run_ahead(executor, judging.view, waited_for))
+            self._progress.begin("Checking", len(shares.programs) + len(shares.others))
+        if packed:
+            judging = Judging(judging.view, packed)
         yield from self._answers(executor, judging, shares.dealt(executor.count), view, run)
 
     def _run_ahead(
-        self, executor: Executor, view: ViewSpec, shares: Shares
+        self, executor: Executor, view: ViewSpec, programs: Iterable[str]
     ) -> Iterator[tuple[str, bytes]]:
         """What programs tell that several files ask about, so that each is run once. Where one
         fails, that is told of the files that ask."""
         from gpu_lint.work import Running
 
-        self._progress.begin("Running programs", len(shares.shared))
-        for file, answer in executor.each(Running(view), ([one] for one in shares.shared)):
+        for file, answer in executor.each(Running(view), ([one] for one in programs)):
             self._progress.advance()
             if isinstance(answer, bytes):
                 yield file, answer
-        self._progress.begin("Checking", len(shares.programs) + len(shares.others))
 
     def _answers(
         self,

@@ -7,11 +7,10 @@ need is imported when the first of them turns up: most runs find none.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
     from gpu_lint.findings import FileFindings, FixedFile, Judged
     from gpu_lint.judging import View
     from gpu_lint.reads import Read
-    from gpu_lint.work import Executor, Failed, Judging, ViewSpec
+    from gpu_lint.work import Executor, Failed
     from gpu_lint.writing import Writing, Written
 
-_VIEWS = count(1)
 _SECONDS_OF_A_FILE = 0.0015
 """That a policy's check takes of a file of usual size (``bench/scale.py``)."""
 
@@ -192,7 +190,10 @@ class Engine:
 
         with deep_recursion():
             one = Read.of(source, self.finder)
-            return FileFindings.of(source, View.of(self.finder, [one]).judged(one))
+            view = View.of(self.finder, [one])
+            found = {one.file: view.judged(one)}
+            found.update(self._tried(view, found, {}))
+            return FileFindings.of(source, found[one.file])
 
     def fix(
         self,
@@ -357,80 +358,19 @@ class Engine:
         those that failed."""
         if self._executor_for is None or len(waiting) < 2:
             return
-        from gpu_lint.shares import Shares
-        from gpu_lint.work import Judging
-
-        executor, judging = self._executor_for(0), None
-        if executor is not None:
-            judging = Judging(self._spec_of(view))
-            executor.begin(judging)  # while it is found out who does what
-        shares = Shares.of(view, waiting)
-        executor = executor or self._executor_for(shares.total / 1e6)
-        if executor is None:
-            return
-        judging = judging or Judging(self._spec_of(view))
-        packed = view.project.packed_runs
-        if waited_for := [start for start in shares.shared if start not in packed]:
-            self._progress.begin("Running programs", len(waited_for))
-            packed.update(self._run_ahead(executor, judging.view, waited_for))
-            self._progress.begin("Checking", len(shares.programs) + len(shares.others))
-        if packed:
-            judging = Judging(judging.view, packed)
-        yield from self._answers(executor, judging, shares.dealt(executor.count), view, run)
-
-    def _run_ahead(
-        self, executor: Executor, view: ViewSpec, programs: Iterable[str]
-    ) -> Iterator[tuple[str, bytes]]:
-        """What programs tell that several files ask about, so that each is run once. Where one
-        fails, that is told of the files that ask."""
-        from gpu_lint.work import Running
-
-        for file, answer in executor.each(Running(view), ([one] for one in programs)):
-            self._progress.advance()
-            if isinstance(answer, bytes):
-                yield file, answer
-
-    def _answers(
-        self,
-        executor: Executor,
-        judging: Judging,
-        chunks: Iterable[Sequence[str]],
-        view: View,
-        run: Run,
-    ) -> Iterator[tuple[str, Judged | None]]:
+        from gpu_lint.shares import judged_by_others
         from gpu_lint.work import Failed
 
-        for file, answer in executor.each(judging, chunks):
+        others = judged_by_others(
+            view, self.finder.spec, waiting, self._executor_for, self._progress
+        )
+        for file, answer in others:
             if isinstance(answer, Failed):
                 run.failed(view.reads[file].path, answer)
                 yield file, None
             else:
                 yield file, answer
             self._progress.advance()
-
-    def _spec_of(self, view: View) -> ViewSpec:
-        """What others must know to judge the files of a view."""
-        from gpu_lint.work import ViewSpec
-
-        paths = {file: str(one.path) for file, one in view.reads.items()}
-        together = tuple(view.project.files)
-        edges = {
-            file: {other: (span.start, span.end) for other, span in edges.items()}
-            for file, edges in view.project.all_edges.items()
-        }
-        edits = {file: one.edits for file, one in view.reads.items() if one.edits}
-        unchangeable = frozenset(file for file, one in view.reads.items() if not one.may_change)
-        return ViewSpec(
-            next(_VIEWS),
-            self.finder.spec,
-            view.notes,
-            paths,
-            together,
-            view.outlined,
-            edges,
-            edits,
-            unchangeable,
-        )
 
     def _read_beside(self, file: str) -> Reading | None:
         """The reading of a file that no rule speaks of, for what it does to others."""

@@ -16,7 +16,7 @@ from gpu_lint.codemod.splice import Change, choose, splice
 from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile, Judged
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
-from gpu_lint.outcome import LEFT_OVER, Before, New
+from gpu_lint.outcome import LEFT_OVER, OF_HEADER, OF_VALIDATION, Before, New
 from gpu_lint.progress import NoProgress, Progress
 from gpu_lint.reads import Read, apply
 from gpu_lint.settings import SettingsFinder
@@ -29,8 +29,6 @@ _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
 """Bytes of a chunk of files that another process changes, and how many there are."""
 _SECONDS = 3e-7
 """That it takes to change a file and to prove it, for each of its bytes."""
-_OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
-_OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})
 _Found: TypeAlias = "Mapping[str, Judged | None]"
 """What was found in files, by their absolute paths; None for one that cannot be dealt with."""
 
@@ -68,7 +66,7 @@ class Fixing:
         self._view = view
         self._reporting = reporting
         self._all_asked_for = unsafe
-        """Unsafe fixes are made, too: whoever asks for them takes what comes of it."""
+        """Unsafe fixes are made, too, whatever follows from them."""
         self._refused: set[Change] = set()
         self._inserted: set[tuple[str, str]] = set()
         """What has been inserted into which file: the same never goes in twice."""
@@ -83,8 +81,8 @@ class Fixing:
     def fix(self) -> list[FixedFile]:
         """Fix until nothing is left that may be fixed; what became of every file.
 
-        The outcome decides: where something is found at the end that was not found before, as few
-        fixes as can be are left out of what imports connect with it, so that it is not.
+        The outcome decides: where something is found at the end that was not found before, fixes
+        are left out until it is not.
         """
         before = self._found_at_first()
         after = before
@@ -205,24 +203,24 @@ class Fixing:
         """What is found when fixes are left out of a connected part of the project, so that nothing
         new is: the validators where something new is found, or else all fixes there, or else those
         of the whole part."""
-        told = {file: new for file, new in failing.items() if file in part}
+        files = {file: new for file, new in failing.items() if file in part}
+        told = files
         ways: tuple[Callable[[str], Iterable[Change]], ...] = (
-            lambda file: self._first_changes(file, _OF_VALIDATION | LEFT_OVER),
+            lambda file: self._first_changes(file, OF_VALIDATION | LEFT_OVER),
             self._first_changes,
             self._first_changes,
         )
         some: set[Change] = set()
         for number, way in enumerate(ways):
-            files = list(told)
-            while files and part.intersection(self._failing(after)):
+            while files:
                 more = part if number == len(ways) - 1 else files
                 added = {change for file in more for change in way(file)} - some
                 if not added:
                     break
                 some |= added
                 after = self._without(frozenset(some), part, before, after)
-                still = {f: new for f, new in self._failing(after).items() if f in part}
-                told, files = {**still, **told}, list(still)
+                files = {f: new for f, new in self._failing(after).items() if f in part}
+                told = {**files, **told}
         for file in sorted(part):
             for change in self._first_changes(file):
                 if change in some:
@@ -329,7 +327,7 @@ class Fixing:
             first = finding.fix if origin is None or origin.fix is None else origin.fix
             if self._is_left_out(Change(file, first)):
                 continue
-            if finding.code in _OF_VALIDATION and self._lacks_header(file):
+            if finding.code in OF_VALIDATION and self._lacks_header(file):
                 continue
             if Applicability.UNSAFE not in (first.applicability, finding.fix.applicability):
                 yield Change(file, finding.fix)
@@ -339,7 +337,7 @@ class Fixing:
         return any(
             one.fix is not None and self._is_left_out(Change(file, one.fix))
             for one in self._before[file].origins
-            if one.code in _OF_HEADER
+            if one.code in OF_HEADER
         )
 
     def _is_left_out(self, change: Change) -> bool:

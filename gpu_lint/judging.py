@@ -22,6 +22,7 @@ from gpu_lint.findings import Finding, Fix, Judged
 from gpu_lint.globs import matches
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
+from gpu_lint.outcome import OF_VALIDATION
 from gpu_lint.policy import Policy
 from gpu_lint.reads import Read, read_beside
 from gpu_lint.rulebook import Rule
@@ -212,13 +213,22 @@ class View:
                 total += sum(map(self._size, self.project.closure(start))) // _RUN_OF_IMPORTS
         return frozenset(files) if total <= _LONGEST_TRIAL else frozenset()
 
+    def may_be_tried(self, read: Read) -> bool:
+        """Whether fixes of a file may be tried, whatever is found: what it is told depends on other
+        files then."""
+        if self.on_trial((read.file,)):
+            return True
+        skimmed = self.project.skimmed(read.file)
+        has_guard = skimmed is not None and skimmed.guard is not False
+        return has_guard and self._policy_of(read.file) is not None
+
     def to_be_tried(self, found: Mapping[str, Judged]) -> frozenset[str]:
         """The files whose fixes are to be tried, given what was found: those on trial, and those
         that get a validator, which is a use of the GPU by itself."""
         validators = {
             file
             for file, judged in found.items()
-            if any(one.code.startswith("GPU30") and one.fix for one in judged.findings)
+            if any(one.code in OF_VALIDATION and one.fix for one in judged.findings)
         }
         return self.on_trial(found) | self._if_short(validators)
 

@@ -6,10 +6,9 @@ earlier one of its kind stood, or on a line that was moved as it is, is not new.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
+from gpu_lint.codemod.splice import following
 from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix
 from gpu_lint.records import record
 from gpu_lint.source import Source, Span
@@ -19,6 +18,8 @@ DEVICE = "device"
 show, whether or not that is reported."""
 _OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301"})
 """Rules that find something missing in a file: where that is shown does not matter."""
+OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
+OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})
 LEFT_OVER = frozenset({"GPU002"})
 """Rules about comments that no longer do anything when something has been fixed."""
 _LONGEST_LINE = 60
@@ -57,7 +58,7 @@ class New:
         return f"then {self.code} would be found at `{line}` ({file})"
 
 
-@dataclass(frozen=True)
+@record
 class Before:
     """What was found in a file before it was changed."""
 
@@ -83,7 +84,7 @@ class Before:
         ]
         regions = [Span(o.start, o.start) for o in self.origins]
         for edits in passes:
-            moved = _following(edits, after.source.encoding)
+            moved = following(edits, after.source.encoding)
             regions = [moved(region) for region in regions]
         found: dict[int, Origin] = {}
         left = self._by_place(now, regions, found)
@@ -153,26 +154,3 @@ def _is_made_without(fix: Fix | None) -> bool:
 
 def _lines_of(source: Source) -> Callable[[int], str]:
     return lambda offset: source.line(source.row(offset)).strip()
-
-
-def _following(edits: Iterable[Edit], encoding: str) -> Callable[[Span], Span]:
-    """What tells where a place is after some edits: all that was put there, if it was in one."""
-    ordered = sorted(set(edits), key=lambda edit: edit.span)
-    starts = [edit.span.start for edit in ordered]
-    now: list[Span] = []
-    """Where the content of each edit is now."""
-    shift = 0
-    shifts = [0]
-    for edit in ordered:
-        size = len(edit.content.encode(encoding, "replace"))
-        now.append(Span(edit.span.start + shift, edit.span.start + shift + size))
-        shift += size - (edit.span.end - edit.span.start)
-        shifts.append(shift)
-
-    def offset(at: int, upper: bool) -> int:
-        number = bisect_right(starts, at) - 1
-        if number >= 0 and at < ordered[number].span.end:
-            return now[number].end if upper else now[number].start
-        return at + shifts[number + 1]
-
-    return lambda region: Span(offset(region.start, False), offset(region.end, True))

@@ -57,7 +57,7 @@ class Recall:
             file in project.importers,
             file in self._view.outlined,
         ]
-        if project.may_do_something(file) or self._view.on_trial((file,)):
+        if project.may_do_something(file) or self._view.may_be_tried(read):
             parts += self._run_digest, self._unchangeable
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):

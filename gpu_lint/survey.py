@@ -159,7 +159,7 @@ class Survey:
         for file, seen in executor.each(looking, chunks_of(weights, _LEAST_CHUNK, _MOST_CHUNKS)):
             progress.advance()
             if isinstance(seen, Failed):
-                continue  # it is asked again, and told of, by who needs to know
+                continue  # the first process finds the same when it needs to know, and reports it
             if self._cache is None:
                 self._ahead[file] = seen
             elif (known := self._cache.note(file)) is not None and known.digest == seen.digest:

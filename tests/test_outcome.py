@@ -11,7 +11,7 @@ import pytest
 
 from gpu_lint.findings import Applicability, FileFindings
 from gpu_lint.outcome import Before, New
-from tests.conftest import check_files, engine_for, fix_files, write_files
+from tests.conftest import check_files, check_text, engine_for, fix_files, write_files
 from tests.differential.programs import Composer, Seeded
 
 POLICY: dict[str, Any] = {
@@ -246,3 +246,10 @@ def test_where_nothing_helps_nothing_is_changed_and_fixing_ends(
     assert not any(one.changed for one in fixed)
     assert all("GPU999 would be found at `x = 1`" in one.dropped[0] for one in fixed)
     assert not safe({one.after.path.name: one.after for one in fixed})
+
+
+def test_one_source_by_itself_is_told_the_same(tmp_path: Path) -> None:
+    text = LEFT_ALONE["a list of two devices"].files["run.py"]
+    found = check_text(text, POLICY)
+    assert found.findings
+    assert not safe({"run.py": found})

@@ -22,6 +22,7 @@ from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Span
 from gpu_lint.work import Doing, Failed, Judging, Running, Work
 from gpu_lint.workers import Workers
+from tests.conftest import HereExecutor
 from tests.differential.programs import Composer, Seeded
 from tests.test_summaries import VARIANTS
 
@@ -37,21 +38,13 @@ SHARED = (
 """A module of which several programs ask for devices: what is found there depends on all."""
 
 
-class Apart:
+class Apart(HereExecutor):
     """An executor that does every chunk of work as a process of its own would: it is sent there,
     and what comes back is sent, too."""
-
-    count = 2
 
     def __init__(self) -> None:
         self.done: Counter[tuple[str, str]] = Counter()
         """How often each kind of work was done on each file."""
-
-    def start(self) -> None:
-        pass
-
-    def begin(self, work: Work[Any]) -> None:
-        pass
 
     def each(
         self, work: Work[Any], chunks: Iterable[Sequence[str]]

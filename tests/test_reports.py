@@ -34,7 +34,7 @@ from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.work import Doing, Failed, Work
 from gpu_lint.writing import Writing
-from tests.conftest import ROOT, write_files
+from tests.conftest import ROOT, HereExecutor, write_files
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
 LATE = 'import os\nimport torch\n\ntorch.cuda.init()\nos.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
@@ -414,20 +414,12 @@ class Recorder:
         return {phase: (total, done) for phase, total, done in self.phases if total is not None}
 
 
-class Slow:
+class Slow(HereExecutor):
     """An executor of one process, that is this one; it notes how far the run was at each answer."""
-
-    count = 2
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self.moved: list[bool] = []
-
-    def start(self) -> None:
-        pass
-
-    def begin(self, work: Work[Any]) -> None:
-        pass
 
     def each(
         self, work: Work[Any], chunks: Iterable[Sequence[str]]

@@ -120,7 +120,7 @@ def prove(
 
     edited = _touching([edit.span for edit in edits])
     written = _touching(spliced.inserted)
-    moved_to = _moving(edits, source)
+    moved_to = following(edits, source.encoding)
 
     remaining = set(statement_spans(after.program.body, written))
     for span in statement_spans(before.program.body, edited):
@@ -150,17 +150,21 @@ def _touching(spans: Sequence[Span]) -> Callable[[Span], bool]:
     return touching
 
 
-def _moving(edits: Sequence[Edit], source: Source) -> Callable[[Span], Span]:
-    """Return what tells where a span is after edits that are in order and do not overlap."""
-    ends = [edit.span.end for edit in edits]
+def following(edits: Iterable[Edit], encoding: str) -> Callable[[Span], Span]:
+    """Return what tells where a place is after edits that do not overlap; one that an edit replaced
+    is all that stands there instead."""
+    ordered = sorted(set(edits), key=lambda edit: edit.span)
+    starts = [edit.span.start for edit in ordered]
+    sizes = [len(edit.content.encode(encoding)) for edit in ordered]
     longer = [
-        len(edit.content.encode(source.encoding)) - (edit.span.end - edit.span.start)
-        for edit in edits
+        size - (edit.span.end - edit.span.start) for edit, size in zip(ordered, sizes, strict=True)
     ]
     shifts = list(accumulate(longer, initial=0))
 
-    def moved(span: Span) -> Span:
-        shift = shifts[bisect_right(ends, span.start)]
-        return Span(span.start + shift, span.end + shift)
+    def moved(at: int, *, to_end: bool) -> int:
+        number = bisect_right(starts, at) - 1
+        if number >= 0 and at < ordered[number].span.end:
+            return starts[number] + shifts[number] + sizes[number] * to_end
+        return at + shifts[number + 1]
 
-    return moved
+    return lambda place: Span(moved(place.start, to_end=False), moved(place.end, to_end=True))

@@ -91,14 +91,13 @@ class Interpreter(Statements):
         return flow
 
     def told(self) -> ProgramRun:
-        """What the run has found out, when it is over: all else is let go of."""
+        """What the run has found out, when it is over: the rest is freed."""
         imported = self.imported_end or Flow()
         found = ProgramRun(
             self.start,
             {file: recorder.alone() for file, recorder in self.recorders.items()},
             imported.frozen,
             End.of(self.end),
-            self.follow_imports,
             self._budget <= 0,
         )
         self._exits, self._attempts = [], []

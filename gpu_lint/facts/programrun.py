@@ -6,7 +6,7 @@ It holds plain values, so that one process can run a program for others that ask
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Mark, Written
@@ -36,10 +36,9 @@ class ProgramRun:
     file: str
     recorders: dict[str, Recorder]
     """What it did in each file that it ran something of."""
-    imported: Mark
+    frozen_by_import: Mark
     """Whether importing the file freezes CUDA."""
     end: End
-    follow_imports: bool = False
     cut_short: bool = False
     """Its budget of statements was used up, so that calls were no longer followed."""
 
@@ -47,12 +46,10 @@ class ProgramRun:
         """The run as another process can take it up: of other files only what they ask about the
         programs that run them. None if that cannot be sent."""
         recorders = {
-            file: recorder.alone() if file == self.file else recorder.for_others()
+            file: recorder if file == self.file else recorder.for_others()
             for file, recorder in self.recorders.items()
         }
-        sent = ProgramRun(
-            self.file, recorders, self.imported, self.end, self.follow_imports, self.cut_short
-        )
+        sent = replace(self, recorders=recorders)
         try:
             return pickle.dumps(sent, pickle.HIGHEST_PROTOCOL)
         except RecursionError:  # of values in one another

@@ -277,7 +277,7 @@ class Project(ImportGraph):
             fallbacks=tuple(sorted(own.fallbacks.values(), key=lambda found: found.span)),
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
-            module_freeze=own_freeze(run.imported, file),
+            module_freeze=own_freeze(run.frozen_by_import, file),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
             reached_frameworks=self.reached_frameworks(file),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from gpu_lint.errors import SourceError
-from gpu_lint.facts.history import ROOT, Slot, Version, changed_between
+from gpu_lint.facts.history import ROOT, Changes, Slot, Version, changed_between
 from gpu_lint.facts.model import INHERITED, Certainty, Mark, Trigger, Written
 from gpu_lint.facts.names import CONTAINERS, Names, identities
 from gpu_lint.facts.values import (
@@ -251,7 +251,7 @@ class Flow:
         """Begin a frame anew, whether or not there is one."""
         self._frames[frame] = Names()
         self._owned.add(frame)
-        self._version.note((frame, ""))
+        self._version.note(frame, "")
 
     def adopt(self, frames: dict[int, Names]) -> None:
         """Take over frames that are not there yet, and are not written to any more."""
@@ -260,10 +260,10 @@ class Flow:
         else:
             self._frames.update(frames)
         for frame, names in frames.items():
-            self._version.note((frame, ""))
+            self._version.note(frame, "")
             self._hold(frame, names.holders)
 
-    def forget_since(self, earlier: Version, changed: set[Slot]) -> None:
+    def forget_since(self, earlier: Version, changed: Changes) -> None:
         """Let this path's history since ``earlier``, one of its versions, be one step that changed
         some names."""
         self._version = Version(earlier)
@@ -285,11 +285,11 @@ class Flow:
             self._frames[frame] = copied = Names(self.frame(frame))
             self.work.add(len(copied) // _COPIED_AT_ONCE)
             self._owned.add(frame)
-        value = bounded(value)
-        self._frames[frame].bind(name, value)
         if type(value) in CONTAINERS:
+            value = bounded(value)
             self._hold(frame, identities(value, set()))
-        self._version.note((frame, name))
+        self._frames[frame].bind(name, value)
+        self._version.note(frame, name)
 
     def bind_public(self, frame: int, names: Names) -> None:
         """Bind in a frame all names of another that do not begin with an underscore."""
@@ -302,10 +302,12 @@ class Flow:
         self._frames[frame] = mine
         self._owned.add(frame)
         self._hold(frame, names.holders)
-        self._version.note_all((frame, name) for name in public)
+        self._version.note_all(frame, public)
 
     def change(self, old: Value, new: Value) -> None:
         """An object is changed in place: whatever refers to it sees the new state."""
+        if new == old:
+            return
         if self.work.reader is not None:
             self.work.reader.changed.append(old)
         for frame in self._holding(old):
@@ -349,7 +351,7 @@ class Flow:
             self.variables = dict(self.variables)
             self._shares_variables = False
         self.variables[variable] = _few(held)
-        self._version.note((Flow.VARIABLES, variable))
+        self._version.note(Flow.VARIABLES, variable)
 
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""
@@ -460,14 +462,13 @@ class Flow:
             mine = self.frame(frame)
             if mine is _EMPTY:
                 new[frame] = names
-                self._version.note((frame, ""))
+                self._version.note(frame, "")
                 self._hold(frame, names.holders)
                 if self.work.reader is not None:
                     self.work.reader.own.add(frame)
                     self.work.reader.lasting.add(frame)
             elif mine is not names:  # a frame of both, which either may have changed
-                for name in names:
-                    self._join_name(frame, name, names)
+                self._join_frame(frame, names, names)
         self._base = self._base | new
         other._owned = set()
 
@@ -475,28 +476,33 @@ class Flow:
         """Join the names and variables that the two paths changed since they parted."""
         theirs = other.settle()
         changed = changed_between(self.settle(), theirs)
-        self.work.add(len(changed))
-        for frame, name in changed:
-            if frame == Flow.VARIABLES:
-                held = self.variables.get(name, _UNTOUCHED)
-                more = other.variables.get(name, _UNTOUCHED)
-                if held is not more:
-                    self.put(name, held | more)
+        for variable in changed.pop(Flow.VARIABLES, ()):
+            held = self.variables.get(variable, _UNTOUCHED)
+            more = other.variables.get(variable, _UNTOUCHED)
+            if held is not more:
+                self.put(variable, held | more)
+        for frame, names in changed.items():
+            self.work.add(len(names))
+            bound = other.frame(frame)
+            mine = self.frame(frame)
+            if mine is bound:
                 continue
-            names = other.frame(frame)
-            if self.frame(frame) is names:
-                continue
-            for one in (name,) if name else tuple(names):
-                self._join_name(frame, one, names)
+            if mine is _EMPTY:
+                self._frames[frame] = bound
+                other._owned.discard(frame)
+                self._version.note_all(frame, bound)
+            else:
+                self._join_frame(frame, bound if "" in names else names, bound)
         self._version = Version(self.settle(), theirs)
 
-    def _join_name(self, frame: int, name: str, names: Names) -> None:
-        """Let a name stand for what it is bound to among ``names``, too."""
-        other = names.get(name)
-        value = self.frame(frame).get(name)
-        if other is None or value is other or value == other:
-            return
-        self.bind(frame, name, other if value is None else any_of((value, other)))
+    def _join_frame(self, frame: int, names: Iterable[str], bound: Names) -> None:
+        """Let names of a frame stand for what they are bound to elsewhere, too."""
+        mine = self.frame(frame)
+        for name in names:
+            value, other = mine.get(name), bound.get(name)
+            if other is None or value is other or value == other:
+                continue
+            self.bind(frame, name, other if value is None else any_of((value, other)))
 
 
 _NOTHING: dict[int, Names] = {}

@@ -13,9 +13,12 @@ from typing import TypeAlias
 
 Slot: TypeAlias = "tuple[int, str]"
 """A name in a frame; an empty name is the whole frame."""
+Changes: TypeAlias = "dict[int, set[str]]"
+"""Names by their frames; an empty name is the whole frame."""
 
 _NUMBERS = count()
-_NOTHING: frozenset[Slot] = frozenset()
+_NOTHING: Changes = {}
+"""Of a version that changed nothing; it is never written to."""
 
 
 class Version:
@@ -28,19 +31,21 @@ class Version:
         self.parent = parent
         self.merged = merged
         """The version of another path that this one stands for, too."""
-        self.changed: set[Slot] | frozenset[Slot] = _NOTHING
+        self.changed: Changes = _NOTHING
 
-    def note(self, slot: Slot) -> None:
-        """Note that a name was bound."""
-        if self.changed is _NOTHING:
-            self.changed = {slot}
+    def note(self, frame: int, name: str) -> None:
+        """Note that a name of a frame was bound; an empty one is all of them."""
+        names = self.changed.get(frame)
+        if names is not None:
+            names.add(name)
         else:
-            self.changed.add(slot)  # type: ignore[union-attr]
+            self.note_all(frame, (name,))
 
-    def note_all(self, slots: Iterable[Slot]) -> None:
-        """Note that several names were bound."""
-        self.changed = set(self.changed)
-        self.changed.update(slots)
+    def note_all(self, frame: int, names: Iterable[str]) -> None:
+        """Note that several names of a frame were bound."""
+        if self.changed is _NOTHING:
+            self.changed = {}
+        self.changed.setdefault(frame, set()).update(names)
 
     @property
     def settled(self) -> Version:
@@ -55,9 +60,9 @@ ROOT = Version(None)
 """Where every path begins."""
 
 
-def changed_between(one: Version, other: Version) -> set[Slot]:
+def changed_between(one: Version, other: Version) -> Changes:
     """Return every name that may differ between two paths."""
-    found: set[Slot] = set()
+    found: Changes = {}
     in_one: set[Version] = set()
     in_other: set[Version] = set()
     a: Version | None = one
@@ -68,23 +73,23 @@ def changed_between(one: Version, other: Version) -> set[Slot]:
         if a.number > b.number:
             if a in in_other:
                 break
-            found |= a.changed
+            _add(a.changed, found)
             if a.merged is not None:
                 in_one.add(a.merged)
             a = a.parent
         else:
             if b in in_one:
                 break
-            found |= b.changed
+            _add(b.changed, found)
             if b.merged is not None:
                 in_other.add(b.merged)
             b = b.parent
     return found
 
 
-def changed_since(version: Version, earlier: Version) -> set[Slot]:
+def changed_since(version: Version, earlier: Version) -> Changes:
     """Return every name that a path bound after ``earlier``, which is one of its versions."""
-    found: set[Slot] = set()
+    found: Changes = {}
     waiting = [version]
     seen: set[Version] = set()
     while waiting:
@@ -92,8 +97,18 @@ def changed_since(version: Version, earlier: Version) -> set[Slot]:
         if current.number <= earlier.number or current in seen:
             continue
         seen.add(current)
-        found |= current.changed
+        _add(current.changed, found)
         for before in (current.parent, current.merged):
             if before is not None:
                 waiting.append(before)
     return found
+
+
+def _add(changed: Changes, found: Changes) -> None:
+    """Add the names of one to those of the other."""
+    for frame, names in changed.items():
+        known = found.get(frame)
+        if known is None:
+            found[frame] = names.copy()
+        else:
+            known |= names

@@ -61,7 +61,7 @@ class Interpreter(Statements):
         self._still = not self._decides
         if self._still:
             self._budget = MOST_STILL
-        self._repeats = follow_imports and self._decides
+        self._repeats = self._decides
         if self._repeats:
             self._numbering = ("program", file)
         self.imported_end: Flow | None = None
@@ -165,13 +165,13 @@ class Interpreter(Statements):
         value = super().lookup(name, flow)
         if value is None or self.reach is not Reach.UNCALLED:
             return value
-        if flow.get(self.scopes[0], name) is value:
-            reading = self.world.reading(self.file)
-            container = isinstance(value, (Items, Pairs))
-            if reading is not None and (
-                name in reading.rebound or (container and reading.changes_container(name))
-            ):
-                return any_of((value, UNKNOWN))  # whoever calls it later may have changed it
+        reading = self.world.reading(self.file)
+        if reading is None:
+            return value
+        container = isinstance(value, (Items, Pairs))
+        if name in reading.rebound or (container and reading.changes_container(name)):
+            if flow.get(self.scopes[0], name) is value:
+                return any_of((value, UNKNOWN))  # a caller, later, may have changed it
         return value
 
     def uses_gpu(self, function: FunctionValue, flow: Flow) -> bool:

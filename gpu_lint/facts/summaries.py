@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from gpu_lint.facts.events import Entrance, Event, Marks, Rebase, Run
 from gpu_lint.facts.flow import Flow, Found
-from gpu_lint.facts.history import Slot, Version, changed_since
+from gpu_lint.facts.history import Changes, Slot, Version, changed_since
 from gpu_lint.facts.model import Certainty, Written
 from gpu_lint.facts.names import Names, identities
 from gpu_lint.facts.values import (
@@ -298,9 +298,11 @@ class Recording:
                 self.reads.update((frame, name) for frame, name, _ in one.bound)
                 self.reads.update((Flow.VARIABLES, name) for name in one.variables)
         if ending is not None:
-            changed: set[Slot] = {(frame, "") for frame in ending.frames}
-            changed.update((frame, name) for frame, name, _ in ending.bound)
-            changed.update((Flow.VARIABLES, name) for name in ending.variables)
+            changed: Changes = {frame: {""} for frame in ending.frames}
+            for frame, name, _ in ending.bound:
+                changed.setdefault(frame, set()).add(name)
+            if ending.variables:
+                changed[Flow.VARIABLES] = set(ending.variables)
             flow.forget_since(self._version, changed)
         return Summary(
             self.entrance,
@@ -350,13 +352,14 @@ class Recording:
         bound: list[tuple[int, str, Value]] = []
         frames: dict[int, Names] = {}
         if with_names:
-            for frame, name in changed_since(flow.settle(), self._version):
+            for frame, changed in changed_since(flow.settle(), self._version).items():
                 if frame in self.own or frame == Flow.VARIABLES:
                     continue
-                for one in (name,) if name else flow.frame(frame):
-                    value = flow.frame(frame).get(one)
-                    if value is not None and value is not entry.peek(frame, one):
-                        bound.append((frame, one, value))
+                names, before = flow.frame(frame), entry.frame(frame)
+                for name in names if "" in changed else changed:
+                    value = names.get(name)
+                    if value is not None and value is not before.get(name):
+                        bound.append((frame, name, value))
             frames = {frame: names for frame in self.lasting if (names := flow.frame(frame))}
         return Ending(
             marks_of(flow),

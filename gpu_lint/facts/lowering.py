@@ -63,8 +63,8 @@ def lower_expression(source: Source, span: Span) -> p.Expression:
 
     Raises :class:`gpu_lint.errors.SyntaxFault` and :class:`gpu_lint.errors.SourceError`.
     """
-    tree, node = parse_expression(source, span)
-    return Lowering(tree, source).expression(node)
+    tree = parse_expression(source, span)
+    return Lowering(tree, source).expression(tree.expression)
 
 
 def comments(tree: Tree, source: Source) -> tuple[p.Comment, ...]:

@@ -20,13 +20,21 @@ class Tree:
     """A parsed module; ``nodes`` are in the order in which they end."""
 
     module: cst.Module
+    text: str
+    """What was parsed. LibCST may not give all of it back."""
     nodes: Mapping[cst.CSTNode, CodeSpan]
     """With the places that they have in the rendered module, in bytes of UTF-8."""
     start: int
-    """Byte offset in the file of what was parsed."""
+    """Byte offset in the file of the text."""
     places: tuple[Mapping[int, int], Mapping[int, int]] | None
-    """Where what begins and what ends at a byte of the rendered module does so in what was parsed;
-    None where both are the same bytes."""
+    """Where what begins and what ends at a byte of the rendered module does so in the text; None
+    where both are the same bytes."""
+
+    @property
+    def expression(self) -> cst.BaseExpression:
+        """The expression that was parsed by itself."""
+        line = cst.ensure_type(self.module.body[0], cst.SimpleStatementLine)
+        return cst.ensure_type(line.body[0], cst.Expr).value
 
     def span(self, node: cst.CSTNode) -> Span:
         """Return the byte span of a node in the file, its own parentheses excepted."""
@@ -46,16 +54,14 @@ def parse(source: Source, limits: Limits = USUAL) -> Tree:
     return _parsed(source.text, source.bom, source.encoding, limits)
 
 
-def parse_statement(source: Source, span: Span) -> Tree:
-    """Parse whole statements that stand somewhere in a file. Raises as :func:`parse` does."""
+def parse_statements(source: Source, span: Span) -> Tree:
+    """Parse whole statements of a file. Raises as :func:`parse` does."""
     return _parsed(source.slice(span), span.start, source.encoding)
 
 
-def parse_expression(source: Source, span: Span) -> tuple[Tree, cst.BaseExpression]:
-    """Parse an expression that stands somewhere in a file. Raises as :func:`parse` does."""
-    tree = _parsed(f"({source.slice(span)})", span.start - 1, source.encoding)
-    line = cst.ensure_type(tree.module.body[0], cst.SimpleStatementLine)
-    return tree, cst.ensure_type(line.body[0], cst.Expr).value
+def parse_expression(source: Source, span: Span) -> Tree:
+    """Parse an expression of a file. Raises as :func:`parse` does."""
+    return _parsed(f"({source.slice(span)})", span.start - 1, source.encoding)
 
 
 def _parsed(text: str, start: int, encoding: str, limits: Limits = USUAL) -> Tree:
@@ -65,9 +71,11 @@ def _parsed(text: str, start: int, encoding: str, limits: Limits = USUAL) -> Tre
     except cst.ParserSyntaxError as error:
         raise SyntaxFault(error.message, _character(text, error)) from error
     nodes = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)
-    size = len(text.encode()) + (not module.has_trailing_newline)
-    same = nodes[module].length == size and (encoding == "utf-8" or text.isascii())
-    return Tree(module, nodes, start, None if same else _places(module.code, text, encoding))
+    end = "" if module.has_trailing_newline else module.default_newline  # which is counted, too
+    same = nodes[module].length == len((text + end).encode())
+    same = same and (encoding == "utf-8" or text.isascii())
+    places = None if same else _places(module.code + end, text + end, encoding)
+    return Tree(module, text, nodes, start, places)
 
 
 def _places(code: str, text: str, encoding: str) -> tuple[dict[int, int], dict[int, int]]:

@@ -56,7 +56,7 @@ def cut_around(reading: Reading, span: Span) -> Cut | None:
     return None if found is None else _cut(reading.source, *found)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _cut(source: Source, span: Span, is_expression: bool) -> Cut | None:
     try:
         tree = parse_expression(source, span) if is_expression else parse_statements(source, span)
@@ -106,9 +106,8 @@ def within(node: cst.CSTNode, kind: type[N]) -> Iterator[N]:
 
 
 @lru_cache(maxsize=64)
-def parsed(code: str, newline: str) -> cst.Module:
-    """Return code that is put into files, with their ends of line.
-
-    Raises :class:`libcst.ParserSyntaxError` for what is no Python.
-    """
-    return cst.parse_module(code).with_changes(default_newline=newline)
+def rendered(code: str, newline: str, indent: str = "    ") -> str:
+    """Return code of ours with the ends of line and the indentation of the file that it is put
+    into; most files of a run have the same."""
+    module = cst.parse_module(code)
+    return module.with_changes(default_newline=newline, default_indent=indent).code

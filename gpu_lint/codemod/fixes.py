@@ -146,9 +146,9 @@ def _remedied(remedy: Remedy, context: Context) -> tuple[str, list[Edit] | None]
             return "take the GPU", rewrite(reading, span, lambda old: node_at(reading, part))
         case SetAtModuleLevel():
             said = "set it at module level, before the first import"
-            return said, set_at_module_level(facts, remedy)
+            return said, set_at_module_level(reading, remedy)
         case AssignPlainly():
-            return "assign to os.environ", assign_plainly(facts, remedy)
+            return "assign to os.environ", assign_plainly(reading, remedy)
         case InsertValidator():
             name = context.policy.validation.function if context.policy else "the validator"
             return f"add {name}() and call it first", insert_validator(context)

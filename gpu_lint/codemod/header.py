@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import libcst as cst
 
 from gpu_lint.checks.context import Context
 from gpu_lint.checks.values import gathered
-from gpu_lint.codemod.cut import Cut, cut_out, parsed, within
+from gpu_lint.codemod.cut import Cut, cut_out, within
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.codemod.settings import access_at_anchor, place, removals
 from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END
@@ -23,7 +24,7 @@ class _Comments:
     """Comments of statements that are taken away, or written anew; they must live on."""
 
     variables: dict[Span, str]
-    """What a statement writes, where it is one variable."""
+    """What a statement is known to write, where it is one variable; else empty."""
     above: list[str] = field(default_factory=list)
     behind: dict[str, str] = field(default_factory=dict)
     """Those behind the statement that writes a variable."""
@@ -31,7 +32,7 @@ class _Comments:
     def keep(self, cut: Cut) -> None:
         """Keep the comments of some statements."""
         for node in cut.module.children:
-            variable = self.variables.get(cut.span(node))
+            variable = self.variables.get(cut.span(node), _variable(node))
             for comment in within(node, cst.Comment):
                 behind = isinstance(node, cst.SimpleStatementLine) and (
                     comment is node.trailing_whitespace.comment
@@ -43,20 +44,29 @@ class _Comments:
                 else:
                     self.above.append(comment.value)
 
-    def put_on(self, block: cst.Module) -> cst.Module:
-        """Return a block with the comments that it has not yet, each where it belongs."""
-        own = {comment.value for comment in within(block, cst.Comment)}
-        behind = {name: text for name, text in self.behind.items() if text not in own}
-        body = []
-        for node in block.body:
-            if isinstance(node, cst.SimpleStatementLine) and not node.trailing_whitespace.comment:
-                if (text := behind.pop(_variable(node), "")) != "":
-                    end = cst.TrailingWhitespace(cst.SimpleWhitespace("  "), cst.Comment(text))
-                    node = node.with_changes(trailing_whitespace=end)
-            body.append(node)
-        above = [text for text in (*self.above, *behind.values()) if text not in own]
-        lines = [cst.EmptyLine(comment=cst.Comment(text)) for text in above]
-        return block.with_changes(header=(*lines, *block.header), body=body)
+
+@lru_cache(maxsize=16)
+def _block(
+    code: str, newline: str, above: tuple[str, ...], behind: tuple[tuple[str, str], ...]
+) -> str:
+    """A header with the comments that it has not yet, each where it belongs; most files of a run
+    have the same.
+
+    Raises :class:`libcst.ParserSyntaxError` for a template that is no Python.
+    """
+    block = cst.parse_module(code).with_changes(default_newline=newline)
+    own = {comment.value for comment in within(block, cst.Comment)}
+    kept = {variable: text for variable, text in behind if text not in own}
+    body = []
+    for node in block.body:
+        if isinstance(node, cst.SimpleStatementLine) and not node.trailing_whitespace.comment:
+            if (text := kept.pop(_variable(node), "")) != "":
+                end = cst.TrailingWhitespace(cst.SimpleWhitespace("  "), cst.Comment(text))
+                node = node.with_changes(trailing_whitespace=end)
+        body.append(node)
+    lines = [text for text in (*above, *kept.values()) if text not in own]
+    header = [cst.EmptyLine(comment=cst.Comment(text)) for text in lines]
+    return block.with_changes(header=(*header, *block.header), body=body).code
 
 
 def write_header(context: Context) -> list[Edit] | None:
@@ -65,7 +75,7 @@ def write_header(context: Context) -> list[Edit] | None:
     if policy is None:
         return None
     source = facts.reading.source
-    lines = Lines(source, facts)
+    lines = Lines(facts.reading)
     blocks = [block for block in facts.blocks if block.kind == HEADER]
     block = next((found for found in blocks if found.span.end <= facts.layout.anchor), None)
     gone: list[Span] = []
@@ -83,32 +93,34 @@ def write_header(context: Context) -> list[Edit] | None:
         gone.append(found.span)
         if found is not block:
             removed.update(lines.rows(found.span))
-    access = access_at_anchor(facts.layout, lines)
+    access = access_at_anchor(lines)
     if access is None:
         return None
     alloc = context.wanted("PYTORCH_CUDA_ALLOC_CONF") is not None
     code = render_header(policy, context.rulebook, alloc, access.expression)
-    try:
-        module = parsed(f"{HEADER_BEGIN}\n{code}\n{HEADER_END}", source.newline)
-    except cst.ParserSyntaxError:
-        return None  # a template of the project's own
     comments = _Comments(
-        {s.span: ALIASES.get(s.variable, s.variable) for s in facts.settings if s.peers == 1}
+        {
+            setting.span: ALIASES.get(setting.variable, setting.variable)
+            if setting.peers == 1
+            else ""
+            for setting in facts.settings
+        }
     )
     for cut in [cut_out(source, span) for span in sorted(gone)]:
         if cut is None:
             return None
         comments.keep(cut)
-    text = comments.put_on(module).code
+    code = f"{HEADER_BEGIN}\n{code}\n{HEADER_END}"
+    text = _block(code, source.newline, tuple(comments.above), tuple(comments.behind.items()))
     if block is None:
-        return place(text, access, removed, facts, lines)
+        return place(text, access, removed, lines)
     text = access.above + text
     edits = [] if source.slice(block.span) == text else [Edit(block.span, text)]
     return [*edits, *access.elsewhere, *removals(access.obsolete.union(removed), lines)]
 
 
 def _variable(node: cst.CSTNode) -> str:
-    """The variable that a statement of a template writes; empty for another one."""
+    """The variable that a statement seems to write; empty for another one."""
     for subscript in within(node, cst.Subscript):
         match subscript.slice:
             case [cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString() as key))]:

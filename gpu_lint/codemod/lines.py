@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from functools import cached_property
 
-from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.markers import HEADER_END
 from gpu_lint.facts.program import Comment
+from gpu_lint.facts.reading import Reading
 from gpu_lint.findings import Edit
 from gpu_lint.source import Source, Span
 
@@ -29,14 +29,15 @@ def head_rows(source: Source) -> int:
 class Lines:
     """The lines (rows from 1) of a source and the comments on them."""
 
-    def __init__(self, source: Source, facts: FileFacts) -> None:
-        self.source = source
-        self._facts = facts
+    def __init__(self, reading: Reading) -> None:
+        self.source = reading.source
+        self.layout = reading.layout
+        self._reading = reading
 
     @cached_property
     def _by_row(self) -> dict[int, list[Comment]]:
         found: dict[int, list[Comment]] = {}
-        for comment in self._facts.comments:
+        for comment in self._reading.comments:
             found.setdefault(self.source.row(comment.span.start), []).append(comment)
         return found
 
@@ -142,14 +143,8 @@ class Lines:
 
     def blanks_above(self, row: int) -> int:
         """How many blank rows stand right above a row."""
-        count = 0
-        while self.is_blank(row - 1 - count):
-            count += 1
-        return count
+        return row - self.gap(row).start
 
     def blanks_below(self, row: int) -> int:
         """How many blank rows stand right below a row."""
-        count = 0
-        while self.is_blank(row + 1 + count):
-            count += 1
-        return count
+        return self.gap(row + 1).stop - row - 1

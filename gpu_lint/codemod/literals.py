@@ -46,8 +46,6 @@ def with_index(node: cst.CSTNode, index: int) -> cst.CSTNode | None:
     match node:
         case cst.Integer():
             return _index(index)
-        case cst.UnaryOperation(operator=cst.Plus(), expression=cst.Integer()):
-            return node.with_changes(expression=_index(index))
         case cst.SimpleString():
             text = node.evaluated_value
             new = _with_number(text, index) if isinstance(text, str) else None

@@ -11,7 +11,8 @@ from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.layout import is_stdlib
 from gpu_lint.facts.markers import VALIDATOR_MARK
-from gpu_lint.facts.model import Layout, ModuleImport
+from gpu_lint.facts.model import ModuleImport
+from gpu_lint.facts.reading import Reading
 from gpu_lint.findings import Edit
 from gpu_lint.records import record
 from gpu_lint.remedies import AssignPlainly, MoveSettings, SetAtModuleLevel
@@ -32,8 +33,9 @@ class Access:
     """Rows of a later ``import os`` that is not needed any more."""
 
 
-def access_at_anchor(layout: Layout, lines: Lines) -> Access | None:
+def access_at_anchor(lines: Lines) -> Access | None:
     """How the environment is written before the anchor; None where ``os`` is another thing."""
+    layout = lines.layout
     for expression, bound_at in layout.environ:
         if bound_at < layout.anchor and expression.endswith(".environ"):
             return Access(expression)
@@ -48,17 +50,17 @@ def access_at_anchor(layout: Layout, lines: Lines) -> Access | None:
             if lines.is_alone(found.span) and not lines.comments_on(rows):
                 obsolete.update(rows)
     text = f"import os{lines.source.newline}"
-    at = _sorted_place(layout, lines)
+    at = _sorted_place(lines)
     if at is None:
         return Access("os.environ", text + lines.source.newline, (), frozenset(obsolete))
     return Access("os.environ", "", (Edit(Span(at, at), text),), frozenset(obsolete))
 
 
-def _sorted_place(layout: Layout, lines: Lines) -> int | None:
+def _sorted_place(lines: Lines) -> int | None:
     """Where ``import os`` belongs among the standard-library imports above the anchor."""
     run: list[ModuleImport] = []
-    for found in layout.imports:
-        if found.statement.start >= layout.anchor or found.module == "__future__":
+    for found in lines.layout.imports:
+        if found.statement.start >= lines.layout.anchor or found.module == "__future__":
             continue
         if found.span == found.statement and is_stdlib(found.module) and lines.is_alone(found.span):
             run.append(found)
@@ -71,9 +73,7 @@ def _sorted_place(layout: Layout, lines: Lines) -> int | None:
     return lines.start(lines.rows(run[-1].span)[-1] + 1)
 
 
-def place(
-    text: str, access: Access, removed: Collection[int], facts: FileFacts, lines: Lines
-) -> list[Edit]:
+def place(text: str, access: Access, removed: Collection[int], lines: Lines) -> list[Edit]:
     """Edits that put lines before the anchor, ``import os`` where it belongs, and take the
     removed rows away.
 
@@ -81,7 +81,7 @@ def place(
     statement had, but at least one.
     """
     removed = access.obsolete.union(removed)
-    row = _row_of_anchor(facts.layout, lines)
+    row = _row_of_anchor(lines)
     gap = lines.gap(row, removed)
     top, bottom = gap.start - 1, gap.stop
     above = lines.blanks_below(top) if lines.is_comment(top, above_code=True) else 1
@@ -96,8 +96,9 @@ def place(
     return [*edits, region]
 
 
-def _row_of_anchor(layout: Layout, lines: Lines) -> int:
+def _row_of_anchor(lines: Lines) -> int:
     """The row before which a header goes."""
+    layout = lines.layout
     if all(statement.start != layout.anchor for statement in layout.statements):
         return lines.last + 1
     row = lines.source.row(layout.anchor)
@@ -134,8 +135,7 @@ def removals(rows: Collection[int], lines: Lines) -> Iterator[Edit]:
 
 def move_settings(facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
     """Move statements before the first import from outside the standard library."""
-    layout = facts.layout
-    lines = Lines(facts.reading.source, facts)
+    lines, layout = Lines(facts.reading), facts.layout
     moved: list[str] = []
     removed: set[int] = set()
     for span in remedy.statements:
@@ -145,7 +145,7 @@ def move_settings(facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
                 return None
             moved.append(lines.source.slice(lines.span(rows)))
             removed.update(rows)
-    access = access_at_anchor(layout, lines)
+    access = access_at_anchor(lines)
     if access is None or not moved:
         return None
     bound = {_root(name) for name, at in layout.environ if at < layout.anchor}
@@ -154,27 +154,27 @@ def move_settings(facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
         setting.span in remedy.statements and setting.names & late for setting in facts.settings
     ):
         return None
-    return place(lines.source.newline.join(moved), access, removed, facts, lines)
+    return place(lines.source.newline.join(moved), access, removed, lines)
 
 
 def _root(name: str) -> str:
     return name.partition(".")[0]
 
 
-def set_at_module_level(facts: FileFacts, remedy: SetAtModuleLevel) -> list[Edit] | None:
+def set_at_module_level(reading: Reading, remedy: SetAtModuleLevel) -> list[Edit] | None:
     """Write a variable once more where it is in time; the function stays as it is."""
-    lines = Lines(facts.reading.source, facts)
-    access = access_at_anchor(facts.layout, lines)
+    lines = Lines(reading)
+    access = access_at_anchor(lines)
     if access is None:
         return None
     line = _assignment(access.expression, remedy.variable, remedy.value)
-    return place(cst.Module(()).code_for_node(line).rstrip(), access, (), facts, lines)
+    return place(cst.Module(()).code_for_node(line).rstrip(), access, (), lines)
 
 
-def assign_plainly(facts: FileFacts, remedy: AssignPlainly) -> list[Edit] | None:
+def assign_plainly(reading: Reading, remedy: AssignPlainly) -> list[Edit] | None:
     """Replace a weak form by ``os.environ[...] = "..."``."""
-    cut = cut_out(facts.reading.source, remedy.span)
-    for expression, bound_at in facts.layout.environ:
+    cut = cut_out(reading.source, remedy.span)
+    for expression, bound_at in reading.layout.environ:
         if bound_at < remedy.span.start and cut is not None:
             line = _assignment(expression, remedy.variable, remedy.value)
             return [cut.edit(cut.module.body[0], line.body[0])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from gpu_lint.checks.context import Context
-from gpu_lint.codemod.cut import cut_out, parsed, rewrite
+from gpu_lint.codemod.cut import cut_out, rendered, rewrite
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
@@ -24,7 +24,7 @@ def insert_validator(context: Context) -> list[Edit] | None:
     name, guard = policy.validation.function, facts.layout.guard
     if name in facts.layout.names:
         return None
-    lines = Lines(facts.reading.source, facts)
+    lines = Lines(facts.reading)
     function = _function(context)
     if guard is None:
         row = _row_below_imports(facts, lines)
@@ -41,7 +41,7 @@ def rewrite_validator(context: Context) -> list[Edit] | None:
     if policy is None or block is None:
         return None
     name, source = policy.validation.function, facts.reading.source
-    edits = [Edit(block.span, parsed(_function(context), source.newline).code)]
+    edits = [Edit(block.span, rendered(_function(context), source.newline))]
     for call in facts.calls:
         if call.name == block.name != name and call.span not in block.span:
             called = Span(call.span.start, call.span.start + len(block.name.encode()))
@@ -58,7 +58,7 @@ def call_validator(context: Context, name: str) -> list[Edit] | None:
     if facts.layout.guard is not None:
         call = _call_in_guard(facts, name)
         return None if call is None else [call]
-    lines = Lines(facts.reading.source, facts)
+    lines = Lines(facts.reading)
     defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
     return [_between(f"{name}()", row, 2 if defined else 1, lines)]
@@ -71,7 +71,7 @@ def complete_validator(context: Context, name: str, missing: tuple[str, ...]) ->
     if function is None or policy is None:
         return None
     source = facts.reading.source
-    lines = Lines(source, facts)
+    lines = Lines(facts.reading)
     row = source.row(function.body.start)
     indent = source.slice(Span(lines.start(row), function.body.start))
     if indent.strip() or not indent:
@@ -80,9 +80,9 @@ def complete_validator(context: Context, name: str, missing: tuple[str, ...]) ->
     for module in ("torch", "os"):
         if f"{module}." in body and not _bound(facts, module):
             body = f"    import {module}\n\n{body}"
-    whole = parsed(f"def f():\n{body}\n", source.newline).with_changes(default_indent=indent)
+    whole = rendered(f"def f():\n{body}\n", source.newline, indent)
     at = lines.start(lines.attached_above(row))
-    return [Edit(Span(at, at), whole.code.partition(source.newline)[2])]
+    return [Edit(Span(at, at), whole.partition(source.newline)[2])]
 
 
 def _bound(facts: FileFacts, module: str) -> bool:
@@ -125,5 +125,5 @@ def _row_below_imports(facts: FileFacts, lines: Lines) -> int:
 def _between(code: str, row: int, least_below: int, lines: Lines) -> Edit:
     """Insert code as a top-level definition: two blank rows above, and below at least some."""
     gap = lines.gap(row)
-    text = parsed(code, lines.source.newline).code
+    text = rendered(code, lines.source.newline)
     return lines.fill(gap, text, 2, max(least_below, gap.stop - row))

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from gpu_lint.checks import CHECKS, Check, Companion, Context, Found, is_entry_point
 from gpu_lint.checks.devices import unfit_devices
-from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
@@ -315,7 +314,7 @@ class View:
         for found in kept:
             wanted = found.remedy, found.applicability
             if wanted not in fixes:  # several findings may be mended by the same fix
-                fixes[wanted] = fix_for(found, source, facts, context, self._source_of)
+                fixes[wanted] = self._fix(found, context)
             findings.append(self._finding(found, fixes[wanted]))
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
 
@@ -366,10 +365,17 @@ class View:
             fix=fix,
         )
 
-    def _source_of(self, file: str) -> Source | None:
-        """The source of a file that may be edited."""
+    def _fix(self, found: Found, context: Context) -> Fix | None:
+        if found.remedy is None:
+            return None
+        from gpu_lint.codemod.fixes import fix_of  # LibCST, which is slow to import
+
+        return fix_of(found.remedy, found, context, self._changeable)
+
+    def _changeable(self, file: str) -> Reading | None:
+        """The reading of a file that may be edited."""
         read = self.reads.get(file)
-        return read.source if read is not None and read.may_change else None
+        return self.project.reading(file) if read is not None and read.may_change else None
 
     def place(self, file: str, span: Span) -> tuple[str, int]:
         """A file's name as a message says it, and the line (from 1) of a span."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from string import Template
 
 from gpu_lint.errors import ConfigError, SourceError
+from gpu_lint.facts.limits import check_for_libcst
+from gpu_lint.facts.quiet import parse_quietly
 from gpu_lint.policy import Policy
 from gpu_lint.repository import leads_outside
 from gpu_lint.rulebook import Rulebook
@@ -171,4 +173,9 @@ def read_template(path: Path, root: Path, bounds: Path) -> str:
     for variable in HEADER_VARIABLES[:2]:
         if variable not in text:
             raise ConfigError(f"header.template: {path} does not set {variable}")
+    try:
+        check_for_libcst(text)
+        parse_quietly(Template(text).safe_substitute(dict.fromkeys(PLACEHOLDERS, "x")), "exec")
+    except (SyntaxError, SourceError, ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"header.template: {path} is no Python: {error}") from error
     return text

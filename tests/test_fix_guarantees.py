@@ -301,7 +301,13 @@ def test_projects_own_template_is_used_and_checked(project: Project) -> None:
     assert '# Carte : "RTX 3090"' in text
     assert 'print("GPU", "1")' in text
     assert run("check").returncode == 0
-    for content, word in (("$nope\n", "$nope"), ("x = 1\n", "does not set")):
+    no_python = template.replace("print(", "print((")
+    for content, word in (
+        ("$nope\n", "$nope"),
+        ("x = 1\n", "does not set"),
+        (no_python, "header.txt is no Python: '(' was never closed"),
+        ("x = (\n" * 3_000 + template, "header.txt is no Python: cannot be checked: line 201"),
+    ):
         (root / "lint" / "header.txt").write_text(content, "utf-8")
         done = run("check")
         assert (done.returncode, word in done.stderr) == (2, True)

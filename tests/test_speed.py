@@ -510,6 +510,19 @@ def test_starting_up_loads_neither_parser_nor_terminal(project: Callable[..., Pa
     assert main is not None
 
 
+def test_what_fixes_nothing_does_not_load_libcst(project: Callable[..., Path]) -> None:
+    idle = "import torch\nif torch.cuda.device_count() < 2:\n    raise SystemExit\n"
+    mask = 'import os\n\nos.environ["CUDA_VISIBLE_DEVICES"] = "1"\n\n'
+    root = project({"clean.py": f"{mask}import torch\n", "found.py": f"{mask}{idle}"})
+    for command in ("check", "fix"):
+        for name, found in (("clean.py", False), ("found.py", True)):
+            loaded = modules_of(command, "--no-cache", name, cwd=root)
+            assert "libcst" not in loaded, (command, name)
+            assert any("GPU203" in word for word in loaded) is found
+    (root / "late.py").write_text(LATE)
+    assert "libcst" in modules_of("fix", "--diff", "--no-cache", "late.py", cwd=root)
+
+
 def test_a_check_that_finds_nothing_new_looks_for_nothing(project: Callable[..., Path]) -> None:
     root = project({"a.py": "import torch\n"})
     age(root / "a.py")

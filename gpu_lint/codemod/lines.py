@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cached_property
 
-from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.markers import HEADER_END
 from gpu_lint.facts.program import Comment
+from gpu_lint.facts.reading import Reading
+from gpu_lint.findings import Edit
 from gpu_lint.source import Source, Span
 
 _LONG_QUOTES = ('"""', "'''")
@@ -27,14 +29,15 @@ def head_rows(source: Source) -> int:
 class Lines:
     """The lines (rows from 1) of a source and the comments on them."""
 
-    def __init__(self, source: Source, facts: FileFacts) -> None:
-        self.source = source
-        self._facts = facts
+    def __init__(self, reading: Reading) -> None:
+        self.source = reading.source
+        self.layout = reading.layout
+        self._reading = reading
 
     @cached_property
     def _by_row(self) -> dict[int, list[Comment]]:
         found: dict[int, list[Comment]] = {}
-        for comment in self._facts.comments:
+        for comment in self._reading.comments:
             found.setdefault(self.source.row(comment.span.start), []).append(comment)
         return found
 
@@ -103,16 +106,45 @@ class Lines:
             row -= 1
         return row
 
+    def own_rows(self, span: Span) -> range | None:
+        """The rows of a statement, with those of comments right above it; None where it is not
+        alone on them."""
+        rows = self.rows(span)
+        return range(self.attached_above(rows[0]), rows[-1] + 1) if self.is_alone(span) else None
+
+    def span(self, rows: range) -> Span:
+        """The bytes of some rows, without the last end of line."""
+        start = self.start(rows[0])
+        text = self.source.data[start : self.start(rows[-1] + 1)]
+        return Span(start, start + len(text.rstrip(b"\r\n")))
+
+    def gap(self, row: int, removed: Collection[int] = ()) -> range:
+        """The rows around the start of one that are blank, or removed."""
+        top, bottom = row - 1, row
+        while top in removed or self.is_blank(top):
+            top -= 1
+        while bottom in removed or self.is_blank(bottom):
+            bottom += 1
+        return range(top + 1, bottom)
+
+    def fill(self, gap: range, text: str, above: int, below: int) -> Edit:
+        """The edit that puts lines into a gap, with so many blank rows above and below them; none
+        are left where the file begins or ends."""
+        source, newline = self.source, self.source.newline
+        at_start, at_end = gap.start == 1, gap.stop > self.last
+        content = newline * (0 if at_start else above) + text
+        content += newline * (1 if at_end else below + 1)
+        span = Span(self.start(gap.start), self.start(gap.stop))
+        if at_end and source.data and not source.data.endswith((b"\n", b"\r")):
+            content = content.removesuffix(newline)
+            if span.start == len(source.data) and not at_start:
+                content = newline + content
+        return Edit(span, content)
+
     def blanks_above(self, row: int) -> int:
         """How many blank rows stand right above a row."""
-        count = 0
-        while self.is_blank(row - 1 - count):
-            count += 1
-        return count
+        return row - self.gap(row).start
 
     def blanks_below(self, row: int) -> int:
         """How many blank rows stand right below a row."""
-        count = 0
-        while self.is_blank(row + 1 + count):
-            count += 1
-        return count
+        return self.gap(row + 1).stop - row - 1

@@ -1,122 +1,75 @@
-"""Small rewrites in place: a literal, an index, a weak assignment, a run of moved lines."""
+"""New nodes for the expressions that name a device or a value."""
 
 from __future__ import annotations
 
 import re
 
-from gpu_lint.codemod.header import Removal, environ_expression, place_lines
-from gpu_lint.codemod.lines import Lines
-from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.findings import Edit
-from gpu_lint.remedies import (
-    AssignPlainly,
-    MoveSettings,
-    Renumber,
-    ReplaceLiteral,
-    SetAtModuleLevel,
-    UseVisible,
-)
-from gpu_lint.source import Source, Span
+import libcst as cst
+
+from gpu_lint.codemod.cut import within
 from gpu_lint.templates import python_string
 
-_STRING = re.compile(r"""(?:[rRuU]?)("|')(?!\1\1)([^"'\\\n]*)\1""")
-_NUMBER = re.compile(r"\+?\d+")
+
+def constant(value: str | int) -> cst.BaseExpression:
+    """Return the literal of a text or of an index."""
+    return cst.SimpleString(python_string(value)) if isinstance(value, str) else _index(value)
 
 
-def replace_literal(source: Source, remedy: ReplaceLiteral) -> list[Edit] | None:
-    """Put a string in the place of a literal, in the quotes that the literal has."""
-    old = source.slice(remedy.span)
-    match = _STRING.fullmatch(old)
-    if match:
-        quote = match.group(1)
-        if quote in remedy.value or "\\" in remedy.value:
+def _index(number: int) -> cst.Integer:
+    return cst.Integer(str(number))
+
+
+def with_text(node: cst.CSTNode, text: str) -> cst.CSTNode | None:
+    """Return the literal of another text, in the quotes of the one that it replaces; None for what
+    is no literal, and where these quotes cannot hold the text."""
+    match node:
+        case cst.Integer():
+            return constant(text)
+        case cst.SimpleString() as old:
+            pass
+        case cst.ConcatenatedString(left=cst.SimpleString() as old):
+            if any(within(node, cst.Comment)):
+                return None
+        case _:
             return None
-        return [Edit(remedy.span, f"{quote}{remedy.value}{quote}")]
-    if _NUMBER.fullmatch(old):
-        return [Edit(remedy.span, python_string(remedy.value))]
+    start, quote = old.value[: len(old.prefix)], old.quote
+    try:
+        new = cst.SimpleString(f"{start}{quote}{text}{quote}")
+        return new if new.evaluated_value == text else None
+    except (cst.CSTValidationError, SyntaxError, ValueError):
+        return None
+
+
+def with_index(node: cst.CSTNode, index: int) -> cst.CSTNode | None:
+    """Return the literal of a device, such as ``1`` or ``"cuda:1"``, with another index; None for
+    what is none."""
+    match node:
+        case cst.Integer():
+            return _index(index)
+        case cst.SimpleString():
+            text = node.evaluated_value
+            new = _with_number(text, index) if isinstance(text, str) else None
+            return None if new is None else with_text(node, new)
+        case cst.ConcatenatedString():
+            left, right = with_index(node.left, index), with_index(node.right, index)
+            if (left is None) is not (right is None):
+                return node.with_changes(left=left or node.left, right=right or node.right)
+        case cst.FormattedStringText():
+            new = _with_number(node.value, index)
+            return None if new is None else node.with_changes(value=new)
     return None
 
 
-def renumber(source: Source, remedy: Renumber) -> list[Edit] | None:
-    """Put another index into the literal that decides a selector, if it stands in this file."""
-    return [] if remedy.span is None else renumbered(source, remedy.span, remedy.index)
+def _with_number(text: str, number: int) -> str | None:
+    """A text with another number in the place of its only one."""
+    before, *numbers = re.split(r"(\d+)", text)
+    return f"{before}{number}{numbers[1]}" if len(numbers) == 2 else None
 
 
-def renumbered(source: Source, span: Span, index: int) -> list[Edit] | None:
-    """Put another index into a literal such as ``1`` or ``"cuda:1"``: only its digits change."""
-    old = source.slice(span)
-    digits = list(re.finditer(r"\d+", old))
-    if len(digits) != 1 or re.search(r"\d[xXoObB_.eE]", old):
+def visible(node: cst.CSTNode, count: int) -> cst.CSTNode | None:
+    """Return a list of indices as the list of so many devices, from 0; None for another one."""
+    if not isinstance(node, cst.List) or any(within(node, cst.Comment)):
         return None
-    start = span.start + len(old[: digits[0].start()].encode(source.encoding))
-    return [Edit(Span(start, start + len(digits[0].group())), str(index))]
-
-
-def use_visible(source: Source, remedy: UseVisible) -> list[Edit] | None:
-    """Replace a list such as ``[0, 1]`` by the list of the visible indices."""
-    old = source.slice(remedy.span)
-    if not re.fullmatch(r"\[\s*\d+\s*(?:,\s*\d+\s*)*,?\s*\]", old):
+    if not all(isinstance(one.value, cst.Integer) for one in node.elements):
         return None
-    return [Edit(remedy.span, f"[{', '.join(map(str, range(remedy.count)))}]")]
-
-
-def set_at_module_level(
-    source: Source, facts: FileFacts, remedy: SetAtModuleLevel
-) -> list[Edit] | None:
-    """Write a variable once more where it is in time; the function stays as it is."""
-    anchor = facts.layout.anchor
-    lines = Lines(source, facts)
-    removal = Removal()
-    environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
-    if environ is None:
-        return None
-    text = f"{environ}[{python_string(remedy.variable)}] = {python_string(remedy.value)}"
-    return place_lines([text], anchor, facts, lines, removal.rows, import_edits)
-
-
-def assign_plainly(source: Source, facts: FileFacts, remedy: AssignPlainly) -> list[Edit] | None:
-    """Replace a weak form by ``os.environ[...] = "..."``."""
-    for expression, bound_at in facts.layout.environ:
-        if bound_at < remedy.span.start:
-            key, value = python_string(remedy.variable), python_string(remedy.value)
-            return [Edit(remedy.span, f"{expression}[{key}] = {value}")]
-    return None
-
-
-def move_settings(source: Source, facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
-    """Move statements before the first import from outside the standard library."""
-    anchor = facts.layout.anchor
-    lines = Lines(source, facts)
-    removal = Removal()
-    text: list[str] = []
-    spans = [span for span in remedy.statements if span.start > anchor]
-    if not spans:
-        return None
-    used: set[int] = set()
-    for span in spans:
-        if not lines.is_alone(span):
-            return None
-        rows = lines.rows(span)
-        for row in range(lines.attached_above(rows[0]), rows[-1] + 1):
-            if row not in used:
-                used.add(row)
-                text.append(source.line(row).rstrip())
-    environ, import_edits = environ_expression(source, facts, lines, anchor, removal)
-    bound = [name for name, at in facts.layout.environ if at < anchor]
-    needs = {name for span in spans for name in _environ_names(source.slice(span))}
-    if environ is None or (bound and not needs <= set(bound)):
-        return None
-    if not bound and needs != {"os.environ"}:
-        return None
-    edits = place_lines(text, anchor, facts, lines, used | removal.rows, import_edits)
-    for span, index in remedy.indices:
-        changed = renumbered(source, span, index)
-        if changed is None:
-            return None
-        edits += changed
-    return edits
-
-
-def _environ_names(text: str) -> list[str]:
-    """The expressions before the subscripts and updates of a statement's text."""
-    return re.findall(r"^\s*([A-Za-z_][\w.]*?)\s*(?:\[|\.update|\|=)", text)
+    return cst.List([cst.Element(_index(number)) for number in range(count)])

@@ -2,129 +2,115 @@
 
 from __future__ import annotations
 
+import libcst as cst
+
 from gpu_lint.checks.context import Context
+from gpu_lint.codemod.cut import cut_out, rendered, rewrite
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.layout import is_stdlib
 from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
 from gpu_lint.findings import Edit
-from gpu_lint.source import Source, Span
+from gpu_lint.source import Span
 from gpu_lint.templates import render_controls, render_validator
 
 
-def insert_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
+def insert_validator(context: Context) -> list[Edit] | None:
     """Write the validator above the main guard, or below the imports, and call it."""
-    policy = context.policy
+    policy, facts = context.policy, context.facts
     if policy is None:
         return None
     if any(block.kind == VALIDATOR for block in facts.blocks):
-        return rewrite_validator(source, facts, context)
-    name = policy.validation.function
+        return rewrite_validator(context)
+    name, guard = policy.validation.function, facts.layout.guard
     if name in facts.layout.names:
         return None
-    lines = Lines(source, facts)
-    body = render_validator(policy, context.rulebook, context.uses_pytorch).splitlines()
-    function = [VALIDATOR_MARK, *body]
-    if facts.layout.guard is not None:
-        call = call_in_guard(source, facts, name)
-        row = lines.attached_above(source.row(facts.layout.guard.span.start))
-        if call is None:
-            return None
-        return [_between(function, row, 2, lines), call]
-    row = _row_below_imports(facts, lines)
-    return [_between([*function, "", "", f"{name}()"], row, 1, lines)]
+    lines = Lines(facts.reading)
+    function = _function(context)
+    if guard is None:
+        row = _row_below_imports(facts, lines)
+        return [_between(f"{function}\n\n\n{name}()", row, 1, lines)]
+    call = _call_in_guard(facts, name)
+    row = lines.attached_above(lines.source.row(guard.span.start))
+    return None if call is None else [_between(function, row, 2, lines), call]
 
 
-def rewrite_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
+def rewrite_validator(context: Context) -> list[Edit] | None:
     """Write a managed validator anew; where its name changes, its calls follow."""
-    policy = context.policy
+    policy, facts = context.policy, context.facts
     block = next((b for b in facts.blocks if b.kind == VALIDATOR), None)
     if policy is None or block is None:
         return None
-    name = policy.validation.function
-    text = render_validator(policy, context.rulebook, context.uses_pytorch)
-    content = source.newline.join([VALIDATOR_MARK, *text.splitlines()])
-    edits = [Edit(block.span, content)]
-    if block.name != name:
-        for call in facts.calls:
-            if call.name == block.name and call.span.start not in range(
-                block.span.start, block.span.end
-            ):
-                edits.append(Edit(Span(call.span.start, call.span.start + len(block.name)), name))
+    name, source = policy.validation.function, facts.reading.source
+    edits = [Edit(block.span, rendered(_function(context), source.newline))]
+    for call in facts.calls:
+        if call.name == block.name != name and call.span not in block.span:
+            called = Span(call.span.start, call.span.start + len(block.name.encode()))
+            edit = rewrite(facts.reading, called, lambda old: cst.Name(name))
+            if edit is None:
+                return None
+            edits += edit
     return edits
 
 
-def call_validator(
-    source: Source, facts: FileFacts, context: Context, name: str
-) -> list[Edit] | None:
+def call_validator(context: Context, name: str) -> list[Edit] | None:
     """Call a validator that the file defines or imports but does not run."""
+    facts = context.facts
     if facts.layout.guard is not None:
-        call = call_in_guard(source, facts, name)
+        call = _call_in_guard(facts, name)
         return None if call is None else [call]
-    lines = Lines(source, facts)
+    lines = Lines(facts.reading)
     defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
-    return [_between([f"{name}()"], row, 2 if defined else 1, lines)]
+    return [_between(f"{name}()", row, 2 if defined else 1, lines)]
 
 
-def call_in_guard(source: Source, facts: FileFacts, name: str) -> Edit | None:
-    """The edit that makes a call the first statement of the main guard."""
-    guard = facts.layout.guard
-    if guard is None or source.slice(guard.first) == f"{name}()":
-        return None
-    lines = Lines(source, facts)
-    newline = source.newline
-    first = source.row(guard.first.start)
-    line_start = lines.start(first)
-    indent = source.data[line_start : guard.first.start].decode(source.encoding)
-    if not indent.strip():
-        head = _last_header_row(source, guard.first, lines)
-        at = lines.start(head + 1)
-        return Edit(Span(at, at), f"{indent}{name}(){newline}")
-    colon = source.data.rfind(b":", guard.span.start, guard.first.start)
-    if colon < 0:
-        return None
-    step = "    "
-    return Edit(Span(colon + 1, guard.first.start), f"{newline}{step}{name}(){newline}{step}")
-
-
-def complete_validator(
-    source: Source, facts: FileFacts, context: Context, name: str, missing: tuple[str, ...]
-) -> list[Edit] | None:
+def complete_validator(context: Context, name: str, missing: tuple[str, ...]) -> list[Edit] | None:
     """Put the checks that a hand-written validator lacks in front of its own."""
+    facts, policy = context.facts, context.policy
     function = next(iter(facts.functions_named(lambda other: other == name)), None)
-    if function is None or context.policy is None:
+    if function is None or policy is None:
         return None
-    lines = Lines(source, facts)
+    source = facts.reading.source
+    lines = Lines(facts.reading)
     row = source.row(function.body.start)
-    indent = source.data[lines.start(row) : function.body.start].decode(source.encoding)
+    indent = source.slice(Span(lines.start(row), function.body.start))
     if indent.strip() or not indent:
         return None
-    body = render_controls(context.policy, context.rulebook, context.uses_pytorch, missing)
-    imports = [m for m in ("os", "torch") if f"{m}." in body and not _bound(facts, m)]
-    text: list[str] = []
-    for number, module in enumerate(imports):
-        if number and is_stdlib(imports[number - 1]) and not is_stdlib(module):
-            text.append("")
-        text.append(f"    import {module}")
-    if imports:
-        text.append("")
-    text += body.splitlines()
-    shifted = [indent + line[4:] if line else line for line in text]
+    body = render_controls(policy, context.rulebook, context.uses_pytorch, missing)
+    for module in ("torch", "os"):
+        if f"{module}." in body and not _bound(facts, module):
+            body = f"    import {module}\n\n{body}"
+    whole = rendered(f"def f():\n{body}\n", source.newline, indent)
     at = lines.start(lines.attached_above(row))
-    return [Edit(Span(at, at), source.newline.join(shifted) + source.newline)]
+    return [Edit(Span(at, at), whole.partition(source.newline)[2])]
 
 
 def _bound(facts: FileFacts, module: str) -> bool:
     return any(i.module == module and module in i.bound for i in facts.layout.imports)
 
 
-def _last_header_row(source: Source, first: Span, lines: Lines) -> int:
-    """The row of the colon of ``if …:``, above the comments and blanks of its body."""
-    row = source.row(first.start) - 1
-    while lines.is_blank(row) or lines.is_comment(row):
-        row -= 1
-    return row
+def _function(context: Context) -> str:
+    assert context.policy is not None
+    text = render_validator(context.policy, context.rulebook, context.uses_pytorch)
+    return f"{VALIDATOR_MARK}\n{text}"
+
+
+def _call_in_guard(facts: FileFacts, name: str) -> Edit | None:
+    """The edit that makes a call the first statement of the main guard."""
+    source, guard = facts.reading.source, facts.layout.guard
+    if guard is None or source.slice(guard.first) == f"{name}()":
+        return None
+    cut = cut_out(source, Span(guard.span.start, guard.first.end))
+    if cut is None:
+        return None
+    suite = cst.ensure_type(cut.module.body[0], cst.If).body
+    if isinstance(suite, cst.IndentedBlock):
+        indent = suite.indent or cut.module.default_indent
+        at = cut.span(suite.header).end
+        return Edit(Span(at, at), f"{indent}{name}(){source.newline}")
+    blanks = cst.ensure_type(suite, cst.SimpleStatementSuite).leading_whitespace
+    step = source.newline + cut.module.default_indent
+    return Edit(cut.span(blanks), f"{step}{name}(){step}")
 
 
 def _row_below_imports(facts: FileFacts, lines: Lines) -> int:
@@ -136,22 +122,8 @@ def _row_below_imports(facts: FileFacts, lines: Lines) -> int:
     return max((lines.rows(span)[-1] for span in ends), default=0) + 1
 
 
-def _between(text: list[str], row: int, least_below: int, lines: Lines) -> Edit:
-    """Insert rows as a top-level definition: two blank rows above, and below at least some."""
-    source = lines.source
-    newline = source.newline
-    top, bottom = row - 1, row
-    while lines.is_blank(top):
-        top -= 1
-    while lines.is_blank(bottom):
-        bottom += 1
-    span = Span(lines.start(top + 1), lines.start(bottom))
-    above = 2 if top >= 1 else 0
-    if bottom > lines.last:
-        ended = source.data.endswith((b"\n", b"\r"))
-        content = newline * above + newline.join(text) + (newline if ended else "")
-        if not ended:
-            content = newline + content
-        return Edit(span, content)
-    below = max(least_below, bottom - top - 1)
-    return Edit(span, newline * above + newline.join(text) + newline * (below + 1))
+def _between(code: str, row: int, least_below: int, lines: Lines) -> Edit:
+    """Insert code as a top-level definition: two blank rows above, and below at least some."""
+    gap = lines.gap(row)
+    text = rendered(code, lines.source.newline)
+    return lines.fill(gap, text, 2, max(least_below, gap.stop - row))

@@ -53,61 +53,46 @@ _OPERATORS = {
 
 def lower(tree: Tree, source: Source) -> p.Program:
     """Lower a whole parsed file."""
-    lowering = Lowering(tree.spans, source)
+    lowering = Lowering(tree, source)
     body = tuple(s for node in tree.module.body for s in lowering.statement(node))
     return p.Program(body)
 
 
-def lower_expression(text: str, start: int, source: Source) -> p.Expression:
-    """Lower an expression that was cut out of a file at a byte offset.
+def lower_expression(source: Source, span: Span) -> p.Expression:
+    """Lower an expression that stands somewhere in a file.
 
     Raises :class:`gpu_lint.errors.SyntaxFault` and :class:`gpu_lint.errors.SourceError`.
     """
-    tree, node = parse_expression(text)
-    lowering = Lowering(tree.spans, source)
-    before = len(source.data[source.bom : start].decode(source.encoding))
-    lowering.offset = before
-    return lowering.expression(node)
+    tree = parse_expression(source, span)
+    return Lowering(tree, source).expression(tree.expression)
 
 
 def comments(tree: Tree, source: Source) -> tuple[p.Comment, ...]:
     """The comments of a parsed file."""
-    return Lowering(tree.spans, source).comments(tree)
+    found = []
+    for node in tree.nodes:
+        if isinstance(node, cst.Comment):
+            span = tree.span(node)
+            line_start = source.line_starts[source.row(span.start) - 1]
+            own_line = not source.data[line_start : span.start].strip()
+            found.append(p.Comment(span, node.value, own_line))
+    return tuple(found)
 
 
 class Lowering:
-    """Lowers single statements; ``spans`` are character spans keyed by ``id(node)``."""
+    """Lowers single statements of a tree."""
 
-    def __init__(self, spans: dict[int, tuple[int, int]], source: Source) -> None:
-        self._spans = spans
+    def __init__(self, tree: Tree, source: Source) -> None:
+        self.span = tree.span
         self._source = source
-        self.offset = 0
-        """Where the tree's text starts in the file, in characters."""
         self._yields = False
         self._nests = False
-
-    def span(self, node: cst.CSTNode) -> Span:
-        return self._between(*self._spans[id(node)])
-
-    def _between(self, start: int, end: int) -> Span:
-        at = self._source.byte_offset
-        return Span(at(self.offset + start), at(self.offset + end))
 
     def _with_parentheses(self, node: cst.Tuple | cst.GeneratorExp) -> Span:
         """The span with a node's own parentheses, as Python's parser sees it."""
         if not node.lpar:
             return self.span(node)
-        return self._between(self._spans[id(node.lpar[-1])][0], self._spans[id(node.rpar[0])][1])
-
-    def comments(self, tree: Tree) -> tuple[p.Comment, ...]:
-        found = []
-        for character, text in tree.comments:
-            start = self._source.byte_offset(character)
-            end = self._source.byte_offset(character + len(text))
-            line_start = self._source.line_starts[self._source.row(start) - 1]
-            own_line = not self._source.data[line_start:start].strip()
-            found.append(p.Comment(Span(start, end), text, own_line))
-        return tuple(found)
+        return Span(self.span(node.lpar[-1]).start, self.span(node.rpar[0]).end)
 
     def statement(self, node: cst.CSTNode) -> Iterator[p.Statement]:
         """The statements a tree stands for: one, or those joined by semicolons on a line."""
@@ -173,9 +158,8 @@ class Lowering:
         if isinstance(only, p.Comprehension) and only.kind == "generator":
             if isinstance(node.args[0].value, cst.GeneratorExp) and not node.args[0].value.lpar:
                 # The parentheses of the call are the generator's, as Python's parser sees it.
-                start = self.offset + self._spans[id(node.func)][1]
-                opening = self._source.text.index("(", start)
-                here = Span(self._source.byte_offset(opening), span.end)
+                opening = self._source.data.index(b"(", self.span(node.func).end)
+                here = Span(opening, span.end)
                 arguments = (replace(arguments[0], value=replace(only, span=here)),)
         return p.Call(span, self.expression(node.func), arguments)
 
@@ -191,7 +175,8 @@ class Lowering:
             return node.evaluated_value
         except (SyntaxError, ValueError) as error:
             message = error.msg if isinstance(error, SyntaxError) else str(error)
-            raise SyntaxFault(message, self.offset + self._spans[id(node)][0]) from error
+            before = Span(self._source.bom, self.span(node).start)
+            raise SyntaxFault(message, len(self._source.slice(before))) from error
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
         if isinstance(node, cst.ConcatenatedString):

@@ -228,13 +228,13 @@ class NativeLowering:
         try:
             parts = self._joined_parts(text, at)
         except Unclear:
-            return self._joined_by_libcst(span, text)
+            return self._joined_by_libcst(span)
         return p.Template(span, parts)
 
-    def _joined_by_libcst(self, span: Span, text: str) -> p.Expression:
+    def _joined_by_libcst(self, span: Span) -> p.Expression:
         from gpu_lint.facts.lowering import lower_expression
 
-        return lower_expression(text, span.start, self._source)
+        return lower_expression(self._source, span)
 
     def _joined_parts(self, text: str, at: Callable[[int], int]) -> tuple[p.Expression, ...]:
         parts: list[p.Expression] = []

@@ -1,98 +1,48 @@
-"""LibCST trees with positions: parsing, and the span of every node from one rendering.
-
-LibCST's own position provider builds a metadata wrapper over a whole module. Rendering a tree
-with a state that counts characters gives the same spans for any piece of a tree, whether a
-module or one statement cut out of it.
-"""
+"""LibCST trees of files, and of what is cut out of them, with the place of every node."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 
 import libcst as cst
-from libcst._nodes.internal import CodegenState
+from libcst.metadata import ByteSpanPositionProvider, CodeSpan, MetadataWrapper
 
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts.deepstack import on_deep_stack
 from gpu_lint.facts.limits import USUAL, Limits, check_for_libcst
 from gpu_lint.records import record
-from gpu_lint.source import Source
-
-_BLANKS = re.compile(r"(?:\s|\\\r?\n)*")
-
-
-class _Misaligned(Exception):
-    """A rendered token is not what the text says."""
-
-
-class SpanRecorder(CodegenState):
-    """Renders a tree along the text it was read from and notes each node's character span.
-
-    LibCST forgets some blanks (before the colon of ``except (A, B) :``, inside ``f"{x !s}"``),
-    so every token is looked for behind the blanks at the current position, never assumed.
-    """
-
-    def __init__(self, module: cst.Module, text: str, offset: int = 0) -> None:
-        super().__init__(module.default_indent, module.default_newline)
-        self.text = text
-        self.position = offset
-        self.spans: dict[int, tuple[int, int]] = {}
-        self.comments: list[tuple[int, cst.Comment]] = []
-
-    def add_token(self, value: str) -> None:
-        if not self.text.startswith(value, self.position):
-            blanks = _BLANKS.match(self.text, self.position)
-            assert blanks is not None
-            found = self.text.find(value, self.position, blanks.end() + len(value))
-            if found < 0 and value.strip() == "":
-                return
-            if found < 0:
-                raise _Misaligned
-            self.position = found
-        self.position += len(value)
-
-    def add_indent_tokens(self) -> None:
-        for token in self.indent_tokens:
-            self.add_token(token)
-
-    def before_codegen(self, node: cst.CSTNode) -> None:
-        if isinstance(node, cst.Comment):
-            self.comments.append((self.position, node))
-        self.spans[id(node)] = (self.position, -1)
-
-    def after_codegen(self, node: cst.CSTNode) -> None:
-        start, end = self.spans[id(node)]
-        if end < 0:
-            self.spans[id(node)] = (start, self.position)
-
-    @contextmanager
-    def record_syntactic_position(
-        self,
-        node: cst.CSTNode,
-        *,
-        start_node: cst.CSTNode | None = None,
-        end_node: cst.CSTNode | None = None,
-    ) -> Iterator[None]:
-        start = self.position
-        yield
-        end = self.position
-        if start_node is not None:
-            start = self.spans[id(start_node)][0]
-        if end_node is not None:
-            end = self.spans[id(end_node)][1]
-        self.spans[id(node)] = (start, end)
+from gpu_lint.source import Source, Span
 
 
 @record
 class Tree:
-    """A parsed module and the character spans of its nodes, keyed by ``id(node)``."""
+    """A parsed module; ``nodes`` are in the order in which they end."""
 
     module: cst.Module
-    spans: dict[int, tuple[int, int]]
-    comments: tuple[tuple[int, str], ...]
+    text: str
+    """What was parsed. LibCST may not give all of it back."""
+    nodes: Mapping[cst.CSTNode, CodeSpan]
+    """With the places that they have in the rendered module, in bytes of UTF-8."""
+    start: int
+    """Byte offset in the file of the text."""
+    places: tuple[Mapping[int, int], Mapping[int, int]] | None
+    """Where what begins and what ends at a byte of the rendered module does so in the text; None
+    where both are the same bytes."""
+
+    @property
+    def expression(self) -> cst.BaseExpression:
+        """The expression that was parsed by itself."""
+        line = cst.ensure_type(self.module.body[0], cst.SimpleStatementLine)
+        return cst.ensure_type(line.body[0], cst.Expr).value
+
+    def span(self, node: cst.CSTNode) -> Span:
+        """Return the byte span of a node in the file, its own parentheses excepted."""
+        found = self.nodes[node]
+        start, end = found.start, found.start + found.length
+        if self.places is not None:
+            start, end = self.places[0][start], self.places[1][end]
+        return Span(self.start + start, self.start + end)
 
 
 def parse(source: Source, limits: Limits = USUAL) -> Tree:
@@ -101,43 +51,55 @@ def parse(source: Source, limits: Limits = USUAL) -> Tree:
     Raises :class:`SyntaxFault` for a syntax error and :class:`SourceError` for what the parser
     must not be given, or cannot give back unchanged, so that no position could be trusted.
     """
-    check_for_libcst(source.text, limits)
+    return _parsed(source.text, source.bom, source.encoding, limits)
+
+
+def parse_statements(source: Source, span: Span) -> Tree:
+    """Parse whole statements of a file. Raises as :func:`parse` does."""
+    return _parsed(source.slice(span), span.start, source.encoding)
+
+
+def parse_expression(source: Source, span: Span) -> Tree:
+    """Parse an expression of a file. Raises as :func:`parse` does."""
+    return _parsed(f"({source.slice(span)})", span.start - 1, source.encoding)
+
+
+def _parsed(text: str, start: int, encoding: str, limits: Limits = USUAL) -> Tree:
+    check_for_libcst(text, limits)
     try:
-        module = on_deep_stack(partial(cst.parse_module, source.text))
+        module = on_deep_stack(partial(cst.parse_module, text))
     except cst.ParserSyntaxError as error:
-        raise SyntaxFault(error.message, _character(source.text, error)) from error
-    recorder = SpanRecorder(module, source.text)
-    try:
-        for part in (*module.header, *module.body, *module.footer):
-            part._codegen(recorder)
-    except _Misaligned as error:
-        raise SourceError("is not reproduced exactly by the parser; please report this file") from (
-            error
-        )
-    comments = tuple((start, node.value) for start, node in recorder.comments)
-    return Tree(module, recorder.spans, comments)
+        raise SyntaxFault(error.message, _character(text, error)) from error
+    nodes = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)
+    end = "" if module.has_trailing_newline else module.default_newline  # which is counted, too
+    same = nodes[module].length == len((text + end).encode())
+    same = same and (encoding == "utf-8" or text.isascii())
+    places = None if same else _places(module.code + end, text + end, encoding)
+    return Tree(module, text, nodes, start, places)
 
 
-def parse_expression(text: str) -> tuple[Tree, cst.BaseExpression]:
-    """Parse an expression that was cut out of a file; spans count from its start.
+def _places(code: str, text: str, encoding: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Return where each character of a rendered module begins and ends in the text that it was
+    read from, by its offset in UTF-8.
 
-    Raises as :func:`parse` does.
+    LibCST forgets some blanks, before the colon of ``except (A, B) :`` for one.
     """
-    wrapped = f"({text})"
-    check_for_libcst(wrapped)
-    try:
-        node = on_deep_stack(partial(cst.parse_expression, wrapped))
-    except cst.ParserSyntaxError as error:
-        raise SyntaxFault(error.message, _character(wrapped, error)) from error
-    recorder = SpanRecorder(cst.Module(()), wrapped)
-    try:
-        node._codegen(recorder)
-    except _Misaligned as error:
-        raise SourceError("is not reproduced exactly by the parser; please report this file") from (
-            error
-        )
-    spans = {key: (start - 1, end - 1) for key, (start, end) in recorder.spans.items()}
-    return Tree(cst.Module(()), spans, ()), node
+    starts, ends = {}, {0: 0}
+    rendered = at = index = 0
+    for character in code:
+        while text[index : index + 1] != character:
+            if not (text[index : index + 1].isspace() or text[index : index + 1] == "\\"):
+                raise SourceError(
+                    "is not reproduced exactly by the parser; please report this file"
+                )
+            at += 1
+            index += 1
+        starts[rendered] = at
+        rendered += len(character.encode())
+        at += len(character.encode(encoding))
+        index += 1
+        ends[rendered] = at
+    return {**starts, rendered: at}, ends
 
 
 def _character(text: str, error: cst.ParserSyntaxError) -> int:

@@ -193,9 +193,8 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
         if codes:
             chosen[key] = codes
     file, keys = _config_of(options.config, options.isolated, rulebook)
-    scripts: tuple[str, ...] = ()
     if options.overridden is not None:
-        scripts = _check_untrusted(options, file)
+        _check_untrusted(options, file)
     return SettingsFinder(
         rulebook,
         config_file=file,
@@ -203,15 +202,13 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
         options=chosen,
         isolated=options.isolated,
         ignore_suppressions=options.ignore_suppressions or options.overridden is not None,
-        scripts=scripts,
         refused=_tell_of_refused,
     )
 
 
-def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
-    """Return the globs of the scripts that a tree declares. Raises :class:`ConfigError` where a
-    file of the tree would decide about its check."""
-    from gpu_lint.untrusted import declared_scripts, refuse_inside
+def _check_untrusted(options: Options, file: Path | None) -> None:
+    """Raise :class:`ConfigError` where a file of the tree would decide about its check."""
+    from gpu_lint.untrusted import refuse_inside
 
     named = options.stdin_filename or Path(".")
     paths = [named if path == Path("-") else path for path in options.paths] or [Path(".")]
@@ -224,7 +221,6 @@ def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
         )
     if options.cache_dir is not None and not options.no_cache:
         refuse_inside("--cache-dir", options.cache_dir, paths)
-    return declared_scripts(Path.cwd())
 
 
 def finder_of(

@@ -43,6 +43,9 @@ class FileFacts:
     count_tests: tuple[CountTest, ...] = ()
     calls: tuple[LocalCall, ...] = ()
     module_freeze: Trigger | None = None
+    module_calls: tuple[str, ...] = ()
+    """Names of calls that have to do with a GPU and are made when the file is run, wherever that is
+    written; no imports."""
     may_inherit_mask: bool = True
     """Whether the parent process may decide which devices a program that runs the file sees, when
     it ends."""

@@ -143,10 +143,10 @@ def _edits(remedy: Remedy, source: Source, facts: FileFacts, context: Context) -
             return set_at_module_level(source, facts, remedy)
         case AssignPlainly():
             return assign_plainly(source, facts, remedy)
-        case InsertValidator():
-            return insert_validator(source, facts, context)
-        case CallValidator(name):
-            return call_validator(source, facts, context, name)
+        case InsertValidator(functions):
+            return insert_validator(source, facts, context, functions)
+        case CallValidator(name, functions):
+            return call_validator(source, facts, name, functions)
         case CompleteValidator(name, missing):
             return complete_validator(source, facts, context, name, missing)
         case DeleteComment(span, replacement):
@@ -180,7 +180,7 @@ def _describe(remedy: Remedy, context: Context) -> str:
         case InsertValidator():
             name = context.policy.validation.function if context.policy else "the validator"
             return f"add {name}() and call it first"
-        case CallValidator(name):
+        case CallValidator(name, _):
             return f"call {name}() first"
         case CompleteValidator():
             return "add the missing checks"

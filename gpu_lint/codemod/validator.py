@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from gpu_lint.checks.context import Context
 from gpu_lint.codemod.lines import Lines
+from gpu_lint.facts import program as p
+from gpu_lint.facts.calling import function_named
 from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.functions import docstring_of
 from gpu_lint.facts.layout import is_stdlib
 from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
+from gpu_lint.facts.walk import expressions
 from gpu_lint.findings import Edit
 from gpu_lint.source import Source, Span
 from gpu_lint.templates import render_controls, render_validator
 
+_READERS = frozenset({"parse_args", "parse_known_args", "parse_intermixed_args"})
+"""Methods that read the options of the command line."""
 
-def insert_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
-    """Write the validator above the main guard, or below the imports, and call it."""
+
+def insert_validator(
+    source: Source, facts: FileFacts, context: Context, functions: tuple[str, ...]
+) -> list[Edit] | None:
+    """Write the validator above the main guard, or below the imports, and call it: behind the guard
+    and in the ``functions`` that installed commands call, or else at module level."""
     policy = context.policy
     if policy is None:
         return None
@@ -25,14 +35,29 @@ def insert_validator(source: Source, facts: FileFacts, context: Context) -> list
     lines = Lines(source, facts)
     body = render_validator(policy, context.rulebook, context.uses_pytorch).splitlines()
     function = [VALIDATOR_MARK, *body]
-    if facts.layout.guard is not None:
-        call = call_in_guard(source, facts, name)
-        row = lines.attached_above(source.row(facts.layout.guard.span.start))
-        if call is None:
-            return None
-        return [_between(function, row, 2, lines), call]
-    row = _row_below_imports(facts, lines)
-    return [_between([*function, "", "", f"{name}()"], row, 1, lines)]
+    guard = facts.layout.guard
+    if guard is None and not functions:
+        row = _row_below_imports(facts, lines)
+        return [_between([*function, "", "", f"{name}()"], row, 1, lines)]
+    calls = _calls(source, facts, name, functions)
+    if calls is None:
+        return None
+    if guard is None:
+        return [_between(function, _row_below_imports(facts, lines), 2, lines), *calls]
+    row = lines.attached_above(source.row(guard.span.start))
+    return [_between(function, row, 2, lines), *calls]
+
+
+def _calls(
+    source: Source, facts: FileFacts, name: str, functions: tuple[str, ...]
+) -> list[Edit] | None:
+    """The edits that make functions call a validator, and the main guard where it calls none of
+    them; None where one cannot be made."""
+    calls = [call_in_function(source, facts, function, name) for function in functions]
+    if facts.layout.guard is not None and facts.calls_of("").isdisjoint(functions):
+        calls.append(call_in_guard(source, facts, name))
+    found = [call for call in calls if call is not None]
+    return found if len(found) == len(calls) else None
 
 
 def rewrite_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:
@@ -55,16 +80,45 @@ def rewrite_validator(source: Source, facts: FileFacts, context: Context) -> lis
 
 
 def call_validator(
-    source: Source, facts: FileFacts, context: Context, name: str
+    source: Source, facts: FileFacts, name: str, functions: tuple[str, ...]
 ) -> list[Edit] | None:
     """Call a validator that the file defines or imports but does not run."""
-    if facts.layout.guard is not None:
-        call = call_in_guard(source, facts, name)
-        return None if call is None else [call]
+    if facts.layout.guard is not None or functions:
+        return _calls(source, facts, name, functions)
     lines = Lines(source, facts)
     defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
     return [_between([f"{name}()"], row, 2 if defined else 1, lines)]
+
+
+def call_in_function(source: Source, facts: FileFacts, function: str, name: str) -> Edit | None:
+    """The edit that makes a function call another one first: behind its docstring, and behind the
+    statement that reads its options from the command line, if it has one."""
+    node = function_named(facts.reading.program, function)
+    if node is None or not node.body:
+        return None
+    lines = Lines(source, facts)
+    first = docstring_of(node.body) is not None
+    above = [number for number, one in enumerate(node.body) if _reads_options(one)]
+    number = above[-1] + 1 if above else int(first)
+    near = node.body[number - 1] if number else node.body[0]
+    indent = source.data[lines.start(source.row(near.span.start)) : near.span.start]
+    if not lines.is_alone(near.span) or indent.strip() or not indent:
+        return None
+    row = source.row(near.span.start) if not number else lines.rows(near.span)[-1] + 1
+    if not number:
+        row = lines.attached_above(row)
+    at = lines.start(row)
+    call = f"{indent.decode(source.encoding)}{name}()"
+    if at == len(source.data) and not source.data.endswith((b"\n", b"\r")):
+        return Edit(Span(at, at), f"{source.newline}{call}")
+    return Edit(Span(at, at), f"{call}{source.newline}")
+
+
+def _reads_options(statement: p.Statement) -> bool:
+    """Whether a statement reads the options of the command line."""
+    called = (node.function for node in expressions((statement,)) if isinstance(node, p.Call))
+    return any(isinstance(one, p.Attribute) and one.name in _READERS for one in called)
 
 
 def call_in_guard(source: Source, facts: FileFacts, name: str) -> Edit | None:

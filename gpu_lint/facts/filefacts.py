@@ -78,6 +78,11 @@ class FileFacts:
         """The functions of the module itself whose names are wanted."""
         return [look() for name, look in self.reading.functions if wanted(name)]
 
+    def calls_of(self, function: str) -> frozenset[str]:
+        """The names of all that a function of the module calls, or what stands behind the main
+        guard for an empty name, directly or by other functions of the module."""
+        return self.reading.calls_of(function)
+
     @property
     def imported_functions(self) -> frozenset[str]:
         return self.reading.imported_functions

@@ -15,6 +15,7 @@ from functools import cached_property
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.bodies import Bodies
+from gpu_lint.facts.calling import function_named, guarded, names_called
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
@@ -101,6 +102,14 @@ class Reading:
     def functions(self) -> list[tuple[str, Callable[[], FunctionFacts]]]:
         """The functions of the module itself: a name, and what tells the facts of it."""
         return function_facts(self.program)
+
+    def calls_of(self, function: str) -> frozenset[str]:
+        """The names of all that a function of the module calls, or what stands behind the main
+        guard for an empty name, directly or by other functions of the module."""
+        if not function:
+            return names_called(self.program, guarded(self.program))
+        found = function_named(self.program, function)
+        return names_called(self.program, found.body) if found is not None else frozenset()
 
     @cached_property
     def imported_functions(self) -> frozenset[str]:

@@ -1,0 +1,45 @@
+"""Which functions a part of a module calls, by their names: told from its text alone."""
+
+from __future__ import annotations
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.outcomes import is_main_guard
+from gpu_lint.facts.walk import expressions
+
+
+def function_named(program: p.Program, name: str) -> p.Function | None:
+    """The function of the module itself that bears a name; of several, the last one."""
+    found = [one for one in program.body if isinstance(one, p.Function) and one.name == name]
+    return found[-1] if found else None
+
+
+def guarded(program: p.Program) -> p.Block:
+    """The statements behind the main guard; none without one."""
+    for statement in program.body:
+        if isinstance(statement, p.If) and is_main_guard(statement.test):
+            return statement.body
+    return ()
+
+
+def names_called(program: p.Program, block: p.Block) -> frozenset[str]:
+    """The last names of all that a block calls, and of what the functions of the module call that
+    it calls so."""
+    found: set[str] = set()
+    waiting = [block]
+    while waiting:
+        for name in _called(waiting.pop()) - found:
+            found.add(name)
+            if (function := function_named(program, name)) is not None:
+                waiting.append(function.body)
+    return frozenset(found)
+
+
+def _called(block: p.Block) -> set[str]:
+    found = set()
+    for node in expressions(block):
+        if isinstance(node, p.Call):
+            if isinstance(node.function, p.Name):
+                found.add(node.function.id)
+            elif isinstance(node.function, p.Attribute):
+                found.add(node.function.name)
+    return found

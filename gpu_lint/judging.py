@@ -13,6 +13,7 @@ from gpu_lint.checks import CHECKS, Check, Companion, Context, Found
 from gpu_lint.checks.devices import unfit_devices
 from gpu_lint.codemod import fix_for
 from gpu_lint.errors import SourceError
+from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.project import Project
@@ -25,7 +26,7 @@ from gpu_lint.notes import Note
 from gpu_lint.outcome import OF_VALIDATION
 from gpu_lint.policy import Policy
 from gpu_lint.reads import Read, read_beside
-from gpu_lint.relevance import Relevance
+from gpu_lint.relevance import Relevance, Why
 from gpu_lint.rulebook import Rule
 from gpu_lint.scripts import DeclaredScripts
 from gpu_lint.settings import SettingsFinder
@@ -58,13 +59,16 @@ class View:
         note: Callable[[str], Note | None] = lambda file: None,
         outlined: frozenset[str] = frozenset(),
         scripts: DeclaredScripts | None = None,
+        for_people: bool = False,
     ) -> None:
         """``together`` are the files that make up the project, those not read included;
         ``graph`` is what was found out of them before, ``note`` what is kept of each;
         ``outlined`` are those of which no more need be read than what something depends on;
-        ``scripts`` are the commands that were found before."""
+        ``scripts`` are the commands that were found before; ``for_people`` who want to know more
+        than rules ask for."""
         self._finder = finder
-        self.relevance = Relevance(finder, reads, scripts or DeclaredScripts(finder.top_of))
+        scripts = scripts or DeclaredScripts(finder.top_of)
+        self.relevance = Relevance(finder, reads, scripts, for_people=for_people)
         self.outlined = outlined
         self._note = note
         self.reads = reads
@@ -247,6 +251,15 @@ class View:
         self.project.forget(read.file)
         read.forget()
 
+    def standing(self, file: str) -> Standing:
+        """What a file is, for what is demanded of it. Raises :class:`SourceError`."""
+        return self.relevance.standing(file, self.project.facts(file), self.project)
+
+    def why(self, file: str, is_judged: bool, is_run: bool) -> Why:
+        """What is demanded of a file, and why. Raises :class:`SourceError`."""
+        facts = self.project.facts(file)
+        return self.relevance.why(file, facts, self.project, is_judged, is_run)
+
     def judged(self, read: Read) -> Judged:
         """What is found in a file. Raises :class:`SourceError`."""
         findings = tuple(self.findings(read))
@@ -267,7 +280,7 @@ class View:
             policy=settings.policy_for(read.path),
             rulebook=self._finder.rulebook,
             row=source.row,
-            standing=self.relevance.standing(read.file, facts, self.project),
+            standing=self.standing(read.file),
             relevant=lambda globs: matches(list(globs), settings.relative(read.path)),
             place=self.place,
             judges=lambda span: self._judges(read.file, span),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gpu_lint.facts.demands import EVERYTHING, Imported, Matter, Standing
 from gpu_lint.facts.touch import Touch
+from gpu_lint.globs import matches
 from gpu_lint.records import record
 from gpu_lint.source import read_bytes
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 ENTRY_POINT = (
     "a file that is started (a main guard, a console or GUI script, __main__.py, a file that",
     "`entry-points` names, or one that works with a GPU and that nothing imports) and reaches a",
-    "GPU framework",
+    "GPU framework.",
 )
 """What an entry point is, in words, line by line."""
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
@@ -57,6 +58,8 @@ _RUN_BY_TOOLS = {
     "hubconf.py": ("torch.hub", re.compile(rb"^dependencies[ \t]*=", re.M)),
 }
 """Files that a tool runs for its own purposes, by name, and what they then hold."""
+_IMPORTED = ("test_", "conftest", "__init__")
+"""What the names of files begin with that others import, unseen by the import graph."""
 _EACH_FILE = ("all", "gpu-files")
 """Where each file must set the header's variables itself."""
 
@@ -113,11 +116,12 @@ def _everywhere(required_in: str | tuple[str, ...]) -> bool:
 
 @record
 class Why:
-    """What is demanded of a file, each answer with its reason."""
+    """What is demanded of a file: each answer with its reason, as a sentence says it."""
 
-    started: str
+    may_be_started: str
     entry_point: str
     gpu_file: str
+    read: str
     run: str
     header: str
     validation: str
@@ -131,12 +135,15 @@ class Relevance:
         finder: SettingsFinder,
         reads: Mapping[str, Read],
         scripts: DeclaredScripts,
+        *,
+        for_people: bool = False,
     ) -> None:
         """``reads`` are the files that are judged; ``scripts`` finds the commands that call
-        something in a file."""
+        something in a file. What is told ``for_people`` is not what rules ask for alone."""
         self._finder = finder
         self._reads = reads
         self.scripts = scripts
+        self._for_people = for_people
 
     def may_be_started(self, file: str, graph: Imported) -> bool:
         """Whether a file may be the one that a process starts with."""
@@ -149,7 +156,7 @@ class Relevance:
         if surely := self._surely_started(file, graph):
             return surely
         name = os.path.basename(file)
-        if file in graph.importers or name.startswith(("test_", "conftest", "__init__")):
+        if file in graph.importers or name.startswith(_IMPORTED):
             return ""
         if graph.frameworks(file) or graph.mentions(file) or graph.edges(file):
             return "nothing imports it"
@@ -163,7 +170,7 @@ class Relevance:
         for call in self.scripts.calling(file, graph):
             script = call.script
             called = f"its {call.function}()" if call.function else "it"
-            place = os.path.relpath(script.declared_in, self._finder.root)
+            place = self._shown(script.declared_in)
             return f"the command `{script.command}` calls {called} ({place})"
         if os.path.basename(file) == "__main__.py":
             return "it is a __main__.py"
@@ -197,6 +204,88 @@ class Relevance:
         tool, sign = _RUN_BY_TOOLS[name]
         return tool if sign.search(read.source.data) else ""
 
+    def why(
+        self, file: str, facts: FileFacts, graph: Imported, is_judged: bool, is_run: bool
+    ) -> Why:
+        """The answers for one file, given whether rules look into it, and whether it is run for
+        them."""
+        started, standing = self._started(file, graph), self.standing(file, facts, graph)
+        has_policy = self.policy_of(file) is not None
+        demands = "a policy is in force for it" if has_policy else "a rule may find something in it"
+        return Why(
+            may_be_started=f"yes, {started}"
+            if started
+            else f"no, {self._not_started(file, graph)}",
+            entry_point=f"yes, {standing.entry_point}"
+            if standing.entry_point
+            else f"no, {self._no_entry_point(file, facts, started)}",
+            gpu_file=self._reach(file, facts, graph),
+            read=f"yes, {demands}" if is_judged else "no, no rule can find anything in it",
+            run="yes, it may do something with a GPU or with a variable that decides about GPUs"
+            if is_run
+            else "no, its text alone tells all that rules ask of it",
+            header=self._demanded(file, "header.required-in", standing),
+            validation=self._demanded(file, "validation.required-in", standing),
+        )
+
+    def _not_started(self, file: str, graph: Imported) -> str:
+        """Why a file may not be started."""
+        for importer in graph.importers.get(file, ()):
+            return f"{self._shown(importer)} imports it, and it has no main guard"
+        name = os.path.basename(file)
+        if name.startswith(_IMPORTED):
+            runner = "a package is" if name.startswith("__init__") else "tests are"
+            return f"{runner} imported, and it has no main guard"
+        return "it has no main guard, and neither imports nor sets what matters to a GPU"
+
+    def _no_entry_point(self, file: str, facts: FileFacts, started: str) -> str:
+        """Why a file is no entry point."""
+        if tool := self._tool_of(file):
+            return f"{tool} runs it for its own purposes"
+        if not facts.reaches_gpu:
+            return f"{started}, but it reaches no GPU framework" if started else "it is not started"
+        if facts.importers:
+            return f"{self._shown(facts.importers[0])} imports it, and it has no main guard"
+        return "it has no main guard, and works with no GPU when it is run"
+
+    def _reach(self, file: str, facts: FileFacts, graph: Imported) -> str:
+        """Whether and why a file is a GPU file."""
+        if tool := self._tool_of(file):
+            return f"no, {tool} runs it for its own purposes"
+        way = _way_to_framework(file, graph)
+        if way:
+            *files, framework = way
+            steps = [f"imports {self._shown(other)}, which " for other in files]
+            return f"yes, it {''.join(steps)}imports {framework}"
+        if facts.selectors:
+            return "yes, it selects a device"
+        return "no, neither it nor what it imports uses a framework that the rules know"
+
+    def _demanded(self, file: str, key: str, standing: Standing) -> str:
+        """Whether and why a file must have a header, or validation."""
+        read, policy = self._reads[file], self.policy_of(file)
+        if policy is None:
+            return "not required, no policy is in force for it"
+        is_header = key.startswith("header")
+        where = (policy.header if is_header else policy.validation).required_in
+        said = where if isinstance(where, str) else ", ".join(where)
+        origin = read.settings.flat_for(read.path)[1].get(key, "the default")
+        named = (
+            matches(list(where), read.settings.relative(read.path))
+            if isinstance(where, tuple)
+            else standing.falls_under(where)
+        )
+        told = f"{key} = {said!r} ({origin.replace(os.path.join(self._finder.root, ''), '')})"
+        if not named:
+            return f"not required, {told}"
+        if not is_header and not standing.gpu_file:
+            return f"not required, it reaches no GPU; {told}"
+        itself = "; the file must set the variables itself" if where in _EACH_FILE else ""
+        return f"required, {told}{itself * is_header}"
+
+    def _shown(self, file: str) -> str:
+        return os.path.relpath(file, self._finder.root).replace(os.sep, "/")
+
     # --- of what is asked --------------------------------------------------------------------
 
     def policy_of(self, file: str) -> Policy | None:
@@ -212,6 +301,8 @@ class Relevance:
     def matter(self, file: str) -> Matter:
         """What rules will ask of a file: with a policy also whether a validator that it names is
         called."""
+        if self._for_people:
+            return _ALWAYS
         read, policy = self._reads.get(file), self.policy_of(file)
         if read is None or policy is None:
             return _WITHOUT_POLICY
@@ -236,6 +327,19 @@ class Relevance:
             return False
         listed = policy.validation.required_in != "entry-points"
         return listed or bool(self._surely_started(file, graph))
+
+
+def _way_to_framework(file: str, graph: Imported) -> list[str]:
+    """The files through which a file brings a framework in, and its name; empty if it does not."""
+    ways: dict[str, tuple[str, ...]] = {file: ()}
+    for one in (waiting := [file]):
+        if names := graph.frameworks(one):
+            return [*ways[one], min(names)]
+        for other in graph.edges(one):
+            if other not in ways:
+                ways[other] = (*ways[one], other)
+                waiting.append(other)
+    return []
 
 
 def _work(facts: FileFacts) -> str:

@@ -118,12 +118,7 @@ class Context:
         """Whether a ``required-in`` key applies to the file."""
         if isinstance(where, tuple):
             return self.relevant(where)
-        return {
-            "all": True,
-            "gpu-files": self.gpu_file,
-            "entry-points": self.entry_point,
-            "never": False,
-        }[where]
+        return self.standing.falls_under(where)
 
     @cached_property
     def header_required(self) -> bool:

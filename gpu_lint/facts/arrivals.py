@@ -37,19 +37,12 @@ def _own(trigger: Trigger | None, file: str) -> Trigger | None:
     return trigger if step is not None and (step is trigger or not step.is_import) else None
 
 
-def module_calls(own: Recorder, run: ProgramRun, program: p.Program) -> tuple[str, ...]:
+def module_calls(own: Recorder, run: ProgramRun) -> tuple[str, ...]:
     """The names of calls that have to do with a GPU and are made when a file is run."""
-    file = run.file
-    bodies = [one.span for one in statements(program.body) if isinstance(one, p.Function)]
-    made = [own_freeze(run.frozen_by_import, file), _own(run.end.allocated.trigger, file)]
-    made += [
-        use for _, use in own.possible_uses.values() if not any(use.span in body for body in bodies)
-    ]
-    names = [
-        one.api
-        for one in own.selectors.values()
-        if one.reach is Reach.MODULE and not one.is_default
-    ]
+    made = [own_freeze(run.frozen_by_import, run.file), _own(run.end.allocated.trigger, run.file)]
+    made += [use for _, use in own.possible_uses.values()]
+    selecting = (s for s in own.selectors.values() if s.reach > Reach.UNCALLED)
+    names = [selector.api for selector in selecting if not selector.is_default]
     names += [one.text for one in made if one is not None and not one.text.startswith("import ")]
     return tuple(dict.fromkeys(name.removesuffix("()").lstrip(".") for name in names))
 

@@ -43,6 +43,15 @@ class Standing:
     called: tuple[str, ...] = ()
     """The functions of its own that installed commands call; empty for one that is not found."""
 
+    def falls_under(self, where: str) -> bool:
+        """Whether a ``required-in`` that is no list of globs means the file."""
+        return {
+            "all": True,
+            "gpu-files": self.gpu_file,
+            "entry-points": bool(self.entry_point),
+            "never": False,
+        }[where]
+
 
 class Imported(Protocol):
     """What the import graph shows of each file."""

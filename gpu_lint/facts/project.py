@@ -265,7 +265,7 @@ class Project(ImportGraph):
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
             module_freeze=own_freeze(run.frozen_by_import, file),
-            module_calls=module_calls(own, run, reading.program),
+            module_calls=module_calls(own, run),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
             reached_frameworks=self.reached_frameworks(file),

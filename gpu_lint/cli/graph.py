@@ -38,7 +38,7 @@ def graph(paths: tuple[Path, ...], form: str, every_file: bool, why: Path | None
         return _tell_why(why, form, discovered, Engine(finder))
     found, troubles = Engine(finder).graph(discovered.files)
     show_troubles(discovered.troubles + troubles)
-    show_skipped(discovered.skipped)
+    show_skipped(discovered, finder)
     write(render_graph(form, found, every_file))
     return 2 if discovered.troubles or troubles else 0
 

@@ -28,7 +28,7 @@ from gpu_lint.policy import Policy
 from gpu_lint.reads import Read, read_beside
 from gpu_lint.relevance import Relevance, Why
 from gpu_lint.rulebook import Rule
-from gpu_lint.scripts import DeclaredScripts
+from gpu_lint.scripts import Call, DeclaredScripts
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import (
@@ -250,6 +250,10 @@ class View:
         """Let go of what no other file will ask of this one."""
         self.project.forget(read.file)
         read.forget()
+
+    def commands(self, file: str) -> tuple[Call, ...]:
+        """The installed commands that call something in a file."""
+        return self.relevance.scripts.calling(file, self.project)
 
     def standing(self, file: str) -> Standing:
         """What a file is, for what is demanded of it. Raises :class:`SourceError`."""

@@ -101,6 +101,8 @@ def call_in_function(source: Source, facts: FileFacts, function: str, name: str)
     first = docstring_of(node.body) is not None
     above = [number for number, one in enumerate(node.body) if _reads_options(one)]
     number = above[-1] + 1 if above else int(first)
+    if number == len(node.body):
+        return None
     near = node.body[number - 1] if number else node.body[0]
     indent = source.data[lines.start(source.row(near.span.start)) : near.span.start]
     if not lines.is_alone(near.span) or indent.strip() or not indent:
@@ -109,10 +111,7 @@ def call_in_function(source: Source, facts: FileFacts, function: str, name: str)
     if not number:
         row = lines.attached_above(row)
     at = lines.start(row)
-    call = f"{indent.decode(source.encoding)}{name}()"
-    if at == len(source.data) and not source.data.endswith((b"\n", b"\r")):
-        return Edit(Span(at, at), f"{source.newline}{call}")
-    return Edit(Span(at, at), f"{call}{source.newline}")
+    return Edit(Span(at, at), f"{indent.decode(source.encoding)}{name}(){source.newline}")
 
 
 def _reads_options(statement: p.Statement) -> bool:

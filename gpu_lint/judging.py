@@ -190,8 +190,9 @@ class View:
         if self.on_trial((read.file,)):
             return True
         skimmed = self.project.skimmed(read.file)
-        has_guard = skimmed is not None and skimmed.guard is not False
-        return has_guard and self.relevance.policy_of(read.file) is not None
+        gets_calls = skimmed is not None and skimmed.guard is not False
+        gets_calls = gets_calls or bool(self.commands(read.file))
+        return gets_calls and self.relevance.policy_of(read.file) is not None
 
     def to_be_tried(self, found: Mapping[str, Judged]) -> frozenset[str]:
         """The files whose fixes are to be tried, given what was found: those on trial, and those

@@ -68,6 +68,8 @@ class DeclaredScripts:
         directory = os.path.dirname(file)
         if directory not in self._read:
             top = self._top_of(directory)
+            if not os.path.join(directory, "").startswith(os.path.join(top, "")):
+                top = directory
             while directory not in self._read:
                 self._read.add(directory)
                 for name in DECLARING:

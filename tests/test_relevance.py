@@ -461,6 +461,21 @@ CALLED: dict[str, tuple[str, list[str]]] = {
         [],
     ),
     "when it is imported": ("import torch\n\n\n" + VALIDATOR + "validate_gpu()\n\n\ndef main():\n    pass\n", []),
+    "by one that something else is given to call": (
+        "import fire\nimport torch\n\n\n" + VALIDATOR + "def main():\n    validate_gpu()\n\n\n"
+        'if __name__ == "__main__":\n    fire.Fire(main)\n',
+        [],
+    ),
+    "by a function that is called when it is imported": (
+        "import torch\n\n\n" + VALIDATOR + "def first():\n    validate_gpu()\n\n\nfirst()\n\n\n"
+        "def main():\n    pass\n",
+        [],
+    ),
+    "by another function that the guard calls": (
+        "import torch\n\n\n" + VALIDATOR + "def other():\n    validate_gpu()\n\n\n"
+        "def main():\n    pass\n\n\n" + 'if __name__ == "__main__":\n    other()\n',
+        ["an installed command calls main(), which never calls validate_gpu()"],
+    ),
     "by nothing": (
         "import torch\n\n\n" + VALIDATOR + "def main():\n    pass\n",
         ["validate_gpu() is here, but nothing calls it"],

@@ -42,10 +42,15 @@ def check_validation(context: Context) -> Iterator[Found]:
         message = "this entry point never checks which GPU it runs on"
         yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(functions), safety)
         return
-    made = [call for call in facts.calls if call.reach > Reach.UNCALLED and call.name in names]
-    always = any(guard is None or call.span not in guard.span for call in made)
-    without = [one for one in commands if not (always or facts.calls_of(one.name) & set(names))]
-    if not made and len(without) == len(commands):
+    known = frozenset(names)
+    made = any(call.reach > Reach.UNCALLED and call.name in known for call in facts.calls)
+    behind_guard = made or not known.isdisjoint(facts.calls_of_guard)
+    without = [
+        command
+        for command in commands
+        if known.isdisjoint(facts.calls_of(command.name) | facts.calls_on_import)
+    ]
+    if not behind_guard and len(without) == len(commands):
         span = defined[0].span if defined else place
         message = f"{names[0]}() is here, but nothing calls it"
         yield Found("GPU302", span, message, "", CallValidator(names[0], functions), safety)
@@ -54,7 +59,7 @@ def check_validation(context: Context) -> Iterator[Found]:
         message = f"an installed command calls {function.name}(), which never calls {names[0]}()"
         remedy = CallValidator(names[0], (function.name,))
         yield Found("GPU302", _head(function), message, "", remedy, safety)
-    if guard is not None and not made and not facts.calls_of("") & set(names):
+    if guard is not None and not behind_guard:
         message = f"what stands here never calls {names[0]}()"
         yield Found("GPU302", place, message, "", CallValidator(names[0]), safety)
 

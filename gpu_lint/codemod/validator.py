@@ -54,7 +54,7 @@ def _calls(
     """The edits that make functions call a validator, and the main guard where it calls none of
     them; None where one cannot be made."""
     calls = [call_in_function(source, facts, function, name) for function in functions]
-    if facts.layout.guard is not None and facts.calls_of("").isdisjoint(functions):
+    if facts.layout.guard is not None and facts.calls_of_guard.isdisjoint(functions):
         calls.append(call_in_guard(source, facts, name))
     found = [call for call in calls if call is not None]
     return found if len(found) == len(calls) else None

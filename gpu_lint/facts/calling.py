@@ -21,9 +21,19 @@ def guarded(program: p.Program) -> p.Block:
     return ()
 
 
+def run_on_import(program: p.Program) -> p.Block:
+    """The statements of the module itself that run when it is imported; no definitions."""
+    return tuple(
+        one
+        for one in program.body
+        if not isinstance(one, (p.Function, p.Class))
+        and not (isinstance(one, p.If) and is_main_guard(one.test))
+    )
+
+
 def names_called(program: p.Program, block: p.Block) -> frozenset[str]:
-    """The last names of all that a block calls, and of what the functions of the module call that
-    it calls so."""
+    """The last names of all that a block calls, or hands to what it calls, as ``run(main)`` does;
+    and of what the functions of the module call that it calls so."""
     found: set[str] = set()
     waiting = [block]
     while waiting:
@@ -42,4 +52,5 @@ def _called(block: p.Block) -> set[str]:
                 found.add(node.function.id)
             elif isinstance(node.function, p.Attribute):
                 found.add(node.function.name)
+            found.update(one.value.id for one in node.arguments if isinstance(one.value, p.Name))
     return found

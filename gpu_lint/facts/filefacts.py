@@ -79,9 +79,19 @@ class FileFacts:
         return [look() for name, look in self.reading.functions if wanted(name)]
 
     def calls_of(self, function: str) -> frozenset[str]:
-        """The names of all that a function of the module calls, or what stands behind the main
-        guard for an empty name, directly or by other functions of the module."""
+        """The names of all that a function of the module calls, directly or by other functions of
+        the module."""
         return self.reading.calls_of(function)
+
+    @property
+    def calls_of_guard(self) -> frozenset[str]:
+        """The same of what stands behind the main guard."""
+        return self.reading.calls_of_guard
+
+    @property
+    def calls_on_import(self) -> frozenset[str]:
+        """The same of what runs when the module is imported."""
+        return self.reading.calls_on_import
 
     @property
     def imported_functions(self) -> frozenset[str]:

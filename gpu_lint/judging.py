@@ -64,8 +64,8 @@ class View:
         """``together`` are the files that make up the project, those not read included;
         ``graph`` is what was found out of them before, ``note`` what is kept of each;
         ``outlined`` are those of which no more need be read than what something depends on;
-        ``scripts`` are the commands that were found before; ``for_people`` who want to know more
-        than rules ask for."""
+        ``scripts`` are the commands that were found before; with ``for_people`` every file is
+        run, also where no rule asks."""
         self._finder = finder
         scripts = scripts or DeclaredScripts(finder.top_of)
         self.relevance = Relevance(finder, reads, scripts, for_people=for_people)

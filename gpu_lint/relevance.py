@@ -76,7 +76,7 @@ class Wanted:
     """What of it counts without a policy: the bits of touches."""
     policy: Policy | None
     demands: bool
-    """A policy may demand something of the file, whatever stands in it."""
+    """A policy may demand something of the file, even if nothing stands in it."""
     syntax: bool
     """A syntax error is to be told of any file."""
 
@@ -94,8 +94,8 @@ class Wanted:
         return cls(touch, (touch & _BY_ITSELF).value, policy, demands, "read" in needles)
 
     def decides_alone(self, alone: Touch) -> bool | None:
-        """Whether a file shows something that a rule looks for, given what counts whatever else
-        happens in its process; None where that depends on all that it shows."""
+        """Whether a file shows something that a rule looks for, given what counts in any process;
+        None where that depends on all that it shows."""
         policy = self.policy
         if self.demands and policy is not None:
             if alone.value & Touch.IMPORTS.value:
@@ -139,7 +139,7 @@ class Relevance:
         for_people: bool = False,
     ) -> None:
         """``reads`` are the files that are judged; ``scripts`` finds the commands that call
-        something in a file. What is told ``for_people`` is not what rules ask for alone."""
+        something in a file. With ``for_people`` every file is run, also where no rule asks."""
         self._finder = finder
         self._reads = reads
         self.scripts = scripts
@@ -294,8 +294,7 @@ class Relevance:
         return read.settings.policy_for(read.path) if read is not None else None
 
     def matter_at_least(self, file: str) -> Matter:
-        """What rules will ask of a file whatever it names: without a policy, only what a set
-        variable decides."""
+        """What rules will ask of any file: without a policy, only what a set variable decides."""
         return _WITHOUT_POLICY if self.policy_of(file) is None else EVERYTHING
 
     def matter(self, file: str) -> Matter:
@@ -314,8 +313,8 @@ class Relevance:
         return _ALWAYS if any(stem.encode() in data for stem in stems) else EVERYTHING
 
     def asks_itself(self, file: str) -> bool:
-        """Whether a file must set the header's variables itself, whatever else its process
-        does."""
+        """Whether a file must set the header's variables itself, even where another file of its
+        process sets them."""
         policy = self.policy_of(file)
         return policy is not None and policy.header.required_in in _EACH_FILE
 

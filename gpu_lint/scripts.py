@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,13 +24,16 @@ from gpu_lint.source import LARGEST_TEXT, read_bytes
 
 if TYPE_CHECKING:
     from gpu_lint.facts.demands import Imported
-    from gpu_lint.facts.reading import Reading
 
 DECLARING = ("pyproject.toml", "setup.cfg", "setup.py")
 _KINDS = ("console_scripts", "gui_scripts")
-_REFERENCE = re.compile(r"([^\W\d][\w.]*)(?:\s*:\s*([^\W\d][\w.]*))?\s*(?:\[.*\])?\s*")
+_DOTTED = re.compile(r"[^\W\d][\w.]*")
 _MOST_STEPS = 5
 """Files through which a name is followed that is imported from one into another."""
+_MOST_SCRIPTS = 1_000
+"""Commands of one declaring file that are looked at."""
+_MOST_CALLS = 100
+"""Commands that are remembered of one file."""
 
 
 @record
@@ -53,6 +57,15 @@ class Call:
     """The name of a function or class of that file's own; empty where none is found there."""
 
 
+@record
+class _Bound:
+    """What the names of a module mean, as its own statements bind them."""
+
+    defined: frozenset[str]
+    """Functions and classes."""
+    imported: dict[str, p.ImportedName]
+
+
 class DeclaredScripts:
     """Finds the commands that call something in a file: those declared in its directory or above
     it. Each declaring file is read once."""
@@ -62,6 +75,7 @@ class DeclaredScripts:
         self._top_of = top_of
         self._read: set[str] = set()
         self._calls: dict[str, list[Call]] = {}
+        self._bound: dict[str, _Bound | None] = {}
 
     def calling(self, file: str, graph: Imported) -> tuple[Call, ...]:
         """The commands that call something in a file."""
@@ -94,12 +108,49 @@ class DeclaredScripts:
                 text = read_bytes(path, LARGEST_TEXT).decode("utf-8-sig")
                 read = _of_pyproject if path.endswith(".toml") else _of_setup_cfg
                 found, roots = read(text, path)
-        for script in found:
+        for script in islice(found, _MOST_SCRIPTS):
             for file in _files_of(script, os.path.dirname(path), roots):
                 if os.path.isfile(file):
-                    at, function = _defining(file, script.function.partition(".")[0], graph)
-                    self._calls.setdefault(at, []).append(Call(script, function))
+                    name = script.function.partition(".")[0]
+                    at, function = self._defining(file, name, graph)
+                    calls = self._calls.setdefault(at, [])
+                    if len(calls) < _MOST_CALLS:
+                        calls.append(Call(script, function))
                     break
+
+    def _defining(self, file: str, name: str, graph: Imported) -> tuple[str, str]:
+        """The file in which something is defined that a name means in a file, and its name there;
+        the file itself, and no name, where that cannot be told."""
+        at, wanted = file, name
+        for _ in range(_MOST_STEPS if name else 0):
+            if at not in self._bound:
+                reading = graph.reading(at)
+                self._bound[at] = None if reading is None else _bound_in(reading.program)
+            bound = self._bound[at]
+            if bound is None:
+                break
+            if wanted in bound.defined:
+                return at, wanted
+            one = bound.imported.get(wanted)
+            if one is None:
+                break
+            files = graph.imports.run_by(at, one.module, one.level, one.name)
+            if not files:
+                break
+            at, wanted = files[-1], one.name
+        return file, ""
+
+
+def _bound_in(program: p.Program) -> _Bound:
+    defined = (one.name for one in program.body if isinstance(one, (p.Function, p.Class)))
+    imported = {
+        name.bound: name
+        for one in program.body
+        if isinstance(one, p.Import)
+        for name in one.names
+        if name.name not in ("", "*")
+    }
+    return _Bound(frozenset(defined), imported)
 
 
 def _files_of(script: Script, directory: str, roots: Iterable[str]) -> Iterator[str]:
@@ -111,38 +162,6 @@ def _files_of(script: Script, directory: str, roots: Iterable[str]) -> Iterator[
         yield os.path.join(module, "__init__.py")
 
 
-def _defining(file: str, name: str, graph: Imported) -> tuple[str, str]:
-    """The file in which something is defined that a name means in a file, and its name there; the
-    file itself, and no name, where that cannot be told."""
-    at, wanted = file, name
-    for _ in range(_MOST_STEPS if name else 0):
-        reading = graph.reading(at)
-        if reading is None:
-            break
-        if any(
-            isinstance(one, (p.Function, p.Class)) and one.name == wanted
-            for one in reading.program.body
-        ):
-            return at, wanted
-        way = _import_of(wanted, at, reading, graph)
-        if way is None:
-            break
-        at, wanted = way
-    return file, ""
-
-
-def _import_of(name: str, file: str, reading: Reading, graph: Imported) -> tuple[str, str] | None:
-    """The file of the project that a file imports a name from, and the name there."""
-    for statement in reading.program.body:
-        if isinstance(statement, p.Import):
-            for one in statement.names:
-                if one.bound == name and one.name not in ("", "*"):
-                    files = graph.imports.run_by(file, one.module, one.level, one.name)
-                    if files and files[-1] != file:
-                        return files[-1], one.name
-    return None
-
-
 # --- what the files say ------------------------------------------------------------------------
 
 
@@ -151,9 +170,10 @@ _Declared: TypeAlias = "tuple[list[Script], list[str]]"
 
 
 def _script(command: object, reference: object, declared_in: str) -> Iterator[Script]:
-    match = _REFERENCE.fullmatch(reference.strip()) if isinstance(reference, str) else None
-    if match is not None:
-        yield Script(str(command).strip(), match[1], match[2] or "", declared_in)
+    if isinstance(reference, str):  # behind a bracket stand the extras that it needs
+        module, _, function = map(str.strip, reference.partition("[")[0].partition(":"))
+        if _DOTTED.fullmatch(module) and (not function or _DOTTED.fullmatch(function)):
+            yield Script(str(command).strip(), module, function, declared_in)
 
 
 def _of_pyproject(text: str, path: str) -> _Declared:
@@ -182,16 +202,35 @@ def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _of_setup_cfg(text: str, path: str) -> _Declared:
-    from configparser import Error, RawConfigParser
+    found: list[Script] = []
+    roots: list[str] = []
+    for section, key, value in _values(text):
+        if section == "options.entry_points" and key in _KINDS:
+            found += _of_lines(value, path)
+        elif section == "options" and key == "package_dir" and "=" in value:
+            roots.append(value.partition("=")[2].strip())
+    return found, roots
 
-    parser = RawConfigParser(strict=False, delimiters=("=",))
-    with suppress(Error):
-        parser.read_string(text)
-    lines = [parser.get("options.entry_points", kind, fallback="") for kind in _KINDS]
-    places = parser.get("options", "package_dir", fallback="").splitlines()
-    return list(_of_lines("\n".join(lines), path)), [
-        root.strip() for _, equals, root in (place.partition("=") for place in places) if equals
-    ]
+
+def _values(text: str) -> Iterator[tuple[str, str, str]]:
+    """The lines of a configuration file that hold values: section, key and what it says.
+
+    ``configparser`` takes a time that grows with the square of the length of a line.
+    """
+    section = key = ""
+    for line in text.splitlines():
+        value = line.strip()
+        if not value or value[0] in "#;":
+            continue
+        if not line[0].isspace():
+            key = ""
+            if value[0] == "[":
+                section = value[1:-1].strip() if value[-1] == "]" else ""
+                continue
+            end = min((at for at in map(value.find, "=:") if at >= 0), default=len(value))
+            key, value = value[:end].strip().lower().replace("-", "_"), value[end + 1 :].strip()
+        if key and value:
+            yield section, key, value
 
 
 def _of_lines(text: str, path: str) -> Iterator[Script]:
@@ -204,26 +243,23 @@ def _of_lines(text: str, path: str) -> Iterator[Script]:
 def _of_setup_py(program: p.Program, path: str) -> _Declared:
     found: list[Script] = []
     roots: list[str] = []
+    literals = {
+        target.id: one.value
+        for one in program.body
+        if isinstance(one, p.Assign) and not one.operator
+        for target in one.targets
+        if isinstance(target, p.Name)
+    }
     for node in expressions(program.body):
         for argument in node.arguments if isinstance(node, p.Call) else ():
-            value = _meant(argument.value, program)
+            value = argument.value
+            if isinstance(value, p.Name):
+                value = literals.get(value.id, value)
             if argument.keyword == "entry_points":
                 found += _of_entry_points(value, path)
             elif argument.keyword == "package_dir" and isinstance(value, p.Mapping):
                 roots += filter(None, (_text(item) for _, item in value.items))
     return found, roots
-
-
-def _meant(node: p.Expression, program: p.Program) -> p.Expression:
-    """What an expression is, or what a name is bound to at module level."""
-    if not isinstance(node, p.Name):
-        return node
-    meant: p.Expression = node
-    for statement in program.body:
-        if isinstance(statement, p.Assign) and not statement.operator:
-            if any(isinstance(one, p.Name) and one.id == node.id for one in statement.targets):
-                meant = statement.value
-    return meant
 
 
 def _of_entry_points(node: p.Expression, path: str) -> Iterator[Script]:

@@ -329,6 +329,9 @@ DECLARED: dict[str, Files] = {
     "setup.cfg": {
         "setup.cfg": "[options.entry_points]\nconsole_scripts =\n    # it\n    x = pkg.cli:main\n"
     },
+    "setup.cfg, a colon": {
+        "setup.cfg": "[metadata]\nname: x\n[options.entry_points]\nconsole-scripts:\n  x=pkg.cli:main\n"
+    },
     "setup.cfg, gui": {"setup.cfg": "[options.entry_points]\ngui_scripts = x = pkg.cli:main\n"},
     "setup.py": {
         "setup.py": "from setuptools import setup\nsetup(\n    entry_points={\n"
@@ -506,6 +509,24 @@ def test_a_validator_counts_where_each_way_in_calls_it(here: Path, name: str) ->
     assert not [one for one in again if one.code in ("GPU301", "GPU302")]
 
 
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"setup.cfg": "[options]\npackage_dir =\n    = lib\n[options.entry_points]\ngui_scripts=x=cli:main\n"},
+        {"setup.py": "setup(package_dir={'': 'lib'}, entry_points={'console_scripts': 'x=cli:main'})\n"},
+        {"pyproject.toml": '[project.scripts]\nx = "cli:main"\n[tool.setuptools.package-dir]\n"" = "lib"\n'},
+        {"pyproject.toml": '[tool.poetry]\npackages = [{include = "cli.py", from = "lib"}]\n'
+         '[tool.poetry.scripts]\nx = "cli:main"\n'},
+    ],
+)  # fmt: skip
+def test_modules_are_where_the_project_says(here: Path, declared: Files) -> None:
+    write_files(here, declared)
+    asked = policy("never", "entry-points")
+    assert with_code(here, {"lib/cli.py": USES, "other/cli.py": USES}, "GPU301", asked) == {
+        "lib/cli.py"
+    }
+
+
 def test_a_command_is_followed_to_where_its_function_is_defined(here: Path) -> None:
     write_files(here, {"pyproject.toml": '[project.scripts]\nx = "pkg:run"\n'})
     files = {
@@ -532,6 +553,8 @@ def test_a_command_is_followed_to_where_its_function_is_defined(here: Path) -> N
         ("setup.py", "def (\n"),
         ("setup.py", "raise SystemExit\nfrom setuptools import setup\nsetup(entry_points=find())\n"),
         ("setup.py", "(" * 100_000),
+        ("setup.cfg", "[options]\na" + " " * 400_000 + "b\n"),
+        ("pyproject.toml", f'[project.scripts]\nx = "a{" " * 400_000}b"\n'),
     ],
 )  # fmt: skip
 def test_what_declares_no_command_says_nothing(here: Path, name: str, text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gpu_lint.checks.context import Context
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calling import function_named
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.functions import docstring_of
 from gpu_lint.facts.layout import is_stdlib
@@ -94,7 +93,7 @@ def call_validator(
 def call_in_function(source: Source, facts: FileFacts, function: str, name: str) -> Edit | None:
     """The edit that makes a function call another one first: behind its docstring, and behind the
     statement that reads its options from the command line, if it has one."""
-    node = function_named(facts.reading.program, function)
+    node = facts.reading.functions_by_name.get(function)
     if node is None or not node.body:
         return None
     lines = Lines(source, facts)

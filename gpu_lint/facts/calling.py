@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gpu_lint.facts import program as p
 from gpu_lint.facts.outcomes import is_main_guard
 from gpu_lint.facts.walk import expressions
 
 
-def function_named(program: p.Program, name: str) -> p.Function | None:
-    """The function of the module itself that bears a name; of several, the last one."""
-    found = [one for one in program.body if isinstance(one, p.Function) and one.name == name]
-    return found[-1] if found else None
+def functions_of(program: p.Program) -> dict[str, p.Function]:
+    """The functions of the module itself, by their names; of several of one name, the last."""
+    return {one.name: one for one in program.body if isinstance(one, p.Function)}
 
 
 def guarded(program: p.Program) -> p.Block:
@@ -31,15 +32,15 @@ def run_on_import(program: p.Program) -> p.Block:
     )
 
 
-def names_called(program: p.Program, block: p.Block) -> frozenset[str]:
+def names_called(block: p.Block, functions: Mapping[str, p.Function]) -> frozenset[str]:
     """The last names of all that a block calls, or hands to what it calls, as ``run(main)`` does;
-    and of what the functions of the module call that it calls so."""
+    and of what those of the module's ``functions`` call that it calls so."""
     found: set[str] = set()
     waiting = [block]
     while waiting:
         for name in _called(waiting.pop()) - found:
             found.add(name)
-            if (function := function_named(program, name)) is not None:
+            if (function := functions.get(name)) is not None:
                 waiting.append(function.body)
     return frozenset(found)
 

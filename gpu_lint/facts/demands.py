@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Matter(NamedTuple):
-    """Which touches of a file somebody will ask about."""
+    """Which touches of a file rules will ask about."""
 
     under_settings: Touch
     """In a process in which a variable may be set."""
@@ -93,8 +93,8 @@ class Demands(Protocol):
         """What rules will ask of a file."""
 
     def asks_itself(self, file: str) -> bool:
-        """Whether a file must set the header's variables itself, whatever else its process
-        does."""
+        """Whether a file must set the header's variables itself, even where another file of its
+        process sets them."""
 
 
 class NoDemands:

@@ -505,6 +505,8 @@ def test_a_validator_counts_where_each_way_in_calls_it(here: Path, name: str) ->
     found = check_files(here, files, asked)["cli.py"].findings
     assert [one.message for one in found if one.code in ("GPU301", "GPU302")] == wanted
     after = fix_files(here, files, asked, unsafe=True)
+    call = "validate_gpu()\n"
+    assert after["cli.py"].count(call) == text.count(call) + len(wanted)
     again = check_files(here, after, asked)["cli.py"].findings
     assert not [one for one in again if one.code in ("GPU301", "GPU302")]
 

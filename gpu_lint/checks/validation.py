@@ -44,12 +44,13 @@ def check_validation(context: Context) -> Iterator[Found]:
         return
     known = frozenset(names)
     made = any(call.reach > Reach.UNCALLED and call.name in known for call in facts.calls)
-    behind_guard = made or not known.isdisjoint(facts.calls_of_guard)
     without = [
         command
         for command in commands
         if known.isdisjoint(facts.calls_of(command.name) | facts.calls_on_import)
     ]
+    with_it = {command.name for command in commands if command not in without}
+    behind_guard = made or not with_it.isdisjoint(facts.calls_of_guard)
     if not behind_guard and len(without) == len(commands):
         span = defined[0].span if defined else place
         message = f"{names[0]}() is here, but nothing calls it"

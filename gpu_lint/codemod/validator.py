@@ -50,13 +50,13 @@ def insert_validator(
 def _calls(
     source: Source, facts: FileFacts, name: str, functions: tuple[str, ...]
 ) -> list[Edit] | None:
-    """The edits that make functions call a validator, and the main guard where it calls none of
-    them; None where one cannot be made."""
+    """The edits that make functions call a validator, and the main guard where it calls neither;
+    None where one cannot be made, or none is needed."""
     calls = [call_in_function(source, facts, function, name) for function in functions]
-    if facts.layout.guard is not None and facts.calls_of_guard.isdisjoint(functions):
+    if facts.layout.guard is not None and facts.calls_of_guard.isdisjoint({name, *functions}):
         calls.append(call_in_guard(source, facts, name))
     found = [call for call in calls if call is not None]
-    return found if len(found) == len(calls) else None
+    return found if found and len(found) == len(calls) else None
 
 
 def rewrite_validator(source: Source, facts: FileFacts, context: Context) -> list[Edit] | None:

@@ -54,6 +54,8 @@ class Discovered:
     """Those that were named themselves, not found in a directory."""
     skipped: list[Path] = field(default_factory=list)
     """Directories named as those of build products in which Git tracks nothing."""
+    ignored: list[Path] = field(default_factory=list)
+    """Python files and directories that were not looked into since an ignore file names them."""
     importers: tuple[Path, ...] = ()
     """Further files, which import those that were named: judged with them, but never changed."""
 
@@ -81,8 +83,7 @@ def discover(
     result = Discovered()
     by_target: dict[str, Path] = {}
     confinement = Confinement(finder.root)
-    troubles, skipped = result.troubles, result.skipped
-    walk = _Walk(finder, troubles, skipped, confinement, respect_ignores, overridden)
+    walk = _Walk(finder, result, confinement, respect_ignores, overridden)
     for path in paths:
         for target, found, named in _expand(path, walk, force_exclude):
             if named:
@@ -97,6 +98,18 @@ def discover(
     result.files = sorted(by_target.values(), key=str)
     result.skipped.sort()
     return result
+
+
+def tracked_though_ignored(found: Discovered, finder: SettingsFinder) -> list[Path]:
+    """Return the files that Git tracks and that were skipped since an ignore file names them."""
+    if not found.ignored:
+        return []
+    from gpu_lint.ignored import tracked_among
+
+    walk = _Walk(finder, found, Confinement(finder.root), True, None)
+    return tracked_among(
+        found.ignored, lambda path: walk.includes(path) and not walk.excludes(path)
+    )
 
 
 def holds_python(path: Path) -> bool:
@@ -163,13 +176,17 @@ class _Walk:
     the directory that is walked have none."""
 
     finder: SettingsFinder
-    troubles: list[Trouble]
-    skipped: list[Path]
+    found: Discovered
     confinement: Confinement
     respect_ignores: bool
     overridden: Overridden | None
     _tracked_in: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     """What Git tracks in each repository that it was asked of."""
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """What stood in the way."""
+        return self.found.troubles
 
     @property
     def _left_out(self) -> tuple[str, ...]:
@@ -181,8 +198,11 @@ class _Walk:
         plain text may, is not."""
         if path.name.endswith((".py", ".pyw")) or is_python_script(path, by_mode=False):
             return True
-        rules = _Rules(self.finder.for_file(path), path.parent)
-        return rules.includes(path.name)
+        return self.includes(path)
+
+    def includes(self, path: Path) -> bool:
+        """Whether a file is Python by its name, as far as the configuration says."""
+        return _Rules(self.finder.for_file(path), path.parent).includes(path.name)
 
     def excludes(self, path: Path) -> bool:
         """Whether a file that is named is left out: by the configuration, which may leave out a
@@ -255,19 +275,25 @@ class _Walk:
                     if tracked := held or self._tracked(current / name):
                         stack.append((current / name, inside + name, [], tracked))
                     elif not _ignored(ignores, f"{name}/"):
-                        self.skipped.append(current / name)
+                        self.found.skipped.append(current / name)
                     continue
                 if entry.is_dir(follow_symlinks=False) and not _is_junction(entry):
-                    if not rules.excludes(f"{name}/") and not _ignored(ignores, f"{name}/"):
-                        below = _seen_from(name, ignores)
-                        stack.append((current / name, inside + name, below, held))
+                    if rules.excludes(f"{name}/"):
+                        continue
+                    if _ignored(ignores, f"{name}/"):
+                        self.found.ignored.append(current / name)
+                        continue
+                    below = _seen_from(name, ignores)
+                    stack.append((current / name, inside + name, below, held))
                     continue
                 link = entry.is_symlink()
                 script = rules.takes_scripts and "." not in name and not link
-                included = (script or rules.includes(name)) and not (
-                    rules.excludes(name) or _ignored(ignores, name)
-                )
+                included = (script or rules.includes(name)) and not rules.excludes(name)
                 path = current / name
+                if included and _ignored(ignores, name):
+                    included = False
+                    if not script:
+                        self.found.ignored.append(path)
                 if link:
                     if target := self._usable_link(path, included, str(start)):
                         yield target, path

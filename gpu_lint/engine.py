@@ -19,7 +19,7 @@ from gpu_lint.errors import ConfigError, SourceError, Trouble, internal
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.progress import NoProgress, Progress, Trying
 from gpu_lint.settings import SettingsFinder
-from gpu_lint.source import Source, read_bytes, read_source
+from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.survey import Survey
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gpu_lint.findings import FileFindings, FixedFile, Judged
     from gpu_lint.judging import View
     from gpu_lint.reads import Read
+    from gpu_lint.relevance import Why
     from gpu_lint.work import Executor, Failed
     from gpu_lint.writing import Writing, Written
 
@@ -291,9 +292,29 @@ class Engine:
                 else:
                     row = one.source.text.count("\n", 0, one.fault.character) + 1
                     run.troubles.append(Trouble(path, f"is left out: {one.fault} on line {row}"))
-        view = View(self.finder, reads, reads)
+        view = View(self.finder, reads, reads, for_people=True)
         with deep_recursion():
-            return graph_of(view.project, view.place), run.troubles
+            return graph_of(view.project, view.place, view.standing), run.troubles
+
+    def why(self, paths: Iterable[Path], path: Path) -> tuple[str, Why]:
+        """What one of some files is called in messages, and what is demanded of it, and why.
+
+        Raises :class:`SourceError` where it cannot be read.
+        """
+        from gpu_lint.facts.limits import deep_recursion
+        from gpu_lint.judging import View
+        from gpu_lint.reads import Read
+
+        paths, file = list(paths), os.path.abspath(path)
+        checked = self._view(Survey(self.finder, (path,), self._cache), paths, Run(), ())
+        is_judged = checked is not None and file in checked.reads
+        reads = {(one := os.path.abspath(p)): Read(one, p, self.finder) for p in paths}
+        view = View(self.finder, reads, reads, for_people=True)
+        with deep_recursion():
+            if (fault := reads[file].fault) is not None:
+                raise SourceError(str(fault))
+            is_run = is_judged and checked is not None and checked.project.may_do_something(file)
+            return view.place(file, Span(0, 0))[0], view.why(file, is_judged, is_run)
 
     # --- reading -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gpu_lint.errors import SourceError
@@ -32,6 +32,19 @@ def tracked_files(root: Path) -> tuple[str, ...]:
         return tuple(sorted(map(os.fsdecode, _names(data))))
     except (ValueError, IndexError):
         return ()
+
+
+def may_track(root: Path, names: Iterable[str]) -> bool:
+    """Return whether Git may track one of some files, or a file below one of some directories, in
+    the repository at ``root``; paths from there, with forward slashes. Errs to one side."""
+    data = _content(_git_directory(root) / "index", _LARGEST)
+    if data[:4] != b"DIRC":
+        return False
+    if data[4:8] not in (b"\0\0\0\2", b"\0\0\0\3"):
+        return True  # names are shortened by what they have in common with the one before
+    return any(
+        data.find(name + end) >= 0 for name in map(os.fsencode, names) for end in (b"/", b"\0")
+    )
 
 
 def _git_directory(root: Path) -> Path:

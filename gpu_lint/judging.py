@@ -9,12 +9,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from gpu_lint.checks import CHECKS, Check, Companion, Context, Found, is_entry_point
+from gpu_lint.checks import CHECKS, Check, Companion, Context, Found
 from gpu_lint.checks.devices import unfit_devices
 from gpu_lint.errors import SourceError
+from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
-from gpu_lint.facts.project import EVERYTHING, Matter, Project
+from gpu_lint.facts.project import Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
 from gpu_lint.findings import Finding, Fix, Judged
@@ -24,7 +25,9 @@ from gpu_lint.notes import Note
 from gpu_lint.outcome import OF_VALIDATION
 from gpu_lint.policy import Policy
 from gpu_lint.reads import Read, read_beside
+from gpu_lint.relevance import Relevance, Why
 from gpu_lint.rulebook import Rule
+from gpu_lint.scripts import Call, DeclaredScripts
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Source, Span, read_bytes, read_source
 from gpu_lint.suppressions import (
@@ -41,17 +44,6 @@ _RUN_OF_IMPORTS = 8
 _LONGEST_TRIAL = 10_000_000
 """Microseconds that a trial of fixes takes at most, about; where it would take longer, fixes are
 told to be safe by what they change."""
-_ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
-_WITHOUT_POLICY = Matter(
-    Touch.SETTINGS
-    | Touch.ENVIRONMENT
-    | Touch.DEVICES
-    | Touch.HANDED
-    | Touch.CHILDREN
-    | Touch.FORKS
-    | Touch.NUMBERING,
-    Touch.FORKS | Touch.NUMBERING,
-)
 
 
 class View:
@@ -65,11 +57,17 @@ class View:
         graph: ImportGraph | None = None,
         note: Callable[[str], Note | None] = lambda file: None,
         outlined: frozenset[str] = frozenset(),
+        scripts: DeclaredScripts | None = None,
+        for_people: bool = False,
     ) -> None:
         """``together`` are the files that make up the project, those not read included;
         ``graph`` is what was found out of them before, ``note`` what is kept of each;
-        ``outlined`` are those of which no more need be read than what something depends on."""
+        ``outlined`` are those of which no more need be read than what something depends on;
+        ``scripts`` are the commands that were found before; with ``for_people`` every file is
+        run, also where no rule asks."""
         self._finder = finder
+        scripts = scripts or DeclaredScripts(finder.top_of)
+        self.relevance = Relevance(finder, reads, scripts, for_people=for_people)
         self.outlined = outlined
         self._note = note
         self.reads = reads
@@ -84,8 +82,7 @@ class View:
             data=self.data,
             note=note,
             imports=Imports(finder.rulebook.knowledge, home=str(finder.root)),
-            is_entry_point=self._configured,
-            matters=self._matters,
+            demands=self.relevance,
             outline=self._outline,
             header=SettledHeaders(self._policies(), finder.rulebook).span_in,
         )
@@ -129,7 +126,9 @@ class View:
         knowledge = self._finder.rulebook.knowledge
         read = self.reads[file]
         limits = read.settings.limits
-        header_alone = skimmed.guard is False and not self._may_need_validator(read)
+        header_alone = skimmed.guard is False and not self.relevance.may_need_validator(
+            file, self.project
+        )
         return read_outline(
             read.source,
             knowledge,
@@ -139,41 +138,6 @@ class View:
             meant_for_us=bool(self.project.touch(file) & Touch.COMMENTS),
         )
 
-    def _may_need_validator(self, read: Read) -> bool:
-        """Whether a file must have a validator although no main guard and no use of a GPU makes it
-        an entry point."""
-        policy = read.settings.policy_for(read.path)
-        if policy is None or policy.validation.required_in == "never":
-            return False
-        listed = policy.validation.required_in != "entry-points"
-        return listed or read.settings.is_entry_point(read.path)
-
-    def _configured(self, file: str) -> bool:
-        read = self.reads.get(file)
-        return read is not None and read.settings.is_entry_point(read.path)
-
-    def _policy_of(self, file: str) -> Policy | None:
-        read = self.reads.get(file)
-        return read.settings.policy_for(read.path) if read is not None else None
-
-    def _always_matters(self, file: str) -> Matter:
-        """What rules will ask of a file whatever it names: without a policy, only what a set
-        variable decides."""
-        return _WITHOUT_POLICY if self._policy_of(file) is None else EVERYTHING
-
-    def _matters(self, file: str) -> Matter:
-        """What rules will ask of a file: with a policy also whether a validator that it names is
-        called."""
-        read, policy = self.reads.get(file), self._policy_of(file)
-        if read is None or policy is None:
-            return _WITHOUT_POLICY
-        validation = policy.validation
-        stems = [
-            re.split(r"[*?\[]", name)[0] for name in (validation.function, *validation.functions)
-        ]
-        data = read_bytes(read.path) if read.is_on_disk else read.source.data
-        return _ALWAYS if any(stem.encode() in data for stem in stems) else EVERYTHING
-
     def with_changes(self, changed: dict[str, Read]) -> View:
         """The same files after some have changed."""
         reads, together = {**self.reads, **changed}, self.project.files
@@ -181,7 +145,14 @@ class View:
         def note(file: str) -> Note | None:
             return changed[file].note if file in changed else self._note(file)
 
-        view = View(self._finder, reads, together, note=note, outlined=self.outlined)
+        view = View(
+            self._finder,
+            reads,
+            together,
+            note=note,
+            outlined=self.outlined,
+            scripts=self.relevance.scripts,
+        )
         view.project.take_over(self.project, frozenset(changed))
         return view
 
@@ -218,8 +189,9 @@ class View:
         if self.on_trial((read.file,)):
             return True
         skimmed = self.project.skimmed(read.file)
-        has_guard = skimmed is not None and skimmed.guard is not False
-        return has_guard and self._policy_of(read.file) is not None
+        gets_calls = skimmed is not None and skimmed.guard is not False
+        gets_calls = gets_calls or bool(self.commands(read.file))
+        return gets_calls and self.relevance.policy_of(read.file) is not None
 
     def to_be_tried(self, found: Mapping[str, Judged]) -> frozenset[str]:
         """The files whose fixes are to be tried, given what was found: those on trial, and those
@@ -241,7 +213,7 @@ class View:
         running = [
             file
             for file in files
-            if self.project.does_what_matters(file, self._always_matters(file))
+            if self.project.does_what_matters(file, self.relevance.matter_at_least(file))
         ]
         return sorted(running, key=lambda file: self.weight(file, True), reverse=True)
 
@@ -279,6 +251,19 @@ class View:
         self.project.forget(read.file)
         read.forget()
 
+    def commands(self, file: str) -> tuple[Call, ...]:
+        """The installed commands that call something in a file."""
+        return self.relevance.scripts.calling(file, self.project)
+
+    def standing(self, file: str) -> Standing:
+        """What a file is, for what is demanded of it. Raises :class:`SourceError`."""
+        return self.relevance.standing(file, self.project.facts(file), self.project)
+
+    def why(self, file: str, is_judged: bool, is_run: bool) -> Why:
+        """What is demanded of a file, and why. Raises :class:`SourceError`."""
+        facts = self.project.facts(file)
+        return self.relevance.why(file, facts, self.project, is_judged, is_run)
+
     def judged(self, read: Read) -> Judged:
         """What is found in a file. Raises :class:`SourceError`."""
         findings = tuple(self.findings(read))
@@ -299,7 +284,7 @@ class View:
             policy=settings.policy_for(read.path),
             rulebook=self._finder.rulebook,
             row=source.row,
-            entry_point=is_entry_point(facts, settings.is_entry_point(read.path)),
+            standing=self.standing(read.file),
             relevant=lambda globs: matches(list(globs), settings.relative(read.path)),
             place=self.place,
             judges=lambda span: self._judges(read.file, span),

@@ -55,10 +55,11 @@ class Recall:
             sorted(read.settings.rules_for(read.path)),
             sorted(project.reached_frameworks(file)),
             file in project.importers,
+            self._view.commands(file),
             file in self._view.outlined,
         ]
         if project.may_do_something(file) or self._view.may_be_tried(read):
-            parts += self._run_digest, self._unchangeable
+            parts += self._run_digest, self._unchangeable, self._commands
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):
                 reached |= project.closure(start)
@@ -75,6 +76,11 @@ class Recall:
         """A digest of the content of every file of the run."""
         notes = ((file, self._note(file)) for file in self._view.project.files)
         return _digest([(file, note.digest) for file, note in notes if note is not None])
+
+    @cached_property
+    def _commands(self) -> list[object]:
+        """The commands that call something in a file of the run."""
+        return [found for file in self._view.project.files if (found := self._view.commands(file))]
 
     @cached_property
     def _unchangeable(self) -> list[str]:

@@ -96,12 +96,17 @@ class AssignPlainly:
 class InsertValidator:
     """Write the validator and call it."""
 
+    functions: tuple[str, ...] = ()
+    """Those that are to call it, besides the main guard where that calls none of them."""
+
 
 @record
 class CallValidator:
     """Call a validator that is there."""
 
     name: str
+    functions: tuple[str, ...] = ()
+    """Those that are to call it, besides the main guard where that calls none of them."""
 
 
 @record

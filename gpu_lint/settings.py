@@ -46,8 +46,6 @@ class Settings:
     flat: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where each key came from: ``FILE:LINE``, ``--config`` or an option's name."""
-    scripts: tuple[str, ...] = ()
-    """Globs of the files behind ``[project.scripts]``."""
     home: Path | None = None
     """The directory of the configuration file, which templates and packs are looked up from."""
     bounds: Path | None = None
@@ -168,9 +166,9 @@ class Settings:
     def _all_rules(self) -> dict[str, Rule]:
         return {code: self.rulebook.rules[code] for code in sorted(self._selected)}
 
-    def is_entry_point(self, path: Path) -> bool:
-        """Whether the configuration or ``[project.scripts]`` makes a file an entry point."""
-        globs = [*self.get("entry-points"), *self.scripts]
+    def names_entry_point(self, path: Path) -> bool:
+        """Whether ``entry-points`` names a file."""
+        globs = self.get("entry-points")
         return bool(globs) and matches(globs, self.relative(path))
 
 
@@ -193,7 +191,6 @@ class FinderSpec:
     trusted: frozenset[int] | None
     """The users whose configuration counts outside any repository, where files have owners."""
     ignore_suppressions: bool = False
-    scripts: tuple[str, ...] = ()
 
 
 class SettingsFinder:
@@ -213,12 +210,10 @@ class SettingsFinder:
         isolated: bool = False,
         root: Path | None = None,
         ignore_suppressions: bool = False,
-        scripts: tuple[str, ...] = (),
         refused: Callable[[Path, str], object] = lambda path, why: None,
     ) -> None:
         """``root`` is the directory in which the run takes place: by default the current one. With
         ``ignore_suppressions`` the comments that silence findings are comments like any other.
-        ``scripts`` are globs of files that are entry points besides those of the settings.
         ``refused`` is called with each configuration that is not used, and the reason."""
         self.root = root or Path.cwd()
         self._refused = refused
@@ -231,7 +226,6 @@ class SettingsFinder:
         self._options = dict(options or {})
         self._isolated = isolated
         self.ignore_suppressions = ignore_suppressions
-        self._scripts = scripts
         self._by_directory: dict[Path, Settings] = {}
         self._by_name: dict[str, Settings] = {}
         """The same by the names of directories, as they are given: looked up for every file."""
@@ -252,7 +246,6 @@ class SettingsFinder:
             self._packs,
             self._trusted,
             self.ignore_suppressions,
-            self._scripts,
         )
 
     @classmethod
@@ -266,7 +259,6 @@ class SettingsFinder:
             isolated=spec.isolated,
             root=Path(spec.root),
             ignore_suppressions=spec.ignore_suppressions,
-            scripts=spec.scripts,
         )
         finder._packs, finder._trusted = spec.packs, spec.trusted
         return finder
@@ -288,9 +280,9 @@ class SettingsFinder:
         return list({id(one): one for one in self._by_directory.values()}.values())
 
     @property
-    def everything(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
+    def everything(self) -> list[tuple[str, Mapping[str, Any]]]:
         """All configuration that was found, as it can be compared with another run's."""
-        return sorted(((str(one.root), one.flat, one.scripts) for one in self.in_force), key=repr)
+        return sorted(((str(one.root), one.flat) for one in self.in_force), key=repr)
 
     def for_file(self, path: Path) -> Settings:
         """The settings for a file. Raises :class:`ConfigError` for a broken configuration."""
@@ -307,6 +299,12 @@ class SettingsFinder:
             return settings.root
         repository = self._confinement.repository_of(str((self.root / path).parent))
         return self.root if repository is None else Path(repository)
+
+    def top_of(self, directory: str) -> str:
+        """The highest directory that has a say in the files of a directory: its repository's root,
+        or else its project."""
+        repository = self._confinement.repository_of(directory)
+        return repository or os.path.abspath(self.project_of(Path(directory) / "x"))
 
     def for_directory(self, directory: Path) -> Settings:
         """The settings for the files right in a directory."""
@@ -375,8 +373,6 @@ class SettingsFinder:
         return load_settings(self._fixed, self.rulebook, root=self.root)
 
     def _finish(self, settings: Settings) -> Settings:
-        if self._scripts:
-            settings = replace(settings, scripts=(*settings.scripts, *self._scripts))
         settings = settings.with_options(self._keys, "--config")
         return settings.with_options(self._options, "command line")
 
@@ -394,9 +390,7 @@ def settings_of(path: Path, text: str, rulebook: Rulebook, root: Path | None = N
     """The settings that the text of a configuration file gives, as :func:`load_settings` does."""
     table = parse_toml(text, path)
     prefix: tuple[str, ...] = ()
-    scripts: tuple[str, ...] = ()
     if path.name == "pyproject.toml" or "gpu-lint" in table.get("tool", {}):
-        scripts = script_globs(table)
         prefix = ("tool", "gpu-lint")
         table = table.get("tool", {}).get("gpu-lint", {})
         if not isinstance(table, dict):
@@ -414,10 +408,6 @@ def settings_of(path: Path, text: str, rulebook: Rulebook, root: Path | None = N
         line = line_of(text, (*prefix, *name.split(".")))
         origins[name] = f"{path}:{line}" if line else str(path)
     bounds = bounds_of(path)
-    if not scripts and (pyproject := path.parent / "pyproject.toml").is_file():
-        if leads_outside(pyproject, bounds):
-            raise ConfigError(_linked_out(pyproject, bounds))
-        scripts = script_globs(read_toml(pyproject)[0])
     for name, globs in _globs_of(flat):
         if why := unusable(globs):
             raise ConfigError(f"{origins.get(name, path)}: {name}: {why}")
@@ -425,7 +415,7 @@ def settings_of(path: Path, text: str, rulebook: Rulebook, root: Path | None = N
     packs: tuple[Pack, ...] = ()
     if flat.get("extend-rules"):
         packs = _read_packs(flat["extend-rules"], home, bounds, origins["extend-rules"])
-    return Settings(rulebook, root, flat, origins, scripts, home, bounds, packs)
+    return Settings(rulebook, root, flat, origins, home, bounds, packs)
 
 
 def _globs_of(flat: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -493,16 +483,3 @@ def _validate_whole(flat: Mapping[str, Any], origin: str) -> None:
         check_whole(flat)
     except Problem as problem:
         raise ConfigError(f"{origin}: {dotted(problem.keys)}: {problem}") from problem
-
-
-def script_globs(pyproject: Mapping[str, Any]) -> tuple[str, ...]:
-    """Globs of the modules that ``[project.scripts]`` and ``gui-scripts`` start."""
-    project = pyproject.get("project", {})
-    globs: list[str] = []
-    for table in ("scripts", "gui-scripts"):
-        entries = project.get(table, {}) if isinstance(project, dict) else {}
-        for target in entries.values() if isinstance(entries, dict) else ():
-            module = str(target).partition(":")[0].strip().replace(".", "/")
-            if module:
-                globs += [f"/{module}.py", f"/src/{module}.py", f"/{module}/__init__.py"]
-    return tuple(globs)

@@ -18,10 +18,8 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.touch import Touch
 from gpu_lint.notes import Note, digest_of
-from gpu_lint.policy import Policy
 from gpu_lint.progress import Progress
-from gpu_lint.records import record
-from gpu_lint.rulebook import Rule
+from gpu_lint.relevance import Wanted
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import Span, check_decodes, decode_source, read_bytes
 
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from gpu_lint.facts.needles import Needles
     from gpu_lint.work import Executor, Failed
 
-_BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
 _CHEAP = 2_000_000
 """Bytes of Python that are parsed in a quarter of a second."""
 _LEAST_CHUNK, _MOST_CHUNKS = 500_000, 1_000
@@ -42,20 +39,6 @@ _SAMPLE = 500
 _BEHIND_A_MASK = Touch.DEVICES | Touch.HANDED | Touch.CHILDREN | Touch.ENVIRONMENT
 
 
-@record
-class _Wanted:
-    """What the rules in force for a file look for."""
-
-    touch: Touch
-    by_itself: int
-    """What of it counts without a policy: the bits of touches."""
-    policy: Policy | None
-    demands: bool
-    """A policy may demand something of the file, whatever stands in it."""
-    syntax: bool
-    """A syntax error is to be told of any file."""
-
-
 class Survey:
     """Looks at the files of one run."""
 
@@ -65,7 +48,7 @@ class Survey:
         self._finder = finder
         self._named = frozenset(named)
         self._cache = cache
-        self._wanted: dict[tuple[int, int], _Wanted] = {}
+        self._wanted: dict[tuple[int, int], Wanted] = {}
         self.files: dict[str, Path] = {}
         """Every file that can be read, by its absolute path."""
         self._ahead: dict[str, Note] = {}
@@ -77,7 +60,7 @@ class Survey:
         self._shown = 0
         """Bytes of the files that show something."""
         self._absolute = AbsolutePaths()
-        self._last: tuple[str, _Wanted] | None = None
+        self._last: tuple[str, Wanted] | None = None
         """The directory of the last file, and what is looked for in all that are in it."""
 
     @cached_property
@@ -294,18 +277,10 @@ class Survey:
             and (file in whole or graph.decides(file))
         ]
 
-    def _shows(self, file: str, alone: Touch, wanted: _Wanted) -> bool:
+    def _shows(self, file: str, alone: Touch, wanted: Wanted) -> bool:
         """Whether a file shows something that a rule looks for."""
-        policy = wanted.policy
-        if wanted.demands and policy is not None:
-            if alone.value & Touch.IMPORTS.value:
-                return True
-            if _everywhere(policy.header.required_in) or _everywhere(policy.validation.required_in):
-                return True
-        if alone.value & wanted.by_itself:
-            return True
-        if policy is None:
-            return False
+        if (shows := wanted.decides_alone(alone)) is not None:
+            return shows
         note = self.note(file)
         if note is None:
             return bool(self._needles.touch(read_bytes(file)) & wanted.touch)
@@ -313,7 +288,7 @@ class Survey:
             note.touch, note.grown = self._needles.touch(read_bytes(file)), True
         return bool(note.touch & wanted.touch)
 
-    def _wanted_of(self, path: Path) -> _Wanted:
+    def _wanted_of(self, path: Path) -> Wanted:
         directory = os.path.dirname(path)
         if self._last is not None and self._last[0] == directory:
             return self._last[1]
@@ -321,7 +296,7 @@ class Survey:
         rules, policy = settings.rules_for(path), settings.policy_for(path)
         key = id(rules), id(policy)
         if key not in self._wanted or not settings.shares_rules:
-            self._wanted[key] = _wanted(rules, policy)
+            self._wanted[key] = Wanted.by(rules, policy)
         self._last = (directory, self._wanted[key]) if settings.shares_all else None
         return self._wanted[key]
 
@@ -347,19 +322,3 @@ def _bytes_about(paths: Collection[Path]) -> int:
         with contextlib.suppress(OSError):
             total += os.stat(path).st_size
     return total * step
-
-
-def _wanted(rules: dict[str, Rule], policy: Policy | None) -> _Wanted:
-    needles: set[str] = set()
-    for rule in rules.values():
-        if policy is not None or not rule.needs_policy:
-            needles |= rule.needles
-    demands = policy is not None and "policy" in needles
-    touch = Touch.named(needles - {"policy", "read"})
-    if touch & Touch.DEVICES:
-        touch |= Touch.FOREIGN | Touch.HANDED  # whether they count depends on other files
-    return _Wanted(touch, (touch & _BY_ITSELF).value, policy, demands, "read" in needles)
-
-
-def _everywhere(required_in: str | tuple[str, ...]) -> bool:
-    return required_in == "all" or isinstance(required_in, tuple)

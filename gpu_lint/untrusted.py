@@ -13,10 +13,10 @@ from typing import Any
 
 from gpu_lint.cache import DIRECTORY
 from gpu_lint.errors import ConfigError, SourceError
-from gpu_lint.repository import leads_outside, repository_of
-from gpu_lint.settings import FILE_NAME, script_globs
+from gpu_lint.repository import repository_of
+from gpu_lint.settings import FILE_NAME
 from gpu_lint.source import read_bytes
-from gpu_lint.toml import parse_toml, read_toml
+from gpu_lint.toml import parse_toml
 
 IGNORE_FILES = (".gitignore", os.path.join(".git", "info", "exclude"))
 _MOST_LINKS = 40
@@ -110,19 +110,6 @@ def _content(file: str) -> bytes:
         if stat.S_ISREG(os.lstat(file).st_mode):
             return read_bytes(file, _LARGEST_COUNTED)
     return b""
-
-
-def declared_scripts(directory: Path) -> tuple[str, ...]:
-    """Return globs of the files behind the scripts that a directory's ``pyproject.toml`` declares.
-
-    Which programs there are is a fact about the code, as its source is: a branch can add entry
-    points so, and takes away none that the configuration names. Raises :class:`ConfigError` for
-    a file that is no TOML.
-    """
-    pyproject = directory / "pyproject.toml"
-    if not pyproject.is_file() or leads_outside(pyproject, directory):
-        return ()
-    return script_globs(read_toml(pyproject)[0])
 
 
 # --- what is a part of the tree --------------------------------------------------------------

@@ -241,7 +241,8 @@ def test_where_nothing_helps_nothing_is_changed_and_fixing_ends(
 ) -> None:
     monkeypatch.setattr(Before, "new_in", lambda *_: iter([New("GPU999", "x = 1")]))
     uses = "import torch\ntorch.zeros(1).cuda()\n"  # GPU301 is left, whose fix is unsafe
-    paths = write_files(tmp_path, {"a.py": uses, "b.py": "import a\n" + uses})
+    names = {"a.py": "import c\n" + uses, "b.py": "import c\n" + uses, "c.py": "x = 1\n"}
+    paths = write_files(tmp_path, names)
     fixed = engine_for(POLICY).fix(paths, unsafe=False, writing=None).fixed
     assert not any(one.changed for one in fixed)
     assert all("GPU999 would be found at `x = 1`" in one.dropped[0] for one in fixed)

@@ -623,7 +623,7 @@ late.py  (entry point)
   => CUDA is first touched by torch.cuda.is_available() (late.py -> models.py:2)
   => CUDA_VISIBLE_DEVICES is then what the parent process says
 
-lib/user.py  (entry point)
+lib/user.py  (may be started)
   `- 1: imports lib/unused.py
        `- 1: imports torch
   => CUDA is not touched by anything that is shown to run
@@ -643,16 +643,13 @@ run.py  (entry point)
 def test_graph_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path, DRAWN)
     table = json.loads(graph(tmp_path, monkeypatch, "--format", "json"))
-    assert [start["file"] for start in table["entry_points"]] == [
-        "late.py",
-        "lib/user.py",
-        "run.py",
-    ]
+    assert [start["file"] for start in table["entry_points"]] == ["late.py", "run.py"]
+    assert [start["file"] for start in table["may_be_started"]] == ["lib/user.py"]
     files = {node["file"]: node for node in table["files"]}
     assert files["run.py"]["imports"] == [{"file": "models.py", "row": 2}]
     (write,) = files["run.py"]["writes"]
     assert (write["value"], write["row"], write["effect"]) == ("1", 3, "too late")
-    start = table["entry_points"][2]
+    start = table["entry_points"][1]
     assert start["first_touch"]["file"] == "models.py"
     assert [step["file"] for step in start["first_touch"]["via"]] == ["run.py"]
     assert start["masks"] == [None]
@@ -674,7 +671,7 @@ def test_graph_says_what_it_could_not_read(tmp_path: Path, monkeypatch: pytest.M
     result = CliRunner().invoke(main, ["graph"])
     assert result.exit_code == 2
     assert "gpu-lint: bad.py" in result.output
-    assert "run.py  (entry point)" in result.output
+    assert "run.py  (may be started)" in result.output
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from gpu_lint.cli import main
 from gpu_lint.discovery import ALWAYS_EXCLUDED, BUILT
-from gpu_lint.gitindex import tracked_files
+from gpu_lint.gitindex import may_track, tracked_files
 from tests.conftest import ROOT
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
@@ -517,3 +517,55 @@ def test_many_skipped_directories_are_one_line(
     done = CliRunner().invoke(main, ["check", "--no-cache"])
     assert "skipped p0/build/, p1/build/ and 3 more: " in done.stderr
     assert done.exit_code == 0
+
+
+@needs_git
+@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("many", [False, True])
+def test_tracked_files_that_an_ignore_file_names_are_counted_in_one_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, version: int, many: bool
+) -> None:
+    tracked = {
+        "made/a.py": "", "made/deep/b.py": "", "made/data.json": "", "made/venv/c.py": "",
+        "sub/x.gen.py": "", "sub/left/out.py": "", "ok.py": "x = 1\n",
+    }  # fmt: skip
+    rest = {f"made{n}/{n}.py": "" for n in range(30)} if many else {}
+    root = project({**tracked, **rest, "made/new.py": "", "sub/y.gen.py": ""})
+    monkeypatch.chdir(root)
+    git("init", "-q", cwd=root)
+    git("config", "index.version", str(version), cwd=root)
+    git("add", *tracked, cwd=root)
+    git("update-index", "--index-version", str(version), cwd=root)
+    (root / ".gitignore").write_text("made*/\n*.gen.py\nleft/\n")
+
+    def told(*arguments: str) -> str:
+        done = CliRunner().invoke(main, ["check", "--no-cache", *arguments])
+        assert done.exit_code == 0
+        return done.stderr.replace("All clear", "")
+
+    line = "skipped 4 files that Git tracks but an ignore file names (such as made/a.py)"
+    assert told().count("\n") == 2
+    assert line in told()
+    assert "(sub/left/out.py)" in told("--config", 'exclude = ["made", "*.gen.py"]')
+    assert "skipped 2 files" in told("sub")
+    for quiet in (
+        ["-q"],
+        ["--no-respect-gitignore"],
+        ["--config", 'exclude = ["made", "sub"]'],
+        ["ok.py"],
+    ):
+        assert "skipped" not in told(*quiet)
+    git("rm", "-q", "--cached", "-r", "made", "sub", cwd=root)
+    assert "skipped" not in told()
+
+
+@needs_git
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_what_git_may_track_errs_to_one_side(project: Project, version: int) -> None:
+    root = repository(project, version)
+    files = tracked_files(root)
+    for name in (*files, *{file.rpartition("/")[0] for file in files if "/" in file}):
+        assert may_track(root, ["nothing", name])
+    assert may_track(root, ["dir", "y.py"]) is (version == 4)
+    (root / ".git" / "index").write_bytes(b"")
+    assert not may_track(root, files)

@@ -7,7 +7,7 @@ finding. Checks see neither files nor syntax trees.
 from __future__ import annotations
 
 from gpu_lint.checks.children import check_children
-from gpu_lint.checks.context import Check, Companion, Context, Found, is_entry_point
+from gpu_lint.checks.context import Check, Companion, Context, Found
 from gpu_lint.checks.devices import (
     check_device_counts,
     check_dynamic_indices,
@@ -32,7 +32,6 @@ __all__ = [
     "Companion",
     "Context",
     "Found",
-    "is_entry_point",
 ]
 
 CHECKS: dict[str, Check] = {

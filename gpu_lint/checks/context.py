@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.model import Index, Reach, Setting, Written
+from gpu_lint.facts.model import Index, Setting, Written
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -55,7 +56,7 @@ class Context:
     rulebook: Rulebook
     row: Callable[[int], int]
     """Line number (from 1) of a byte offset, for messages."""
-    entry_point: bool
+    standing: Standing
     relevant: Callable[[tuple[str, ...]], bool]
     """Whether the file matches a list of globs."""
     place: Callable[[str, Span], tuple[str, int]]
@@ -98,7 +99,12 @@ class Context:
     def gpu_file(self) -> bool:
         """The file, or one of the project that it imports, uses a framework; or it selects
         a device."""
-        return self.facts.reaches_gpu
+        return self.standing.gpu_file
+
+    @property
+    def entry_point(self) -> bool:
+        """The file is started, and reaches a GPU framework then."""
+        return bool(self.standing.entry_point)
 
     @cached_property
     def uses_pytorch(self) -> bool:
@@ -112,12 +118,7 @@ class Context:
         """Whether a ``required-in`` key applies to the file."""
         if isinstance(where, tuple):
             return self.relevant(where)
-        return {
-            "all": True,
-            "gpu-files": self.gpu_file,
-            "entry-points": self.entry_point,
-            "never": False,
-        }[where]
+        return self.standing.falls_under(where)
 
     @cached_property
     def header_required(self) -> bool:
@@ -160,14 +161,3 @@ class Context:
                     return None
                 found.add(read_mask(constant.value).devices)
         return found.pop() if len(found) == 1 else None
-
-
-def is_entry_point(facts: FileFacts, configured: bool) -> bool:
-    """Whether a file is started as a program, by a main guard, by name, or by what it does, and
-    reaches a GPU then."""
-    return facts.reaches_gpu and (
-        configured
-        or facts.layout.guard is not None
-        or facts.module_freeze is not None
-        or any(s.reach is Reach.MODULE and not s.is_default for s in facts.selectors)
-    )

@@ -24,24 +24,49 @@ def check_validation(context: Context) -> Iterator[Found]:
         return
     if not context.gpu_file:
         return  # whatever lists it, there is nothing to check in a file that reaches no GPU
-    guard = context.facts.layout.guard
-    safety = Applicability.SAFE if guard is not None else Applicability.UNSAFE
+    facts = context.facts
+    commands = facts.functions_named(lambda name: name in context.standing.called)
+    functions = tuple(function.name for function in commands)
+    guard = facts.layout.guard
+    safety = Applicability.SAFE if guard is not None or commands else Applicability.UNSAFE
     if guard is not None:
         place = Span(guard.span.start, guard.first.start)
+    elif commands:
+        place = _head(commands[0])
     else:
-        anchor = context.facts.layout.anchor
-        place = Span(anchor, anchor)
-    called = {call.name for call in context.facts.calls if call.reach > Reach.UNCALLED}
-    defined = context.facts.functions_named(lambda name: counts(name, policy))
-    imported = sorted(n for n in context.facts.imported_functions if counts(n, policy))
+        place = Span(facts.layout.anchor, facts.layout.anchor)
+    defined = facts.functions_named(lambda name: counts(name, policy))
+    imported = sorted(n for n in facts.imported_functions if counts(n, policy))
     names = [function.name for function in defined] + imported
     if not names:
         message = "this entry point never checks which GPU it runs on"
-        yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(), safety)
-    elif not called.intersection(names):
+        yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(functions), safety)
+        return
+    known = frozenset(names)
+    made = any(call.reach > Reach.UNCALLED and call.name in known for call in facts.calls)
+    without = [
+        command
+        for command in commands
+        if known.isdisjoint(facts.calls_of(command.name) | facts.calls_on_import)
+    ]
+    with_it = {command.name for command in commands if command not in without}
+    behind_guard = made or not with_it.isdisjoint(facts.calls_of_guard)
+    if not behind_guard and len(without) == len(commands):
         span = defined[0].span if defined else place
         message = f"{names[0]}() is here, but nothing calls it"
-        yield Found("GPU302", span, message, "", CallValidator(names[0]), safety)
+        yield Found("GPU302", span, message, "", CallValidator(names[0], functions), safety)
+        return
+    for function in without:
+        message = f"an installed command calls {function.name}(), which never calls {names[0]}()"
+        remedy = CallValidator(names[0], (function.name,))
+        yield Found("GPU302", _head(function), message, "", remedy, safety)
+    if guard is not None and not behind_guard:
+        message = f"what stands here never calls {names[0]}()"
+        yield Found("GPU302", place, message, "", CallValidator(names[0]), safety)
+
+
+def _head(function: FunctionFacts) -> Span:
+    return Span(function.span.start, function.body.start)
 
 
 def check_order(context: Context) -> Iterator[Found]:
@@ -69,7 +94,7 @@ def check_validators(context: Context) -> Iterator[Found]:
         return
     managed = [block.span for block in context.facts.blocks if block.kind == VALIDATOR]
     for function in context.facts.functions_named(lambda name: counts(name, policy)):
-        head = Span(function.span.start, function.body.start)
+        head = _head(function)
         if missing := missing_controls(function, policy):
             message = f"{function.name}() does not check {_listed(missing)}"
             ours = any(function.span in span for span in managed)

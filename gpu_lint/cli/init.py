@@ -13,6 +13,7 @@ from gpu_lint.errors import ConfigError
 from gpu_lint.masks import DEVICE_ORDERS
 from gpu_lint.output_files import replace_file
 from gpu_lint.policy import WHERE
+from gpu_lint.relevance import ENTRY_POINT
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import FILE_NAME, settings_of
 from gpu_lint.templates import python_string
@@ -31,7 +32,8 @@ device-order = {device_order}
 {name}{memory}{alloc}{pytorch}{forbidden}
 [header]
 # Where the variables must be set before anything imports a GPU framework:
-# "all", "gpu-files", "entry-points", "never", or a list of globs.
+# "all", "gpu-files", "entry-points", "never", or a list of globs. An entry point is
+{entry_point}
 required-in = {required_in}
 
 [validation]
@@ -103,6 +105,7 @@ def init(
             "GPUs that must not be used.",
         ),
         required_in=python_string(required_in),
+        entry_point="\n".join(f"# {line}" for line in ENTRY_POINT),
     )
     _write_checked(path, text)
     tell(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on")

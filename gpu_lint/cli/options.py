@@ -17,7 +17,7 @@ import click
 from gpu_lint.cache import DIRECTORY, Cache
 from gpu_lint.cli.output import tell, write, write_bytes
 from gpu_lint.cli.terminal import progress_bar, width_of
-from gpu_lint.discovery import Discovered, discover, holds_python
+from gpu_lint.discovery import Discovered, discover, holds_python, tracked_though_ignored
 from gpu_lint.engine import Engine, Run, start_for_many
 from gpu_lint.errors import CacheError, ConfigError, HomelessError, SourceError, StateError, Trouble
 from gpu_lint.findings import FileFindings
@@ -193,9 +193,8 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
         if codes:
             chosen[key] = codes
     file, keys = _config_of(options.config, options.isolated, rulebook)
-    scripts: tuple[str, ...] = ()
     if options.overridden is not None:
-        scripts = _check_untrusted(options, file)
+        _check_untrusted(options, file)
     return SettingsFinder(
         rulebook,
         config_file=file,
@@ -203,15 +202,13 @@ def finder_for(options: Options, rulebook: Rulebook) -> SettingsFinder:
         options=chosen,
         isolated=options.isolated,
         ignore_suppressions=options.ignore_suppressions or options.overridden is not None,
-        scripts=scripts,
         refused=_tell_of_refused,
     )
 
 
-def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
-    """Return the globs of the scripts that a tree declares. Raises :class:`ConfigError` where a
-    file of the tree would decide about its check."""
-    from gpu_lint.untrusted import declared_scripts, refuse_inside
+def _check_untrusted(options: Options, file: Path | None) -> None:
+    """Raise :class:`ConfigError` where a file of the tree would decide about its check."""
+    from gpu_lint.untrusted import refuse_inside
 
     named = options.stdin_filename or Path(".")
     paths = [named if path == Path("-") else path for path in options.paths] or [Path(".")]
@@ -224,7 +221,6 @@ def _check_untrusted(options: Options, file: Path | None) -> tuple[str, ...]:
         )
     if options.cache_dir is not None and not options.no_cache:
         refuse_inside("--cache-dir", options.cache_dir, paths)
-    return declared_scripts(Path.cwd())
 
 
 def finder_of(
@@ -319,7 +315,7 @@ def run_engine(
         run.troubles += _nothing_found(options)
     show_troubles(run.troubles)
     if not options.quiet:
-        show_skipped(discovered.skipped)
+        show_skipped(discovered, finder)
     return run
 
 
@@ -504,14 +500,23 @@ def show_troubles(troubles: list[Trouble]) -> None:
         tell(f"gpu-lint: {shown_path(trouble.path, Path.cwd())} {trouble.message}")
 
 
-def show_skipped(directories: list[Path]) -> None:
-    """One line for directories of build products that were not looked into."""
-    if directories:
+def show_skipped(discovered: Discovered, finder: SettingsFinder) -> None:
+    """One line for directories of build products that were not looked into, and one for files that
+    Git tracks and an ignore file names."""
+    if directories := discovered.skipped:
         shown = [f"{shown_path(path, Path.cwd())}/" for path in directories[:2]]
         more = f" and {len(directories) - 2} more" if len(directories) > 2 else ""
         tell(
             f"gpu-lint: skipped {', '.join(shown)}{more}: Git tracks no file there; "
             "name a directory to have it checked"
+        )
+    if files := tracked_though_ignored(discovered, finder):
+        first = shown_path(files[0], Path.cwd())
+        count = "1 file" if len(files) == 1 else f"{len(files)} files"
+        such = f"{first}" if len(files) == 1 else f"such as {first}"
+        tell(
+            f"gpu-lint: skipped {count} that Git tracks but an ignore file names ({such}); "
+            "`gpu-lint check --no-respect-gitignore` reads them"
         )
 
 

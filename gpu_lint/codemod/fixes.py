@@ -149,11 +149,11 @@ def _remedied(remedy: Remedy, context: Context) -> tuple[str, list[Edit] | None]
             return said, set_at_module_level(reading, remedy)
         case AssignPlainly():
             return "assign to os.environ", assign_plainly(reading, remedy)
-        case InsertValidator():
+        case InsertValidator(functions):
             name = context.policy.validation.function if context.policy else "the validator"
-            return f"add {name}() and call it first", insert_validator(context)
-        case CallValidator(name):
-            return f"call {name}() first", call_validator(context, name)
+            return f"add {name}() and call it first", insert_validator(context, functions)
+        case CallValidator(name, functions):
+            return f"call {name}() first", call_validator(context, name, functions)
         case CompleteValidator(name, missing):
             return "add the missing checks", complete_validator(context, name, missing)
         case DeleteComment(span, replacement):

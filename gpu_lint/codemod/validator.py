@@ -7,15 +7,22 @@ import libcst as cst
 from gpu_lint.checks.context import Context
 from gpu_lint.codemod.cut import cut_out, rendered, rewrite
 from gpu_lint.codemod.lines import Lines
+from gpu_lint.facts import program as p
 from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.functions import docstring_of
 from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
+from gpu_lint.facts.walk import expressions
 from gpu_lint.findings import Edit
 from gpu_lint.source import Span
 from gpu_lint.templates import render_controls, render_validator
 
+_READERS = frozenset({"parse_args", "parse_known_args", "parse_intermixed_args"})
+"""Methods that read the options of the command line."""
 
-def insert_validator(context: Context) -> list[Edit] | None:
-    """Write the validator above the main guard, or below the imports, and call it."""
+
+def insert_validator(context: Context, functions: tuple[str, ...]) -> list[Edit] | None:
+    """Write the validator above the main guard, or below the imports, and call it: behind the guard
+    and in the ``functions`` that installed commands call, or else at module level."""
     policy, facts = context.policy, context.facts
     if policy is None:
         return None
@@ -26,12 +33,26 @@ def insert_validator(context: Context) -> list[Edit] | None:
         return None
     lines = Lines(facts.reading)
     function = _function(context)
-    if guard is None:
+    if guard is None and not functions:
         row = _row_below_imports(facts, lines)
         return [_between(f"{function}\n\n\n{name}()", row, 1, lines)]
-    call = _call_in_guard(facts, name)
+    calls = _calls(facts, name, functions)
+    if calls is None:
+        return None
+    if guard is None:
+        return [_between(function, _row_below_imports(facts, lines), 2, lines), *calls]
     row = lines.attached_above(lines.source.row(guard.span.start))
-    return None if call is None else [_between(function, row, 2, lines), call]
+    return [_between(function, row, 2, lines), *calls]
+
+
+def _calls(facts: FileFacts, name: str, functions: tuple[str, ...]) -> list[Edit] | None:
+    """The edits that make functions call a validator, and the main guard where it calls neither;
+    None where one cannot be made, or none is needed."""
+    calls = [_call_in_function(facts, function, name) for function in functions]
+    if facts.layout.guard is not None and facts.calls_of_guard.isdisjoint({name, *functions}):
+        calls.append(_call_in_guard(facts, name))
+    found = [call for call in calls if call is not None]
+    return found if found and len(found) == len(calls) else None
 
 
 def rewrite_validator(context: Context) -> list[Edit] | None:
@@ -52,12 +73,11 @@ def rewrite_validator(context: Context) -> list[Edit] | None:
     return edits
 
 
-def call_validator(context: Context, name: str) -> list[Edit] | None:
+def call_validator(context: Context, name: str, functions: tuple[str, ...]) -> list[Edit] | None:
     """Call a validator that the file defines or imports but does not run."""
     facts = context.facts
-    if facts.layout.guard is not None:
-        call = _call_in_guard(facts, name)
-        return None if call is None else [call]
+    if facts.layout.guard is not None or functions:
+        return _calls(facts, name, functions)
     lines = Lines(facts.reading)
     defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
@@ -93,6 +113,33 @@ def _function(context: Context) -> str:
     assert context.policy is not None
     text = render_validator(context.policy, context.rulebook, context.uses_pytorch)
     return f"{VALIDATOR_MARK}\n{text}"
+
+
+def _call_in_function(facts: FileFacts, function: str, name: str) -> Edit | None:
+    """The edit that makes a function call another one first: behind its docstring, and behind the
+    statement that reads its options from the command line, if it has one."""
+    node = facts.reading.functions_by_name.get(function)
+    if node is None or not node.body:
+        return None
+    source, lines = facts.reading.source, Lines(facts.reading)
+    first = docstring_of(node.body) is not None
+    above = [number for number, one in enumerate(node.body) if _reads_options(one)]
+    number = above[-1] + 1 if above else int(first)
+    if number == len(node.body):
+        return None
+    near = node.body[number - 1] if number else node.body[0]
+    indent = source.slice(Span(lines.start(source.row(near.span.start)), near.span.start))
+    if not lines.is_alone(near.span) or indent.strip() or not indent:
+        return None
+    row = source.row(near.span.start) if not number else lines.rows(near.span)[-1] + 1
+    at = lines.start(row if number else lines.attached_above(row))
+    return Edit(Span(at, at), f"{indent}{name}(){source.newline}")
+
+
+def _reads_options(statement: p.Statement) -> bool:
+    """Whether a statement reads the options of the command line."""
+    called = (node.function for node in expressions((statement,)) if isinstance(node, p.Call))
+    return any(isinstance(one, p.Attribute) and one.name in _READERS for one in called)
 
 
 def _call_in_guard(facts: FileFacts, name: str) -> Edit | None:

@@ -19,6 +19,7 @@ from gpu_lint.facts.model import (
     Written,
     in_order,
 )
+from gpu_lint.facts.programrun import ProgramRun
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import any_of
 from gpu_lint.facts.walk import statements
@@ -27,11 +28,23 @@ from gpu_lint.source import Span
 
 def own_freeze(mark: Mark, file: str) -> Trigger | None:
     """What froze CUDA, if the file's own module-level code surely did."""
-    trigger = mark.trigger
-    if mark.certainty is not Certainty.ALWAYS or trigger is None:
-        return None
-    step = trigger.seen_from(file)
+    return _own(mark.trigger, file) if mark.certainty is Certainty.ALWAYS else None
+
+
+def _own(trigger: Trigger | None, file: str) -> Trigger | None:
+    """What happened, if a file's own code did it, or what that calls."""
+    step = trigger.seen_from(file) if trigger is not None else None
     return trigger if step is not None and (step is trigger or not step.is_import) else None
+
+
+def module_calls(own: Recorder, run: ProgramRun) -> tuple[str, ...]:
+    """The names of calls that have to do with a GPU and are made when a file is run."""
+    made = [own_freeze(run.frozen_by_import, run.file), _own(run.end.allocated.trigger, run.file)]
+    made += [use for _, use in own.possible_uses.values()]
+    selecting = (s for s in own.selectors.values() if s.reach > Reach.UNCALLED)
+    names = [selector.api for selector in selecting if not selector.is_default]
+    names += [one.text for one in made if one is not None and not one.text.startswith("import ")]
+    return tuple(dict.fromkeys(name.removesuffix("()").lstrip(".") for name in names))
 
 
 def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> list[Setting]:

@@ -16,6 +16,7 @@ from gpu_lint.facts.model import (
     Certainty,
     Child,
     Crossing,
+    Reach,
     Trigger,
     in_order,
 )
@@ -126,7 +127,8 @@ class Devices(Environment):
                 touches = api.freezes != "never" or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)
-        if given and gpu is not Certainty.NEVER and _may_use_gpu(api):
+        runs = self.reach is not Reach.UNCALLED
+        if runs and given and gpu is not Certainty.NEVER and _may_use_gpu(api):
             self.recorder.possible_use(trigger)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)

@@ -43,6 +43,9 @@ class FileFacts:
     count_tests: tuple[CountTest, ...] = ()
     calls: tuple[LocalCall, ...] = ()
     module_freeze: Trigger | None = None
+    module_calls: tuple[str, ...] = ()
+    """Names of calls that have to do with a GPU and are made when the file is run, wherever that is
+    written; no imports."""
     may_inherit_mask: bool = True
     """Whether the parent process may decide which devices a program that runs the file sees, when
     it ends."""
@@ -74,6 +77,21 @@ class FileFacts:
     def functions_named(self, wanted: Callable[[str], bool]) -> list[FunctionFacts]:
         """The functions of the module itself whose names are wanted."""
         return [look() for name, look in self.reading.functions if wanted(name)]
+
+    def calls_of(self, function: str) -> frozenset[str]:
+        """The names of all that a function of the module calls, directly or by other functions of
+        the module."""
+        return self.reading.calls_of(function)
+
+    @property
+    def calls_of_guard(self) -> frozenset[str]:
+        """The same of what stands behind the main guard."""
+        return self.reading.calls_of_guard
+
+    @property
+    def calls_on_import(self) -> frozenset[str]:
+        """The same of what runs when the module is imported."""
+        return self.reading.calls_on_import
 
     @property
     def imported_functions(self) -> frozenset[str]:

@@ -373,6 +373,11 @@ class Flow:
             self.visible = self.masks()
             self.frozen = advance(self.frozen, trigger, certainty)
 
+    @property
+    def has_used(self) -> bool:
+        """Whether a framework has been used on every path to here."""
+        return Certainty.ALWAYS in (self.imported.certainty, self.frozen.certainty)
+
     def count(self) -> frozenset[Written]:
         """The masks that ``torch.cuda.device_count()`` counts now."""
         if self.counted:

@@ -43,7 +43,7 @@ def _facts(node: p.Function) -> FunctionFacts:
             memory = memory or any(name in _MEMORY for name in _attribute_names(found, names))
         elif isinstance(found, p.Call):
             availability = availability or _last_name(found.function) in _AVAILABILITY
-    docstring = _docstring(node.body)
+    docstring = docstring_of(node.body)
     first = node.body[1] if docstring and len(node.body) > 1 else node.body[0]
     return FunctionFacts(
         name=node.name,
@@ -59,7 +59,7 @@ def _facts(node: p.Function) -> FunctionFacts:
     )
 
 
-def _docstring(body: p.Block) -> Span | None:
+def docstring_of(body: p.Block) -> Span | None:
     first = body[0]
     if isinstance(first, p.Evaluate) and isinstance(first.value, p.Literal):
         return first.span if isinstance(first.value.value, str) else None

@@ -8,6 +8,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import TypeAlias
 
+from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.flow import MASK
 from gpu_lint.facts.model import Certainty, Form, Mark, Setting, Trigger, Written
 from gpu_lint.facts.project import Project
@@ -71,9 +72,11 @@ class Node:
 
 @record
 class Start:
-    """What happens when an entry point is started."""
+    """What happens when a file is started."""
 
     file: str
+    entry_point: str
+    """Why it is an entry point; empty where it only may be started, since nothing imports it."""
     first_framework: Spot | None
     first_touch: Spot | None
     surely: bool
@@ -87,7 +90,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Graph:
-    """A project's files, and its entry points among them, by path."""
+    """A project's files, and those among them that may be started, by path."""
 
     starts: tuple[Start, ...]
     nodes: dict[str, Node]
@@ -109,22 +112,22 @@ class Graph:
         return frozenset(found)
 
 
-def graph_of(project: Project, place: _Place) -> Graph:
-    """Draw a project."""
+def graph_of(project: Project, place: _Place, standing_of: Callable[[str], Standing]) -> Graph:
+    """Draw a project, given what each file is."""
     files = dict.fromkeys(project.files)
     for file in project.files:
         files.update(dict.fromkeys(sorted(project.closure(file))))
     nodes = {}
     for file in files:
         if project.reading(file) is not None:
-            node = _node(project, file, place)
+            node = _node(project, file, place, standing_of(file))
             nodes[node.file] = node
     started = [file for file in project.starts if project.reading(file) is not None]
-    starts = tuple(_start(project, file, place) for file in started)
+    starts = tuple(_start(project, file, place, standing_of(file)) for file in started)
     return Graph(tuple(sorted(starts, key=lambda start: start.file)), dict(sorted(nodes.items())))
 
 
-def _node(project: Project, file: str, place: _Place) -> Node:
+def _node(project: Project, file: str, place: _Place, standing: Standing) -> Node:
     facts = project.facts(file)
     name = place(file, Span(0, 0))[0]
     own = project.run(file)
@@ -132,7 +135,7 @@ def _node(project: Project, file: str, place: _Place) -> Node:
     here = trigger is not None and trigger.file == file
     return Node(
         name,
-        file in project.starts,
+        bool(standing.entry_point),
         tuple(
             Import(place(other, Span(0, 0))[0], place(file, span)[1])
             for other, span in project.edges(file).items()
@@ -153,12 +156,13 @@ def _node(project: Project, file: str, place: _Place) -> Node:
     )
 
 
-def _start(project: Project, file: str, place: _Place) -> Start:
+def _start(project: Project, file: str, place: _Place, standing: Standing) -> Start:
     run = project.run(file)
     framework, touch = run.end.imported, run.end.frozen
     held = run.end.masks
     return Start(
         place(file, Span(0, 0))[0],
+        standing.entry_point,
         _of(framework, place),
         _of(touch, place) or _of_use(_first_use_of(project, file), place),
         touch.certainty is Certainty.ALWAYS,

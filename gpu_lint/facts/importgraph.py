@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gpu_lint.errors import SourceError
+from gpu_lint.facts.demands import Demands, NoDemands
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
@@ -34,14 +34,14 @@ class ImportGraph:
         data: Callable[[str], bytes | None] | None = None,
         note: Callable[[str], Note | None] = lambda file: None,
         imports: Imports | None = None,
-        is_entry_point: Callable[[str], bool] = lambda file: False,
+        demands: Demands | None = None,
         header: Callable[[bytes], Span | None] = lambda data: None,
     ) -> None:
         """``know`` gives what is known of frameworks, when it is needed; ``read`` the reading of
         any file, by its absolute path, or None; ``data`` its bytes; ``note`` what is kept of it;
         ``files`` are those that are known to belong together;
-        ``is_entry_point`` knows those that the configuration names; ``header`` finds in a file's
-        bytes the header that all files have alike."""
+        ``demands`` tells what is asked of each; ``header`` finds in a file's bytes the header that
+        all files have alike."""
         self._know = know
         self.files = tuple(files)
         if imports is not None:
@@ -49,7 +49,7 @@ class ImportGraph:
         self._read = read
         self._data = data or self._data_read
         self._note = note
-        self._configured = is_entry_point
+        self._demands = demands or NoDemands()
         self._find_header = header
         self._headers: dict[str, Span | None] = {}
         self._mentioning: dict[str, bool] = {}
@@ -60,6 +60,7 @@ class ImportGraph:
         self._touches: dict[str, Touch] = {}
         self._reach = Reachability(self.edges)
         self._deciding: tuple[int, int] = (0, 0)
+        self._setting: tuple[int, int] = (0, 0)
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -84,7 +85,8 @@ class ImportGraph:
         self._touches = {f: t for f, t in other._touches.items() if f not in without}
         if not without:
             self._reach = other._reach
-            self._deciding, self._mentioning = other._deciding, other._mentioning
+            self._deciding, self._setting = other._deciding, other._setting
+            self._mentioning = other._mentioning
         else:  # of the same run, with the same header
             self._headers = {f: h for f, h in other._headers.items() if f not in without}
             self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}
@@ -268,23 +270,18 @@ class ImportGraph:
 
     @cached_property
     def starts(self) -> tuple[str, ...]:
-        """The files that are started as programs, as far as can be told."""
-        return tuple(file for file in self.files if self.is_start(file))
+        """The files that may be started as programs."""
+        return tuple(filter(self.may_be_started, self.files))
 
-    def is_start(self, file: str) -> bool:
-        """Whether a file is started: by its guard, by name, or because it does something
-        with a GPU at module level and nothing imports it."""
+    def may_be_started(self, file: str) -> bool:
+        """Whether a file may be the one that a process starts with."""
+        return self._demands.may_be_started(file, self)
+
+    def has_guard(self, file: str) -> bool:
+        """Whether a file has a main guard."""
         skimmed = self.skimmed(file)
         if skimmed is None:
             return False
-        if self._configured(file) or self._has_guard(file, skimmed):
-            return True
-        name = os.path.basename(file)
-        if file in self.importers or name.startswith(("test_", "conftest", "__init__")):
-            return False
-        return bool(self.frameworks(file)) or self.mentions(file) or bool(self.edges(file))
-
-    def _has_guard(self, file: str, skimmed: Skimmed) -> bool:
         if skimmed.guard is not None:
             return skimmed.guard
         reading = self.reading(file)
@@ -302,6 +299,19 @@ class ImportGraph:
             deciding |= self.mentions(other) * self._reach.bit(other)
         self._deciding = known | mask, deciding
         return bool(mask & deciding)
+
+    def is_helped(self, file: str) -> bool:
+        """Whether a file without the header that all files have alike imports one that has it, or
+        one that mentions a variable which decides about GPUs."""
+        if self.header(file) is not None:
+            return False
+        mask = self._reach.mask(file)
+        known, setting = self._setting
+        for other in self._reach.names(mask & ~known):
+            sets = self.header(other) is not None or self.mentions(other)
+            setting |= sets * self._reach.bit(other)
+        self._setting = known | mask, setting
+        return bool(mask & setting & ~self._reach.bit(file))
 
     def files_under_settings(self) -> list[str]:
         """The files that run in a process in which a variable may be set."""

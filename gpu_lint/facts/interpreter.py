@@ -14,7 +14,7 @@ from itertools import islice
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
 from gpu_lint.facts.flow import MASK, Flow
-from gpu_lint.facts.model import Certainty, Mark, Reach
+from gpu_lint.facts.model import Certainty, Mark, Reach, Written
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.programrun import End, ProgramRun
 from gpu_lint.facts.reading import Reading
@@ -52,16 +52,24 @@ class Interpreter(Statements):
     """One run of one file as the program; :attr:`recorders` hold what each file did in it."""
 
     def __init__(
-        self, world: World, file: str, reading: Reading, *, follow_imports: bool = False
+        self,
+        world: World,
+        file: str,
+        reading: Reading,
+        *,
+        follow_imports: bool = False,
+        by_itself: bool = False,
     ) -> None:
-        """``follow_imports`` runs the project's modules in place, not by their summaries."""
+        """``follow_imports`` runs the project's modules in place, not by their summaries;
+        ``by_itself`` is for :meth:`held_by_itself`."""
         super().__init__(world, file, follow_imports=follow_imports)
+        self._by_itself = by_itself
         self.reading = reading
         self._decides = world.decides(file)
-        self._still = not self._decides
-        if self._still:
+        self._still = not self._decides and not by_itself
+        if not self._decides:
             self._budget = MOST_STILL
-        self._repeats = self._decides
+        self._repeats = self._decides or (follow_imports and by_itself)
         if self._repeats:
             self._numbering = ("program", file)
         self.imported_end: Flow | None = None
@@ -79,16 +87,32 @@ class Interpreter(Statements):
 
         :attr:`imported_end` is the state that importing the file leaves.
         """
-        flow = self._run_body()
-        self.imported_end = self.imported_end or flow.copy()
-        flow.join_all(self._exits)
+        flow, imported = self._run_program()
         self._run_at_exit(flow)
         self.end = flow.copy()
+        self._note_end(flow, imported)
+        self._run_uncalled(imported)
+        return flow
+
+    def held_by_itself(self) -> dict[str, frozenset[Written]]:
+        """Run the file as the program up to its first use of a GPU, and return what the variables
+        hold there that it has set by its own code, by functions that this calls, and by modules
+        that are imported outside of functions."""
+        self._note_end(*self._run_program())
+        return self.recorders[self.start].at_first_use
+
+    def _run_program(self) -> tuple[Flow, Flow]:
+        """Run the file as the program; the states at its end, and where importing it ends."""
+        flow = self._run_body()
+        imported = self.imported_end = self.imported_end or flow.copy()
+        flow.join_all(self._exits)
+        return flow, imported
+
+    def _note_end(self, flow: Flow, imported: Flow) -> None:
+        """Where nothing has used a GPU, what counts is what variables hold at the end."""
         recorder = self.recorders[self.start]
         if recorder.first_use is None:
-            recorder.at_first_use = dict(flow.variables or self.imported_end.variables)
-        self._run_uncalled(self.imported_end)
-        return flow
+            recorder.at_first_use = dict(flow.variables or imported.variables)
 
     def told(self) -> ProgramRun:
         """What the run has found out, when it is over: the rest is freed."""

@@ -20,6 +20,9 @@ class Modules(Calls):
 
     _still: bool
     """Nothing is set in the process, so that only devices are of interest."""
+    _by_itself: bool
+    """Imports that stand in functions are left out, and the run ends at the first use of a GPU: it
+    is asked what the program has set by itself until then."""
 
     def __init__(self, world: World, file: str, *, follow_imports: bool) -> None:
         """``follow_imports`` runs the project's modules in place, not by their summaries."""
@@ -99,6 +102,8 @@ class Modules(Calls):
         if self._recording is not None:
             self._recording.asks_for_file(module.file)
         if module.file in flow.loaded:
+            return
+        if self._by_itself and self._running:
             return
         if module.is_namespace:
             flow.loaded |= {module.file}

@@ -14,7 +14,7 @@ from gpu_lint.facts.conditions import Condition
 from gpu_lint.facts.events import Entrance, Event, Executed, Rebase, Recorded, Repeated, Used
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.history import Slot
-from gpu_lint.facts.model import Certainty, Reach, Trigger
+from gpu_lint.facts.model import Reach, Trigger
 from gpu_lint.facts.objects import Objects
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.summaries import MOST_WAYS, Recording, Summary, marks_of
@@ -36,6 +36,7 @@ class Parts(Objects):
     _loops: int
     _repeats: bool
     """Parts are repeated, where they can be."""
+    _by_itself: bool
 
     def __init__(self, world: World, file: str) -> None:
         super().__init__(world, file)
@@ -80,8 +81,7 @@ class Parts(Objects):
 
     def note_use(self, trigger: Trigger, flow: Flow) -> None:
         """Note a contact with a framework, before it takes effect on the flow."""
-        used = Certainty.ALWAYS in (flow.imported.certainty, flow.frozen.certainty)
-        if not used and self.reach is not Reach.UNCALLED:
+        if not flow.has_used and self.reach is not Reach.UNCALLED:
             flow.share()
             self.recorder_of(self.start).use(trigger, flow.variables)
             if not self._is_trial:
@@ -149,7 +149,7 @@ class Parts(Objects):
             (unders, self.conditions) if any(unders) else (),
             (flow.initialised, flow.counted, flow.visible, flow.quiet, flow.unset),
             (flow.needs, flow.checked),
-            (self.reach, self._loops > 0, self.expects_missing),
+            (self.reach, self._loops > 0, self.expects_missing, self._by_itself),
         )
 
     def _record(

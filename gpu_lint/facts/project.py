@@ -12,16 +12,18 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.arrivals import (
     count_tests,
+    module_calls,
     own_freeze,
     reached_settings,
     selectors,
     with_peers,
 )
+from gpu_lint.facts.demands import EVERYTHING, Demands, Matter
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.importgraph import ImportGraph
@@ -51,20 +53,7 @@ _FROM_OTHERS = _DEVICES | Touch.SETTINGS | Touch.ENVIRONMENT | Touch.NUMBERING
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
-
-
-class Matter(NamedTuple):
-    """Which touches of a file somebody will ask about."""
-
-    under_settings: Touch
-    """In a process in which a variable may be set."""
-    otherwise: Touch
-
-
-EVERYTHING = Matter(
-    ~Touch.NOTHING,
-    Touch.DEVICES | Touch.CHILDREN | Touch.FORKS | Touch.FREEZES | Touch.NUMBERING,
-)
+_UNSET = frozenset({INHERITED})
 
 
 class Project(ImportGraph):
@@ -79,17 +68,15 @@ class Project(ImportGraph):
         data: Callable[[str], bytes | None] | None = None,
         note: Callable[[str], Note | None] = lambda file: None,
         imports: Imports | None = None,
-        is_entry_point: Callable[[str], bool] = lambda file: False,
-        matters: Callable[[str], Matter] = lambda file: EVERYTHING,
+        demands: Demands | None = None,
         outline: Callable[[str], Reading | None] = lambda file: None,
         header: Callable[[bytes], Span | None] = lambda data: None,
     ) -> None:
         """``read`` gives the reading of any file, by its absolute path, or None; ``data`` its
         bytes; ``note`` what is kept of it; ``files`` are those that are known to belong together;
-        ``is_entry_point`` knows those that the configuration names; ``matters`` what somebody
-        will ask of each; ``outline`` gives the reading of a file without its functions, where
-        that will do for one that does nothing; ``header`` finds in a file's bytes the header that
-        all files have alike."""
+        ``demands`` tells what is asked of each; ``outline`` gives the reading of a file without its
+        functions, where that will do for one that does nothing; ``header`` finds in a file's bytes
+        the header that all files have alike."""
         super().__init__(
             lambda: knowledge,
             read,
@@ -97,12 +84,11 @@ class Project(ImportGraph):
             data=data,
             note=note,
             imports=imports,
-            is_entry_point=is_entry_point,
+            demands=demands,
             header=header,
         )
         self.functions: dict[Key, Function] = {}
         self.classes: dict[Key, Class] = {}
-        self._matters = matters
         self._read_outline = outline
         self._outlines: dict[str, Reading | None] = {}
         self._facts: dict[str, FileFacts] = {}
@@ -248,7 +234,7 @@ class Project(ImportGraph):
             return FileFacts(
                 reading=reading,
                 file=file,
-                at_first_use=_in_order(own.at_first_use),
+                at_first_use=self._held_at_first_use(file, reading, own, follows=False),
                 settings=settings,
                 reached_settings=settings,
                 reached_frameworks=self.reached_frameworks(file),
@@ -262,14 +248,15 @@ class Project(ImportGraph):
             if self.reading(start) is not None  # it may have a syntax error
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
-        is_start = self.is_start(file) or not there
+        is_start = self.may_be_started(file) or not there
         ways = [other for other in arrivals if file in other.recorders]
         ways += [run] if is_start else []
         reached = reached_settings(own, there, is_start)
+        follows = self.may_be_started(file)
         return FileFacts(
             reading=reading,
             file=file,
-            at_first_use=_in_order(own.at_first_use),
+            at_first_use=self._held_at_first_use(file, reading, own, follows=follows),
             settings=with_peers(list(own.settings.values()), own, reading.program),
             reached_settings=with_peers(reached, own, reading.program),
             selectors=selectors(own, there, is_start),
@@ -278,6 +265,7 @@ class Project(ImportGraph):
             count_tests=count_tests(own, there, is_start),
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
             module_freeze=own_freeze(run.frozen_by_import, file),
+            module_calls=module_calls(own, run),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
             reached_frameworks=self.reached_frameworks(file),
@@ -287,6 +275,27 @@ class Project(ImportGraph):
     def _others_may_add(self, own: Recorder, file: str) -> bool:
         """Whether other programs may add to what the run of a file as the program tells of it."""
         return bool(own.settings or own.count_tests or self.touch(file) & _DEVICES)
+
+    def _held_at_first_use(
+        self, file: str, reading: Reading, own: Recorder, *, follows: bool
+    ) -> tuple[tuple[str, tuple[Written, ...]], ...]:
+        """What the header variables may hold when a GPU is first used. Where the file must set
+        them itself, it must have done so by then, and hold then what it should, however that came
+        about: the run as the program tells of the latter where it ``follows`` imports in place."""
+        held: Mapping[str, frozenset[Written]] = own.at_first_use
+        by_others = any(one.file not in ("", file) for several in held.values() for one in several)
+        if self._demands.asks_itself(file) and (by_others or not follows) and self.is_helped(file):
+            run = Interpreter(self, file, reading, follow_imports=True, by_itself=True)
+            with deep_recursion():
+                itself = run.held_by_itself()
+            if not follows:
+                held = itself
+            else:
+                held = {
+                    name: held.get(name, _UNSET) | itself.get(name, _UNSET)
+                    for name in held.keys() | itself.keys()
+                }
+        return tuple((name, in_order(held[name])) for name in sorted(held))
 
     def _run_of_header(self, file: str, reading: Reading) -> Recorder:
         """What a file that does nothing else sets in the header that all files have alike."""
@@ -310,7 +319,7 @@ class Project(ImportGraph):
         """Whether a run of a file can tell more than its text: it, or its process, may set,
         select, count or start something, or use a GPU at module level."""
         if file not in self._may_do:
-            self._may_do[file] = self.does_what_matters(file, self._matters(file))
+            self._may_do[file] = self.does_what_matters(file, self._demands.matter(file))
         return self._may_do[file]
 
     def does_what_matters(self, file: str, matters: Matter) -> bool:
@@ -405,11 +414,5 @@ class Project(ImportGraph):
         return run.told()
 
     def _start(self, file: str, reading: Reading) -> Interpreter:
-        follow = self.is_start(file) and self.decides(file)
+        follow = self.may_be_started(file) and self.decides(file)
         return Interpreter(self, file, reading, follow_imports=follow)
-
-
-def _in_order(
-    held: Mapping[str, frozenset[Written]],
-) -> tuple[tuple[str, tuple[Written, ...]], ...]:
-    return tuple((name, in_order(held[name])) for name in sorted(held))

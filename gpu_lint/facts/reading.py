@@ -15,6 +15,7 @@ from functools import cached_property
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.bodies import Bodies
+from gpu_lint.facts.calling import functions_of, guarded, names_called, run_on_import
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
 from gpu_lint.facts.imports import named_module
@@ -101,6 +102,27 @@ class Reading:
     def functions(self) -> list[tuple[str, Callable[[], FunctionFacts]]]:
         """The functions of the module itself: a name, and what tells the facts of it."""
         return function_facts(self.program)
+
+    def calls_of(self, function: str) -> frozenset[str]:
+        """The names of all that a function of the module calls, directly or by other functions of
+        the module."""
+        found = self.functions_by_name.get(function)
+        return frozenset() if found is None else names_called(found.body, self.functions_by_name)
+
+    @cached_property
+    def calls_of_guard(self) -> frozenset[str]:
+        """The same of what stands behind the main guard."""
+        return names_called(guarded(self.program), self.functions_by_name)
+
+    @cached_property
+    def calls_on_import(self) -> frozenset[str]:
+        """The same of what runs when the module is imported."""
+        return names_called(run_on_import(self.program), self.functions_by_name)
+
+    @cached_property
+    def functions_by_name(self) -> dict[str, p.Function]:
+        """The functions of the module itself; of several of one name, the last."""
+        return functions_of(self.program)
 
     @cached_property
     def imported_functions(self) -> frozenset[str]:

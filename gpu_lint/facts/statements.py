@@ -50,6 +50,8 @@ class Statements(Attempts):
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
         for statement in statements:
+            if self._by_itself and flow.has_used:
+                flow.alive = False
             if not flow.alive:
                 return
             self._budget -= 1

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from gpu_lint.facts.graph import Graph, Node, Spot, Start, Write
 from gpu_lint.facts.model import Form
 from gpu_lint.printable import printable, text_of
+from gpu_lint.relevance import Why
 from gpu_lint.reports.naming import to_json
 
 GRAPH_FORMATS = ("text", "dot", "json")
@@ -33,7 +34,8 @@ def _text(graph: Graph, every_file: bool) -> str:
             hidden += 1
             shown.add(start.file)
             continue
-        lines += [f"{start.file}  (entry point)"]
+        what = "entry point" if start.entry_point else "may be started"
+        lines += [f"{start.file}  ({what})"]
         below = _branches(graph, start.file, shown, every_file, start.first_touch)
         lines += [f"  {line}" for line in below]
         lines += [f"  => {line}" for line in _verdict(start)]
@@ -123,6 +125,19 @@ def _verdict(start: Start) -> Iterator[str]:
     yield f"CUDA_VISIBLE_DEVICES is then {' or '.join(masks)}"
 
 
+def render_why(name: str, file: str, why: Why) -> str:
+    """What is demanded of a file, as text or as JSON."""
+    answers = asdict(why)
+    if name == "json":
+        return to_json({"file": file, **answers})
+    width = max(map(len, answers)) + 1
+    lines = [
+        f"{question.replace('_', ' ').replace('gpu', 'GPU') + ':':<{width}} {answers[question]}"
+        for question in answers
+    ]
+    return text_of([file, *(f"  {line}" for line in lines)])
+
+
 # --- Graphviz ------------------------------------------------------------------------------
 
 
@@ -163,7 +178,8 @@ def _escaped(text: str) -> str:
 def _json(graph: Graph, every_file: bool) -> str:
     nodes = [node for file, node in graph.nodes.items() if every_file or file in graph.relevant]
     table = {
-        "entry_points": [asdict(start) for start in graph.starts],
+        "entry_points": [asdict(start) for start in graph.starts if start.entry_point],
+        "may_be_started": [asdict(start) for start in graph.starts if not start.entry_point],
         "files": [asdict(node) for node in nodes],
     }
     return to_json(table)

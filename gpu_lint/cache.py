@@ -34,7 +34,7 @@ from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span, read_bytes
 
 DIRECTORY = ".gpu-lint-cache"
-_FORMAT = 3
+_FORMAT = 4
 _SECRET_BYTES = 32
 _LARGEST = 256 << 20
 """Bytes of an index that are read."""

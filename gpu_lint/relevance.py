@@ -32,6 +32,8 @@ ENTRY_POINT = (
 )
 """What an entry point is, in words, line by line."""
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
+_BY_OTHERS = Touch.FOREIGN | Touch.HANDED | Touch.PASSED
+"""What counts or does not by what stands in other files."""
 _ALWAYS = Matter(~Touch.NOTHING, ~Touch.NOTHING)
 _WITHOUT_POLICY = Matter(
     Touch.SETTINGS
@@ -90,7 +92,7 @@ class Wanted:
         demands = policy is not None and "policy" in needles
         touch = Touch.named(needles - {"policy", "read"})
         if touch & Touch.DEVICES:
-            touch |= Touch.FOREIGN | Touch.HANDED  # whether they count depends on other files
+            touch |= _BY_OTHERS
         return cls(touch, (touch & _BY_ITSELF).value, policy, demands, "read" in needles)
 
     def decides_alone(self, alone: Touch) -> bool | None:

@@ -306,6 +306,7 @@ def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:
             returns=row.get("returns", ""),
             unless=(unless["variable"], unless["value"]) if unless else None,
             physical=row.get("numbering") == "physical",
+            versions=row.get("versions", ""),
             evidence=row.get("evidence", ""),
             bad=row.get("bad", "").lstrip("\n"),
             good=row.get("good", "").lstrip("\n"),

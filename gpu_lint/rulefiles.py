@@ -81,6 +81,12 @@ API = (
         choices=("logical", "physical"),
     ),
     Field(
+        "versions",
+        "text",
+        "How releases number devices differently, for messages. A physical number that the mask "
+        "shows is then right, and no fix changes a number.",
+    ),
+    Field(
         "freezes",
         "text",
         "When the call makes CUDA read the mask for good.",

@@ -273,9 +273,16 @@ class Survey:
             for file, path in self.files.items()
             if file not in judged
             and (file in whole or path in self._named)
-            and graph.touch(file) & self._wanted_of(path).touch & _BEHIND_A_MASK
             and (file in whole or graph.decides(file))
+            and self._is_concerned(file, graph)
         ]
+
+    def _is_concerned(self, file: str, graph: ImportGraph) -> bool:
+        """Whether a mask may decide about something in a file."""
+        wanted = self._wanted_of(self.files[file]).touch
+        if graph.touch(file) & wanted & _BEHIND_A_MASK:
+            return True
+        return bool(wanted & Touch.PASSED) and graph.is_handed(file, everywhere=False)
 
     def _shows(self, file: str, alone: Touch, wanted: Wanted) -> bool:
         """Whether a file shows something that a rule looks for."""

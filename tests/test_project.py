@@ -10,8 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from gpu_lint.cli import main
+from gpu_lint.discovery import discover
+from gpu_lint.engine import Engine
 from gpu_lint.findings import Applicability, FileFindings
 from gpu_lint.journal import Journal
+from gpu_lint.rulebook import load_rulebook
+from gpu_lint.settings import SettingsFinder
 from gpu_lint.writing import Writing
 from tests.conftest import check_files, codes, engine_for, fix_files, write_files
 
@@ -803,3 +807,138 @@ def test_a_program_with_a_syntax_error_ends_nothing(tmp_path: Path) -> None:
         ("run.py", "GPU001"),
         ("lib.py", "GPU201"),
     }
+
+
+# --- devices that other files name ------------------------------------------------------------
+
+_TO = "import torch\n\n\ndef load(d):\n    return torch.zeros(1).to(d)\n"
+HANDED: dict[str, tuple[Files, str]] = {
+    "a parameter of any name": (
+        {"m.py": _TO, "run.py": 'from m import load\n\nload("cuda:1")\n'},
+        "m.py",
+    ),
+    "through a third file": (
+        {
+            "m.py": _TO,
+            "middle.py": "from m import load\n\n\ndef go(x):\n    return load(x)\n",
+            "run.py": 'from middle import go\n\ngo("cuda:1")\n',
+        },
+        "m.py",
+    ),
+    "through packages": (
+        {
+            "p/__init__.py": "from p.a import *\n",
+            "p/a/__init__.py": "from p.a.m import load\n",
+            "p/a/m.py": _TO,
+            "run.py": 'import p\n\np.load("cuda:1")\n',
+        },
+        "p/a/m.py",
+    ),
+    "a constant of a module": (
+        {
+            "conf.py": 'WHERE = "cuda:1"\n',
+            "run.py": "import torch\n\nimport conf\n\ntorch.zeros(1).to(conf.WHERE)\n",
+        },
+        "run.py",
+    ),
+    "a constant that a program passes on": (
+        {
+            "conf.py": 'WHERE = "cuda:1"\n',
+            "m.py": _TO,
+            "run.py": "from conf import WHERE\nfrom m import load\n\nload(WHERE)\n",
+        },
+        "m.py",
+    ),
+    "an entry": (
+        {
+            "m.py": _TO.replace(".to(d)", '.to(d["where"])'),
+            "run.py": 'from m import load\n\nload({"where": "cuda:1"})\n',
+        },
+        "m.py",
+    ),
+    "a default": (
+        {
+            "conf.py": 'WHERE = "cuda:1"\n',
+            "m.py": "from conf import WHERE\n" + _TO.replace("(d):", "(d=WHERE):"),
+            "run.py": "from m import load\n\nload()\n",
+        },
+        "m.py",
+    ),
+    "an attribute": (
+        {
+            "m.py": (
+                "import torch\n\n\nclass A:\n    def __init__(self, w):\n        self.w = w\n\n"
+                "    def go(self):\n        return torch.zeros(1).to(self.w)\n"
+            ),
+            "run.py": 'from m import A\n\nA("cuda:1").go()\n',
+        },
+        "m.py",
+    ),
+    "an attribute that another file sets": (
+        {
+            "m.py": (
+                'import torch\n\n\nclass A:\n    w = "cpu"\n\n'
+                "    def go(self):\n        return torch.zeros(1).to(self.w)\n"
+            ),
+            "run.py": 'from m import A\n\na = A()\na.w = "cuda:1"\na.go()\n',
+        },
+        "m.py",
+    ),
+    "a keyword": (
+        {
+            "m.py": _TO.replace("zeros(1).to(d)", "zeros(1, device=d)"),
+            "run.py": 'from m import load\n\nload("cuda:1")\n',
+        },
+        "m.py",
+    ),
+    "what a function returns": (
+        {
+            "conf.py": 'def pick():\n    return "cuda:1"\n',
+            "m.py": _TO,
+            "run.py": "from conf import pick\nfrom m import load\n\nload(pick())\n",
+        },
+        "m.py",
+    ),
+}
+_BLOCK = (
+    "import os\n\n# gpu-lint: begin header\n"
+    'os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+    'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+    "# gpu-lint: end header\n\n"
+)
+_GPU_1 = (
+    '[gpu]\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n[header]\nrequired-in = "all"\n'
+)
+
+
+def _of_devices(files: Files, project: Any) -> list[str]:
+    """The files in which an index is found that does not exist, in the whole project."""
+    root = project(files)
+    finder = SettingsFinder(load_rulebook())
+    run = Engine(finder).check(discover([root], finder).files)
+    assert run.troubles == []
+    return [
+        file.path.relative_to(root).as_posix()
+        for file in run.files
+        for finding in file.findings
+        if finding.code == "GPU201"
+    ]
+
+
+@pytest.mark.parametrize(("files", "where"), HANDED.values(), ids=HANDED)
+@pytest.mark.parametrize("start", ["", _BLOCK, _BLOCK.replace("# gpu-lint", "# ours")])
+def test_a_device_that_another_file_names_is_found_with_any_header(
+    start: str, files: Files, where: str, project: Any
+) -> None:
+    given = {name: start + text for name, text in files.items()}
+    assert _of_devices({"gpu-lint.toml": _GPU_1, **given}, project) == [where]
+
+
+@pytest.mark.parametrize(("files", "where"), HANDED.values(), ids=HANDED)
+def test_a_device_that_another_file_names_is_found_under_a_mask(
+    files: Files, where: str, project: Any
+) -> None:
+    masked = {**files, "run.py": f"import os\n\n{MASK}{files['run.py']}"}
+    assert _of_devices(masked, project) == [where]
+    right = {name: text.replace("cuda:1", "cuda:0") for name, text in masked.items()}
+    assert _of_devices(right, project) == []

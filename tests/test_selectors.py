@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from gpu_lint.findings import Applicability
 from tests.conftest import VOICE_POLICY, check_text, codes, fix_text
 
 POLICY = {**VOICE_POLICY, "header": {"required-in": "never"}}
@@ -193,3 +194,36 @@ def test_a_count_that_the_mask_decides(test: str, message: str) -> None:
 )
 def test_a_count_that_is_no_fault(test: str) -> None:
     assert "GPU203" not in dict(found(f"import torch\n{test}\n"))
+
+
+YOLO = "from ultralytics import YOLO\n\nm = YOLO('yolo26n.pt')\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong"),
+    [
+        ("m.predict('bus.jpg', device=1)", ""),
+        ("m.predict('bus.jpg', device='1')", ""),
+        ("m.predict('bus.jpg', device=0)", ""),
+        ("m.predict('bus.jpg', device='cpu')", ""),
+        ("m.train(data='coco8.yaml', device=2)", "GPU201"),
+        ("m.train(data='coco8.yaml', device=[1, 2])", "GPU204"),
+    ],
+)
+def test_a_number_that_releases_read_differently_is_never_put_right(call: str, wrong: str) -> None:
+    program = f"import os\n\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n\n{YOLO}{call}\n"
+    found = check_text(program).findings
+    assert [one.code for one in found] == [wrong] * bool(wrong)
+    assert all(one.fix is None and "up to 8.4.86" in one.message for one in found)
+
+
+def test_a_late_mask_is_not_moved_above_a_number_that_releases_read_differently() -> None:
+    late = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+    program = f"import os\nimport torch\ntorch.cuda.init()\n{late}{YOLO}m.predict('x', device=%s)\n"
+    fixes = {}
+    for device in ("0", "1"):
+        (found,) = check_text(program % device).findings
+        assert found.code == "GPU107"
+        assert found.fix is not None
+        fixes[device] = found.fix.applicability
+    assert fixes == {"0": Applicability.UNSAFE, "1": Applicability.SAFE}

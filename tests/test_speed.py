@@ -199,6 +199,16 @@ def test_no_rule_fires_on_a_file_that_its_needles_reject(rule: Rule, example: An
         ("from ours import new_query\nnew_query(id=1)", Touch.FOREIGN),
         ("from ours import WhisperModel\nWhisperModel(p, d, [1])", Touch.FOREIGN),
         ("def f(x, device):\n    x.cuda(device)\n", Touch.HANDED),
+        ("def f(d):\n    x.to(d)\n", Touch.PASSED),
+        ("def f(d):\n    x.to(\n        d.where,\n    )\n", Touch.PASSED),
+        ("x.to(settings['gpu'])", Touch.PASSED),
+        ("x.to(*args)\n", Touch.PASSED),
+        ("torch.zeros(1, **options)\n", Touch.PASSED),
+        ("x.cuda(y.device)\n", Touch.PASSED),
+        ("torch.load(path, where)\n", Touch.PASSED),
+        ("make(target_device=where)\n", Touch.PASSED),
+        ("def f(device: str = WHERE): pass\n", Touch.PASSED),
+        ("make({'device': where})\n", Touch.PASSED),
         ("def f(x, device):\n    x.cuda(device)\nf(y, 1)\n", Touch.DEVICES),
         ("class C:\n  def __init__(s, device):\n    x.cuda(device)\nC(2)\n", Touch.DEVICES),
         ("def f(x, device):\n    x.cuda(device)\nmap(f, [1])\n", Touch.DEVICES),
@@ -285,6 +295,20 @@ def test_what_freezes_starts_and_selects_nothing_is_passed(text: str) -> None:
     found = needles_for(KNOWLEDGE).touch(text.encode())
     doing = Touch.FREEZES | Touch.CHILDREN | Touch.DEVICES | Touch.FOREIGN | Touch.ENVIRONMENT
     assert not found & doing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x.to(torch.float16)\nx.to(x.dtype)\nx.to('cuda')\nx.to(dtype=t)\n",
+        "def f(device=None): pass\n",
+        "def f(**kwargs):\n    pass\n",
+        "@property\ndef device(self): pass\n",
+        "torch.load(path)\ntorch.load(path, map_location='cpu')\n",
+    ],
+)
+def test_what_hands_no_device_on_is_passed(text: str) -> None:
+    assert not needles_for(KNOWLEDGE).touch(text.encode()) & Touch.PASSED
 
 
 def test_to_name_a_variable_is_not_to_use_a_gpu() -> None:

@@ -45,7 +45,9 @@ def check_selectors(context: Context) -> Iterator[Found]:
         if not devices or selector.needs > len(devices):
             continue
         visible = _visible(devices)
-        if selector.shape is Shape.ONE:
+        if selector.versions:
+            yield from _by_version(selector, devices, visible)
+        elif selector.shape is Shape.ONE:
             for found in _one(selector, devices, visible, context):
                 if found.span not in reported:
                     reported.add(found.span)
@@ -63,7 +65,7 @@ def unfit_devices(facts: FileFacts) -> Iterator[int]:
     says, as byte offsets. Where a mask may be inherited or is not known, all may fit."""
     for selector in facts.selectors:
         shown = [_shown(written) for written in selector.masks]
-        if not shown or selector.is_default:
+        if not shown or selector.is_default or selector.versions:
             continue
         fewest = min(shown)
         if selector.needs <= fewest and (
@@ -122,6 +124,22 @@ def _visible(devices: tuple[str, ...]) -> str:
     if len(devices) == 1:
         return f"but the mask {mask!r} shows one, whose index is 0"
     return f"but the mask {mask!r} shows {len(devices)}, with the indices 0 to {len(devices) - 1}"
+
+
+def _by_version(selector: Selector, devices: tuple[str, ...], visible: str) -> Iterator[Found]:
+    """Devices that are wrong in every release of a framework whose releases number them
+    differently: no number is right in all, unless the mask's own, so none is put in."""
+    wrong = [
+        index.number
+        for index in selector.indices
+        if index.number >= len(devices) and str(index.number) not in devices
+    ]
+    if wrong:
+        message = (
+            f"{selector.api}: there is no device {wrong[0]}, {visible}; no fix: {selector.versions}"
+        )
+        code = "GPU201" if selector.shape is Shape.ONE else "GPU204"
+        yield Found(code, selector.span, message, _INDEX_NOTE)
 
 
 def _one(

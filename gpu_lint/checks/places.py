@@ -261,6 +261,8 @@ def _join(
 ) -> bool:
     """Take a selector into the group; whether it needs no change, or gets the right one."""
     fits = selector.complete
+    if selector.versions:  # the one number that is right in every release
+        return fits and all(str(index.number) in devices for index in selector.indices)
     for index in selector.indices:
         if index.number < len(devices):
             continue

@@ -123,7 +123,9 @@ class Devices(Environment):
             if selection.indices or selection.count or selection.inputs or asks:
                 masks = fewest(flow.masks(), counted)
                 also = (flow.masks() | counted) - masks
-                self.recorder.selector(called, selection, span, masks, flow.needs, self.reach, also)
+                self.recorder.selector(
+                    called, selection, span, masks, flow.needs, self.reach, also, api.versions
+                )
                 touches = api.freezes != "never" or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)

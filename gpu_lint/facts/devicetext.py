@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
+from gpu_lint.facts.handedtext import TOO_LONG, HandedText, place_of_argument
 from gpu_lint.facts.knowledge import Api, Framework
 from gpu_lint.facts.skim import line_start
 from gpu_lint.facts.words import Vocabulary, Words, words_of
@@ -54,9 +55,6 @@ _ELSEWHERE = re.compile(rb"\s*(?:\w+\.)+device\s*[,)]")
 """An argument that is where something else is: what put it there says so elsewhere."""
 _HANDED = re.compile(rb"\s*([a-z_]*device)\s*[,)]")
 """An argument that is a plain name for a device, of whatever kind."""
-_KEYWORD = re.compile(rb"\s*(\w+)\s*=(?!=)\s*")
-_LONGEST_CALL = 2_000
-"""Bytes of a call that are looked through for the commas between its arguments."""
 _NO_NUMBER = rb"(?:None|True|False|0)\s*[,)]|[{\[]"
 _GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
 _SPEAKING = ("device", "DEVICE", "gpu", "memory", "tensor", "provider")
@@ -75,7 +73,6 @@ _LONGEST_COMMENT = 1_000
 """Bytes of a line that are looked at to see that it is a comment."""
 _MOST_FUNCTIONS = 50
 """Functions with a parameter of one name whose calls are looked at."""
-_MARKS = re.compile(rb"[(){}\[\],]")
 _IMPORTING = re.compile(rb"import\b[ \t]*(?:\([^)]{0,2000}\)|[^\n]*)")
 _PARAMETERS = re.compile(rb"\bdef[ \t]+(\w+)[ \t]*\(([^)]*)")
 _CLASSES = re.compile(rb"\bclass[ \t]+(\w+)")
@@ -141,7 +138,9 @@ class DeviceText:
         """The words that mention each framework."""
         self._everywhere: set[str] = set()
         """The frameworks that need not be mentioned."""
+        apis: list[Api] = []
         for framework in frameworks:
+            apis += framework.apis
             roots = {module.partition(".")[0].encode() for module in framework.modules}
             self._roots[framework.name] = frozenset(roots)
             if framework.own or framework.name == _COMMON:
@@ -152,6 +151,7 @@ class DeviceText:
                     if spelling not in known:
                         known.append(spelling)
         self._names = frozenset(self._spellings)
+        self._handed = HandedText(apis)
         general = [*_general()]
         self._by_word = [one for one in general if one.word]
         self._by_part = [one for one in general if one.part]
@@ -199,6 +199,10 @@ class DeviceText:
                     found.add(framework)
         return Ways(False, handed, frozenset(found))
 
+    def passes_on(self, data: bytes, words: Words) -> bool:
+        """Whether a file may select what a value says that comes from elsewhere."""
+        return self._handed.is_in(data, words.each)
+
     def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
         asked = [one for one in self._by_word if one.word in words.each]
         if words.have(self._all_parts):
@@ -236,26 +240,8 @@ def _in_comment(data: bytes, offset: int) -> bool:
 def _argument(data: bytes, start: int, position: int, keyword: bytes) -> int | None:
     """Where an argument of a call begins, given where the call's first does; None if it is not
     there, or names no device other than the first. A call too long to be looked through has it."""
-    end = min(len(data), start + _LONGEST_CALL)
-    depth = commas = 0
-    begin, found = start, start if not position else None
-    for mark in _MARKS.finditer(data, start, end):
-        kind = mark.group()
-        if kind in b"([{":
-            depth += 1
-        elif kind != b",":
-            depth -= 1
-        if depth < 0 or (kind == b"," and not depth):
-            given = _KEYWORD.match(data, begin)
-            if given is not None and given.group(1) == keyword:
-                found = given.end()
-                break
-            if depth < 0:
-                break
-            commas += 1
-            begin = mark.end()
-            found = begin if commas == position else found
-    else:
+    found = place_of_argument(data, start, position, keyword)
+    if found == TOO_LONG:
         return start
     return None if found is None or _NAMES_NONE.match(data, found) else found
 

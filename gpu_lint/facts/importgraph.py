@@ -61,6 +61,8 @@ class ImportGraph:
         self._reach = Reachability(self.edges)
         self._deciding: tuple[int, int] = (0, 0)
         self._setting: tuple[int, int] = (0, 0)
+        self._naming: tuple[int, int] = (0, 0)
+        """The files that were asked whether they name a device, and those that do, as bits."""
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -86,7 +88,7 @@ class ImportGraph:
         if not without:
             self._reach = other._reach
             self._deciding, self._setting = other._deciding, other._setting
-            self._mentioning = other._mentioning
+            self._mentioning, self._naming = other._mentioning, other._naming
         else:  # of the same run, with the same header
             self._headers = {f: h for f, h in other._headers.items() if f not in without}
             self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}
@@ -324,6 +326,43 @@ class ImportGraph:
             if self.decides(file):
                 together |= self._reach.mask(file)
         return together
+
+    def is_handed(self, file: str, everywhere: bool) -> bool:
+        """Whether a file selects what a value from elsewhere says, and another one that runs in
+        the same program names a device: in any program, or in those in which a variable may be
+        set."""
+        if not self.touch(file) & Touch.PASSED:
+            return False
+        beside = self._beside_devices if everywhere else self._beside_devices_under_settings
+        return bool(self._reach.bit(file) & beside)
+
+    @cached_property
+    def _beside_devices(self) -> int:
+        return self._together_with_devices(self.files)
+
+    @cached_property
+    def _beside_devices_under_settings(self) -> int:
+        return self._together_with_devices(filter(self.decides, self.files))
+
+    def _together_with_devices(self, programs: Iterable[str]) -> int:
+        """The files, as bits, of some programs in which another file names a device."""
+        found = 0
+        for file in programs:
+            mask = self._reach.mask(file)
+            naming = self.naming_devices(mask)
+            found |= mask if naming & (naming - 1) else mask & ~naming if naming else 0
+        return found
+
+    def naming_devices(self, mask: int) -> int:
+        """Those of some files that hold the name of a device other than the first; as bits."""
+        known, found = self._naming
+        for file in self._reach.names(mask & ~known):
+            if self.touch(file) & Touch.DEVICES and self.needles.says_device(
+                self._data(file) or b""
+            ):
+                found |= self._reach.bit(file)
+        self._naming = known | mask, found
+        return mask & found
 
     def connected(self, files: Iterable[str]) -> frozenset[str]:
         """The files of the project that some are connected with by imports, either way; and those

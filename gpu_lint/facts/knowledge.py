@@ -53,6 +53,8 @@ class Api:
     ``gpus-if-named`` (the same, if an argument says GPU), ``index``, ``indices`` or empty."""
     physical: bool = False
     """Indices that it takes or returns count the machine's devices, whatever the mask."""
+    versions: str = ""
+    """How releases number devices differently, in words; empty where all do it alike."""
     evidence: str = ""
     bad: str = ""
     """A program with a fault that the row tells of, under the mask ``1``."""

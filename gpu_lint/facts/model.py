@@ -203,6 +203,8 @@ class Selector:
     """Unknown but identified values that are used as an index, or are part of such a text."""
     also: tuple[Written, ...] = ()
     """Masks that show more devices, but must show this one, too: a count kept from before."""
+    versions: str = ""
+    """How releases of the framework number devices differently; empty where all do it alike."""
 
     @property
     def is_default(self) -> bool:

@@ -11,6 +11,7 @@ from itertools import chain, takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.freezing import GPU_WORDS, found_on_import
+from gpu_lint.facts.handedtext import says_device
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
 from gpu_lint.facts.touch import Touch
@@ -165,6 +166,7 @@ class Needles:
         ways = self.device_ways(code, words)
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
+        found |= Touch.PASSED if self._devices.passes_on(code, words) else Touch.NOTHING
         found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING
         gpu: list[bytes] = []
         if words.have(self._parts["gpu"]):
@@ -180,6 +182,10 @@ class Needles:
             code = without_long_strings(data)
             found = self._devices.ways(code, Words(code, self._vocabulary))
         return found
+
+    def says_device(self, data: bytes) -> bool:
+        """Whether the code of a file holds the name of a device other than the first."""
+        return says_device(data) and says_device(without_long_strings(without_docstrings(data)))
 
     def comments(self, data: bytes) -> bool:
         """Whether a file may hold a comment that is meant for us."""

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from gpu_lint.notes import Note
 
 _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
-_DEVICES = Touch.DEVICES | Touch.HANDED
+_DEVICES = Touch.DEVICES | Touch.HANDED | Touch.PASSED
 _FROM_OTHERS = _DEVICES | Touch.SETTINGS | Touch.ENVIRONMENT | Touch.NUMBERING
 """What a file shows of which other programs may tell more."""
 _ONLY_VALUES = 16_384
@@ -325,12 +325,15 @@ class Project(ImportGraph):
     def does_what_matters(self, file: str, matters: Matter) -> bool:
         """Whether a file, or its process, may do something of what somebody will ask about."""
         touch = self.touch(file)
-        if touch & matters.otherwise:
+        if touch & matters.otherwise & ~Touch.PASSED:
             return True
-        if touch & Touch.HANDED and matters.otherwise & Touch.DEVICES:
-            if self._starts_that_hand(file):
+        if matters.otherwise & Touch.DEVICES:
+            if touch & Touch.HANDED and self._starts_that_hand(file):
                 return True
-        if not touch & matters.under_settings:
+            if self.is_handed(file, everywhere=True):
+                return True
+        under_settings = matters.under_settings & ~Touch.PASSED
+        if not touch & under_settings and not self.is_handed(file, everywhere=False):
             return False
         return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)
 
@@ -352,20 +355,16 @@ class Project(ImportGraph):
         return frozenset(filter(self.decides, self.starts))
 
     def _starts_that_hand(self, file: str) -> list[str]:
-        """The other programs that may hand a device to a function of a file: they show one, and
-        the file what to do with it."""
+        """The other programs that may hand a device to what a file does with it."""
         if not self.touch(file) & _DEVICES:
             return []
-        bit = self._reach.bit(file)
+        others = ~self._reach.bit(file)
         return [
             start
-            for start in self._starts_with_devices
-            if start != file and self._reach.mask(start) & bit and self._names_part_of(start, file)
+            for start in self.starts_reaching(file)
+            if self.naming_devices(self._reach.mask(start) & others)
+            or (self.touch(start) & Touch.DEVICES and self._names_part_of(start, file))
         ]
-
-    @cached_property
-    def _starts_with_devices(self) -> tuple[str, ...]:
-        return tuple(start for start in self.starts if self.touch(start) & Touch.DEVICES)
 
     def _names_part_of(self, start: str, file: str) -> bool:
         """Whether a program imports a file, or gets it from a package that does, and names

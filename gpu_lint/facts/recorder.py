@@ -145,9 +145,10 @@ class Recorder:
         needs: int,
         reach: Reach,
         also: frozenset[Written] = frozenset(),
+        versions: str = "",
     ) -> None:
         """A call is given a device."""
-        self._note("selector", api, selection, span, held, needs, reach, also)
+        self._note("selector", api, selection, span, held, needs, reach, also, versions)
         masks = in_order(held)
         new = Selector(
             api,
@@ -161,6 +162,7 @@ class Recorder:
             selection.complete,
             selection.inputs,
             in_order(also),
+            versions,
         )
         old = self.selectors.get((span, api))
         if old is not None:

@@ -30,6 +30,8 @@ class Touch(Flag):
     """It may hold a comment that is meant for us."""
     HANDED = auto()
     """It may give on a device that it is given."""
+    PASSED = auto()
+    """It may select what a value says that comes from elsewhere, whatever its name."""
     FOREIGN = auto()
     """It names a device as only some framework takes it which the file itself does not mention."""
     NUMBERING = auto()
@@ -57,5 +59,11 @@ class Touch(Flag):
 
 
 _SEEN_CLOSELY = (
-    Touch.DEVICES | Touch.HANDED | Touch.FOREIGN | Touch.CHILDREN | Touch.FREEZES | Touch.NEAR
+    Touch.DEVICES
+    | Touch.HANDED
+    | Touch.PASSED
+    | Touch.FOREIGN
+    | Touch.CHILDREN
+    | Touch.FREEZES
+    | Touch.NEAR
 )

@@ -13,7 +13,16 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gpu_lint.codemod.splice import Change, choose, splice
-from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile, Judged
+from gpu_lint.findings import (
+    Applicability,
+    Edit,
+    FileFindings,
+    Finding,
+    Fix,
+    FixedFile,
+    Judged,
+    Misfit,
+)
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
 from gpu_lint.outcome import LEFT_OVER, OF_HEADER, OF_VALIDATION, Before, New
@@ -320,7 +329,7 @@ class Fixing:
             return
         edits = self._edits_of(file)
         for finding, origin in self._before[file].origins_of(found, edits):
-            if isinstance(finding, int) or finding.fix is None:
+            if isinstance(finding, Misfit) or finding.fix is None:
                 continue
             if origin is None and finding.code not in LEFT_OVER:
                 continue

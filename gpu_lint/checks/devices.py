@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.facts.conditions import COMPARISONS
-from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.model import INHERITED, CountTest, Index, Selector, Shape, Written
 from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.values import (
@@ -18,12 +16,10 @@ from gpu_lint.facts.values import (
     Text,
     Value,
     alternatives,
-    constants,
     input_of,
     text_of,
 )
 from gpu_lint.findings import Applicability
-from gpu_lint.masks import read_mask
 from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
 from gpu_lint.variables import MASK
 
@@ -56,31 +52,6 @@ def check_selectors(context: Context) -> Iterator[Found]:
             message = f"{selector.api}: {selector.count} devices are asked for, {visible}"
             remedy = UseVisible(selector.span, len(devices))
             yield Found("GPU204", selector.span, message, _INDEX_NOTE, remedy, Applicability.UNSAFE)
-
-
-def unfit_devices(facts: FileFacts) -> Iterator[int]:
-    """Where calls are given devices that the masks in effect there do not show, whatever a policy
-    says, as byte offsets. Where a mask may be inherited or is not known, all may fit."""
-    for selector in facts.selectors:
-        shown = [_shown(written) for written in selector.masks]
-        if not shown or selector.is_default:
-            continue
-        fewest = min(shown)
-        if selector.needs <= fewest and (
-            selector.count > fewest or any(index.number >= fewest for index in selector.indices)
-        ):
-            yield selector.span.start
-
-
-def _shown(written: Written) -> float:
-    """How many devices a mask shows at least; infinitely many where that is not known."""
-    known = None if written.value is None or written.weak else constants(written.value)
-    if not known:
-        return math.inf
-    return min(
-        len(read_mask(one.value).devices) if isinstance(one.value, str) else math.inf
-        for one in known
-    )
 
 
 def check_followed_masks(context: Context) -> Iterator[Found]:

@@ -279,6 +279,7 @@ class Project(ImportGraph):
             calls=tuple(sorted(own.calls.values(), key=lambda call: call.span)),
             module_freeze=own_freeze(run.frozen_by_import, file),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
+            end=run.end if is_start else None,
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
             reached_frameworks=self.reached_frameworks(file),
             importers=self.importers.get(file, ()),

@@ -188,6 +188,7 @@ class Recorder:
                 if_false=old.if_false or test.if_false,
                 masks=_union(old.masks, test.masks),
                 reach=max(old.reach, test.reach),
+                tried=old.tried and test.tried,
             )
         self.count_tests[test.span] = test
 
@@ -207,8 +208,13 @@ class Recorder:
         self._note("call", call)
         old = self.calls.get(call.span)
         if old is not None:
-            allocated = join_marks(old.allocated, call.allocated)
-            call = replace(call, reach=max(call.reach, old.reach), allocated=allocated)
+            call = replace(
+                call,
+                reach=max(call.reach, old.reach),
+                allocated=join_marks(old.allocated, call.allocated),
+                held=_held(dict(old.held), dict(call.held)),
+                masks=_union(old.masks, call.masks),
+            )
         self.calls[call.span] = call
 
 
@@ -217,6 +223,13 @@ def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
     if one == other or len(one) >= _MOST_INDICES:
         return one
     return tuple(dict.fromkeys((*one, *other)))
+
+
+def _held(
+    one: dict[str, tuple[Written, ...]], other: dict[str, tuple[Written, ...]]
+) -> tuple[tuple[str, tuple[Written, ...]], ...]:
+    """What variables may hold that are known of either way."""
+    return tuple((name, _union(one.get(name, ()), other.get(name, ()))) for name in one | other)
 
 
 def _union(one: tuple[Written, ...], other: tuple[Written, ...]) -> tuple[Written, ...]:

@@ -1,0 +1,141 @@
+"""What a program does that does not fit the mask in effect there, whether or not that is reported.
+
+A fix that brings one of these about is not safe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+from gpu_lint.checks.context import Context
+from gpu_lint.checks.validation import counts
+from gpu_lint.facts.conditions import COMPARISONS
+from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.model import Certainty, CountTest, LocalCall, Outcome, Reach, Written
+from gpu_lint.facts.values import Known, alternatives, constants
+from gpu_lint.findings import Misfit, MisfitKind
+from gpu_lint.masks import read_mask, same_mask
+from gpu_lint.variables import MASK, ORDER
+
+_GIVES_UP = frozenset({Outcome.RAISES, Outcome.EXITS, Outcome.LEAVES_GPU})
+
+
+def misfits(context: Context) -> Iterator[Misfit]:
+    """What does not fit in a file. Where a mask may be inherited or is not known, all may fit."""
+    facts = context.facts
+    kinds: tuple[tuple[MisfitKind, Iterable[int]], ...] = (
+        (MisfitKind.DEVICE, _devices(facts)),
+        (MisfitKind.COUNT, _counts(facts)),
+        (MisfitKind.VALIDATOR, _validators(context)),
+        (MisfitKind.ORDER, _orders(context)),
+        (MisfitKind.DECIDES, _replaced(context)),
+    )
+    for kind, starts in kinds:
+        for start in starts:
+            yield Misfit(kind, start)
+
+
+def _devices(facts: FileFacts) -> Iterator[int]:
+    """Where calls are given devices that a mask does not show, as byte offsets."""
+    for selector in facts.selectors:
+        if not selector.masks or selector.is_default:
+            continue
+        fewest = min(map(_shown, selector.masks))
+        if selector.needs <= fewest and (
+            selector.count > fewest or any(index.number >= fewest for index in selector.indices)
+        ):
+            yield selector.span.start
+
+
+def _counts(facts: FileFacts) -> Iterator[int]:
+    """Where a program is shown to give up because of how many devices a mask shows, as byte
+    offsets."""
+    for test in facts.count_tests:
+        if test.reach > Reach.UNCALLED and any(
+            _gives_up(test, shown) for shown in map(_shown, test.masks) if shown < math.inf
+        ):
+            yield test.span.start
+
+
+def _gives_up(test: CountTest, shown: float) -> bool:
+    compare = COMPARISONS.get(test.operator)
+    if compare is None:
+        return False
+    outcome = test.if_true if compare(shown, test.number) else test.if_false
+    return outcome in _GIVES_UP and not (test.tried and outcome is Outcome.RAISES)
+
+
+def _shown(written: Written) -> float:
+    """How many devices a mask shows at least; infinitely many where that is not known."""
+    known = None if written.value is None or written.weak else constants(written.value)
+    if not known:
+        return math.inf
+    return min(
+        len(read_mask(one.value).devices) if isinstance(one.value, str) else math.inf
+        for one in known
+    )
+
+
+def _validators(context: Context) -> Iterator[int]:
+    """Where a validator is called while a variable may hold what it refuses, as byte offsets."""
+    policy = context.policy
+    for call in context.facts.calls if policy is not None else ():
+        if call.reach > Reach.UNCALLED and policy is not None and counts(call.name, policy):
+            if any(_may_differ(call, name, policy.value(name), context) for name, _ in call.held):
+                yield call.span.start
+
+
+def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Context) -> bool:
+    """Whether a variable, or what CUDA has read of it, may not be as wanted when a call is made.
+    What the parent process says may be, in a file that need not set it."""
+    held = dict(call.held)[variable]
+    several = (*held, *call.masks) if variable == MASK else held
+    return wanted is not None and not all(
+        (one.value is None and not context.header_required) or _is(one, wanted) for one in several
+    )
+
+
+def _orders(context: Context) -> Iterator[int]:
+    """Where a mask that is not the policy's comes from, as a byte offset, if it is in effect when
+    the program ends and counts in the order that the policy demands."""
+    end, policy = context.facts.end, context.policy
+    wanted = policy.value(MASK) if policy is not None else None
+    order = policy.value(ORDER) if policy is not None else None
+    if end is None or wanted is None or not any(_is(one, order) for one in end.orders):
+        return
+    foreign = [one for one in end.masks if _counts_other_gpus(one, wanted)]
+    here = [one.span.start for one in foreign if one.span and one.file == context.facts.file]
+    if foreign:
+        yield min(here, default=context.facts.layout.anchor)
+
+
+def _counts_other_gpus(written: Written, wanted: str) -> bool:
+    """Whether a mask may show GPUs by their numbers, and others than are wanted; an option or a
+    variable of the environment counts as its default."""
+    values = alternatives(written.value) if written.value is not None else ()
+    known = [one.value for one in values if isinstance(one, Known)]
+    masks = [one for one in known if isinstance(one, str)]
+    return not known or any(
+        not same_mask(mask, wanted) and any(map(str.isdigit, read_mask(mask).devices))
+        for mask in masks
+    )
+
+
+def _replaced(context: Context) -> Iterator[int]:
+    """Where a mask is written that only the run will tell, as byte offsets, if another replaces it
+    before anything can have used it."""
+    for setting in context.settings:
+        if setting.variable != MASK or setting.value is None or not setting.undisturbed:
+            continue
+        if setting.conditional or setting.frozen.certainty is not Certainty.NEVER:
+            continue
+        for written in setting.before:
+            if written.value is not None and constants(written.value) is None and written.span:
+                if written.file == context.facts.file and setting.reach is not Reach.UNCALLED:
+                    yield written.span.start
+
+
+def _is(written: Written, wanted: str | None) -> bool:
+    known = None if written.value is None else constants(written.value)
+    return bool(known) and all(one.value == wanted for one in known or ())

@@ -6,6 +6,7 @@ earlier one of its kind stood, or on a line that was moved as it is, is not new.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -91,11 +92,15 @@ class Before:
             *((one.kind, one.start, one) for one in after.unfit),
         ]
         regions = [Span(o.start, o.start) for o in self.origins]
+        cut = [origin.code in _OF_FILES for origin in self.origins]
+        """Which may be found elsewhere now, as their line was taken away."""
         for edits in passes:
+            is_cut = _cutting(edits)
+            cut = [known or is_cut(at) for known, at in zip(cut, regions, strict=True)]
             moved = following(edits, after.source.encoding)
             regions = [moved(region) for region in regions]
         found: dict[int, Origin] = {}
-        left = self._by_place(now, regions, found)
+        left = self._by_place(now, regions, cut, found)
         line_at = _lines_of(after.source)
         for position, (code, start, _) in enumerate(now):
             if position not in found:
@@ -108,10 +113,11 @@ class Before:
         self,
         now: list[tuple[Code, int, Finding | Misfit]],
         regions: list[Span],
+        cut: list[bool],
         found: dict[int, Origin],
     ) -> dict[tuple[Code, str], list[Origin]]:
-        """Match what is found now with what was found in the same place; what is left of the
-        latter, by its code and line. Edits keep the order of places."""
+        """Match what is found now with what was found in the same place; what was cut and is left
+        of the latter, by its code and line. Edits keep the order of places."""
         waiting: dict[Code, list[int]] = {}
         for number in sorted(range(len(regions)), key=lambda n: regions[n]):
             waiting.setdefault(self.origins[number].code, []).append(number)
@@ -119,6 +125,8 @@ class Before:
         left: dict[tuple[Code, str], list[Origin]] = {}
 
         def leave(number: int) -> None:
+            if not cut[number]:
+                return
             origin = self.origins[number]
             key: tuple[Code, str] = (origin.code, "" if origin.code in _OF_FILES else origin.line)
             left.setdefault(key, []).append(origin)
@@ -160,6 +168,18 @@ def _must_be_asked_for(fix: Fix | None) -> bool:
 
 def _is_made_without(fix: Fix | None) -> bool:
     return fix is not None and fix.applicability is Applicability.SAFE
+
+
+def _cutting(edits: Sequence[Edit]) -> Callable[[Span], bool]:
+    """Return what tells whether edits that do not overlap take a place away."""
+    ordered = sorted({edit.span for edit in edits if edit.span.end > edit.span.start})
+    starts = [span.start for span in ordered]
+
+    def is_cut(place: Span) -> bool:
+        number = bisect_right(starts, place.start) - 1
+        return number >= 0 and place.start < ordered[number].end
+
+    return is_cut
 
 
 def _lines_of(source: Source) -> Callable[[int], str]:

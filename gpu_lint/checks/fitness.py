@@ -15,7 +15,7 @@ from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.model import Certainty, CountTest, LocalCall, Outcome, Reach, Written
 from gpu_lint.facts.values import Known, alternatives, constants
 from gpu_lint.findings import Misfit, MisfitKind
-from gpu_lint.masks import read_mask, same_mask
+from gpu_lint.masks import MaskReading, read_mask, same_mask
 from gpu_lint.variables import MASK, ORDER
 
 _GIVES_UP = frozenset({Outcome.RAISES, Outcome.EXITS, Outcome.LEAVES_GPU})
@@ -37,25 +37,26 @@ def misfits(context: Context) -> Iterator[Misfit]:
 
 
 def _devices(facts: FileFacts) -> Iterator[int]:
-    """Where calls are given devices that a mask does not show, as byte offsets."""
+    """Where calls are given devices that a mask does not show, as byte offsets; once for every
+    number of devices that a mask shows there."""
     for selector in facts.selectors:
-        if not selector.masks or selector.is_default:
+        if selector.is_default:
             continue
-        fewest = min(map(_shown, selector.masks))
-        if selector.needs <= fewest and (
-            selector.count > fewest or any(index.number >= fewest for index in selector.indices)
-        ):
-            yield selector.span.start
+        for shown in sorted(set(map(_shown, selector.masks))):
+            if selector.needs <= shown and (
+                selector.count > shown or any(index.number >= shown for index in selector.indices)
+            ):
+                yield selector.span.start
 
 
 def _counts(facts: FileFacts) -> Iterator[int]:
     """Where a program is shown to give up because of how many devices a mask shows, as byte
-    offsets."""
+    offsets; once for each such number."""
     for test in facts.count_tests:
-        if test.reach > Reach.UNCALLED and any(
-            _gives_up(test, shown) for shown in map(_shown, test.masks) if shown < math.inf
-        ):
-            yield test.span.start
+        if test.reach > Reach.UNCALLED:
+            for shown in sorted(set(map(_shown, test.masks)) - {math.inf}):
+                if _gives_up(test, shown):
+                    yield test.span.start
 
 
 def _gives_up(test: CountTest, shown: float) -> bool:
@@ -98,16 +99,16 @@ def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Con
 
 def _orders(context: Context) -> Iterator[int]:
     """Where a mask that is not the policy's comes from, as a byte offset, if it is in effect when
-    the program ends and counts in the order that the policy demands."""
-    end, policy = context.facts.end, context.policy
+    the program ends, or a child begins, and counts in the order that the policy demands."""
+    policy = context.policy
     wanted = policy.value(MASK) if policy is not None else None
     order = policy.value(ORDER) if policy is not None else None
-    if end is None or wanted is None or not any(_is(one, order) for one in end.orders):
-        return
-    foreign = [one for one in end.masks if _counts_other_gpus(one, wanted)]
-    here = [one.span.start for one in foreign if one.span and one.file == context.facts.file]
-    if foreign:
-        yield min(here, default=context.facts.layout.anchor)
+    for end in context.facts.ends if wanted is not None else ():
+        if any(_is(one, order) for one in end.orders):
+            foreign = [one for one in end.masks if _counts_other_gpus(one, wanted or "")]
+            here = [o.span.start for o in foreign if o.span and o.file == context.facts.file]
+            if foreign:
+                yield min(here, default=context.facts.layout.anchor)
 
 
 def _counts_other_gpus(written: Written, wanted: str) -> bool:
@@ -123,17 +124,27 @@ def _counts_other_gpus(written: Written, wanted: str) -> bool:
 
 
 def _replaced(context: Context) -> Iterator[int]:
-    """Where a mask is written that only the run will tell, as byte offsets, if another replaces it
-    before anything can have used it."""
+    """Where a mask is written that hides the GPUs or that only the run will tell, as byte offsets,
+    if another replaces it before anything can have used it."""
     for setting in context.settings:
         if setting.variable != MASK or setting.value is None or not setting.undisturbed:
             continue
         if setting.conditional or setting.frozen.certainty is not Certainty.NEVER:
             continue
+        if setting.reach is Reach.UNCALLED:
+            continue
         for written in setting.before:
-            if written.value is not None and constants(written.value) is None and written.span:
-                if written.file == context.facts.file and setting.reach is not Reach.UNCALLED:
+            if written.span is not None and written.file == context.facts.file:
+                if _is_meant(written):
                     yield written.span.start
+
+
+def _is_meant(written: Written) -> bool:
+    """Whether a mask hides the GPUs, or is decided by what only the run will tell."""
+    known = constants(written.value) if written.value is not None else ()
+    return known is None or any(
+        isinstance(one.value, str) and read_mask(one.value) == MaskReading(()) for one in known
+    )
 
 
 def _is(written: Written, wanted: str | None) -> bool:

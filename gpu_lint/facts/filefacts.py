@@ -47,8 +47,9 @@ class FileFacts:
     may_inherit_mask: bool = True
     """Whether the parent process may decide which devices a program that runs the file sees, when
     it ends."""
-    end: End | None = None
-    """How the file ends as a program, if it may be started."""
+    ends: tuple[End, ...] = ()
+    """How the file ends as a program, if it may be started; and as what a child process imports
+    first, if it starts any."""
     children: tuple[Child, ...] = ()
     """Calls that may start another process, which inherits the environment."""
     reached_frameworks: frozenset[str] = frozenset()

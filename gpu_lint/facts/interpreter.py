@@ -96,7 +96,7 @@ class Interpreter(Statements):
         found = ProgramRun(
             self.start,
             {file: recorder.alone() for file, recorder in self.recorders.items()},
-            imported.frozen,
+            End.of(imported),
             End.of(self.end),
             self._budget <= 0,
         )

@@ -39,8 +39,8 @@ class ProgramRun:
     file: str
     recorders: dict[str, Recorder]
     """What it did in each file that it ran something of."""
-    frozen_by_import: Mark
-    """Whether importing the file freezes CUDA."""
+    imported: End
+    """The state in which importing the file ends."""
     end: End
     cut_short: bool = False
     """Its budget of statements was used up, so that calls were no longer followed."""

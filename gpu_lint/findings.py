@@ -57,9 +57,9 @@ class MisfitKind(Enum):
     """What may not fit the mask in effect; the value says what comes of it, behind its line."""
 
     DEVICE = "would name a device that the mask does not show"
-    COUNT = "would give up, as the mask shows fewer devices or more"
-    VALIDATOR = "would raise, as a variable may not hold what it demands"
-    ORDER = "would count the GPUs in another order, and show another one"
+    COUNT = "would give up: the mask shows another number of devices"
+    VALIDATOR = "would raise: a variable may not hold what it demands"
+    ORDER = "would show another GPU: they are counted in another order"
     DECIDES = "would no longer decide: it is replaced before any use"
 
 
@@ -70,6 +70,8 @@ class Misfit:
     kind: MisfitKind
     start: int
     """Where it is, as a byte offset."""
+    shown: int = -1
+    """How many devices the mask shows, if that is what does not fit."""
 
 
 @record

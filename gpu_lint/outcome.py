@@ -23,9 +23,9 @@ from gpu_lint.findings import (
 from gpu_lint.records import record
 from gpu_lint.source import Source, Span
 
-Code: TypeAlias = "str | MisfitKind"
-"""A rule's code, or in the place of one what does not fit."""
-_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301", MisfitKind.ORDER})
+Code: TypeAlias = "str | tuple[MisfitKind, int]"
+"""A rule's code, or in the place of one what does not fit, and how many devices are shown."""
+_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301", (MisfitKind.ORDER, -1)})
 """What is found of a file as a whole: where that is shown does not matter."""
 OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
 OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})
@@ -60,8 +60,8 @@ class New:
     def told(self, file: str) -> str:
         """Why the change is no good, in words that follow its name."""
         line = self.line if len(self.line) <= _LONGEST_LINE else f"{self.line[:_LONGEST_LINE]}..."
-        if isinstance(self.code, MisfitKind):
-            return f"then `{line}` ({file}) {self.code.value}"
+        if isinstance(self.code, tuple):
+            return f"then `{line}` ({file}) {self.code[0].value}"
         if self.asks:
             return f"then the fix of {self.code} at `{line}` ({file}) would no longer be asked for"
         return f"then {self.code} would be found at `{line}` ({file})"
@@ -79,7 +79,7 @@ class Before:
         origins = [
             Origin(f.code, f.span.start, line_at(f.span.start), f.fix) for f in found.findings
         ]
-        origins += [Origin(one.kind, one.start, line_at(one.start)) for one in found.unfit]
+        origins += [Origin(_code_of(one), one.start, line_at(one.start)) for one in found.unfit]
         return cls(tuple(origins))
 
     def origins_of(
@@ -89,7 +89,7 @@ class Before:
         that were made, in their order."""
         now: list[tuple[Code, int, Finding | Misfit]] = [
             *((f.code, f.span.start, f) for f in after.findings),
-            *((one.kind, one.start, one) for one in after.unfit),
+            *((_code_of(one), one.start, one) for one in after.unfit),
         ]
         regions = [Span(o.start, o.start) for o in self.origins]
         cut = [origin.code in _OF_FILES for origin in self.origins]
@@ -154,12 +154,16 @@ class Before:
         for one, origin in self.origins_of(after, passes):
             if isinstance(one, Misfit):
                 if origin is None:
-                    yield New(one.kind, line_at(one.start))
+                    yield New(_code_of(one), line_at(one.start))
             elif origin is None:
                 if one.code not in _SAID_BEFORE:
                     yield New(one.code, line_at(one.span.start))
             elif _must_be_asked_for(origin.fix) and _is_made_without(one.fix):
                 yield New(one.code, line_at(one.span.start), asks=True)
+
+
+def _code_of(one: Misfit) -> Code:
+    return one.kind, one.shown
 
 
 def _must_be_asked_for(fix: Fix | None) -> bool:

@@ -6,13 +6,21 @@ A fix that brings one of these about is not safe.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context
 from gpu_lint.checks.validation import counts
 from gpu_lint.facts.conditions import COMPARISONS
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.model import Certainty, CountTest, LocalCall, Outcome, Reach, Written
+from gpu_lint.facts.model import (
+    INHERITED,
+    Certainty,
+    CountTest,
+    LocalCall,
+    Outcome,
+    Reach,
+    Written,
+)
 from gpu_lint.facts.values import Known, alternatives, constants
 from gpu_lint.findings import Misfit, MisfitKind
 from gpu_lint.masks import MaskReading, read_mask, same_mask
@@ -23,22 +31,15 @@ _GIVES_UP = frozenset({Outcome.RAISES, Outcome.EXITS, Outcome.LEAVES_GPU})
 
 def misfits(context: Context) -> Iterator[Misfit]:
     """What does not fit in a file. Where a mask may be inherited or is not known, all may fit."""
-    facts = context.facts
-    kinds: tuple[tuple[MisfitKind, Iterable[int]], ...] = (
-        (MisfitKind.DEVICE, _devices(facts)),
-        (MisfitKind.COUNT, _counts(facts)),
-        (MisfitKind.VALIDATOR, _validators(context)),
-        (MisfitKind.ORDER, _orders(context)),
-        (MisfitKind.DECIDES, _replaced(context)),
-    )
-    for kind, starts in kinds:
-        for start in starts:
-            yield Misfit(kind, start)
+    yield from _devices(context.facts)
+    yield from _counts(context.facts)
+    yield from _validators(context)
+    yield from _orders(context)
+    yield from _replaced(context)
 
 
-def _devices(facts: FileFacts) -> Iterator[int]:
-    """Where calls are given devices that a mask does not show, as byte offsets; once for every
-    number of devices that a mask shows there."""
+def _devices(facts: FileFacts) -> Iterator[Misfit]:
+    """Calls that are given devices that a mask does not show."""
     for selector in facts.selectors:
         if selector.is_default:
             continue
@@ -46,17 +47,17 @@ def _devices(facts: FileFacts) -> Iterator[int]:
             if selector.needs <= shown and (
                 selector.count > shown or any(index.number >= shown for index in selector.indices)
             ):
-                yield selector.span.start
+                yield Misfit(MisfitKind.DEVICE, selector.span.start, int(shown))
 
 
-def _counts(facts: FileFacts) -> Iterator[int]:
-    """Where a program is shown to give up because of how many devices a mask shows, as byte
-    offsets; once for each such number."""
+def _counts(facts: FileFacts) -> Iterator[Misfit]:
+    """Comparisons at which a program is shown to give up because of how many devices a mask
+    shows."""
     for test in facts.count_tests:
         if test.reach > Reach.UNCALLED:
             for shown in sorted(set(map(_shown, test.masks)) - {math.inf}):
                 if _gives_up(test, shown):
-                    yield test.span.start
+                    yield Misfit(MisfitKind.COUNT, test.span.start, int(shown))
 
 
 def _gives_up(test: CountTest, shown: float) -> bool:
@@ -78,13 +79,13 @@ def _shown(written: Written) -> float:
     )
 
 
-def _validators(context: Context) -> Iterator[int]:
-    """Where a validator is called while a variable may hold what it refuses, as byte offsets."""
+def _validators(context: Context) -> Iterator[Misfit]:
+    """Calls of a validator while a variable may hold what it refuses."""
     policy = context.policy
     for call in context.facts.calls if policy is not None else ():
         if call.reach > Reach.UNCALLED and policy is not None and counts(call.name, policy):
             if any(_may_differ(call, name, policy.value(name), context) for name, _ in call.held):
-                yield call.span.start
+                yield Misfit(MisfitKind.VALIDATOR, call.span.start)
 
 
 def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Context) -> bool:
@@ -97,18 +98,28 @@ def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Con
     )
 
 
-def _orders(context: Context) -> Iterator[int]:
-    """Where a mask that is not the policy's comes from, as a byte offset, if it is in effect when
-    the program ends, or a child begins, and counts in the order that the policy demands."""
+def _orders(context: Context) -> Iterator[Misfit]:
+    """A mask that is not the policy's, if it is in effect when the program ends, or a child begins,
+    and counts in the order that the policy demands."""
     policy = context.policy
     wanted = policy.value(MASK) if policy is not None else None
     order = policy.value(ORDER) if policy is not None else None
     for end in context.facts.ends if wanted is not None else ():
         if any(_is(one, order) for one in end.orders):
             foreign = [one for one in end.masks if _counts_other_gpus(one, wanted or "")]
-            here = [o.span.start for o in foreign if o.span and o.file == context.facts.file]
             if foreign:
-                yield min(here, default=context.facts.layout.anchor)
+                yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))
+
+
+def _origin_of(masks: list[Written], context: Context) -> int:
+    """Where one of some masks is written, or the mask is removed, as a byte offset; where neither
+    is in the file, the statement before which a header belongs."""
+    facts = context.facts
+    found = [one.span.start for one in masks if one.span is not None and one.file == facts.file]
+    if INHERITED in masks:
+        removals = (one for one in facts.settings if one.variable == MASK and one.value is None)
+        found += [one.span.start for one in removals]
+    return min(found, default=facts.layout.anchor)
 
 
 def _counts_other_gpus(written: Written, wanted: str) -> bool:
@@ -123,20 +134,20 @@ def _counts_other_gpus(written: Written, wanted: str) -> bool:
     )
 
 
-def _replaced(context: Context) -> Iterator[int]:
-    """Where a mask is written that hides the GPUs or that only the run will tell, as byte offsets,
-    if another replaces it before anything can have used it."""
+def _replaced(context: Context) -> Iterator[Misfit]:
+    """A mask that hides the GPUs, or that only the run will tell, if another replaces it before
+    anything can have used it."""
     for setting in context.settings:
-        if setting.variable != MASK or setting.value is None or not setting.undisturbed:
+        if setting.variable != MASK or setting.value is None or setting.conditional:
             continue
-        if setting.conditional or setting.frozen.certainty is not Certainty.NEVER:
+        if setting.frozen.certainty is not Certainty.NEVER or setting.reach is Reach.UNCALLED:
             continue
-        if setting.reach is Reach.UNCALLED:
-            continue
+        if not setting.undisturbed and setting.imported.certainty is not Certainty.NEVER:
+            continue  # something may have used it
         for written in setting.before:
             if written.span is not None and written.file == context.facts.file:
                 if _is_meant(written):
-                    yield written.span.start
+                    yield Misfit(MisfitKind.DECIDES, written.span.start)
 
 
 def _is_meant(written: Written) -> bool:

@@ -105,19 +105,16 @@ def disagreements(trial: Trial, before: dict[str, Any], after: dict[str, Any]) -
     if ended(before):
         if not ended(after):
             found.append(f"it no longer runs to its end: {_end_of(after)}")
-        worked = {line for line in before["printed"] if line.startswith("WORKED")}
-        found += [f"{line}: it worked" for line in after["printed"] if _other(line) in worked]
+        fails = Counter(line for line in after["printed"] if line.startswith("FAILED"))
+        failed = Counter(before["printed"])
+        worked = {line.replace("WORKED", "FAILED") for line in before["printed"]}
+        found += [f"{line}: it worked" for line in fails - failed if line in worked]
         if more := set(after["touched"]) - set(before["touched"]) - {CARD}:
             found.append(f"it touches {sorted(more)}, which it did not touch before")
     left = {code for codes in trial.hidden.values() for code in codes}
     if all(code.startswith("GPU30") for code in left) and set(after["touched"]) - {CARD}:
         found.append(f"nothing is left but {sorted(left)}, and it touches {after['touched']}")
     return found
-
-
-def _other(line: str) -> str:
-    """What a use of a device would have printed if it had worked, given that it printed a line."""
-    return line.replace("FAILED", "WORKED") if line.startswith("FAILED") else ""
 
 
 def _new(trial: Trial) -> Iterator[str]:

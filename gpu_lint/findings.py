@@ -61,6 +61,7 @@ class MisfitKind(Enum):
     VALIDATOR = "would raise: a variable may not hold what it demands"
     ORDER = "would show another GPU: they are counted in another order"
     DECIDES = "would no longer decide: it is replaced before any use"
+    REPLACES = "would replace what another file has set on purpose"
 
 
 @record
@@ -71,7 +72,7 @@ class Misfit:
     start: int
     """Where it is, as a byte offset."""
     shown: int = -1
-    """How many devices the mask shows, if that is what does not fit."""
+    """How many devices a mask shows there, if that is what does not fit; -1 for whatever mask."""
 
 
 @record

@@ -19,14 +19,19 @@ from gpu_lint.facts.model import (
     LocalCall,
     Outcome,
     Reach,
+    Selector,
+    Setting,
     Written,
 )
+from gpu_lint.facts.programrun import End
 from gpu_lint.facts.values import Known, alternatives, constants
 from gpu_lint.findings import Misfit, MisfitKind
 from gpu_lint.masks import MaskReading, read_mask, same_mask
 from gpu_lint.variables import MASK, ORDER
 
 _GIVES_UP = frozenset({Outcome.RAISES, Outcome.EXITS, Outcome.LEAVES_GPU})
+_QUERIES = ("get_device_name()", "get_device_properties()", "get_device_capability()")
+"""What asks for a GPU's name or size, and does nothing on it."""
 
 
 def misfits(context: Context) -> Iterator[Misfit]:
@@ -39,15 +44,23 @@ def misfits(context: Context) -> Iterator[Misfit]:
 
 
 def _devices(facts: FileFacts) -> Iterator[Misfit]:
-    """Calls that are given devices that a mask does not show."""
+    """Calls that are given devices that a mask does not show; and those to which none does."""
     for selector in facts.selectors:
-        if selector.is_default:
+        if selector.is_default or not selector.masks:
             continue
-        for shown in sorted(set(map(_shown, selector.masks))):
-            if selector.needs <= shown and (
-                selector.count > shown or any(index.number >= shown for index in selector.indices)
-            ):
-                yield Misfit(MisfitKind.DEVICE, selector.span.start, int(shown))
+        several = sorted(set(map(_shown, selector.masks)))
+        unfit = [shown for shown in several if not _shows(shown, selector)]
+        for shown in unfit:
+            yield Misfit(MisfitKind.DEVICE, selector.span.start, int(shown))
+        if len(unfit) == len(several):
+            yield Misfit(MisfitKind.DEVICE, selector.span.start)
+
+
+def _shows(shown: float, selector: Selector) -> bool:
+    """Whether there are the devices that a call is given, or it is not made where there are so
+    few."""
+    asked = selector.count <= shown and all(one.number < shown for one in selector.indices)
+    return asked or shown < selector.needs
 
 
 def _counts(facts: FileFacts) -> Iterator[Misfit]:
@@ -106,9 +119,30 @@ def _orders(context: Context) -> Iterator[Misfit]:
     order = policy.value(ORDER) if policy is not None else None
     for end in context.facts.ends if wanted is not None else ():
         if any(_is(one, order) for one in end.orders):
-            foreign = [one for one in end.masks if _counts_other_gpus(one, wanted or "")]
+            foreign = [
+                one
+                for one in end.masks
+                if _counts_other_gpus(one, wanted or "")
+                and (one.value is not None or _uses_one_gpu(context.facts, end))
+            ]
             if foreign:
                 yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))
+
+
+def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
+    """Whether one certain GPU is used where the mask is removed: a program that uses several, or
+    each, uses the same ones in whatever order they are counted."""
+    behind = [
+        selector
+        for selector in facts.selectors
+        if INHERITED in selector.masks
+        and selector.reach > Reach.UNCALLED
+        and not selector.api.endswith(_QUERIES)
+    ]
+    numbers = {index.number for selector in behind for index in selector.indices}
+    if len(numbers) > 1 or not all(selector.complete for selector in behind):
+        return False
+    return bool(numbers) or end.allocated.certainty is not Certainty.NEVER
 
 
 def _origin_of(masks: list[Written], context: Context) -> int:
@@ -137,21 +171,29 @@ def _counts_other_gpus(written: Written, wanted: str) -> bool:
 def _replaced(context: Context) -> Iterator[Misfit]:
     """A mask that hides the GPUs, or that only the run will tell, if another replaces it before
     anything can have used it."""
-    for setting in context.settings:
-        if setting.variable != MASK or setting.value is None or setting.conditional:
-            continue
-        if setting.frozen.certainty is not Certainty.NEVER or setting.reach is Reach.UNCALLED:
-            continue
-        if not setting.undisturbed and setting.imported.certainty is not Certainty.NEVER:
-            continue  # something may have used it
-        for written in setting.before:
-            if written.span is not None and written.file == context.facts.file:
-                if _is_meant(written):
-                    yield Misfit(MisfitKind.DECIDES, written.span.start)
+    for setting in context.facts.reached_settings:
+        if setting.variable == MASK and _replaces(setting):
+            for written in filter(_is_meant, setting.before):
+                here = written.file == context.facts.file
+                kind = MisfitKind.DECIDES if here else MisfitKind.REPLACES
+                at = written.span if here and written.span is not None else setting.span
+                yield Misfit(kind, at.start)
+
+
+def _replaces(setting: Setting) -> bool:
+    """Whether a value surely takes the place of another before anything can have used that."""
+    if setting.value is None or setting.conditional or setting.reach is Reach.UNCALLED:
+        return False
+    if setting.frozen.certainty is not Certainty.NEVER:
+        return False
+    return setting.undisturbed or setting.imported.certainty is Certainty.NEVER
 
 
 def _is_meant(written: Written) -> bool:
-    """Whether a mask hides the GPUs, or is decided by what only the run will tell."""
+    """Whether a mask that is written hides the GPUs, or is decided by what only the run will
+    tell."""
+    if written.span is None:
+        return False
     known = constants(written.value) if written.value is not None else ()
     return known is None or any(
         isinstance(one.value, str) and read_mask(one.value) == MaskReading(()) for one in known

@@ -147,22 +147,26 @@ class Recorder:
         also: frozenset[Written] = frozenset(),
     ) -> None:
         """A call is given a device."""
-        self._note("selector", api, selection, span, held, needs, reach, also)
-        masks = in_order(held)
-        new = Selector(
-            api,
-            selection.shape,
-            selection.indices,
-            selection.count,
-            span,
-            reach,
-            masks,
-            needs,
-            selection.complete,
-            selection.inputs,
-            in_order(also),
+        self.take(
+            Selector(
+                api,
+                selection.shape,
+                selection.indices,
+                selection.count,
+                span,
+                reach,
+                in_order(held),
+                needs,
+                selection.complete,
+                selection.inputs,
+                in_order(also),
+            )
         )
-        old = self.selectors.get((span, api))
+
+    def take(self, new: Selector) -> None:
+        """Note a device that is named to a call."""
+        self._note("take", new)
+        old = self.selectors.get((new.span, new.api))
         if old is not None:
             new = replace(
                 new,
@@ -175,7 +179,7 @@ class Recorder:
                 inputs=_either(old.inputs, new.inputs),
                 also=_union(old.also, new.also),
             )
-        self.selectors[span, api] = new
+        self.selectors[new.span, new.api] = new
 
     def count_test(self, test: CountTest) -> None:
         """The number of devices is compared with a number."""

@@ -117,13 +117,13 @@ def _orders(context: Context) -> Iterator[Misfit]:
     policy = context.policy
     wanted = policy.value(MASK) if policy is not None else None
     order = policy.value(ORDER) if policy is not None else None
-    for end in context.facts.ends if wanted is not None else ():
+    for number, end in enumerate(context.facts.ends if wanted is not None else ()):
         if any(_is(one, order) for one in end.orders):
             foreign = [
                 one
                 for one in end.masks
                 if _counts_other_gpus(one, wanted or "")
-                and (one.value is not None or _uses_one_gpu(context.facts, end))
+                and (one.value is not None or number or _uses_one_gpu(context.facts, end))
             ]
             if foreign:
                 yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))

@@ -44,7 +44,8 @@ def misfits(context: Context) -> Iterator[Misfit]:
 
 
 def _devices(facts: FileFacts) -> Iterator[Misfit]:
-    """Calls that are given devices that a mask does not show; and those to which none does."""
+    """Calls that are given devices that a mask does not show; and those to which none does, or
+    that are given as many as ``device_count()`` tells, while it counts by another mask."""
     for selector in facts.selectors:
         if selector.is_default or not selector.masks:
             continue
@@ -52,8 +53,14 @@ def _devices(facts: FileFacts) -> Iterator[Misfit]:
         unfit = [shown for shown in several if not _shows(shown, selector)]
         for shown in unfit:
             yield Misfit(MisfitKind.DEVICE, selector.span.start, int(shown))
-        if len(unfit) == len(several):
+        if len(unfit) == len(several) or _is_counted_wrongly(selector):
             yield Misfit(MisfitKind.DEVICE, selector.span.start)
+
+
+def _is_counted_wrongly(selector: Selector) -> bool:
+    """Whether an index goes up to a count of devices that another mask decides."""
+    known = selector.complete or selector.indices or selector.inputs
+    return bool(selector.also) and not known
 
 
 def _shows(shown: float, selector: Selector) -> bool:

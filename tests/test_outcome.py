@@ -129,6 +129,14 @@ LEFT_ALONE: dict[str, Case] = {
         },
         "GPU201 would be found",
     ),
+    "a mask that is removed, and the card that a module puts something on": Case(
+        {
+            "part.py": "import os\n" + ORDER + MASK + "import torch\n\n\ndef load(device):\n"
+            "    torch.zeros(1).to(device)\n",
+            "run.py": "import os\n" + ORDER + MASK + "from part import load\n"
+            'del os.environ["CUDA_VISIBLE_DEVICES"]\nload("cuda:1")\n',
+        },
+    ),
     "a mask that hides the GPUs": Case(
         {"run.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = ""\nimport torch\nx = 1\n'},
         "GPU111 would be found",

@@ -19,6 +19,8 @@ from tests.differential.programs import Program, Seeded
 from tests.test_differential import run_under_fakecuda
 
 SEEDS = int(os.environ.get("GPU_LINT_OUTCOMES", "150"))
+HANDS_OVER = False
+"""Whether functions of other files are given devices other than the first."""
 _AT_ONCE = 50
 _TWO_CARDS = {"FAKECUDA_FASTEST": "1,0"}
 """Of the stand-ins' machine: CUDA's own order puts the RTX 3090 first, PCI's the RTX 5060 Ti."""
@@ -38,7 +40,7 @@ def judged(project: Owned, directory: Path) -> tuple[Trial, dict[str, Any], dict
 @pytest.mark.parametrize("first", range(0, SEEDS, _AT_ONCE))
 def test_a_fix_changes_for_the_worse_nothing_that_worked(first: int, tmp_path: Path) -> None:
     seeds = range(first, min(first + _AT_ONCE, SEEDS))
-    projects = [Owners(Seeded(seed)).project() for seed in seeds]
+    projects = [Owners(Seeded(seed), hands_over=HANDS_OVER).project() for seed in seeds]
     trials = [try_fix(one, tmp_path / str(seed)) for seed, one in zip(seeds, projects, strict=True)]
     ran = run([*projects, *(trial.fixed for trial in trials)])
     for seed, trial, before, after in zip(

@@ -55,8 +55,10 @@ class _Parts:
 class Owners:
     """Writes one project."""
 
-    def __init__(self, chooser: Chooser) -> None:
+    def __init__(self, chooser: Chooser, *, hands_over: bool = True) -> None:
+        """``hands_over``: functions of other files are given devices other than the first."""
         self._pick = chooser.pick
+        self._hands_over = hands_over
         self._names = 0
         self._probes = 0
         self._files: dict[str, str] = {}
@@ -148,6 +150,7 @@ class Owners:
             lines += ["HAS_GPU = torch.cuda.is_available()"] if form == "freezes" else []
             lines += [f"def {function}(device{device}):", "    return torch.zeros(1).to(device)"]
             main.imports.append(f"from {name} import {function}")
+            argument = argument if self._hands_over else argument.replace(":1", ":0")
             main.body += self._tried(f"{function}({argument})")
         self._files[f"{name}.py"] = "\n".join(lines) + "\n"
 

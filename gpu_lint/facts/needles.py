@@ -34,7 +34,6 @@ _EXECUTOR = b"ProcessPoolExecutor"
 _WORKERS = (b"num_workers", b"DataLoader(", b"__getitem__")
 """What a file shows that gives a loader workers, and a dataset whose items they take."""
 _FORKS = (b"fork", b"multiprocessing", _EXECUTOR, _WORKERS[0])
-_STARTED = (b".Process", b".Pool", b".context", b".get_context")
 _COUNTING = ("index", "indices", "device-count")
 """What a call returns that is, or becomes, an index."""
 _LEAST_PART = 7
@@ -46,12 +45,9 @@ _PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER", b"AFFINITY",
                    b"XLA", b"CLIENT", b"FORCE_GPU")  # fmt: skip
-_MULTIPROCESSING = re.compile(
-    rb"\bimport\s+((?:torch\.)?multiprocessing)\b(?:\.\w+)*(?:\s+as\s+(\w+))?"
-)
+_MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+as\s+(\w+))?")
 _FROM_MULTIPROCESSING = re.compile(
-    rb"\bfrom\s+(?:torch\.)?multiprocessing(?:\.\w+)?\s+import\b"
-    rb"(?:[^\n]*\b(?:Process|Pool|get_context)\b|\s*\()"
+    rb"\bfrom\s+multiprocessing(?:\.context)?\s+import\b(?:[^\n]*\bProcess\b|\s*\()"
 )
 _COMMENTS = (b"gpu-lint", b"gpulint", b"gpu_lint", b"GPU-LINT", b"noqa", b"NOQA", b"NoQA")
 _GPU_SPELT = (b"gpu", b"GPU", b"Gpu")
@@ -257,13 +253,15 @@ def _merged(texts: list[bytes]) -> list[bytes]:
 
 
 def _forks(data: bytes) -> bool:
-    """Whether a file names one of the calls that copy a process, CUDA's state included."""
+    """Whether a file names one of the calls that copy a process, CUDA's state included. Of pools
+    and loaders, only where the file names CUDA itself."""
     if b"os.fork" in data or b"import fork" in data or _FROM_MULTIPROCESSING.search(data):
         return True
-    if _EXECUTOR in data or all(word in data for word in _WORKERS):
-        return True
     names = [match.group(2) or match.group(1) for match in _MULTIPROCESSING.finditer(data)]
-    return any(name + started in data for name in names for started in _STARTED)
+    if any(name + b".Process" in data or name + b".context" in data for name in names):
+        return True
+    pooled = _EXECUTOR in data or any(name + b".Pool(" in data for name in names)
+    return b"cuda" in data and (pooled or all(word in data for word in _WORKERS))
 
 
 def needles_for(knowledge: Knowledge) -> Needles:

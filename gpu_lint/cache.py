@@ -28,7 +28,7 @@ from gpu_lint import __version__
 from gpu_lint.errors import CacheError, SourceError
 from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
-from gpu_lint.findings import Applicability, Edit, Finding, Fix, Judged
+from gpu_lint.findings import Applicability, Edit, Finding, Fix, Judged, Misfit, MisfitKind
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span, read_bytes
@@ -265,8 +265,9 @@ def _written(note: Note) -> list[Any]:
     found = None
     if note.findings is not None:
         key, judged = note.findings
+        unfit = [(one.kind.name, one.start, one.shown) for one in judged.unfit]
         those = [_finding_written(one) for one in judged.findings]
-        found = [key, those, judged.in_part, judged.unfit]
+        found = [key, those, judged.in_part, unfit]
     touch = None if note.touch is None else note.touch.value
     return [note.changed, note.touched, note.size, note.digest, note.alone.value, note.parses,
             touch, imported, note.decides, found]  # fmt: skip
@@ -284,7 +285,10 @@ def _read_note(raw: Any) -> Note:
     findings = None
     if found is not None:
         key, those, in_part, unfit = found
-        judged = Judged(tuple(map(_finding_read, those)), bool(in_part), tuple(map(int, unfit)))
+        misfits = tuple(
+            Misfit(MisfitKind[kind], int(start), int(shown)) for kind, start, shown in unfit
+        )
+        judged = Judged(tuple(map(_finding_read, those)), bool(in_part), misfits)
         findings = str(key), judged
     return Note(
         int(changed),

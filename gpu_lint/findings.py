@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import Enum, IntEnum
 from pathlib import Path
 
 from gpu_lint.records import record
@@ -53,6 +53,28 @@ class Finding:
     fix: Fix | None = None
 
 
+class MisfitKind(Enum):
+    """What may not fit the mask in effect; the value says what comes of it, behind its line."""
+
+    DEVICE = "would name a device that the mask does not show"
+    COUNT = "would give up: the mask shows another number of devices"
+    VALIDATOR = "would raise: a variable may not hold what it demands"
+    ORDER = "would show another GPU: they are counted in another order"
+    DECIDES = "would no longer decide: it is replaced before any use"
+    REPLACES = "would replace what another file has set on purpose"
+
+
+@record
+class Misfit:
+    """Something that does not fit the mask in effect there, whether or not that is reported."""
+
+    kind: MisfitKind
+    start: int
+    """Where it is, as a byte offset."""
+    shown: int = -1
+    """How many devices a mask shows there, if that is what does not fit; -1 for whatever mask."""
+
+
 @record
 class Judged:
     """What was found in one file."""
@@ -61,9 +83,8 @@ class Judged:
     in_part: bool = False
     """It is a program that was followed in part: of the statements that one may run through, none
     was left, and what it calls after that is not known."""
-    unfit: tuple[int, ...] = ()
-    """Where devices are named that the mask in effect there does not show, whether or not that is
-    reported; as byte offsets."""
+    unfit: tuple[Misfit, ...] = ()
+    """What does not fit the mask in effect there."""
 
     @property
     def has_safe_fix(self) -> bool:
@@ -97,8 +118,8 @@ class FileFindings:
     findings: tuple[Finding, ...]
     in_part: bool = False
     """It is a program that was followed in part (:class:`Judged`)."""
-    unfit: tuple[int, ...] = ()
-    """Where devices are named that the mask does not show (:class:`Judged`)."""
+    unfit: tuple[Misfit, ...] = ()
+    """What does not fit the mask in effect there."""
 
     @classmethod
     def of(cls, source: Source, judged: Judged) -> FileFindings:

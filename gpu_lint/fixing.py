@@ -13,7 +13,16 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gpu_lint.codemod.splice import Change, choose, splice
-from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix, FixedFile, Judged
+from gpu_lint.findings import (
+    Applicability,
+    Edit,
+    FileFindings,
+    Finding,
+    Fix,
+    FixedFile,
+    Judged,
+    Misfit,
+)
 from gpu_lint.judging import View
 from gpu_lint.notes import digest_of
 from gpu_lint.outcome import LEFT_OVER, OF_HEADER, OF_VALIDATION, Before, New
@@ -204,29 +213,29 @@ class Fixing:
         new is: the validators where something new is found, or else all fixes there, or else those
         of the whole part."""
         files = {file: new for file, new in failing.items() if file in part}
-        told = files
         ways: tuple[Callable[[str], Iterable[Change]], ...] = (
             lambda file: self._first_changes(file, OF_VALIDATION | LEFT_OVER),
             self._first_changes,
             self._first_changes,
         )
-        some: set[Change] = set()
+        reasons: dict[Change, str] = {}
         for number, way in enumerate(ways):
             while files:
                 more = part if number == len(ways) - 1 else files
-                added = {change for file in more for change in way(file)} - some
+                added = {change: file for file in more for change in way(file)}
+                added = {change: file for change, file in added.items() if change not in reasons}
                 if not added:
                     break
-                some |= added
-                after = self._without(frozenset(some), part, before, after)
+                for change, file in added.items():
+                    cause = file if file in files else next(iter(files))
+                    name = self._start.place(cause, Span(0, 0))[0]
+                    reasons[change] = files[cause].told(name)
+                after = self._without(frozenset(reasons), part, before, after)
                 files = {f: new for f, new in self._failing(after).items() if f in part}
-                told = {**files, **told}
         for file in sorted(part):
             for change in self._first_changes(file):
-                if change in some:
-                    cause = file if file in told else next(iter(told))
-                    name = self._start.place(cause, Span(0, 0))[0]
-                    self._left_out[change] = told[cause].told(name)
+                if change in reasons:
+                    self._left_out[change] = reasons[change]
         return after
 
     def _first_changes(self, file: str, codes: Collection[str] | None = None) -> list[Change]:
@@ -320,7 +329,7 @@ class Fixing:
             return
         edits = self._edits_of(file)
         for finding, origin in self._before[file].origins_of(found, edits):
-            if isinstance(finding, int) or finding.fix is None:
+            if isinstance(finding, Misfit) or finding.fix is None:
                 continue
             if origin is None and finding.code not in LEFT_OVER:
                 continue

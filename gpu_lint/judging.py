@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from gpu_lint.checks import CHECKS, Check, Companion, Context, Found
-from gpu_lint.checks.devices import unfit_devices
+from gpu_lint.checks.fitness import misfits
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.importgraph import ImportGraph
@@ -267,8 +267,7 @@ class View:
     def judged(self, read: Read) -> Judged:
         """What is found in a file. Raises :class:`SourceError`."""
         findings = tuple(self.findings(read))
-        facts = None if self._has_fault(read) else self.project.facts(read.file)
-        unfit = tuple(unfit_devices(facts)) if facts is not None else ()
+        unfit = () if self._has_fault(read) else tuple(misfits(self._context(read)))
         return Judged(findings, self.project.is_cut_short(read.file), unfit)
 
     def findings(self, read: Read) -> list[Finding]:
@@ -277,20 +276,8 @@ class View:
         rules = settings.rules_for(read.path)
         if self._has_fault(read):
             return _syntax_finding(read, rules)
-        facts = self.project.facts(read.file)
-        source = facts.reading.source
-        context = Context(
-            facts=facts,
-            policy=settings.policy_for(read.path),
-            rulebook=self._finder.rulebook,
-            row=source.row,
-            standing=self.standing(read.file),
-            relevant=lambda globs: matches(list(globs), settings.relative(read.path)),
-            place=self.place,
-            judges=lambda span: self._judges(read.file, span),
-            companions=lambda: self._companions(read.file),
-            mentioned_elsewhere=self._mentioned,
-        )
+        context = self._context(read)
+        facts, source = context.facts, context.facts.reading.source
         kept = self._unsuppressed(source, rules, context)
         if facts.reading.is_broken and read.fault is not None:
             return _syntax_finding(read, rules)
@@ -302,6 +289,23 @@ class View:
                 fixes[wanted] = self._fix(found, context)
             findings.append(self._finding(found, fixes[wanted]))
         return sorted(findings, key=lambda finding: (finding.span, finding.code))
+
+    def _context(self, read: Read) -> Context:
+        """What the checks of a file are given. Raises :class:`SourceError`."""
+        settings = read.settings
+        facts = self.project.facts(read.file)
+        return Context(
+            facts=facts,
+            policy=settings.policy_for(read.path),
+            rulebook=self._finder.rulebook,
+            row=facts.reading.source.row,
+            standing=self.standing(read.file),
+            relevant=lambda globs: matches(list(globs), settings.relative(read.path)),
+            place=self.place,
+            judges=lambda span: self._judges(read.file, span),
+            companions=lambda: self._companions(read.file),
+            mentioned_elsewhere=self._mentioned,
+        )
 
     def _has_fault(self, read: Read) -> bool:
         """Whether a file has a syntax error, as far as it is read. Raises :class:`SourceError`."""

@@ -6,18 +6,27 @@ earlier one of its kind stood, or on a line that was moved as it is, is not new.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 from gpu_lint.codemod.splice import following
-from gpu_lint.findings import Applicability, Edit, FileFindings, Finding, Fix
+from gpu_lint.findings import (
+    Applicability,
+    Edit,
+    FileFindings,
+    Finding,
+    Fix,
+    Misfit,
+    MisfitKind,
+)
 from gpu_lint.records import record
 from gpu_lint.source import Source, Span
 
-DEVICE = "device"
-"""In the place of a rule's code: a call names a device that the mask in effect there does not
-show, whether or not that is reported."""
-_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301"})
-"""Rules that find something missing in a file: where that is shown does not matter."""
+Code: TypeAlias = "str | tuple[MisfitKind, int]"
+"""A rule's code, or in the place of one what does not fit, and how many devices are shown."""
+_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301", (MisfitKind.ORDER, -1)})
+"""What is found of a file as a whole: where that is shown does not matter."""
 OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
 OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})
 LEFT_OVER = frozenset({"GPU002"})
@@ -33,7 +42,7 @@ is left over no longer does."""
 class Origin:
     """Something that was found before anything was changed."""
 
-    code: str
+    code: Code
     start: int
     line: str
     fix: Fix | None = None
@@ -43,7 +52,7 @@ class Origin:
 class New:
     """Something that is found after a change, and was not before."""
 
-    code: str
+    code: Code
     line: str
     asks: bool = False
     """It was there, but its fix had to be asked for, and now would be made without."""
@@ -51,8 +60,8 @@ class New:
     def told(self, file: str) -> str:
         """Why the change is no good, in words that follow its name."""
         line = self.line if len(self.line) <= _LONGEST_LINE else f"{self.line[:_LONGEST_LINE]}..."
-        if self.code == DEVICE:
-            return f"then `{line}` ({file}) would name a device that the mask does not show"
+        if isinstance(self.code, tuple):
+            return f"then `{line}` ({file}) {self.code[0].value}"
         if self.asks:
             return f"then the fix of {self.code} at `{line}` ({file}) would no longer be asked for"
         return f"then {self.code} would be found at `{line}` ({file})"
@@ -70,52 +79,59 @@ class Before:
         origins = [
             Origin(f.code, f.span.start, line_at(f.span.start), f.fix) for f in found.findings
         ]
-        origins += [Origin(DEVICE, start, line_at(start)) for start in found.unfit]
+        origins += [Origin(_code_of(one), one.start, line_at(one.start)) for one in found.unfit]
         return cls(tuple(origins))
 
     def origins_of(
         self, after: FileFindings, passes: Sequence[Sequence[Edit]]
-    ) -> list[tuple[Finding | int, Origin | None]]:
-        """What is found now (a finding, or the place of a call that names no device) and from what
-        each stems; None is new. The ``passes`` are the edits that were made, in their order."""
-        now: list[tuple[str, int, Finding | int]] = [
+    ) -> list[tuple[Finding | Misfit, Origin | None]]:
+        """What is found now and from what each stems; None is new. The ``passes`` are the edits
+        that were made, in their order."""
+        now: list[tuple[Code, int, Finding | Misfit]] = [
             *((f.code, f.span.start, f) for f in after.findings),
-            *((DEVICE, start, start) for start in after.unfit),
+            *((_code_of(one), one.start, one) for one in after.unfit),
         ]
         regions = [Span(o.start, o.start) for o in self.origins]
+        cut = [origin.code in _OF_FILES for origin in self.origins]
+        """Which may be found elsewhere now, as their line was taken away."""
         for edits in passes:
+            is_cut = _cutting(edits)
+            cut = [known or is_cut(at) for known, at in zip(cut, regions, strict=True)]
             moved = following(edits, after.source.encoding)
             regions = [moved(region) for region in regions]
         found: dict[int, Origin] = {}
-        left = self._by_place(now, regions, found)
+        left = self._by_place(now, regions, cut, found)
         line_at = _lines_of(after.source)
         for position, (code, start, _) in enumerate(now):
             if position not in found:
-                key = (code, "" if code in _OF_FILES else line_at(start))
+                key: tuple[Code, str] = (code, "" if code in _OF_FILES else line_at(start))
                 if left.get(key):
                     found[position] = left[key].pop(0)
         return [(one, found.get(position)) for position, (_, _, one) in enumerate(now)]
 
     def _by_place(
         self,
-        now: list[tuple[str, int, Finding | int]],
+        now: list[tuple[Code, int, Finding | Misfit]],
         regions: list[Span],
+        cut: list[bool],
         found: dict[int, Origin],
-    ) -> dict[tuple[str, str], list[Origin]]:
-        """Match what is found now with what was found in the same place; what is left of the
-        latter, by its code and line. Edits keep the order of places."""
-        waiting: dict[str, list[int]] = {}
+    ) -> dict[tuple[Code, str], list[Origin]]:
+        """Match what is found now with what was found in the same place; what was cut and is left
+        of the latter, by its code and line. Edits keep the order of places."""
+        waiting: dict[Code, list[int]] = {}
         for number in sorted(range(len(regions)), key=lambda n: regions[n]):
             waiting.setdefault(self.origins[number].code, []).append(number)
         reached = dict.fromkeys(waiting, 0)
-        left: dict[tuple[str, str], list[Origin]] = {}
+        left: dict[tuple[Code, str], list[Origin]] = {}
 
         def leave(number: int) -> None:
+            if not cut[number]:
+                return
             origin = self.origins[number]
-            key = (origin.code, "" if origin.code in _OF_FILES else origin.line)
+            key: tuple[Code, str] = (origin.code, "" if origin.code in _OF_FILES else origin.line)
             left.setdefault(key, []).append(origin)
 
-        for position in sorted(range(len(now)), key=lambda n: now[n][:2]):
+        for position in sorted(range(len(now)), key=lambda n: now[n][1]):
             code, start, _ = now[position]
             numbers = waiting.get(code, ())
             while reached.get(code, 0) < len(numbers):
@@ -136,12 +152,18 @@ class Before:
         """What is found now and was not before."""
         line_at = _lines_of(after.source)
         for one, origin in self.origins_of(after, passes):
-            code, start = (DEVICE, one) if isinstance(one, int) else (one.code, one.span.start)
-            if origin is None and code not in _SAID_BEFORE:
-                yield New(code, line_at(start))
-            elif origin is not None and not isinstance(one, int):
-                if _must_be_asked_for(origin.fix) and _is_made_without(one.fix):
-                    yield New(code, line_at(start), asks=True)
+            if isinstance(one, Misfit):
+                if origin is None:
+                    yield New(_code_of(one), line_at(one.start))
+            elif origin is None:
+                if one.code not in _SAID_BEFORE:
+                    yield New(one.code, line_at(one.span.start))
+            elif _must_be_asked_for(origin.fix) and _is_made_without(one.fix):
+                yield New(one.code, line_at(one.span.start), asks=True)
+
+
+def _code_of(one: Misfit) -> Code:
+    return one.kind, one.shown
 
 
 def _must_be_asked_for(fix: Fix | None) -> bool:
@@ -150,6 +172,18 @@ def _must_be_asked_for(fix: Fix | None) -> bool:
 
 def _is_made_without(fix: Fix | None) -> bool:
     return fix is not None and fix.applicability is Applicability.SAFE
+
+
+def _cutting(edits: Sequence[Edit]) -> Callable[[Span], bool]:
+    """Return what tells whether edits that do not overlap take a place away."""
+    ordered = sorted({edit.span for edit in edits if edit.span.end > edit.span.start})
+    starts = [span.start for span in ordered]
+
+    def is_cut(place: Span) -> bool:
+        number = bisect_right(starts, place.start) - 1
+        return number >= 0 and place.start < ordered[number].end
+
+    return is_cut
 
 
 def _lines_of(source: Source) -> Callable[[int], str]:

@@ -129,6 +129,14 @@ LEFT_ALONE: dict[str, Case] = {
         },
         "GPU201 would be found",
     ),
+    "a mask that is removed, and the card that a module puts something on": Case(
+        {
+            "part.py": "import os\n" + ORDER + MASK + "import torch\n\n\ndef load(device):\n"
+            "    torch.zeros(1).to(device)\n",
+            "run.py": "import os\n" + ORDER + MASK + "from part import load\n"
+            'del os.environ["CUDA_VISIBLE_DEVICES"]\nload("cuda:1")\n',
+        },
+    ),
     "a mask that hides the GPUs": Case(
         {"run.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = ""\nimport torch\nx = 1\n'},
         "GPU111 would be found",
@@ -147,10 +155,228 @@ LEFT_ALONE: dict[str, Case] = {
         },
         policy=False,
     ),
+    "a program that needs two cards": Case(
+        {
+            "run.py": "import torch\n"
+            + GUARD
+            + "    if torch.cuda.device_count() < 2:\n        raise SystemExit('two GPUs')\n"
+        },
+        "would give up: the mask shows another number of devices",
+    ),
+    "an assertion about two cards, where an option may hide them": Case(
+        {
+            "run.py": "import os\nimport sys\nimport torch\n"
+            + GUARD
+            + "    if '--cpu' in sys.argv:\n"
+            '        os.environ["CUDA_VISIBLE_DEVICES"] = ""\n'
+            "    assert torch.cuda.device_count() == 2\n"
+        },
+        "would give up: the mask shows another number of devices",
+    ),
+    "the order of the cards, while the environment chooses by number": Case(
+        {
+            "run.py": "import os\nimport torch\n"
+            'os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("MY_GPU", "0")\n'
+            + GUARD
+            + "    torch.zeros(1).cuda()\n"
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "the order of the cards, while a helper chooses by number": Case(
+        {
+            "part.py": 'import os\n\n\ndef choose(gpu="0"):\n'
+            '    os.environ["CUDA_VISIBLE_DEVICES"] = gpu\n',
+            "run.py": "import torch\nfrom part import choose\nchoose()\n"
+            + GUARD
+            + "    torch.zeros(1).cuda()\n",
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "the order of the cards, when the mask is removed": Case(
+        {
+            "run.py": "import os\nfrom llama_cpp import Llama\n"
+            'os.environ.pop("CUDA_VISIBLE_DEVICES", None)\n'
+            + GUARD
+            + '    Llama("x.gguf", n_gpu_layers=-1, main_gpu=0)\n'
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "the order of the cards, when only the children are without a mask": Case(
+        {
+            "run.py": "import multiprocessing as mp\nimport os\nimport torch\n"
+            'os.environ.pop("CUDA_VISIBLE_DEVICES", None)\n\n\n'
+            "def work():\n    torch.zeros(1).cuda(0)\n\n\n"
+            "def main():\n    " + MASK + '    p = mp.get_context("spawn").Process(target=work)\n'
+            "    p.start()\n\n\n" + GUARD + "    main()\n"
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "an option above the import, which the header would replace": Case(
+        {
+            "run.py": "import argparse\nimport os\np = argparse.ArgumentParser()\n"
+            'p.add_argument("--gpu", default="1")\na = p.parse_args()\n'
+            'os.environ["CUDA_VISIBLE_DEVICES"] = a.gpu\nimport torch\n'
+            + GUARD
+            + "    torch.zeros(1).cuda()\n"
+        },
+        "would no longer decide: it is replaced before any use",
+    ),
+    "a mask that hides the GPUs on one of two ways": Case(
+        {
+            "run.py": "import argparse\nimport os\np = argparse.ArgumentParser()\n"
+            'p.add_argument("--device", default="cuda")\na = p.parse_args()\n'
+            'if a.device == "cpu":\n    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"\n'
+            "import torch\n" + GUARD + "    torch.zeros(1).cuda()\n"
+        },
+        "would no longer decide: it is replaced before any use",
+    ),
+    "a mask that hides the GPUs, and the header of a module": Case(
+        {
+            "part.py": "import torch\n\n\ndef load(device):\n    return torch.zeros(1)\n",
+            "run.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "-1"\nimport torch\n'
+            "import part\n" + GUARD + "    assert not torch.cuda.is_available()\n",
+        },
+        "would replace what another file has set on purpose",
+    ),
+    "two masks that are overwritten in turn, the last of which hides the GPUs": Case(
+        {
+            "run.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "1,0"\n\n\ndef setup():\n'
+            "    " + MASK + '\n\nsetup()\nos.environ["CUDA_VISIBLE_DEVICES"] = "-1"\n'
+            "import torch\n" + GUARD + "    assert not torch.cuda.is_available()\n"
+        },
+        "GPU111 would be found",
+    ),
+    "an index that is suppressed behind a mask that may be late": Case(
+        {
+            "run.py": "import os\nfrom faster_whisper import WhisperModel\n\n\ndef main():\n"
+            '    WhisperModel("small", device="cuda", device_index=1)\n'
+            '    os.environ["CUDA_VISIBLE_DEVICES"] = "0"\n'
+            '    WhisperModel("small", device="cuda", device_index=1)'
+            "  # gpu-lint: ignore[GPU201]\n\n\nmain()\n"
+        },
+        "would name a device that the mask does not show",
+    ),
+    "an index that is suppressed, where an option may hide the GPUs": Case(
+        {
+            "run.py": "import os\nimport sys\nimport torch\n"
+            + GUARD
+            + "    if '--cpu' in sys.argv:\n"
+            '        os.environ["CUDA_VISIBLE_DEVICES"] = ""\n'
+            '    torch.zeros(1).to("cuda:1")  # gpu-lint: ignore[GPU201]\n'
+        },
+        "would name a device that the mask does not show",
+    ),
+    "a number that a spawned process is given": Case(
+        {
+            "run.py": "import multiprocessing as mp\nimport torch\n\n\ndef work(n):\n"
+            '    torch.zeros(1).to(f"cuda:{n}")\n\n\n'
+            + GUARD
+            + '    p = mp.get_context("spawn").Process(target=work, args=(1,))\n    p.start()\n'
+        },
+        "would name a device that the mask does not show",
+    ),
+    "numbers that a pool hands out": Case(
+        {
+            "run.py": "import multiprocessing as mp\nimport torch\n\n\ndef work(n):\n"
+            '    torch.zeros(1).to(f"cuda:{n}")\n\n\n'
+            + GUARD
+            + "    with mp.Pool(2) as pool:\n        pool.map(work, range(2))\n"
+        },
+        "would name a device that the mask does not show",
+    ),
+    "processes that an executor forks behind the guard": Case(
+        {
+            "run.py": "import concurrent.futures\nimport torch\n\n\ndef work(n):\n"
+            "    torch.zeros(n).cuda()\n\n\n"
+            + GUARD
+            + "    with concurrent.futures.ProcessPoolExecutor(2) as pool:\n"
+            "        pool.submit(work, 1).result()\n"
+        },
+        "GPU207 would be found",
+        ("begin header",),
+    ),
+    "processes that a pool forks behind the guard": Case(
+        {
+            "run.py": "import multiprocessing as mp\nimport torch\n\n\ndef work(n):\n"
+            "    torch.zeros(n).cuda()\n\n\n"
+            + GUARD
+            + "    with mp.Pool(2) as pool:\n        pool.map(work, [1, 1])\n"
+        },
+        "GPU207 would be found",
+        ("begin header",),
+    ),
+    "workers of a loader that are forked behind the guard": Case(
+        {
+            "run.py": "import torch\nfrom torch.utils.data import DataLoader, Dataset\n\n\n"
+            "class Items(Dataset):\n    def __len__(self):\n        return 2\n\n"
+            "    def __getitem__(self, n):\n        return torch.zeros(1).cuda()\n\n\n"
+            + GUARD
+            + "    for item in DataLoader(Items(), num_workers=2):\n        pass\n"
+        },
+        "GPU207 would be found",
+        ("begin header",),
+    ),
     "a converter that reaches no GPU": Case(
         {"run.py": "import csv\n" + GUARD + "    print(list(csv.reader(open('x.csv'))))\n"}
     ),
 }
+
+
+MADE: dict[str, dict[str, str]] = {
+    "a raise that the program itself catches": {
+        "run.py": "import torch\n"
+        + GUARD
+        + "    try:\n        if torch.cuda.device_count() < 2:\n            raise RuntimeError\n"
+        "    except RuntimeError:\n        print('one')\n"
+    },
+    "a comparison in a function that nothing calls": {
+        "run.py": "import torch\n\n\ndef two():\n    if torch.cuda.device_count() < 2:\n"
+        "        raise RuntimeError\n\n\n" + GUARD + "    torch.zeros(1).cuda()\n"
+    },
+    "each card in turn, when the mask is removed": {
+        "run.py": "import os\nimport torch\nos.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
+        + GUARD
+        + "    torch.zeros(1).cuda(0)\n    torch.zeros(1).cuda(1)\n"
+    },
+    "an option whose default is the policy's card, behind the imports": {
+        "run.py": "import argparse\nimport os\nimport torch\n"
+        + GUARD
+        + '    p = argparse.ArgumentParser()\n    p.add_argument("--gpu", default="1")\n'
+        '    os.environ["CUDA_VISIBLE_DEVICES"] = p.parse_args().gpu\n    torch.zeros(1).cuda()\n'
+    },
+    "processes that are spawned": {
+        "run.py": "import multiprocessing as mp\nimport torch\n\n\ndef work(n):\n"
+        "    torch.zeros(n).cuda()\n\n\n"
+        + GUARD
+        + '    with mp.get_context("spawn").Pool(2) as pool:\n        pool.map(work, [1, 1])\n'
+    },
+    "workers of a loader that use no GPU": {
+        "run.py": "import torch\nfrom torch.utils.data import DataLoader, Dataset\n\n\n"
+        "class Items(Dataset):\n    def __len__(self):\n        return 2\n\n"
+        "    def __getitem__(self, n):\n        return torch.zeros(1)\n\n\n"
+        + GUARD
+        + "    for item in DataLoader(Items(), num_workers=2):\n        item.cuda()\n"
+    },
+}
+
+
+@pytest.mark.parametrize("files", MADE.values(), ids=MADE.keys())
+def test_what_does_no_harm_is_safe(files: dict[str, str], tmp_path: Path) -> None:
+    found = check_files(tmp_path / "check", files, POLICY)
+    assert ("run.py", "GPU103") in safe(found)
+    assert "begin header" in fix_files(tmp_path / "fix", files, POLICY)["run.py"]
+
+
+def test_pools_that_were_there_before_cuda_was_are_no_finding() -> None:
+    head = (
+        "import multiprocessing as mp\nimport torch\n\n\ndef work(n):\n    torch.zeros(n).cuda()\n"
+        "\n\n" + GUARD
+    )
+    made, used = "    pool = mp.Pool(2)\n", "    torch.cuda.init()\n"
+    mapped = "    pool.map(work, [1])\n"
+    assert not check_text(head + made + used + mapped).findings
+    (found,) = check_text(head + used + made + mapped).findings
+    assert found.code == "GPU207"
 
 
 def safe(results: dict[str, FileFindings]) -> list[tuple[str, str]]:

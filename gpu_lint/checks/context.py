@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.model import Index, Setting, Written
+from gpu_lint.facts.model import Index, Reach, Setting, Written
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -18,6 +18,7 @@ from gpu_lint.records import record
 from gpu_lint.remedies import Remedy
 from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span
+from gpu_lint.variables import MASK
 
 
 @record
@@ -67,6 +68,17 @@ class Context:
     """The other files of the processes that the file belongs to."""
     mentioned_elsewhere: Callable[[str], bool] = lambda name: False
     """Whether some file of the run mentions a name."""
+
+    @cached_property
+    def removes_mask(self) -> bool:
+        """The file takes the mask away, or another file of its processes is shown to do so."""
+        if any(one.variable == MASK and one.value is None for one in self.facts.settings):
+            return True
+        return any(
+            one.variable == MASK and one.value is None and one.reach > Reach.UNCALLED
+            for companion in self.companions()
+            for one in companion.facts.reached_settings
+        )
 
     @cached_property
     def given_back(self) -> dict[tuple[str, str], int]:

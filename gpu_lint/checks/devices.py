@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.facts.conditions import COMPARISONS
-from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.model import INHERITED, CountTest, Index, Selector, Shape, Written
 from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.values import (
@@ -18,14 +16,11 @@ from gpu_lint.facts.values import (
     Text,
     Value,
     alternatives,
-    constants,
     input_of,
     text_of,
 )
 from gpu_lint.findings import Applicability
-from gpu_lint.masks import read_mask
 from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
-from gpu_lint.variables import MASK
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
 _INDEX_NAME = re.compile(
@@ -37,65 +32,40 @@ _NVML_NOTE = "measured: cuda-facts section 7 (NVML and nvidia-smi ignore the mas
 def check_selectors(context: Context) -> Iterator[Found]:
     """GPU201 and GPU204: devices that do not exist under the mask in effect."""
     reported = set()
-    removed = _removes_mask(context)
     for selector in context.facts.selectors:
-        if removed and INHERITED in selector.masks:
-            continue  # it is behind a removal (GPU118), and sees what the parent process says
         devices = context.mask_devices(selector.masks)
         if not devices or selector.needs > len(devices):
             continue
+        single = selector.shape is Shape.ONE
+        if all(index.number < len(devices) for index in selector.indices):
+            if single or selector.count <= len(devices):
+                continue
+        if INHERITED in selector.masks and context.removes_mask:
+            continue  # it is behind a removal (GPU118), and sees what the parent process says
         visible = _visible(devices)
         if selector.versions:
             yield from _by_version(selector, devices, visible)
-        elif selector.shape is Shape.ONE:
+        elif single:
             for found in _one(selector, devices, visible, context):
                 if found.span not in reported:
                     reported.add(found.span)
                     yield found
-        elif selector.count > len(devices) or any(
-            index.number >= len(devices) for index in selector.indices
-        ):
+        else:
             message = f"{selector.api}: {selector.count} devices are asked for, {visible}"
             remedy = UseVisible(selector.span, len(devices))
             yield Found("GPU204", selector.span, message, _INDEX_NOTE, remedy, Applicability.UNSAFE)
 
 
-def unfit_devices(facts: FileFacts) -> Iterator[int]:
-    """Where calls are given devices that the masks in effect there do not show, whatever a policy
-    says, as byte offsets. Where a mask may be inherited or is not known, all may fit."""
-    for selector in facts.selectors:
-        shown = [_shown(written) for written in selector.masks]
-        if not shown or selector.is_default or selector.versions:
-            continue
-        fewest = min(shown)
-        if selector.needs <= fewest and (
-            selector.count > fewest or any(index.number >= fewest for index in selector.indices)
-        ):
-            yield selector.span.start
-
-
-def _shown(written: Written) -> float:
-    """How many devices a mask shows at least; infinitely many where that is not known."""
-    known = None if written.value is None or written.weak else constants(written.value)
-    if not known:
-        return math.inf
-    return min(
-        len(read_mask(one.value).devices) if isinstance(one.value, str) else math.inf
-        for one in known
-    )
-
-
 def check_followed_masks(context: Context) -> Iterator[Found]:
     """GPU208: one value as the mask, and then as the index behind that mask."""
-    removed = _removes_mask(context)
     for selector in context.facts.selectors:
         if not selector.masks or selector.shape is Shape.COUNT:
             continue
-        if removed and INHERITED in selector.masks:
-            continue  # the index was read from the mask, and then the mask was removed
         for used in selector.inputs:
             index = indexing_input(used)
             if index is not None and all(_is_mask(held, index) for held in selector.masks):
+                if INHERITED in selector.masks and context.removes_mask:
+                    break  # the index was read from the mask, and then the mask was removed
                 message = (
                     f"{selector.api}: the value that is the mask is used as an index behind it; "
                     "with one visible device the only index is 0"
@@ -107,10 +77,6 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
                 remedy = first if single and len(selector.inputs) == 1 else None
                 yield Found("GPU208", selector.span, message, _INDEX_NOTE, remedy, unsafe)
                 break
-
-
-def _removes_mask(context: Context) -> bool:
-    return any(s.variable == MASK and s.value is None for s in context.facts.settings)
 
 
 def _is_mask(written: Written, used: Value) -> bool:

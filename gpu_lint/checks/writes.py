@@ -12,6 +12,7 @@ from gpu_lint.facts.values import constants
 from gpu_lint.records import record
 from gpu_lint.remedies import ReplaceLiteral
 from gpu_lint.rulebook import Severity
+from gpu_lint.source import Span
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 _REMOVED_NOTE = "measured: cuda-facts section 2 (only the value at first use counts)"
@@ -62,6 +63,9 @@ def check_settings(context: Context) -> Iterator[Found]:
 
 def check_conflicts(context: Context) -> Iterator[Found]:
     """GPU111: a value that is replaced before anything can have used it."""
+    own: dict[str, list[Span]] = {}
+    for setting in context.settings:
+        own.setdefault(setting.function, []).append(setting.span)
     for setting in context.settings:
         if setting.variable not in (*HEADER_VARIABLES, *ALIASES) or setting.conditional:
             continue
@@ -80,6 +84,8 @@ def check_conflicts(context: Context) -> Iterator[Found]:
             continue
         if written.file != context.facts.file:
             continue  # to replace what a module forces on its importers is the only way out
+        if setting.reach is Reach.UNCALLED and written.span not in own.get(setting.function, ()):
+            continue  # nothing is shown to call it after the other
         variable = ALIASES.get(setting.variable, setting.variable)
         before = str(held[0].value)
         if new and same_setting(variable, before, str(new[0].value)):

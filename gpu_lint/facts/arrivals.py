@@ -39,7 +39,7 @@ def _own(trigger: Trigger | None, file: str) -> Trigger | None:
 
 def module_calls(own: Recorder, run: ProgramRun) -> tuple[str, ...]:
     """The names of calls that have to do with a GPU and are made when a file is run."""
-    made = [own_freeze(run.frozen_by_import, run.file), _own(run.end.allocated.trigger, run.file)]
+    made = [own_freeze(run.imported.frozen, run.file), _own(run.end.allocated.trigger, run.file)]
     made += [use for _, use in own.possible_uses.values()]
     selecting = (s for s in own.selectors.values() if s.reach > Reach.UNCALLED)
     names = [selector.api for selector in selecting if not selector.is_default]

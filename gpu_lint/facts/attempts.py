@@ -66,6 +66,10 @@ class Attempts(Branches):
         return len(self._attempts)
 
     @property
+    def is_tried(self) -> bool:
+        return any(one.handler_of("RuntimeError") is not None for one in self._attempts)
+
+    @property
     def expects_missing(self) -> bool:
         return bool(self._attempts) and self._attempts[-1].expects_missing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -33,6 +34,11 @@ class Branches(Modules):
         self._times = 1
         self._loops = 0
         """How many loops execution is in."""
+
+    @property
+    @abstractmethod
+    def is_tried(self) -> bool:
+        """Whether a handler around execution catches what is raised now."""
 
     @contextmanager
     def _branch(self) -> Iterator[None]:
@@ -99,7 +105,7 @@ class Branches(Modules):
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
         masks = in_order(flow.masks())
         self.recorder.count_test(
-            CountTest(node.span, operator, number, None, None, masks, self.reach)
+            CountTest(node.span, operator, number, None, None, masks, self.reach, self.is_tried)
         )
 
     def note_choice(self, node: p.Conditional, flow: Flow) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger
+from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
 from gpu_lint.facts.parameters import Parameters
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
@@ -30,6 +30,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
+from gpu_lint.variables import MASK, ORDER
 
 _DEEPEST_CALL = 12
 DEEPEST_ALONE = 3
@@ -134,7 +135,7 @@ class Calls(Parameters):
             return self.symbol_call(callee.name, node, args, flow)
         if isinstance(callee, FunctionValue) and (function := self.function(callee.key)):
             if isinstance(function.node, p.Function):
-                self._note_call(function.node.name, node, flow)
+                self._note_call(function.node.name, node, flow, function)
                 self._apply_own(function.file, self._qualified(function), node, args, flow)
                 if function.file != self.file:
                     self.generic_device(node, function.node.name, args, flow)
@@ -208,9 +209,23 @@ class Calls(Parameters):
             return Instance(cls.bases[0], receiver.frame)
         return UNKNOWN
 
-    def _note_call(self, name: str, node: p.Call, flow: Flow) -> None:
+    def _note_call(
+        self, name: str, node: p.Call, flow: Flow, function: Function | None = None
+    ) -> None:
         ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
-        self.recorder.call(LocalCall(name, node.span, self.reach, ignored, flow.allocated))
+        words = self.world.words_in(function) if function is not None else frozenset()
+        asked = [variable for variable in (MASK, ORDER) if variable.encode() in words]
+        self.recorder.call(
+            LocalCall(
+                name,
+                node.span,
+                self.reach,
+                ignored,
+                flow.allocated,
+                tuple((variable, in_order(flow.holds(variable))) for variable in asked),
+                in_order(flow.masks()) if MASK in asked else (),
+            )
+        )
 
     def _qualified(self, function: Function) -> str:
         """A function's name in its module, with the class that it is a method of."""

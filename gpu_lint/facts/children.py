@@ -12,6 +12,7 @@ from gpu_lint.facts.values import (
     Items,
     Known,
     Pairs,
+    Returned,
     Symbol,
     Value,
     alternatives,
@@ -22,6 +23,21 @@ from gpu_lint.records import record
 from gpu_lint.source import Span
 
 _STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
+PROCESSES = frozenset({"multiprocessing.Process", "multiprocessing.context.Process"})
+"""Classes whose objects start a process that runs a target."""
+_POOLS = frozenset(
+    {"multiprocessing.Pool", "multiprocessing.pool.Pool"}
+    | {"concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process.ProcessPoolExecutor"}
+)
+"""What hands functions to processes that it starts."""
+HANDING = frozenset(
+    {"apply", "apply_async", "imap", "imap_unordered", "map", "map_async", "starmap",
+     "starmap_async", "submit"}
+)  # fmt: skip
+"""Methods of pools whose first argument is called in a process."""
+LOADER = "torch.utils.data.DataLoader"
+SPAWNING = "multiprocessing.context.SpawnContext"
+"""A context whose processes start afresh."""
 _CALLS = ("os.system", "os.exec", "os.spawn", "os.popen", "os.fork", "torch.multiprocessing.")
 _MASK = "CUDA_VISIBLE_DEVICES"
 _IN_COMMAND = re.compile(r"(?:^|[\s;&|(])CUDA_VISIBLE_DEVICES=(['\"]?)([^\s;&|'\"]*)\1")
@@ -52,6 +68,16 @@ class Command:
 def starts_child(name: str) -> bool:
     """Whether a call by a dotted name may start another process."""
     return name.partition(".")[0] in _STARTERS or name.startswith(_CALLS)
+
+
+def is_pool(made: Returned) -> bool:
+    """Whether what a call gave hands functions to processes."""
+    return made.symbol.removeprefix("torch.") in _POOLS
+
+
+def starts_when_made(pool: Returned) -> bool:
+    """Whether a pool's processes are there as soon as it is, not only when it is used."""
+    return pool.symbol.endswith(".Pool")
 
 
 def argument_positions(name: str) -> tuple[int, int]:

@@ -132,6 +132,7 @@ class Devices(Environment):
         runs = self.reach is not Reach.UNCALLED
         if runs and given and gpu is not Certainty.NEVER and _may_use_gpu(api):
             self.recorder.possible_use(trigger)
+            flow.freeze(trigger, Certainty.MAYBE)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):

@@ -9,22 +9,17 @@ from string import Formatter
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
-from gpu_lint.facts.children import argument_positions, command_of, may_use_gpu, starts_child
-from gpu_lint.facts.devices import Devices
+from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
 from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
-from gpu_lint.facts.model import (
-    Child,
-    in_order,
-)
+from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     UNKNOWN,
     Bound,
     DeviceCount,
-    FunctionValue,
     Gpus,
     Input,
     Items,
@@ -58,13 +53,9 @@ _HARMLESS_BUILTINS = frozenset(
     | {"range", "list", "dict", "tuple", "set", "sorted", "min", "max", "sum", "format", "bool"}
     | {name for name, value in vars(builtins).items() if isinstance(value, type)}
 )
-FORK = Known("fork")
-"""How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
-_PROCESS = -2
-"""The frame of what is known of the process as a whole."""
 
 
-class Effects(Devices):
+class Effects(Processes):
     """Applies the effects of calls whose meaning does not depend on this file."""
 
     @abstractmethod
@@ -82,10 +73,6 @@ class Effects(Devices):
     @abstractmethod
     def call_value(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """Call a value with arguments that are evaluated already."""
-
-    @abstractmethod
-    def uses_gpu(self, function: FunctionValue, flow: Flow) -> bool:
-        """Whether a function, called now in a new process, surely touches a GPU."""
 
     @abstractmethod
     def end_path(self, raised: str, flow: Flow) -> None:
@@ -115,14 +102,15 @@ class Effects(Devices):
             return callee
         if name in _RUNNERS and args.positional:
             return args.positional[0][1]  # a coroutine's body ran where it was called
-        if name.endswith("multiprocessing.set_start_method"):
-            flow.bind(_PROCESS, "start method", args.value(0, "method") or UNKNOWN)
-            return UNKNOWN
+        if (decided := self.start_method(name, args, flow)) is not None:
+            return decided
         if name in _PARSERS:
             return Returned(name, self.new_frame())
         if name in ("typer.Option", "typer.Argument", "click.option"):
             default = args.value(0, "default")
             return UNKNOWN if default is None else any_of((default, UNKNOWN))
+        if name == LOADER:
+            self.note_loader(node, args, flow)
         api = self.knowledge.function(name)
         if api is None and name.count(".") >= 2:
             api = self._method(last, args, flow)
@@ -132,7 +120,7 @@ class Effects(Devices):
         child = starts_child(name)
         found = args.find(0, "args") if child else None
         if child and may_use_gpu(node, found[1] if found is not None else None):
-            self._note_child(name, node, args, flow)
+            self.note_child(name, node, args, flow)
         elif found is not None:
             for item in found[1].values if isinstance(found[1], Items) else (found[1],):
                 self.note_numbering(f"{name}()", True, found[0], item, flow, in_command=True)
@@ -141,39 +129,17 @@ class Effects(Devices):
         known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
         self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
-        return Returned(name, self.new_frame())
-
-    def _note_child(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
-        """Note a call that may start a process."""
-        command_at, environment_at = argument_positions(name)
-        found = args.find(command_at, "args")
-        environment = args.value(environment_at, "env")
-        expression, value = found if found is not None else (None, None)
-        command = command_of(expression, value, environment)
-        target = args.value(99, "target")
-        forks = name == "os.fork" or (
-            name in ("multiprocessing.Process", "multiprocessing.context.Process")
-            and text_of(flow.get(_PROCESS, "start method") or FORK) == "fork"
-            and isinstance(target, FunctionValue)
-            and self.uses_gpu(target, flow)
-        )
-        masks = in_order(flow.masks())
-        child = Child(
-            node.span,
-            forks,
-            command.mask,
-            command.mask_span,
-            command.processes,
-            masks,
-            flow.frozen,
-            self.reach,
-        )
-        self.recorder.child(child)
+        made = Returned(name, self.new_frame())
+        if is_pool(made):
+            self.note_pool(made, args, flow)
+        return made
 
     def method_call(self, receiver: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of a method of an object that is not of this file."""
         assert isinstance(node.function, p.Attribute)
         name = node.function.name
+        if isinstance(receiver, Returned) and is_pool(receiver):
+            self.note_handed(receiver, name, node, args, flow)
         api = self._method(name, args, flow)
         if api is not None:
             return self.apply_api(api, node, args, flow)

@@ -20,6 +20,7 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.program import Comment
+from gpu_lint.facts.programrun import End
 from gpu_lint.facts.reading import Reading
 from gpu_lint.records import record
 
@@ -49,6 +50,9 @@ class FileFacts:
     may_inherit_mask: bool = True
     """Whether the parent process may decide which devices a program that runs the file sees, when
     it ends."""
+    ends: tuple[End, ...] = ()
+    """How the file ends as a program, if it may be started; and as what a child process imports
+    first, if it starts any."""
     children: tuple[Child, ...] = ()
     """Calls that may start another process, which inherits the environment."""
     reached_frameworks: frozenset[str] = frozenset()

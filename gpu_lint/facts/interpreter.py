@@ -13,6 +13,7 @@ from itertools import islice
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
+from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import MASK, Flow
 from gpu_lint.facts.model import Certainty, Mark, Reach, Written
 from gpu_lint.facts.needles import needles_for
@@ -120,7 +121,7 @@ class Interpreter(Statements):
         found = ProgramRun(
             self.start,
             {file: recorder.alone() for file, recorder in self.recorders.items()},
-            imported.frozen,
+            End.of(imported),
             End.of(self.end),
             self._budget <= 0,
         )
@@ -198,7 +199,7 @@ class Interpreter(Statements):
                 return any_of((value, UNKNOWN))  # a caller, later, may have changed it
         return value
 
-    def uses_gpu(self, function: FunctionValue, flow: Flow) -> bool:
+    def uses_gpu(self, function: FunctionValue, args: Arguments | None, flow: Flow) -> bool:
         trial = flow.copy()
         trial.frozen = trial.allocated = Mark()
         saved, recorders, executed = self._activation(), self.recorders, self._executed
@@ -206,10 +207,13 @@ class Interpreter(Statements):
         self.recorders, self._executed = {}, set(executed)
         self._is_trial = True
         self._move_to(self.file)
-        self.enter(function, None, trial, self.statement.span)
+        self.enter(function, args, trial, self.statement.span)
         self._restore(saved)
-        self.recorders, self._executed = recorders, executed
+        tried, self.recorders, self._executed = self.recorders, recorders, executed
         self._executed_since, self._is_trial = since, was_trial
+        for file, recorder in tried.items() if args is not None else ():
+            for selector in recorder.selectors.values():
+                self.recorder_of(file).take(selector)
         return trial.frozen.certainty is Certainty.ALWAYS
 
     # --- what nothing calls --------------------------------------------------------------

@@ -267,6 +267,8 @@ class CountTest:
     if_false: Outcome | None
     masks: tuple[Written, ...]
     reach: Reach
+    tried: bool = False
+    """The program goes on where something is raised there: a handler around it catches it."""
 
 
 @record
@@ -353,6 +355,11 @@ class LocalCall:
     """Its result is thrown away."""
     allocated: Mark = Mark()
     """What has allocated memory of a GPU before it."""
+    held: tuple[tuple[str, tuple[Written, ...]], ...] = ()
+    """What the variables that the function's text mentions may hold when it is called: the mask
+    and the device order."""
+    masks: tuple[Written, ...] = ()
+    """The masks in effect then, if it mentions the mask."""
 
 
 @record

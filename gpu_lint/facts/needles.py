@@ -31,7 +31,10 @@ _PROCESS = b"Process"
 """What the name of a class of processes ends with."""
 _IMPORT = b"import"
 _NVIDIA = b"nvidia"
-_FORKS = (b"fork", b"multiprocessing")
+_EXECUTOR = b"ProcessPoolExecutor"
+_WORKERS = (b"num_workers", b"DataLoader(", b"__getitem__")
+"""What a file shows that gives a loader workers, and a dataset whose items they take."""
+_FORKS = (b"fork", b"multiprocessing", _EXECUTOR, _WORKERS[0])
 _COUNTING = ("index", "indices", "device-count")
 """What a call returns that is, or becomes, an index."""
 _LEAST_PART = 7
@@ -256,11 +259,15 @@ def _merged(texts: list[bytes]) -> list[bytes]:
 
 
 def _forks(data: bytes) -> bool:
-    """Whether a file names one of the calls that copy a process, CUDA's state included."""
+    """Whether a file names one of the calls that copy a process, CUDA's state included. Of pools
+    and loaders, only where the file names CUDA itself."""
     if b"os.fork" in data or b"import fork" in data or _FROM_MULTIPROCESSING.search(data):
         return True
     names = [match.group(2) or match.group(1) for match in _MULTIPROCESSING.finditer(data)]
-    return any(name + b".Process" in data or name + b".context" in data for name in names)
+    if any(name + b".Process" in data or name + b".context" in data for name in names):
+        return True
+    pooled = _EXECUTOR in data or any(name + b".Pool(" in data for name in names)
+    return b"cuda" in data and (pooled or all(word in data for word in _WORKERS))
 
 
 def needles_for(knowledge: Knowledge) -> Needles:

@@ -9,9 +9,10 @@ import pickle
 from dataclasses import dataclass, replace
 
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Mark, Written
+from gpu_lint.facts.model import INHERITED, Mark, Written
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.records import record
+from gpu_lint.variables import ORDER
 
 
 @record
@@ -23,10 +24,12 @@ class End:
     imported: Mark
     masks: frozenset[Written]
     """Those that decide which devices are visible."""
+    orders: frozenset[Written] = frozenset({INHERITED})
+    """What CUDA_DEVICE_ORDER holds."""
 
     @classmethod
     def of(cls, flow: Flow) -> End:
-        return cls(flow.frozen, flow.allocated, flow.imported, flow.masks())
+        return cls(flow.frozen, flow.allocated, flow.imported, flow.masks(), flow.holds(ORDER))
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class ProgramRun:
     file: str
     recorders: dict[str, Recorder]
     """What it did in each file that it ran something of."""
-    frozen_by_import: Mark
-    """Whether importing the file freezes CUDA."""
+    imported: End
+    """The state in which importing the file ends."""
     end: End
     cut_short: bool = False
     """Its budget of statements was used up, so that calls were no longer followed."""

@@ -148,23 +148,27 @@ class Recorder:
         versions: str = "",
     ) -> None:
         """A call is given a device."""
-        self._note("selector", api, selection, span, held, needs, reach, also, versions)
-        masks = in_order(held)
-        new = Selector(
-            api,
-            selection.shape,
-            selection.indices,
-            selection.count,
-            span,
-            reach,
-            masks,
-            needs,
-            selection.complete,
-            selection.inputs,
-            in_order(also),
-            versions,
+        self.take(
+            Selector(
+                api,
+                selection.shape,
+                selection.indices,
+                selection.count,
+                span,
+                reach,
+                in_order(held),
+                needs,
+                selection.complete,
+                selection.inputs,
+                in_order(also),
+                versions,
+            )
         )
-        old = self.selectors.get((span, api))
+
+    def take(self, new: Selector) -> None:
+        """Note a device that is named to a call."""
+        self._note("take", new)
+        old = self.selectors.get((new.span, new.api))
         if old is not None:
             new = replace(
                 new,
@@ -177,7 +181,7 @@ class Recorder:
                 inputs=_either(old.inputs, new.inputs),
                 also=_union(old.also, new.also),
             )
-        self.selectors[span, api] = new
+        self.selectors[new.span, new.api] = new
 
     def count_test(self, test: CountTest) -> None:
         """The number of devices is compared with a number."""
@@ -190,6 +194,7 @@ class Recorder:
                 if_false=old.if_false or test.if_false,
                 masks=_union(old.masks, test.masks),
                 reach=max(old.reach, test.reach),
+                tried=old.tried and test.tried,
             )
         self.count_tests[test.span] = test
 
@@ -209,8 +214,13 @@ class Recorder:
         self._note("call", call)
         old = self.calls.get(call.span)
         if old is not None:
-            allocated = join_marks(old.allocated, call.allocated)
-            call = replace(call, reach=max(call.reach, old.reach), allocated=allocated)
+            call = replace(
+                call,
+                reach=max(call.reach, old.reach),
+                allocated=join_marks(old.allocated, call.allocated),
+                held=_held(dict(old.held), dict(call.held)),
+                masks=_union(old.masks, call.masks),
+            )
         self.calls[call.span] = call
 
 
@@ -219,6 +229,13 @@ def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
     if one == other or len(one) >= _MOST_INDICES:
         return one
     return tuple(dict.fromkeys((*one, *other)))
+
+
+def _held(
+    one: dict[str, tuple[Written, ...]], other: dict[str, tuple[Written, ...]]
+) -> tuple[tuple[str, tuple[Written, ...]], ...]:
+    """What variables may hold that are known of either way."""
+    return tuple((name, _union(one.get(name, ()), other.get(name, ()))) for name in one | other)
 
 
 def _union(one: tuple[Written, ...], other: tuple[Written, ...]) -> tuple[Written, ...]:

@@ -23,7 +23,7 @@ TRACKED = (MASK, ORDER, ALLOC, "PYTORCH_ALLOC_CONF", "PYTORCH_NVML_BASED_CUDA_CH
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _OWN = os.path.join(_HERE, "")
 _LIBRARY = os.path.dirname(os.__file__)
-_BATCH = os.path.join("fakecuda", "batch.py")
+_RUNNERS = tuple(os.path.join("fakecuda", name) for name in ("batch.py", "processes.py"))
 _LOG = os.environ.get("FAKECUDA_LOG")
 
 
@@ -36,7 +36,7 @@ def place():
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        ours = name.startswith((_OWN, _LIBRARY, "<frozen")) or name.endswith(_BATCH)
+        ours = name.startswith((_OWN, _LIBRARY, "<frozen")) or name.endswith(_RUNNERS)
         if not ours:
             return name, frame.f_lineno
         frame = frame.f_back
@@ -61,6 +61,8 @@ class Driver:
         """What ``os.putenv`` wrote past ``os.environ``."""
         self.first_import = True
         self.allocated = False
+        self.inherited = False
+        """The process was forked from one that had initialised CUDA."""
 
     @property
     def frozen(self):
@@ -74,6 +76,8 @@ class Driver:
 
     def initialise(self, api):
         """Read the environment, the first time."""
+        if self.inherited:
+            raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
         if self.visible is None:
             self.visible, self.error = read_environment({**os.environ, **self.native})
             log("freeze", api=api, visible=self.visible)

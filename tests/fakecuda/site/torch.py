@@ -9,7 +9,7 @@ from _fakecuda import DRIVER, AcceleratorError, Anything, logical_index
 
 DRIVER.framework("torch")
 __version__ = "2.11.0+fake"
-__path__ = []
+__path__ = [os.path.join(os.path.dirname(__file__), "_torch")]
 float16 = bfloat16 = float32 = float64 = half = int64 = int32 = long = bool = uint8 = "dtype"
 _state = types.SimpleNamespace(initialised=False, count=None, current=0, default=None)
 

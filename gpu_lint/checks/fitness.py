@@ -1,0 +1,212 @@
+"""What a program does that does not fit the mask in effect there, whether or not that is reported.
+
+A fix that brings one of these about is not safe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from gpu_lint.checks.context import Context
+from gpu_lint.checks.validation import counts
+from gpu_lint.facts.conditions import COMPARISONS
+from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.model import (
+    INHERITED,
+    Certainty,
+    CountTest,
+    LocalCall,
+    Outcome,
+    Reach,
+    Selector,
+    Setting,
+    Written,
+)
+from gpu_lint.facts.programrun import End
+from gpu_lint.facts.values import Known, alternatives, constants
+from gpu_lint.findings import Misfit, MisfitKind
+from gpu_lint.masks import MaskReading, read_mask, same_mask
+from gpu_lint.variables import MASK, ORDER
+
+_GIVES_UP = frozenset({Outcome.RAISES, Outcome.EXITS, Outcome.LEAVES_GPU})
+_QUERIES = ("get_device_name()", "get_device_properties()", "get_device_capability()")
+"""What asks for a GPU's name or size, and does nothing on it."""
+
+
+def misfits(context: Context) -> Iterator[Misfit]:
+    """What does not fit in a file. Where a mask may be inherited or is not known, all may fit."""
+    yield from _devices(context.facts)
+    yield from _counts(context.facts)
+    yield from _validators(context)
+    yield from _orders(context)
+    yield from _replaced(context)
+
+
+def _devices(facts: FileFacts) -> Iterator[Misfit]:
+    """Calls that are given devices that a mask does not show; and those to which none does, or
+    that are given as many as ``device_count()`` tells, while it counts by another mask."""
+    for selector in facts.selectors:
+        if selector.is_default or selector.versions or not selector.masks:
+            continue
+        several = sorted(set(map(_shown, selector.masks)))
+        unfit = [shown for shown in several if not _shows(shown, selector)]
+        for shown in unfit:
+            yield Misfit(MisfitKind.DEVICE, selector.span.start, int(shown))
+        if len(unfit) == len(several) or _is_counted_wrongly(selector):
+            yield Misfit(MisfitKind.DEVICE, selector.span.start)
+
+
+def _is_counted_wrongly(selector: Selector) -> bool:
+    """Whether an index goes up to a count of devices that another mask decides."""
+    known = selector.complete or selector.indices or selector.inputs
+    return bool(selector.also) and not known
+
+
+def _shows(shown: float, selector: Selector) -> bool:
+    """Whether there are the devices that a call is given, or it is not made where there are so
+    few."""
+    asked = selector.count <= shown and all(one.number < shown for one in selector.indices)
+    return asked or shown < selector.needs
+
+
+def _counts(facts: FileFacts) -> Iterator[Misfit]:
+    """Comparisons at which a program is shown to give up because of how many devices a mask
+    shows."""
+    for test in facts.count_tests:
+        if test.reach > Reach.UNCALLED:
+            for shown in sorted(set(map(_shown, test.masks)) - {math.inf}):
+                if _gives_up(test, shown):
+                    yield Misfit(MisfitKind.COUNT, test.span.start, int(shown))
+
+
+def _gives_up(test: CountTest, shown: float) -> bool:
+    compare = COMPARISONS.get(test.operator)
+    if compare is None:
+        return False
+    outcome = test.if_true if compare(shown, test.number) else test.if_false
+    return outcome in _GIVES_UP and not (test.tried and outcome is Outcome.RAISES)
+
+
+def _shown(written: Written) -> float:
+    """How many devices a mask shows at least; infinitely many where that is not known."""
+    known = None if written.value is None or written.weak else constants(written.value)
+    if not known:
+        return math.inf
+    return min(
+        len(read_mask(one.value).devices) if isinstance(one.value, str) else math.inf
+        for one in known
+    )
+
+
+def _validators(context: Context) -> Iterator[Misfit]:
+    """Calls of a validator while a variable may hold what it refuses."""
+    policy = context.policy
+    for call in context.facts.calls if policy is not None else ():
+        if call.reach > Reach.UNCALLED and policy is not None and counts(call.name, policy):
+            if any(_may_differ(call, name, policy.value(name), context) for name, _ in call.held):
+                yield Misfit(MisfitKind.VALIDATOR, call.span.start)
+
+
+def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Context) -> bool:
+    """Whether a variable, or what CUDA has read of it, may not be as wanted when a call is made.
+    What the parent process says may be, in a file that need not set it."""
+    held = dict(call.held)[variable]
+    several = (*held, *call.masks) if variable == MASK else held
+    return wanted is not None and not all(
+        (one.value is None and not context.header_required) or _is(one, wanted) for one in several
+    )
+
+
+def _orders(context: Context) -> Iterator[Misfit]:
+    """A mask that is not the policy's, if it is in effect when the program ends, or a child begins,
+    and counts in the order that the policy demands."""
+    policy = context.policy
+    wanted = policy.value(MASK) if policy is not None else None
+    order = policy.value(ORDER) if policy is not None else None
+    for number, end in enumerate(context.facts.ends if wanted is not None else ()):
+        if any(_is(one, order) for one in end.orders):
+            foreign = [
+                one
+                for one in end.masks
+                if _counts_other_gpus(one, wanted or "")
+                and (one.value is not None or number or _uses_one_gpu(context.facts, end))
+            ]
+            if foreign:
+                yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))
+
+
+def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
+    """Whether one certain GPU is used where the mask is removed: a program that uses several, or
+    each, uses the same ones in whatever order they are counted."""
+    behind = [
+        selector
+        for selector in facts.selectors
+        if INHERITED in selector.masks
+        and selector.reach > Reach.UNCALLED
+        and not selector.api.endswith(_QUERIES)
+    ]
+    numbers = {index.number for selector in behind for index in selector.indices}
+    if len(numbers) > 1 or not all(selector.complete for selector in behind):
+        return False
+    return bool(numbers) or end.allocated.certainty is not Certainty.NEVER
+
+
+def _origin_of(masks: list[Written], context: Context) -> int:
+    """Where one of some masks is written, or the mask is removed, as a byte offset; where neither
+    is in the file, the statement before which a header belongs."""
+    facts = context.facts
+    found = [one.span.start for one in masks if one.span is not None and one.file == facts.file]
+    if INHERITED in masks:
+        removals = (one for one in facts.settings if one.variable == MASK and one.value is None)
+        found += [one.span.start for one in removals]
+    return min(found, default=facts.layout.anchor)
+
+
+def _counts_other_gpus(written: Written, wanted: str) -> bool:
+    """Whether a mask may show GPUs by their numbers, and others than are wanted; an option or a
+    variable of the environment counts as its default."""
+    values = alternatives(written.value) if written.value is not None else ()
+    known = [one.value for one in values if isinstance(one, Known)]
+    masks = [one for one in known if isinstance(one, str)]
+    return not known or any(
+        not same_mask(mask, wanted) and any(map(str.isdigit, read_mask(mask).devices))
+        for mask in masks
+    )
+
+
+def _replaced(context: Context) -> Iterator[Misfit]:
+    """A mask that hides the GPUs, or that only the run will tell, if another replaces it before
+    anything can have used it."""
+    for setting in context.facts.reached_settings:
+        if setting.variable == MASK and _replaces(setting):
+            for written in filter(_is_meant, setting.before):
+                here = written.file == context.facts.file
+                kind = MisfitKind.DECIDES if here else MisfitKind.REPLACES
+                at = written.span if here and written.span is not None else setting.span
+                yield Misfit(kind, at.start)
+
+
+def _replaces(setting: Setting) -> bool:
+    """Whether a value surely takes the place of another before anything can have used that."""
+    if setting.value is None or setting.conditional or setting.reach is Reach.UNCALLED:
+        return False
+    if setting.frozen.certainty is not Certainty.NEVER:
+        return False
+    return setting.undisturbed or setting.imported.certainty is Certainty.NEVER
+
+
+def _is_meant(written: Written) -> bool:
+    """Whether a mask that is written hides the GPUs, or is decided by what only the run will
+    tell."""
+    if written.span is None:
+        return False
+    known = constants(written.value) if written.value is not None else ()
+    return known is None or any(
+        isinstance(one.value, str) and read_mask(one.value) == MaskReading(()) for one in known
+    )
+
+
+def _is(written: Written, wanted: str | None) -> bool:
+    known = None if written.value is None else constants(written.value)
+    return bool(known) and all(one.value == wanted for one in known or ())

@@ -1,0 +1,170 @@
+"""Processes that a program starts: how, and whether they are copies of one that uses CUDA."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.children import (
+    HANDING,
+    PROCESSES,
+    SPAWNING,
+    Command,
+    argument_positions,
+    command_of,
+    starts_when_made,
+)
+from gpu_lint.facts.devices import Devices
+from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import Certainty, Child, in_order
+from gpu_lint.facts.values import (
+    UNKNOWN,
+    FunctionValue,
+    Instance,
+    Items,
+    Known,
+    Pairs,
+    Returned,
+    Symbol,
+    Value,
+    text_of,
+)
+
+FORK = Known("fork")
+"""How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
+_STARTING = PROCESSES | {f"{SPAWNING}.Process"}
+_PROCESS = -2
+"""The frame of what is known of the process as a whole."""
+_INHERITS = "inherits CUDA"
+"""In the frame of a pool, whether its processes are copies of one that has initialised CUDA."""
+
+
+class Processes(Devices):
+    """Notes the processes that calls start."""
+
+    @abstractmethod
+    def uses_gpu(self, function: FunctionValue, args: Arguments | None, flow: Flow) -> bool:
+        """Whether a function, called now in a new process, surely touches a GPU; without ``args``,
+        called as an unknown caller would. Takes note of the devices that it names."""
+
+    def start_method(self, name: str, args: Arguments, flow: Flow) -> Value | None:
+        """Take note of how ``multiprocessing`` is told to start processes; what the call gives.
+        None for any other call."""
+        if name.endswith("multiprocessing.set_start_method"):
+            flow.bind(_PROCESS, "start method", args.value(0, "method") or UNKNOWN)
+            return UNKNOWN
+        if name.endswith("multiprocessing.get_context"):
+            method = args.value(0, "method")
+            copies = _is_none(method) or text_of(method or UNKNOWN) == "fork"
+            return Symbol("multiprocessing" if copies else SPAWNING)
+        return None
+
+    def note_child(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
+        """Note a call that may start a process."""
+        command_at, environment_at = argument_positions(name)
+        found = args.find(command_at, "args")
+        environment = args.value(environment_at, "env")
+        expression, value = found if found is not None else (None, None)
+        command = command_of(expression, value, environment)
+        forks = name == "os.fork"
+        if name.removeprefix("torch.") in _STARTING:
+            uses = self._uses_gpu_each(args.value(1, "target"), [_given_to(args)], flow)
+            copied = name.removeprefix("torch.") in PROCESSES and self._forks(flow)
+            forks = uses and copied
+        self._record_child(node, forks, command, flow)
+
+    def _record_child(self, node: p.Call, forks: bool, command: Command, flow: Flow) -> None:
+        self.recorder.child(
+            Child(
+                node.span,
+                forks,
+                command.mask,
+                command.mask_span,
+                command.processes,
+                in_order(flow.masks()),
+                flow.frozen,
+                self.reach,
+            )
+        )
+
+    def _forks(self, flow: Flow) -> bool:
+        """Whether ``multiprocessing`` copies this process to start another."""
+        return text_of(flow.get(_PROCESS, "start method") or FORK) == "fork"
+
+    def _uses_gpu_each(
+        self, target: Value | None, calls: Sequence[Arguments | None], flow: Flow
+    ) -> bool:
+        """Whether one of some calls of a function in a child process surely touches a GPU."""
+        if not isinstance(target, FunctionValue):
+            return False
+        uses = [self.uses_gpu(target, args, flow) for args in calls]
+        return any(uses)
+
+    def note_pool(self, pool: Returned, args: Arguments, flow: Flow) -> None:
+        """Keep whether CUDA is surely initialised in the processes of a pool from their start."""
+        context = args.value(99, "mp_context")
+        forks = self._forks(flow) and (_is_none(context) or context == Symbol("multiprocessing"))
+        started = not starts_when_made(pool) or flow.frozen.certainty is Certainty.ALWAYS
+        if pool.frame is not None:
+            flow.bind(pool.frame, _INHERITS, Known(forks and started))
+
+    def note_handed(
+        self, pool: Returned, method: str, node: p.Call, args: Arguments, flow: Flow
+    ) -> None:
+        """Note a function that a method of a pool is handed, if the pool's processes are copies of
+        one that has initialised CUDA, and it uses the GPU."""
+        if method not in HANDING or not args.positional or pool.frame is None:
+            return
+        calls = self._calls_of(method, args, flow)
+        uses = self._uses_gpu_each(args.positional[0][1], calls, flow)
+        if uses and flow.get(pool.frame, _INHERITS) == Known(True):
+            self._record_child(node, True, Command(), flow)
+
+    def _calls_of(self, method: str, args: Arguments, flow: Flow) -> list[Arguments | None]:
+        """The calls that a pool makes of a function that it is handed."""
+        if method == "submit":
+            return [Arguments(args.positional[1:], args.keywords, args.exact)]
+        if method.startswith("apply"):
+            return [_arguments(args.find(1, "args"))]
+        found = args.find(1, "iterable")
+        items = self.iterate(found[1], flow) if found is not None else None
+        if found is None or items is None:
+            return [None]
+        several: list[Arguments | None] = []
+        for item in items[:MOST_ITEMS]:
+            each = Arguments([(found[0], item)])
+            several.append(_arguments((found[0], item)) if "star" in method else each)
+        return several
+
+    def note_loader(self, node: p.Call, args: Arguments, flow: Flow) -> None:
+        """Note the workers of a loader, which are forked, if they use the GPU for an item."""
+        workers, items = args.value(5, "num_workers"), args.value(0, "dataset")
+        if not _is_none(args.value(99, "multiprocessing_context")) or not self._forks(flow):
+            return
+        if isinstance(workers, Known) and workers.value and isinstance(items, Instance):
+            if self._uses_gpu_each(self.attribute_of(items, "__getitem__", flow), [None], flow):
+                self._record_child(node, True, Command(), flow)
+
+
+def _given_to(args: Arguments) -> Arguments | None:
+    """What a process that is made with some arguments gives its target."""
+    keywords = args.value(4, "kwargs")
+    if not _is_none(keywords) and keywords != Pairs(()):
+        return None
+    found = args.find(3, "args")
+    return Arguments() if found is None else _arguments(found)
+
+
+def _arguments(found: tuple[p.Expression, Value] | None) -> Arguments | None:
+    """The arguments that a tuple holds; None where they are not known."""
+    if found is None or not isinstance(found[1], Items) or found[1].kind == "some":
+        return None
+    return Arguments([(found[0], value) for value in found[1].values])
+
+
+def _is_none(value: Value | None) -> bool:
+    """Whether an argument is not given, or is None."""
+    return value is None or (isinstance(value, Known) and value.value is None)

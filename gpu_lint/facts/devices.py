@@ -129,10 +129,11 @@ class Devices(Environment):
                 touches = api.freezes != "never" or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)
-        runs = self.reach is not Reach.UNCALLED
-        if runs and given and gpu is not Certainty.NEVER and _may_use_gpu(api):
-            self.recorder.possible_use(trigger)
-            flow.freeze(trigger, Certainty.MAYBE)
+        if _may_use_gpu(api):
+            flow.quiet = frozenset()
+            if given and gpu is not Certainty.NEVER and self.reach is not Reach.UNCALLED:
+                self.recorder.possible_use(trigger)
+                flow.freeze(trigger, Certainty.MAYBE)
         if api.unless is not None and self._has_value(*api.unless, flow):
             return _result_of(api, args)
         for effect, how in (("freeze", api.freezes), ("allocate", api.allocates)):

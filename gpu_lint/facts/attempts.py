@@ -101,18 +101,22 @@ class Attempts(Branches):
         before, outer = flow.copy(), (self.fallible, self.failing, self.missing)
         failed: Flow = flow.copy()
         failed.alive = unexpected = uninstalled = False
+        joined = False
+        """The state between two statements is among those in which one has failed."""
         attempt = _Attempt(node, self._frame, [[] for _ in node.handlers])
         self._attempts.append(attempt)
         with self._branch():
             for statement in node.body:
                 if not flow.alive:
                     break
-                start, self.fallible, self.failing, self.missing = flow.copy(), False, False, False
+                start = None if joined else flow.copy()
+                self.fallible = self.failing = self.missing = False
                 self.execute(statement, flow)
-                if self.fallible or self.missing:
+                if start is not None and (self.fallible or self.missing):
                     failed.join(start)
-                if self.fallible or self.failing:
-                    failed.join(flow)
+                joined = self.fallible or self.failing
+                if joined:
+                    failed.join(flow.copy())
                 unexpected = unexpected or self.fallible
                 uninstalled = uninstalled or self.missing
             self._attempts.pop()

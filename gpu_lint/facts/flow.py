@@ -414,11 +414,12 @@ class Flow:
         self.at_exit = _either(self.at_exit, other.at_exit)
 
     def join(self, other: Flow, *, sticky_imports: bool = False) -> None:
-        """Let this flow stand for both. With ``sticky_imports`` an import on either counts."""
+        """Let this flow stand for both; the other must not be used again. With ``sticky_imports``
+        an import on either counts."""
         if not other.alive:
             return
         if not self.alive:
-            self.become(other.copy())
+            self.become(other)
             return
         imported, here = self.imported, self.imported_here
         if sticky_imports:
@@ -447,7 +448,7 @@ class Flow:
         self._join_names(other)
 
     def join_all(self, others: Sequence[Flow]) -> None:
-        """Let this flow stand for several others, too.
+        """Let this flow stand for several others, too, which must not be used again.
 
         Those that parted one after the other are joined with their neighbours first, so that what
         lies between them is gone through as often as the logarithm of their number says.

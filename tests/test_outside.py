@@ -650,7 +650,8 @@ def test_a_pyproject_beside_the_configuration_is_not_read_from_outside(
 ) -> None:
     (tmp_path / "outside" / "secret").write_text("[hunter2\n")
     (tree / "pyproject.toml").symlink_to(tmp_path / "outside" / "secret")
-    assert "hunter2" not in refused(run_cli("check"), "leads out of")
+    done = run_cli("check")
+    assert (done.exit_code, "hunter2" in done.output) == (1, False)
 
 
 def test_a_configuration_behind_a_link_inside_the_tree_is_used(tree: Path) -> None:

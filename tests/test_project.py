@@ -741,7 +741,9 @@ def test_graph_shows_a_call_that_is_given_a_gpu(
     write_files(tmp_path, {"lib.py": f"{WHISPER}m = {call}\n", "run.py": "import lib\n"})
     text = graph(tmp_path, monkeypatch)
     assert "2: faster_whisper.WhisperModel(): CUDA may be initialised" in text
-    assert "=> CUDA may be first touched by faster_whisper.WhisperModel() (lib.py:2)" in text
+    assert (
+        "=> CUDA may be first touched by faster_whisper.WhisperModel() (run.py -> lib.py:2)" in text
+    )
     write_files(tmp_path, {"run.py": f"{WHISPER}\n\ndef f():\n    {call}\n\n\nf()\n"})
     text = graph(tmp_path, monkeypatch)
     assert "=> CUDA may be first touched by faster_whisper.WhisperModel() (run.py:5)" in text

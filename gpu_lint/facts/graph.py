@@ -131,8 +131,9 @@ def _node(project: Project, file: str, place: _Place, standing: Standing) -> Nod
     facts = project.facts(file)
     name = place(file, Span(0, 0))[0]
     own = project.run(file)
+    uses = own.recorders[file].possible_uses
     trigger = own.end.frozen.trigger
-    here = trigger is not None and trigger.file == file
+    freezes = trigger is not None and trigger.file == file and trigger.span not in uses
     return Node(
         name,
         bool(standing.entry_point),
@@ -151,8 +152,8 @@ def _node(project: Project, file: str, place: _Place, standing: Standing) -> Nod
             for setting in facts.reached_settings
             if setting.variable in _DECIDING
         ),
-        _spot(trigger, place) if trigger is not None and here else None,
-        _of_use(_first_use([own.recorders[file].possible_uses]), place),
+        _spot(trigger, place) if trigger is not None and freezes else None,
+        _of_use(_first_use([uses]), place),
     )
 
 

@@ -149,12 +149,15 @@ def _value_safety(
 def gathered(setting: Setting, context: Context) -> bool:
     """Whether writing the header takes a statement away from where it stands.
 
-    It does so with module-level statements that only write header variables.
+    It does so with module-level statements that only write header variables, but for masks that
+    hide the GPUs or are written behind a removal.
     """
     if not context.header_required or not setting.top_level or setting.peers == 0:
         return False
     peers = [other for other in context.settings if other.span == setting.span]
-    return not any(map(hides_gpus, peers)) and all(
+    if any(map(hides_gpus, peers)) or any(map(context.is_behind_removal, peers)):
+        return False
+    return all(
         ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES
         and context.wanted(ALIASES.get(peer.variable, peer.variable)) is not None
         for peer in peers

@@ -104,10 +104,11 @@ class Context:
     def decides_only_a_device(self, index: Index, file: str, argument: Span) -> bool:
         """Whether the literal that an index comes from has no other use.
 
-        It has none where it stands in the argument itself. Bound to a name, a text such as
-        ``cuda:1`` still can mean nothing else, unless it is compared with something.
+        It has none where it stands in the argument itself, unless an assertion expects it. Bound
+        to a name, a text such as ``cuda:1`` still can mean nothing else, unless it is compared
+        with something.
         """
-        if index.span is None:
+        if index.span is None or self.is_asserted(index):
             return False
         if index.file == file and index.span in argument:
             return True
@@ -115,6 +116,15 @@ class Context:
             return False  # a bare number may count anything
         held = [self.facts.compared, *(c.facts.compared for c in self.companions())]
         return not any(f"cuda:{index.number}" in one for one in held)
+
+    def is_asserted(self, index: Index) -> bool:
+        """Whether an assertion beside the literal of an index expects that device."""
+        values = index.number, str(index.number), f"cuda:{index.number}"
+        return index.span is not None and any(
+            facts.reading.is_asserted(index.span, *values)
+            for facts in (self.facts, *(c.facts for c in self.companions()))
+            if facts.file == index.file
+        )
 
     @cached_property
     def gpu_file(self) -> bool:

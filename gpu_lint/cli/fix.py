@@ -29,6 +29,8 @@ from gpu_lint.reports.summary import diff, migration, plural
 from gpu_lint.rulebook import Rulebook, load_rulebook
 from gpu_lint.writing import Writing
 
+_MOST_LEFTOVERS = 20
+
 
 @click.command()
 @click.option("--diff", "show_diff", is_flag=True, help="Print what would change, change nothing.")
@@ -75,7 +77,8 @@ def fix(options: Options, show_diff: bool, all_or_nothing: bool, unsafe_fixes: b
         show_findings(options, run.files, rulebook, run.clean, run.troubles)
     _show_dropped(run.fixed)
     if not options.quiet and any(file.changed for file in run.fixed):
-        _show_table(run.fixed, rulebook, show_diff)
+        _show_leftovers(run.fixed)
+        _show_tables(run.fixed, rulebook, show_diff)
     status = exit_status(options, run.files, bool(run.troubles), finder)
     return _status_of_diff(options, status, run.fixed) if show_diff else status
 
@@ -117,7 +120,28 @@ def _show_dropped(fixed: list[FixedFile]) -> None:
             tell(f"gpu-lint: {path}: a fix was not applied ({why})")
 
 
-def _show_table(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:
+def _show_leftovers(fixed: list[FixedFile]) -> None:
+    """List the comments and strings that still name what was replaced: only their owner knows."""
+    from gpu_lint.reports.replaced import leftovers
+
+    found = list(leftovers(fixed))
+    if found:
+        tell("gpu-lint: not changed, but they still name a device or mask that was replaced:")
+    for file, left in found[:_MOST_LEFTOVERS]:
+        tell(f"  {shown_path(file.after.path, Path.cwd())}:{left.row}: {left.text}")
+    if (more := len(found) - _MOST_LEFTOVERS) > 0:
+        tell(f"  and {plural(more, 'line')} more")
+
+
+def _show_tables(fixed: list[FixedFile], rulebook: Rulebook, dry: bool) -> None:
+    from gpu_lint.reports.filetable import by_file
+
+    width = width_of(sys.stderr)
     heading = "Would fix" if dry else "Fixed"
-    for line in (heading, *migration(fixed, rulebook, width_of(sys.stderr))):
+    for line in (
+        heading,
+        *migration(fixed, rulebook, width),
+        "",
+        *by_file(fixed, Path.cwd(), width),
+    ):
         tell(line)

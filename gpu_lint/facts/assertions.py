@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.walk import own_expressions, statements, subexpressions
@@ -44,13 +44,15 @@ def assertions(program: p.Program) -> Iterator[Assertion]:
                         yield _assertion(found.span, arguments, functions)
 
 
-def function_around(span: Span, functions: list[Span]) -> Span | None:
+def function_around(span: Span, functions: Sequence[Span]) -> Span | None:
     """Return the innermost of some functions that holds a span."""
     around = [one for one in functions if one.start <= span.start and span.end <= one.end]
     return max(around, key=lambda one: one.start, default=None)
 
 
-def _assertion(span: Span, tested: tuple[p.Expression, ...], functions: list[Span]) -> Assertion:
+def _assertion(
+    span: Span, tested: tuple[p.Expression, ...], functions: Sequence[Span]
+) -> Assertion:
     nodes = [node for expression in tested for node in subexpressions(expression)]
     values = [node.value for node in nodes if isinstance(node, p.Literal)]
     names = [_name(node) for node in nodes if isinstance(node, (p.Name, p.Attribute))]

@@ -183,15 +183,19 @@ class Reading:
             return ()
         return tuple(assertions(self.program))
 
+    @cached_property
+    def _functions(self) -> tuple[Span, ...]:
+        """Where all functions stand, nested ones too."""
+        return tuple(
+            one.span for one in statements(self.program.body) if isinstance(one, p.Function)
+        )
+
     def is_asserted(self, span: Span, *values: str | int) -> bool:
         """Whether a span stands in an assertion, or beside one that expects one of some values:
         in the same function; of what the module writes itself, anywhere."""
         if not self.assertions:
             return False
-        functions = [
-            one.span for one in statements(self.program.body) if isinstance(one, p.Function)
-        ]
-        around = function_around(span, functions)
+        around = function_around(span, self._functions)
         return any(
             (one.span.start <= span.start and span.end <= one.span.end)
             or (around in (None, one.function) and any(map(one.expects, values)))

@@ -227,11 +227,11 @@ class Engine:
             run.fixed = Fixing(self.finder, view, unsafe, run.reporting, others, ahead).fix()
             if writing is not None:
                 self._progress.begin("Writing", None)
-                self._write(run, writing, blocked)
+                self.write(run, writing, blocked)
             run.files = [one.after for one in run.fixed]
         return run
 
-    def _write(self, run: Run, writing: Writing, blocked: bool) -> None:
+    def write(self, run: Run, writing: Writing, blocked: bool) -> None:
         """Put the fixed files in their places; those that cannot be are as they were."""
         from gpu_lint.findings import FixedFile
         from gpu_lint.repository import tree_of

@@ -142,6 +142,8 @@ class FixedFile:
     after: FileFindings
     dropped: tuple[str, ...] = ()
     """Fixes that were not applied because they could not be proved harmless, and why."""
+    edits: tuple[tuple[Edit, ...], ...] = ()
+    """What was changed, pass after pass; spans are in what the file held before the pass."""
 
     @property
     def changed(self) -> bool:

@@ -101,7 +101,12 @@ class Fixing:
             if not self._left_out or all(after[file] is start[file] for file in after):
                 break  # else what was left out may go in where the rest stands already
         return [
-            FixedFile(found, self._as_told(file, after[file]), self._reasons(file))
+            FixedFile(
+                found,
+                self._as_told(file, after[file]),
+                self._reasons(file),
+                self._view.reads[file].edits,
+            )
             for file, found in before.items()
         ]
 

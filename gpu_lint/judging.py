@@ -18,12 +18,13 @@ from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
-from gpu_lint.findings import Finding, Fix, Judged
+from gpu_lint.findings import Applicability, Finding, Fix, Judged
 from gpu_lint.globs import matches
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.outcome import OF_VALIDATION
 from gpu_lint.policy import Policy
+from gpu_lint.provenance import generated
 from gpu_lint.reads import Read, read_beside
 from gpu_lint.relevance import Relevance, Why
 from gpu_lint.rulebook import Rule
@@ -359,7 +360,18 @@ class View:
             return None
         from gpu_lint.codemod.fixes import fix_of  # LibCST, which is slow to import
 
-        return fix_of(found.remedy, found, context, self._changeable)
+        fix = fix_of(found.remedy, found, context, self._changeable)
+        if fix is not None:
+            for file in (context.facts.file, *(file for file, _ in fix.elsewhere)):
+                if why := self._not_ours(file):
+                    message = f"{fix.message}; {why}"
+                    return replace(fix, message=message, applicability=Applicability.UNSAFE)
+        return fix
+
+    def _not_ours(self, file: str) -> str:
+        """Why a file is not to be changed unasked: others write or keep it."""
+        read = self.reads[file]
+        return self._finder.kept_elsewhere(read.path) or generated(read.source.data)
 
     def _changeable(self, file: str) -> Reading | None:
         """The reading of a file that may be edited."""

@@ -17,6 +17,7 @@ from gpu_lint.globs import matches, unusable
 from gpu_lint.namedfiles import GlobError, files_named
 from gpu_lint.ownership import is_foreign, trusted_users
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
+from gpu_lint.provenance import kept_elsewhere
 from gpu_lint.repository import (
     Confinement,
     bounds_of,
@@ -229,6 +230,7 @@ class SettingsFinder:
         self._by_directory: dict[Path, Settings] = {}
         self._by_name: dict[str, Settings] = {}
         """The same by the names of directories, as they are given: looked up for every file."""
+        self._kept_elsewhere: dict[str, str] = {}
         self._everywhere: Settings | None = None
         """The settings of all files, where they do not depend on where these are."""
 
@@ -305,6 +307,18 @@ class SettingsFinder:
         or else its project."""
         repository = self._confinement.repository_of(directory)
         return repository or os.path.abspath(self.project_of(Path(directory) / "x"))
+
+    def kept_elsewhere(self, path: Path) -> str:
+        """Why a file is another project's, as :func:`gpu_lint.provenance.kept_elsewhere` says."""
+        directory = os.path.abspath(self.root / path.parent)
+        if directory not in self._kept_elsewhere:
+            settings = self.for_file(path)
+            owned = [os.path.abspath(self.root)]
+            if settings.home is not None and self._fixed is None:
+                owned.append(os.path.abspath(settings.root))
+            top = self._confinement.repository_of(directory) or owned[-1]
+            self._kept_elsewhere[directory] = kept_elsewhere(directory, top, owned)
+        return self._kept_elsewhere[directory]
 
     def for_directory(self, directory: Path) -> Settings:
         """The settings for the files right in a directory."""

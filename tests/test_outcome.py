@@ -316,6 +316,13 @@ LEFT_ALONE: dict[str, Case] = {
         "GPU207 would be found",
         ("begin header",),
     ),
+    "a late mask that would be removed if it were set earlier, and the order beside it": Case(
+        {
+            "run.py": 'import os\nimport torch\nos.environ.pop("CUDA_VISIBLE_DEVICES", None)\n'
+            "torch.zeros(1).cuda(1)\n" + ORDER + MASK + "torch.zeros(1).cuda(0)\n"
+        },
+        policy=False,
+    ),
     "a converter that reaches no GPU": Case(
         {"run.py": "import csv\n" + GUARD + "    print(list(csv.reader(open('x.csv'))))\n"}
     ),
@@ -365,6 +372,41 @@ def test_what_does_no_harm_is_safe(files: dict[str, str], tmp_path: Path) -> Non
     found = check_files(tmp_path / "check", files, POLICY)
     assert ("run.py", "GPU103") in safe(found)
     assert "begin header" in fix_files(tmp_path / "fix", files, POLICY)["run.py"]
+
+
+REMOVED = 'if "CUDA_VISIBLE_DEVICES" in os.environ:\n    del os.environ["CUDA_VISIBLE_DEVICES"]\n'
+BOTH_CARDS = (
+    MASK + "n = torch.cuda.device_count()\na = torch.zeros(1).cuda(0)\n"
+    "if n > 1:\n    b = torch.zeros(1).cuda(1)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (REMOVED + "torch.cuda.is_available()\n" + BOTH_CARDS, True),
+        ("os.environ.pop('CUDA_VISIBLE_DEVICES')\ntorch.cuda.init()\n" + BOTH_CARDS, True),
+        ("helper.clear()\ntorch.cuda.init()\n" + BOTH_CARDS, True),
+        # nothing is removed before CUDA reads it: the late mask goes into the header
+        ("torch.cuda.is_available()\n" + MASK + REMOVED + "torch.zeros(1).cuda(0)\n", False),
+    ],
+)
+def test_a_late_mask_behind_a_removal_stays_where_it_is(
+    body: str, kept: bool, tmp_path: Path
+) -> None:
+    files = {
+        "helper.py": "import os\n\n\ndef clear():\n"
+        '    os.environ.pop("CUDA_VISIBLE_DEVICES", None)\n',
+        "run.py": "import os\nimport helper\nimport torch\n" + body,
+    }
+    before = check_files(tmp_path / "check", files, POLICY)["run.py"]
+    (late,) = [f for f in before.findings if f.code == "GPU107"]
+    assert (late.fix is None) is kept
+    assert ("no fix: set earlier, it would be removed" in late.note) is kept
+    after = fix_files(tmp_path / "fix", files, POLICY)["run.py"]
+    assert "begin header" in after
+    assert (MASK in after[after.index("import torch") :]) is kept
+    assert not kept or after.endswith(body)
 
 
 def test_pools_that_were_there_before_cuda_was_are_no_finding() -> None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.model import Index, Reach, Setting, Written
+from gpu_lint.facts.model import Certainty, Form, Index, Reach, Setting, Written
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -84,21 +84,31 @@ class Context:
     def given_back(self) -> dict[tuple[str, str], int]:
         """Where, as a byte offset, a variable is last given back what it held, by its name and the
         function in which that is done."""
-        found: dict[tuple[str, str], int] = {}
-        for setting in self.settings:
-            held = EnvironmentValue(setting.variable)
-            if setting.value is not None and held in alternatives(setting.value):
-                place = setting.variable, setting.function
-                found[place] = max(found.get(place, 0), setting.span.start)
-        return found
+        return _given_back(self.settings)
+
+    @cached_property
+    def early_removals(self) -> tuple[Setting, ...]:
+        """Removals before CUDA has surely read the variable, if nothing is written again there."""
+        return tuple(_early_removals(self.settings))
+
+    def is_behind_removal(self, setting: Setting) -> bool:
+        """Whether a mask is written when CUDA has read it, in a process that removed the mask
+        before: brought forward, it would be removed, too."""
+        if setting.variable != MASK or setting.frozen.certainty is Certainty.NEVER:
+            return False
+        found = [*self.early_removals]
+        for companion in self.companions() if self.removes_mask else ():
+            found += _early_removals(companion.facts.reached_settings)
+        return any(one.variable == MASK and one.reach > Reach.UNCALLED for one in found)
 
     def decides_only_a_device(self, index: Index, file: str, argument: Span) -> bool:
         """Whether the literal that an index comes from has no other use.
 
-        It has none where it stands in the argument itself. Bound to a name, a text such as
-        ``cuda:1`` still can mean nothing else, unless it is compared with something.
+        It has none where it stands in the argument itself, unless an assertion expects it. Bound
+        to a name, a text such as ``cuda:1`` still can mean nothing else, unless it is compared
+        with something.
         """
-        if index.span is None:
+        if index.span is None or self.is_asserted(index):
             return False
         if index.file == file and index.span in argument:
             return True
@@ -106,6 +116,15 @@ class Context:
             return False  # a bare number may count anything
         held = [self.facts.compared, *(c.facts.compared for c in self.companions())]
         return not any(f"cuda:{index.number}" in one for one in held)
+
+    def is_asserted(self, index: Index) -> bool:
+        """Whether an assertion beside the literal of an index expects that device."""
+        values = index.number, str(index.number), f"cuda:{index.number}"
+        return index.span is not None and any(
+            facts.reading.is_asserted(index.span, *values)
+            for facts in (self.facts, *(c.facts for c in self.companions()))
+            if facts.file == index.file
+        )
 
     @cached_property
     def gpu_file(self) -> bool:
@@ -173,3 +192,29 @@ class Context:
                     return None
                 found.add(read_mask(constant.value).devices)
         return found.pop() if len(found) == 1 else None
+
+
+def _given_back(settings: tuple[Setting, ...]) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for setting in settings:
+        held = EnvironmentValue(setting.variable)
+        if setting.value is not None and held in alternatives(setting.value):
+            place = setting.variable, setting.function
+            found[place] = max(found.get(place, 0), setting.span.start)
+    return found
+
+
+def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:
+    given_back = _given_back(settings)
+    for setting in settings:
+        if setting.form is Form.REMOVE and setting.frozen.certainty is not Certainty.ALWAYS:
+            written_again = (setting.variable, setting.function) in given_back or any(
+                other.variable == setting.variable
+                and other.value is not None
+                and other.function == setting.function
+                and other.span.start > setting.span.start
+                and other.frozen.certainty is Certainty.NEVER
+                for other in settings
+            )
+            if not written_again:
+                yield setting

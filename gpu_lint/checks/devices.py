@@ -125,7 +125,10 @@ def _one(
         elif index.span is not None and str(index.number) in devices:
             remedy = _renumber(index, devices.index(str(index.number)), context)
         message = f"{selector.api}: there is no device {index.number}, {visible}"
-        yield Found("GPU201", span, message, _INDEX_NOTE, remedy, safety)
+        note = _INDEX_NOTE
+        if remedy is not None and context.is_asserted(index):
+            note += "; the fix is unsafe: an assertion expects this device"
+        yield Found("GPU201", span, message, note, remedy, safety)
 
 
 def _renumber(index: Index, number: int, context: Context) -> Renumber:

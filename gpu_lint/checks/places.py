@@ -120,9 +120,12 @@ def _late(
         message += ", though torch.cuda.device_count() may report it as if it had"
     if code == "GPU116":
         message = f"every entry point comes here too late: {message}"
-    remedy, safety, left = _move_with_selectors(setting, step, context)
     note = _EVIDENCE_ALLOC if alloc else _EVIDENCE_ORDER
     severity = None if surely and code != "GPU116" else Severity.WARNING
+    if context.is_behind_removal(setting):
+        note += "; no fix: set earlier, it would be removed before CUDA reads it"
+        return Found(code, setting.span, message, note, severity=severity)
+    remedy, safety, left = _move_with_selectors(setting, step, context)
     return Found(code, setting.span, message, _with_left(note, left), remedy, safety, severity)
 
 
@@ -181,6 +184,8 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         and other.names <= known
     ]
     variables = [ALIASES.get(other.variable, other.variable) for other in late]
+    if any(map(context.is_behind_removal, late)):
+        return None
     if len(set(variables)) < len(variables):
         return None  # each of them may be for what follows it
     spans = {other.span for other in late}

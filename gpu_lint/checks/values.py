@@ -53,11 +53,12 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
     for constant in known:
         if not same_setting(variable, str(constant.value), wanted):
             message = f"{setting.variable} is {constant.value!r}, the policy demands {wanted!r}"
+            asserted = _is_asserted(setting, context)
             return Found(
                 _WRONG[variable],
                 at,
                 message,
-                "",
+                "the fix is unsafe: an assertion expects this value" if asserted else "",
                 _replacement(setting, context, wanted),
                 _value_safety(setting, known, context),
             )
@@ -139,7 +140,7 @@ def _value_safety(
     setting: Setting, known: tuple[Known, ...] | None, context: Context
 ) -> Applicability:
     single = known is not None and len(known) == 1
-    if hides_gpus(setting):
+    if hides_gpus(setting) or _is_asserted(setting, context):
         return Applicability.UNSAFE  # that is meant
     if gathered(setting, context) or (single and _is_literal(setting, context)):
         return Applicability.SAFE
@@ -149,16 +150,34 @@ def _value_safety(
 def gathered(setting: Setting, context: Context) -> bool:
     """Whether writing the header takes a statement away from where it stands.
 
-    It does so with module-level statements that only write header variables.
+    It does so with module-level statements that only write header variables, but for masks that
+    hide the GPUs or are written behind a removal, and for values that an assertion expects.
     """
     if not context.header_required or not setting.top_level or setting.peers == 0:
         return False
     peers = [other for other in context.settings if other.span == setting.span]
-    return not any(map(hides_gpus, peers)) and all(
+    if any(map(hides_gpus, peers)) or any(map(context.is_behind_removal, peers)):
+        return False
+    if any(_is_asserted(peer, context) for peer in peers):
+        return False
+    return all(
         ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES
         and context.wanted(ALIASES.get(peer.variable, peer.variable)) is not None
         for peer in peers
     )
+
+
+def _is_asserted(setting: Setting, context: Context) -> bool:
+    """Whether an assertion expects what a write puts into a variable, and the policy something
+    else."""
+    known = constants(setting.value) if setting.value is not None else None
+    written = [one.value for one in known or () if isinstance(one.value, str)]
+    variable = ALIASES.get(setting.variable, setting.variable)
+    wanted = context.policy.value(variable) if context.policy else None
+    others = [
+        text for text in written if wanted is None or not same_setting(variable, text, wanted)
+    ]
+    return bool(others) and context.facts.reading.is_asserted(setting.span, *others)
 
 
 def hides_gpus(setting: Setting) -> bool:

@@ -98,11 +98,9 @@ def check_conflicts(context: Context) -> Iterator[Found]:
 
 def check_removals(context: Context) -> Iterator[Found]:
     """GPU118: the mask or the order is taken away before the first use."""
-    for setting in context.settings:
+    for setting in context.early_removals:
         variable = ALIASES.get(setting.variable, setting.variable)
-        if setting.form is not Form.REMOVE or variable not in (MASK, ORDER):
-            continue
-        if setting.frozen.certainty is Certainty.ALWAYS or _is_written_again(setting, context):
+        if variable not in (MASK, ORDER):
             continue
         called = setting.reach > Reach.UNCALLED
         if called and variable == MASK and not context.facts.may_inherit_mask:
@@ -116,21 +114,6 @@ def check_removals(context: Context) -> Iterator[Found]:
         message = f"{setting.variable} {removed}, before CUDA reads it: the parent process decides"
         severity = None if surely else Severity.WARNING
         yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
-
-
-def _is_written_again(removal: Setting, context: Context) -> bool:
-    """Whether what is removed is given back, or another value, in the same function; or is removed
-    there where there was nothing to give back."""
-    if (removal.variable, removal.function) in context.given_back:
-        return True
-    return any(
-        other.variable == removal.variable
-        and other.value is not None
-        and other.function == removal.function
-        and other.span.start > removal.span.start
-        and other.frozen.certainty is Certainty.NEVER
-        for other in context.settings
-    )
 
 
 def check_forced_settings(context: Context) -> Iterator[Found]:

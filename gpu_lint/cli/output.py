@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import click
 
-from gpu_lint.printable import Line, printable, text_of
+from gpu_lint.printable import Line, text_of
 
 _LONGEST = 600
 """Characters of an error's line, which may repeat a long argument."""
@@ -17,7 +17,7 @@ _LONGEST = 600
 
 def tell(message: str) -> None:
     """Write one line to standard error."""
-    click.echo(printable(message), err=True)
+    click.echo(text_of([message]), nl=False, err=True)
 
 
 def fail(message: str) -> None:

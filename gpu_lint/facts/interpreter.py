@@ -19,6 +19,7 @@ from gpu_lint.facts.model import Certainty, Mark, Reach, Written
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.programrun import End, ProgramRun
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.skipping import is_skipped
 from gpu_lint.facts.statements import Statements
 from gpu_lint.facts.uncalled import Concerned, Uncalled
 from gpu_lint.facts.values import (
@@ -242,8 +243,8 @@ class Interpreter(Statements):
                         concerned.add(key, self._names_of(function), words, does)
                 known = len(self.functions)
                 for key in concerned.take_new():
-                    if key not in self._executed:
-                        function = self.functions[key]
+                    function = self.functions[key]
+                    if key not in self._executed and not self._is_skipped(function):
                         node = function.node
                         name = node.name.encode() if isinstance(node, p.Function) else b""
                         waiting.add(key, name, self.world.words_in(function))
@@ -255,6 +256,14 @@ class Interpreter(Statements):
             if chosen is None:
                 return
             self._run_alone(chosen, end)
+
+    def _is_skipped(self, function: Function) -> bool:
+        """Whether a test runner skips a function, or its class, in every run."""
+        node = function.node
+        if isinstance(node, p.Function) and is_skipped(node.decorators):
+            return True
+        cls = self.class_of(function.owner) if function.owner is not None else None
+        return cls is not None and is_skipped(cls.node.decorators)
 
     def _does_something(self, function: Function) -> bool:
         """Whether a function's own text may do something."""

@@ -14,6 +14,7 @@ from functools import cached_property
 
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
+from gpu_lint.facts.assertions import Assertion, assertions, function_around
 from gpu_lint.facts.bodies import Bodies
 from gpu_lint.facts.calling import functions_of, guarded, names_called, run_on_import
 from gpu_lint.facts.comments import comments_of
@@ -174,6 +175,32 @@ class Reading:
     def compared(self) -> frozenset[str]:
         """String constants that the file compares with something."""
         return frozenset(_compared(self.program))
+
+    @cached_property
+    def assertions(self) -> tuple[Assertion, ...]:
+        """What its tests expect."""
+        if b"assert" not in self.source.data:
+            return ()
+        return tuple(assertions(self.program))
+
+    @cached_property
+    def _functions(self) -> tuple[Span, ...]:
+        """Where all functions stand, nested ones too."""
+        return tuple(
+            one.span for one in statements(self.program.body) if isinstance(one, p.Function)
+        )
+
+    def is_asserted(self, span: Span, *values: str | int) -> bool:
+        """Whether a span stands in an assertion, or beside one that expects one of some values:
+        in the same function; of what the module writes itself, anywhere."""
+        if not self.assertions:
+            return False
+        around = function_around(span, self._functions)
+        return any(
+            (one.span.start <= span.start and span.end <= one.span.end)
+            or (around in (None, one.function) and any(map(one.expects, values)))
+            for one in self.assertions
+        )
 
     @cached_property
     def decides(self) -> bool:

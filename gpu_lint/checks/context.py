@@ -120,11 +120,10 @@ class Context:
 
     @cached_property
     def uses_pytorch(self) -> bool:
-        """The file itself imports PyTorch, or something that does."""
-        return self._pytorch_among(self.facts.framework_names)
-
-    def _pytorch_among(self, names: frozenset[str]) -> bool:
-        return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in names)
+        """The file, or one of the project that it imports, imports PyTorch, or something that
+        does."""
+        reached = self.facts.reached_frameworks
+        return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in reached)
 
     def is_required(self, where: str | tuple[str, ...]) -> bool:
         """Whether a ``required-in`` key applies to the file."""
@@ -147,8 +146,7 @@ class Context:
         if self.policy is None or not self.header_required:
             return None
         if variable == "PYTORCH_CUDA_ALLOC_CONF":
-            reached = self._pytorch_among(self.facts.reached_frameworks)
-            if not reached and self.policy.header.alloc_conf_in != "required-files":
+            if not self.uses_pytorch and self.policy.header.alloc_conf_in != "required-files":
                 return None
         return self.policy.value(variable)
 

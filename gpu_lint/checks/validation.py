@@ -13,8 +13,14 @@ from gpu_lint.masks import same_mask
 from gpu_lint.policy import Policy
 from gpu_lint.remedies import CallValidator, CompleteValidator, InsertValidator, RewriteBlock
 from gpu_lint.source import Span
+from gpu_lint.templates import can_validate
 
 _COUNT_NOTE = "cuda-facts section 1: device_count() can lie; only name, UUID or memory tell"
+
+_DRIVER_NOTE = (
+    "no fix: without torch only nvidia-smi can be asked, which knows GPUs by their place in PCI "
+    "order or by GPU-<uuid>"
+)
 
 
 def check_validation(context: Context) -> Iterator[Found]:
@@ -40,7 +46,10 @@ def check_validation(context: Context) -> Iterator[Found]:
     names = [function.name for function in defined] + imported
     if not names:
         message = "this entry point never checks which GPU it runs on"
-        yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(functions), safety)
+        if can_validate(policy, context.uses_pytorch):
+            yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(functions), safety)
+        else:
+            yield Found("GPU301", place, message, _DRIVER_NOTE)
         return
     known = frozenset(names)
     made = any(call.reach > Reach.UNCALLED and call.name in known for call in facts.calls)

@@ -33,6 +33,8 @@ def insert_validator(context: Context, functions: tuple[str, ...]) -> list[Edit]
         return None
     lines = Lines(facts.reading)
     function = _function(context)
+    if function is None:
+        return None
     if guard is None and not functions:
         row = _row_below_imports(facts, lines)
         return [_between(f"{function}\n\n\n{name}()", row, 1, lines)]
@@ -62,7 +64,10 @@ def rewrite_validator(context: Context) -> list[Edit] | None:
     if policy is None or block is None:
         return None
     name, source = policy.validation.function, facts.reading.source
-    edits = [Edit(block.span, rendered(_function(context), source.newline))]
+    function = _function(context)
+    if function is None:
+        return None
+    edits = [Edit(block.span, rendered(function, source.newline))]
     for call in facts.calls:
         if call.name == block.name != name and call.span not in block.span:
             called = Span(call.span.start, call.span.start + len(block.name.encode()))
@@ -97,9 +102,13 @@ def complete_validator(context: Context, name: str, missing: tuple[str, ...]) ->
     if indent.strip() or not indent:
         return None
     body = render_controls(policy, context.rulebook, context.uses_pytorch, missing)
-    for module in ("torch", "os"):
-        if f"{module}." in body and not _bound(facts, module):
-            body = f"    import {module}\n\n{body}"
+    if body is None:
+        return None
+    for modules in (("torch",), ("os", "subprocess")):
+        used = [name for name in modules if f"{name}." in body and not _bound(facts, name)]
+        if used:
+            imports = "".join(f"    import {name}\n" for name in used)
+            body = f"{imports}\n{body}"
     whole = rendered(f"def f():\n{body}\n", source.newline, indent)
     at = lines.start(lines.attached_above(row))
     return [Edit(Span(at, at), whole.partition(source.newline)[2])]
@@ -109,10 +118,10 @@ def _bound(facts: FileFacts, module: str) -> bool:
     return any(i.module == module and module in i.bound for i in facts.layout.imports)
 
 
-def _function(context: Context) -> str:
+def _function(context: Context) -> str | None:
     assert context.policy is not None
     text = render_validator(context.policy, context.rulebook, context.uses_pytorch)
-    return f"{VALIDATOR_MARK}\n{text}"
+    return None if text is None else f"{VALIDATOR_MARK}\n{text}"
 
 
 def _call_in_function(facts: FileFacts, function: str, name: str) -> Edit | None:

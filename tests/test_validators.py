@@ -10,7 +10,7 @@ import pytest
 
 from gpu_lint.errors import Problem
 from gpu_lint.policy import check_table
-from tests.conftest import VOICE_POLICY, check_text, codes, fix_files, fix_text
+from tests.conftest import VOICE_POLICY, check_files, check_text, codes, fix_files, fix_text
 from tests.fakecuda import Outcome, run_program
 
 POLICY: dict[str, Any] = {
@@ -222,3 +222,291 @@ def test_what_a_validator_asks_nvidia_smi_counts(body: str, lacks: str) -> None:
     found = [one for one in check_text(own(body), POLICY).findings if one.code == "GPU303"]
     assert bool(found) is bool(lacks)
     assert all(lacks in one.message for one in found)
+
+
+# --- where it is called ----------------------------------------------------------------------
+
+ALONE = {**POLICY, "header": {"required-in": "never"}}
+PARSER = (
+    "import argparse\nimport sys\n\nimport torch\n\n\ndef work():\n    torch.zeros(1).cuda()\n\n\n"
+)
+OPTIONS = """\
+def options():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--n", type=int)
+    return parser.parse_args()
+
+
+"""
+MAIN = """\
+def main():
+    \"\"\"Doc.\"\"\"
+    parser = argparse.ArgumentParser()
+    args = parser.parse_args()
+    # HERE
+    work()
+    return 0
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    {
+        "behind the options": """
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    # HERE
+    work()
+""",
+        "behind a function that reads them": OPTIONS
+        + """
+if __name__ == "__main__":
+    args = options()
+    # HERE
+    work()
+""",
+        "a parser of the module": """
+parser = argparse.ArgumentParser()
+
+if __name__ == "__main__":
+    args = parser.parse_args()
+    # HERE
+    work()
+""",
+        "in the main function": MAIN
+        + """
+if __name__ == "__main__":
+    main()
+""",
+        "in the main function that sys.exit() is given": MAIN
+        + """
+if __name__ == "__main__":
+    sys.exit(main())
+""",
+        "in the main function whose result is raised": MAIN
+        + """
+if __name__ == "__main__":
+    raise SystemExit(main())
+""",
+        "a result of the main function": MAIN
+        + """
+if __name__ == "__main__":
+    print("start")
+    status = main()
+    sys.exit(status)
+""",
+        "without options": """
+if __name__ == "__main__":
+    # HERE
+    work()
+""",
+        "a use above the options": """
+if __name__ == "__main__":
+    # HERE
+    work()
+    args = argparse.ArgumentParser().parse_args()
+""",
+        "a model above the options": """
+if __name__ == "__main__":
+    # HERE
+    model = torch.nn.Linear(1, 1).cuda()
+    args = argparse.ArgumentParser().parse_args()
+    model(args)
+""",
+        "a use above in the main function": """
+def main():
+    work()
+    args = argparse.ArgumentParser().parse_args()
+
+
+if __name__ == "__main__":
+    # HERE
+    main()
+""",
+        "a process above the options": """
+import subprocess
+
+if __name__ == "__main__":
+    # HERE
+    subprocess.run([sys.executable, "other.py"])
+    args = argparse.ArgumentParser().parse_args()
+    work()
+""",
+        "a class of the module above the options": """
+class Model:
+    def __init__(self):
+        work()
+
+
+if __name__ == "__main__":
+    # HERE
+    model = Model()
+    args = argparse.ArgumentParser().parse_args()
+""",
+        "options of one branch": """
+def other():
+    work()
+
+
+def main():
+    if len(sys.argv) > 2:
+        args = argparse.ArgumentParser().parse_args()
+    # HERE
+    other()
+
+
+if __name__ == "__main__":
+    main()
+""",
+        "two statements on the line": """
+if __name__ == "__main__":
+    # HERE
+    args = argparse.ArgumentParser().parse_args(); work()
+""",
+    }.items(),
+    ids=lambda case: case[0],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_validator_is_called_behind_the_options_and_before_a_use(
+    program: tuple[str, str], newline: str
+) -> None:
+    text = PARSER + program[1].lstrip("\n")
+    before = text.replace("    # HERE\n", "")
+    after = text.replace("# HERE", "validate_gpu()")
+    fixed = fix_text(before.replace("\n", newline), ALONE).after
+    assert "GPU301" not in {one.code for one in fixed.findings}
+    written = fixed.source.text.replace(newline, "\n")
+    head, mark, rest = written.partition("# gpu-lint: validator\n")
+    assert mark
+    guard = rest.index("\n\n\nif __name__") + 3 if "\n\n\nif __name__" in rest else None
+    assert guard is not None
+    assert squeezed(head + rest[guard:]) == squeezed(after)
+
+
+def squeezed(text: str) -> list[str]:
+    """The lines of a text that hold anything."""
+    return [line for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("head", "is_safe"),
+    [
+        ("try:\n    import torch\nexcept ImportError:\n    torch = None\n", False),
+        ("try:\n    import torch\nexcept Exception as error:\n    print(error)\n", False),
+        ("try:\n    import torch\nexcept:\n    pass\n", False),
+        ("try:\n    import cupy as torch\nexcept ModuleNotFoundError:\n    import numpy as torch\n", False),
+        ("import importlib.util\n\nif importlib.util.find_spec('torch'):\n    import torch\n", False),
+        ("try:\n    import torch\nexcept ImportError:\n    raise SystemExit('pip install torch')\n", True),
+        ("import sys\n\ntry:\n    import torch\nexcept ImportError:\n    sys.exit(1)\n", True),
+        ("try:\n    import torch\nexcept ValueError:\n    pass\n", True),
+        ("import torch\n\ntry:\n    import cupy\nexcept ImportError:\n    cupy = None\n", True),
+        ("try:\n    import tqdm\nexcept ImportError:\n    tqdm = None\nimport torch\n", True),
+        (
+            "from typing import TYPE_CHECKING\n\nimport torch\n\nif TYPE_CHECKING:\n    import cupy\n",
+            True,
+        ),
+    ],
+)  # fmt: skip
+def test_a_validator_is_unsafe_where_the_program_can_do_without_the_framework(
+    head: str, is_safe: bool
+) -> None:
+    text = f'{head}\n\nif __name__ == "__main__":\n    print(torch)\n'
+    fixed = fix_text(text, ALONE)
+    assert ("def validate_gpu" in fixed.after.source.text) is is_safe
+    assert "def validate_gpu" in fix_text(text, ALONE, unsafe=True).after.source.text
+    left = [one for one in fixed.after.findings if one.code == "GPU301"]
+    assert bool(left) is not is_safe
+    assert all("the fix is unsafe: line " in one.note for one in left)
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["multiprocessing.Process(target=work).start()", "multiprocessing.Pool(2).map(work, [1])"],
+)
+def test_a_validator_is_not_called_before_a_fork(head: str) -> None:
+    text = (
+        "import multiprocessing\n\nimport torch\n\n\ndef work(n=0):\n    torch.zeros(1).cuda()\n\n\n"
+        f'if __name__ == "__main__":\n    {head}\n'
+    )
+    fixed = fix_text(text, ALONE)
+    assert fixed.after.source.text == text
+    assert any("GPU207" in why for why in fixed.dropped)
+
+
+# --- under any name --------------------------------------------------------------------------
+
+FULL = (
+    CHECKS
+    + """\
+    if not torch.cuda.is_available():
+        raise RuntimeError
+    if "RTX 3090" not in torch.cuda.get_device_name(0):
+        raise RuntimeError
+    if torch.cuda.get_device_properties(0).total_memory < 20 * 1024**3:
+        raise RuntimeError
+"""
+)
+OTHER_FILE = f"import os\n\nimport torch\n\n\ndef refuse_other_cards():\n{FULL}"
+RUN = f'{HEADER}import torch\n\n\ndef refuse_other_cards():\n{FULL}\n\nif __name__ == "__main__":\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"run.py": f"{RUN}    refuse_other_cards()\n    torch.zeros(1).cuda()\n"}, None),
+        ({"run.py": f"{RUN}    torch.zeros(1).cuda()\n"}, "GPU302"),
+        (
+            {
+                "run.py": f'{HEADER}import torch\nfrom cards import refuse_other_cards\n\nif __name__ == "__main__":\n'
+                "    refuse_other_cards()\n    torch.zeros(1).cuda()\n",
+                "cards.py": OTHER_FILE,
+            },
+            None,
+        ),
+        (
+            {
+                "run.py": f'{HEADER}import torch\nimport cards\n\nif __name__ == "__main__":\n'
+                "    cards.refuse_other_cards()\n    torch.zeros(1).cuda()\n",
+                "cards.py": OTHER_FILE,
+            },
+            None,
+        ),
+        (
+            {
+                "run.py": f'{HEADER}import torch\nimport cards\n\nif __name__ == "__main__":\n'
+                "    torch.zeros(1).cuda()\n",
+                "cards.py": OTHER_FILE,
+            },
+            "GPU301",
+        ),
+        (
+            {
+                "run.py": f"{RUN}    refuse_other_cards()\n".replace('"RTX 3090"', '"RTX 4090"')
+            },
+            "GPU301",
+        ),
+        ({"run.py": f"{RUN}    refuse_other_cards()\n".replace("raise RuntimeError", "print()")}, "GPU301"),
+        (
+            {
+                "run.py": f'{HEADER}import torch\nimport gpu\n\nif __name__ == "__main__":\n'
+                "    gpu.validate_gpu()\n    torch.zeros(1).cuda()\n",
+                "gpu.py": OTHER_FILE.replace("refuse_other_cards", "validate_gpu"),
+            },
+            None,
+        ),
+    ],
+    ids=[
+        "its own", "its own, never called", "imported", "by its module", "in a module, never called",
+        "another card", "it only prints", "the policy's name by its module",
+    ],
+)  # fmt: skip
+def test_a_function_that_makes_every_check_is_a_validator_under_any_name(
+    tmp_path: Path, files: dict[str, str], found: str | None
+) -> None:
+    results = check_files(tmp_path, files, POLICY)["run.py"]
+    codes_found = {code for code, _ in codes(results) if code in ("GPU301", "GPU302")}
+    assert codes_found == ({found} if found else set())

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.model import Index, Reach, Setting, Written
+from gpu_lint.facts.model import FunctionFacts, Index, Reach, Setting, Written
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -68,6 +68,9 @@ class Context:
     """The other files of the processes that the file belongs to."""
     mentioned_elsewhere: Callable[[str], bool] = lambda name: False
     """Whether some file of the run mentions a name."""
+    functions_beside: Callable[[frozenset[str]], tuple[FunctionFacts, ...]] = lambda names: ()
+    """The functions with some names in the project's files that this one imports, as far as these
+    mention the mask."""
 
     @cached_property
     def removes_mask(self) -> bool:

@@ -142,7 +142,8 @@ def _last_name(node: p.Expression) -> str:
     return node.id if isinstance(node, p.Name) else ""
 
 
-def _ends_program(statement: p.Statement) -> bool:
+def ends_program(statement: p.Statement) -> bool:
+    """Whether a statement raises, or calls what ends the program."""
     if isinstance(statement, (p.Raise, p.Assert)):
         return True
     if isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Call):
@@ -155,7 +156,7 @@ def _failure(body: p.Block) -> str:
     found = list(statements(body))
     if any(isinstance(statement, (p.Raise, p.Assert)) for statement in found):
         return "raises"
-    if any(_ends_program(statement) for statement in found):
+    if any(ends_program(statement) for statement in found):
         return "exits"
     if any(
         isinstance(s, p.Return) and isinstance(s.value, p.Literal) and s.value.value is False
@@ -173,7 +174,7 @@ def _swallows(statement: p.Statement) -> bool:
         return False
     for handler in statement.handlers:
         catches = not handler.types or _CATCHES_ALL.intersection(handler.types)
-        if catches and not any(_ends_program(inner) for inner in statements(handler.body)):
+        if catches and not any(ends_program(inner) for inner in statements(handler.body)):
             return not any(_returns_false(inner) for inner in statements(handler.body))
     return False
 

@@ -347,6 +347,41 @@ if __name__ == "__main__":
     model = Model()
     args = argparse.ArgumentParser().parse_args()
 """,
+        "a parser that is handed on": """
+def add_options(parser):
+    parser.add_argument("--n", type=int)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    args = parser.parse_args()
+    # HERE
+    work()
+""",
+        "what a function is given may use a GPU": """
+def warm_up(model):
+    model.cuda()
+
+
+if __name__ == "__main__":
+    # HERE
+    warm_up(globals()["MODEL"])
+    args = argparse.ArgumentParser().parse_args()
+""",
+        "a function in a function": """
+def main():
+    def warm_up():
+        work()
+
+    warm_up()
+    args = argparse.ArgumentParser().parse_args()
+
+
+if __name__ == "__main__":
+    # HERE
+    main()
+""",
         "options of one branch": """
 def other():
     work()

@@ -6,6 +6,7 @@ but never behind what may use a GPU.
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +21,16 @@ _READERS = frozenset({"parse_args", "parse_known_args", "parse_intermixed_args"}
 """Methods that read the options of the command line."""
 _RUNNERS = frozenset({"exit", "run", "SystemExit"})
 """What is handed the result of a program's main function: ``sys.exit(main())``."""
-_UNKNOWN = frozenset({"exec", "eval", "__import__"})
+_BUILT_IN = frozenset(dir(builtins)) - {"exec", "eval", "__import__"}
+_OF_PARSERS = _READERS | {
+    "add_argument",
+    "add_argument_group",
+    "add_mutually_exclusive_group",
+    "add_parser",
+    "add_subparsers",
+    "set_defaults",
+}
+"""Methods that a function may call of what it is given: that may be anything else."""
 _LOADERS = frozenset({"importlib", "runpy"})
 
 
@@ -31,12 +41,12 @@ class CallPlaces:
     reading: Reading
     knowledge: Knowledge
 
-    def behind_options(self, body: p.Block) -> int | None:
-        """The number of statements of a block that are over when it has read its options; None
-        where it reads none before a GPU may be used."""
+    def behind_options(self, body: p.Block, given: frozenset[str] = frozenset()) -> int | None:
+        """The number of statements of a block that are over when it has read its options, with the
+        names of what it is ``given``; None where it reads none before a GPU may be used."""
         found = None
         for number, statement in enumerate(body, start=1):
-            if not self._is_idle((statement,)):
+            if not self._is_idle((statement,), frozenset(), given):
                 break
             if self._reads((statement,)):
                 found = number
@@ -48,7 +58,7 @@ class CallPlaces:
         for statement in body:
             if not self._is_idle((statement,)):
                 main = self._functions.get(_called_by(statement))
-                if main is None or self.behind_options(main.body) is None:
+                if main is None or self.behind_options(main.body, given_to(main)) is None:
                     return None
                 return main
         return None
@@ -66,15 +76,22 @@ class CallPlaces:
                         return True
         return False
 
-    def _is_idle(self, body: p.Block, entered: frozenset[str] = frozenset()) -> bool:
+    def _is_idle(
+        self,
+        body: p.Block,
+        entered: frozenset[str] = frozenset(),
+        given: frozenset[str] = frozenset(),
+    ) -> bool:
         """Whether a block calls nothing that may use a GPU."""
         return all(
-            self._is_idle_call(node.function, entered)
+            self._is_idle_call(node.function, entered, given)
             for node in expressions(body)
             if isinstance(node, p.Call)
         )
 
-    def _is_idle_call(self, function: p.Expression, entered: frozenset[str]) -> bool:
+    def _is_idle_call(
+        self, function: p.Expression, entered: frozenset[str], given: frozenset[str]
+    ) -> bool:
         path: list[str] = []
         while isinstance(function, p.Attribute):
             path.insert(0, function.name)
@@ -84,14 +101,16 @@ class CallPlaces:
         name = function.id
         if (symbol := self._imported.get(name)) is not None:
             return self._is_idle_symbol(".".join((symbol, *path)))
+        if name in given:
+            return bool(path) and path[-1] in _OF_PARSERS
         if path:
             made = self._made.get(name, ())
             return (name not in self.reading.layout.names or bool(made)) and all(
                 name in entered or self._is_idle((one,), entered | {name}) for one in made
             )
         if (known := self._functions.get(name)) is not None:
-            return name in entered or self._is_idle(known.body, entered | {name})
-        return name not in self.reading.layout.names and name not in _UNKNOWN
+            return name in entered or self._is_idle(known.body, entered | {name}, given_to(known))
+        return name in _BUILT_IN and name not in self.reading.layout.names
 
     def _is_idle_symbol(self, symbol: str) -> bool:
         """Whether what is imported by a dotted name uses no GPU when it is called."""
@@ -126,6 +145,11 @@ class CallPlaces:
                 for name in (name for one in statement.targets for name in bound_names(one)):
                     found.setdefault(name, []).append(statement)
         return found
+
+
+def given_to(function: p.Function) -> frozenset[str]:
+    """The names of a function's parameters."""
+    return frozenset(parameter.name for parameter in function.parameters)
 
 
 def _only_asks(api: Api) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from gpu_lint.checks.context import Context
-from gpu_lint.codemod.callplace import CallPlaces
+from gpu_lint.codemod.callplace import CallPlaces, given_to
 from gpu_lint.codemod.cut import cut_out, rendered, rewrite
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts import program as p
@@ -134,7 +134,7 @@ def _call_in_function(places: CallPlaces, function: p.Function | None, name: str
     if function is None or not function.body:
         return None
     first = int(docstring_of(function.body) is not None)
-    number = places.behind_options(function.body) or first
+    number = places.behind_options(function.body, given_to(function)) or first
     return None if number == len(function.body) else _call_at(places, function.body, number, name)
 
 

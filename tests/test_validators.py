@@ -545,3 +545,12 @@ def test_a_function_that_makes_every_check_is_a_validator_under_any_name(
     results = check_files(tmp_path, files, POLICY)["run.py"]
     codes_found = {code for code, _ in codes(results) if code in ("GPU301", "GPU302")}
     assert codes_found == ({found} if found else set())
+
+
+def test_a_validator_under_any_name_must_run_before_a_use() -> None:
+    late = f"{RUN}    x = torch.zeros(1).cuda()\n    refuse_other_cards()\n"
+    assert ("GPU305", late[: late.index("    refuse_other")].count("\n") + 1) in codes(
+        check_text(late, POLICY)
+    )
+    early = f"{RUN}    refuse_other_cards()\n    x = torch.zeros(1).cuda()\n"
+    assert "GPU305" not in dict(codes(check_text(early, POLICY)))

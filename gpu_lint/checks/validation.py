@@ -132,11 +132,15 @@ def check_order(context: Context) -> Iterator[Found]:
     policy = context.policy
     if policy is None:
         return
-    own = {function.name for function in _validators_of(context)}
-    for call in context.facts.calls:
+    late = [
+        call
+        for call in context.facts.calls
+        if call.allocated.certainty is Certainty.ALWAYS and call.reach > Reach.UNCALLED
+    ]
+    own = {function.name for function in _validators_of(context)} if late else set()
+    for call in late:
         trigger = call.allocated.trigger
-        late = call.allocated.certainty is Certainty.ALWAYS and call.reach > Reach.UNCALLED
-        if not late or trigger is None or not (call.name in own or counts(call.name, policy)):
+        if trigger is None or not (call.name in own or counts(call.name, policy)):
             continue
         name, line = context.place(trigger.file, trigger.span)
         where = f"line {line}" if trigger.file == context.facts.file else f"{name}:{line}"

@@ -15,6 +15,7 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
+from gpu_lint.facts.model import FunctionFacts
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
@@ -37,6 +38,7 @@ from gpu_lint.suppressions import (
     check_suppressions,
     read_suppressions,
 )
+from gpu_lint.variables import MASK
 
 _OF_A_RUN = 5_000
 """Microseconds that the run of a program takes, about, beside one for each byte of it."""
@@ -306,6 +308,7 @@ class View:
             judges=lambda span: self._judges(read.file, span),
             companions=lambda: self._companions(read.file),
             mentioned_elsewhere=self._mentioned,
+            functions_beside=lambda names: self._functions_beside(read.file, names),
         )
 
     def _has_fault(self, read: Read) -> bool:
@@ -401,6 +404,18 @@ class View:
                 if reading is not None and name in reading.referenced:
                     return True
         return False
+
+    def _functions_beside(self, file: str, names: frozenset[str]) -> tuple[FunctionFacts, ...]:
+        """The functions with some names in the project's files that a file imports, as far as these
+        mention the mask."""
+        found: list[FunctionFacts] = []
+        for other in sorted(self.project.edges(file)) if names else ():
+            data = self.data(other) or b""
+            if MASK.encode() not in data or not any(b"def " + n.encode() in data for n in names):
+                continue
+            if (reading := self.project.reading(other)) is not None:
+                found += [look() for name, look in reading.functions if name in names]
+        return tuple(found)
 
     def _companions(self, file: str) -> tuple[Companion, ...]:
         """The other files of the processes that a file belongs to."""

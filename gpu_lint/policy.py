@@ -17,6 +17,7 @@ from gpu_lint.masks import DEVICE_ORDERS, read_mask
 from gpu_lint.records import record
 
 WHERE = ("all", "gpu-files", "entry-points", "never")
+RAISE, WARN = "raise", "warn"
 
 
 @record
@@ -54,6 +55,8 @@ class Validation:
     required_in: str | tuple[str, ...] = "entry-points"
     function: str = "validate_gpu"
     functions: tuple[str, ...] = ()
+    without_gpu: str = RAISE
+    """What a validator that a fix writes does on a machine without a GPU."""
 
 
 @record
@@ -143,6 +146,13 @@ KEYS: tuple[Key, ...] = (
         "validate_gpu",
     ),
     Key("validation.functions", "strings", "Globs of further names that count as validators.", []),
+    Key(
+        "validation.without-gpu",
+        "choice",
+        "What the validator that a fix writes does on a machine without a GPU.",
+        RAISE,
+        (RAISE, WARN),
+    ),
     Key("limits.file-mib", "count", "Larger files are not parsed.", 4, most=1_000),
     Key("limits.brackets", "count", "Brackets in brackets that a parser is given.", 200, most=400),
     Key("limits.operators", "count", "Operators in one expression.", 2_000, most=5_000),
@@ -219,6 +229,7 @@ def policy_of(flat: Mapping[str, Any]) -> Policy | None:
             get("validation.required-in"),
             get("validation.function"),
             get("validation.functions"),
+            get("validation.without-gpu"),
         ),
     )
 

@@ -17,7 +17,7 @@ from string import Template
 from gpu_lint.errors import ConfigError, SourceError
 from gpu_lint.facts.limits import check_for_libcst
 from gpu_lint.facts.quiet import parse_quietly
-from gpu_lint.policy import Policy
+from gpu_lint.policy import WARN, Policy
 from gpu_lint.repository import leads_outside
 from gpu_lint.rulebook import Rulebook
 from gpu_lint.source import LARGEST_TEXT, read_bytes
@@ -31,6 +31,9 @@ PLACEHOLDERS = (
     "name",
     "min_memory_gib",
 )
+AVAILABILITY = "availability"
+"""The control that there is a GPU at all."""
+_WARNS = "\n\n    On a machine without a GPU, warn only.\n    "
 _FULL_UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SECTION = re.compile(r"^#: (\w+)\n", re.MULTILINE)
 _LAYOUT = frozenset(
@@ -50,7 +53,6 @@ def _values(policy: Policy) -> dict[str, str | None]:
     if memory is not None:
         memory = int(memory) if memory == int(memory) else memory
     device = gpu.devices[0]
-    numbered = device.isdigit()
     return {
         "device_order": python_string(gpu.device_order) if gpu.device_order else None,
         "visible_devices": python_string(gpu.visible_devices),
@@ -59,8 +61,10 @@ def _values(policy: Policy) -> dict[str, str | None]:
         "min_memory_gib": None if memory is None else str(memory),
         "function": policy.validation.function,
         "uuid": python_string(device[4:]) if _FULL_UUID.fullmatch(device) else None,
-        "handle": device if numbered else python_string(device),
-        "handle_by": f"nvmlDeviceGetHandleBy{'Index' if numbered else 'UUID'}",
+        "device": python_string(device),
+        "key": "index" if device.isdigit() else "uuid",
+        "is_device": " == device" if device.isdigit() else ".startswith(device)",
+        "or_warn": _WARNS if policy.validation.without_gpu == WARN else "",
     }
 
 
@@ -87,26 +91,45 @@ def _filled_in(text: str, given: tuple[tuple[str, str | None], ...]) -> str:
     return "\n".join(lines).strip("\n")
 
 
-def render_validator(policy: Policy, rulebook: Rulebook, uses_pytorch: bool) -> str:
-    """The whole validator function."""
-    sections = _sections(rulebook, uses_pytorch)
-    wanted = ["head", *controls(policy)]
-    if "uuid" in sections and _values(policy)["uuid"] is not None:
-        wanted.insert(wanted.index("availability") + 1, "uuid")
-    return "".join(_fill(sections[name], policy) for name in wanted).rstrip("\n")
+def render_validator(policy: Policy, rulebook: Rulebook, uses_pytorch: bool) -> str | None:
+    """The whole validator function; None where neither PyTorch nor the driver can be asked."""
+    return _validator(policy, rulebook, uses_pytorch, ("head", *controls(policy)))
 
 
 def render_controls(
     policy: Policy, rulebook: Rulebook, uses_pytorch: bool, missing: tuple[str, ...]
-) -> str:
-    """The lines that check some controls, indented by four, imports of their own included."""
+) -> str | None:
+    """The lines that check some controls, indented by four; None as for a whole validator."""
+    names = [control for control in controls(policy) if control in missing]
+    if not uses_pytorch and AVAILABILITY not in names and {"name", "memory"}.intersection(names):
+        names.insert(0, AVAILABILITY)
+    return _validator(policy, rulebook, uses_pytorch, tuple(names))
+
+
+def can_validate(policy: Policy, uses_pytorch: bool) -> bool:
+    """Whether a validator can tell the GPU: PyTorch tells any, the driver one that is named by a
+    UUID or by its place in PCI order, as ``nvidia-smi`` counts."""
+    device = policy.gpu.devices[0]
+    if device.isdigit():
+        return uses_pytorch or policy.gpu.device_order == "PCI_BUS_ID"
+    return uses_pytorch or device.startswith("GPU-")
+
+
+def _validator(
+    policy: Policy, rulebook: Rulebook, uses_pytorch: bool, names: tuple[str, ...]
+) -> str | None:
+    """Some sections of a validator, filled in, the ones that belong to them included."""
+    if not can_validate(policy, uses_pytorch):
+        return None
     sections = _sections(rulebook, uses_pytorch)
-    on_device = {"availability", "name", "memory"}.intersection(missing)
-    names = [c for c in controls(policy) if c in missing]
-    if on_device and not uses_pytorch and "availability" not in names:
-        names.insert(0, "availability")
-    body = "".join(_fill(sections[name], policy) for name in names)
-    return body.rstrip("\n")
+    values = {name: value or "" for name, value in _values(policy).items()}
+    wanted: list[str] = []
+    for name in names:
+        warns = name == AVAILABILITY and policy.validation.without_gpu == WARN
+        wanted.append(f"{name}_or_warn" if warns else name)
+        if name == AVAILABILITY:
+            wanted += ["device"] if not uses_pytorch else ["uuid"] if values["uuid"] else []
+    return "".join(Template(sections[name]).substitute(values) for name in wanted).rstrip("\n")
 
 
 def controls(policy: Policy) -> tuple[str, ...]:
@@ -117,7 +140,7 @@ def controls(policy: Policy) -> tuple[str, ...]:
         for control, value in (
             ("CUDA_DEVICE_ORDER", values["device_order"]),
             ("CUDA_VISIBLE_DEVICES", values["visible_devices"]),
-            ("availability", ""),
+            (AVAILABILITY, ""),
             ("name", values["name"]),
             ("memory", values["min_memory_gib"]),
         )
@@ -126,13 +149,9 @@ def controls(policy: Policy) -> tuple[str, ...]:
 
 
 def _sections(rulebook: Rulebook, uses_pytorch: bool) -> dict[str, str]:
-    name = "validator-torch.py.txt" if uses_pytorch else "validator-nvml.py.txt"
+    name = f"validator-{'torch' if uses_pytorch else 'driver'}.py.txt"
     parts = _SECTION.split(rulebook.template(name))
     return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
-def _fill(section: str, policy: Policy) -> str:
-    return Template(section).substitute({k: v or "" for k, v in _values(policy).items()})
 
 
 def same_block(text: str, wanted: str, environ_names: tuple[str, ...] = ()) -> bool:

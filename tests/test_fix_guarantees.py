@@ -264,12 +264,14 @@ def test_one_line_main_guard_is_opened_for_the_call() -> None:
     )
 
 
-def test_validator_without_torch_asks_nvml_by_physical_index_or_uuid() -> None:
+def test_validator_without_torch_asks_the_driver_by_physical_index_or_uuid() -> None:
     text = 'import cupy\n\nif __name__ == "__main__":\n    print(cupy)\n'
-    assert "nvmlDeviceGetHandleByIndex(1)" in fix_text(text, ALL).after.source.text
     uuid = "GPU-8d1f4a52-3c0b-4f6e-9a7d-2b5c6e7f8091"
-    policy = {**ALL, "gpu": {**ALL["gpu"], "visible-devices": uuid}}
-    assert f'nvmlDeviceGetHandleByUUID("{uuid}")' in fix_text(text, policy).after.source.text
+    for mask, key in (("1", "index"), (uuid, "uuid")):
+        policy = {**ALL, "gpu": {**ALL["gpu"], "visible-devices": mask}}
+        fixed = fix_text(text, policy).after.source.text
+        assert f'"--query-gpu={key},memory.total,name"' in fixed
+        assert f'    device = "{mask}"\n' in fixed
 
 
 def test_validator_with_torch_compares_the_uuid_where_the_policy_names_one() -> None:

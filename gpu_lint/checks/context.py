@@ -9,7 +9,15 @@ from typing import TypeAlias
 
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
-from gpu_lint.facts.model import Certainty, Form, Index, Reach, Setting, Written
+from gpu_lint.facts.model import (
+    Certainty,
+    Form,
+    FunctionFacts,
+    Index,
+    Reach,
+    Setting,
+    Written,
+)
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -68,6 +76,9 @@ class Context:
     """The other files of the processes that the file belongs to."""
     mentioned_elsewhere: Callable[[str], bool] = lambda name: False
     """Whether some file of the run mentions a name."""
+    functions_beside: Callable[[frozenset[str]], tuple[FunctionFacts, ...]] = lambda names: ()
+    """The functions with some names in the project's files that this one imports, as far as these
+    mention the mask."""
 
     @cached_property
     def removes_mask(self) -> bool:
@@ -139,11 +150,10 @@ class Context:
 
     @cached_property
     def uses_pytorch(self) -> bool:
-        """The file itself imports PyTorch, or something that does."""
-        return self._pytorch_among(self.facts.framework_names)
-
-    def _pytorch_among(self, names: frozenset[str]) -> bool:
-        return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in names)
+        """The file, or one of the project that it imports, imports PyTorch, or something that
+        does."""
+        reached = self.facts.reached_frameworks
+        return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in reached)
 
     def is_required(self, where: str | tuple[str, ...]) -> bool:
         """Whether a ``required-in`` key applies to the file."""
@@ -166,8 +176,7 @@ class Context:
         if self.policy is None or not self.header_required:
             return None
         if variable == "PYTORCH_CUDA_ALLOC_CONF":
-            reached = self._pytorch_among(self.facts.reached_frameworks)
-            if not reached and self.policy.header.alloc_conf_in != "required-files":
+            if not self.uses_pytorch and self.policy.header.alloc_conf_in != "required-files":
                 return None
         return self.policy.value(variable)
 

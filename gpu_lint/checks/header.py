@@ -76,7 +76,7 @@ def check_drift(context: Context) -> Iterator[Found]:
     if any(True for _ in check_missing(context)):
         return
     for block in context.facts.blocks:
-        wanted = ""
+        wanted: str | None = None
         if block.kind == HEADER and context.header_required:
             alloc = context.wanted("PYTORCH_CUDA_ALLOC_CONF") is not None
             wanted = render_header(context.policy, context.rulebook, alloc)

@@ -8,13 +8,21 @@ from fnmatch import fnmatchcase
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.facts.markers import VALIDATOR
 from gpu_lint.facts.model import Certainty, FunctionFacts, Reach
+from gpu_lint.facts.optional import optional_import
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import same_mask
 from gpu_lint.policy import Policy
 from gpu_lint.remedies import CallValidator, CompleteValidator, InsertValidator, RewriteBlock
 from gpu_lint.source import Span
+from gpu_lint.templates import can_validate
+from gpu_lint.variables import MASK
 
 _COUNT_NOTE = "cuda-facts section 1: device_count() can lie; only name, UUID or memory tell"
+
+_DRIVER_NOTE = (
+    "no fix: without torch only nvidia-smi can be asked, which knows GPUs by their place in PCI "
+    "order or by GPU-<uuid>"
+)
 
 
 def check_validation(context: Context) -> Iterator[Found]:
@@ -28,22 +36,38 @@ def check_validation(context: Context) -> Iterator[Found]:
     commands = facts.functions_named(lambda name: name in context.standing.called)
     functions = tuple(function.name for function in commands)
     guard = facts.layout.guard
-    safety = Applicability.SAFE if guard is not None or commands else Applicability.UNSAFE
+    note, safety = _COUNT_NOTE, Applicability.SAFE
+    if guard is None and not commands:
+        safety = Applicability.UNSAFE
+    if (optional := _optional_framework(context)) is not None:
+        safety = Applicability.UNSAFE
+        note = (
+            f"the fix is unsafe: line {context.row(optional[1].start)} goes on without "
+            f"{optional[0]}, where a validator would raise"
+        )
     if guard is not None:
         place = Span(guard.span.start, guard.first.start)
     elif commands:
         place = _head(commands[0])
     else:
         place = Span(facts.layout.anchor, facts.layout.anchor)
-    defined = facts.functions_named(lambda name: counts(name, policy))
-    imported = sorted(n for n in facts.imported_functions if counts(n, policy))
-    names = [function.name for function in defined] + imported
+    called = facts.calls_on_import | facts.calls_of_guard
+    called = called.union(*(facts.calls_of(command.name) for command in commands))
+    defined = _validators_of(context)
+    beside = [one.name for one in context.functions_beside(called) if is_validator(one, policy)]
+    imported = [name for name in facts.imported_functions if counts(name, policy)]
+    names = [*(function.name for function in defined), *sorted({*imported, *beside})]
     if not names:
         message = "this entry point never checks which GPU it runs on"
-        yield Found("GPU301", place, message, _COUNT_NOTE, InsertValidator(functions), safety)
+        if can_validate(policy, context.uses_pytorch):
+            yield Found("GPU301", place, message, note, InsertValidator(functions), safety)
+        else:
+            yield Found("GPU301", place, message, _DRIVER_NOTE)
         return
     known = frozenset(names)
     made = any(call.reach > Reach.UNCALLED and call.name in known for call in facts.calls)
+    seen = {*beside, *(name for name in known if not counts(name, policy))}
+    made = made or not seen.isdisjoint(facts.calls_on_import | facts.calls_of_guard)
     without = [
         command
         for command in commands
@@ -69,15 +93,54 @@ def _head(function: FunctionFacts) -> Span:
     return Span(function.span.start, function.body.start)
 
 
+def _optional_framework(context: Context) -> tuple[str, Span] | None:
+    """The framework that a file imports first, by name and place, if it can do without any."""
+    knowledge = context.rulebook.knowledge
+
+    def uses_gpu(module: str) -> bool:
+        framework = knowledge.framework_of(module)
+        return framework is not None and framework.uses_mask
+
+    return optional_import(context.facts.reading.program, uses_gpu)
+
+
+def _validators_of(context: Context) -> list[FunctionFacts]:
+    """The validators that a file defines."""
+    policy, reading = context.policy, context.facts.reading
+    if policy is None:
+        return []
+
+    def may_be_one(name: str) -> bool:
+        node = reading.functions_by_name.get(name)
+        mentions = node is not None and MASK in reading.source.slice(node.span)
+        return mentions or counts(name, policy)
+
+    return [one for one in context.facts.functions_named(may_be_one) if is_validator(one, policy)]
+
+
+def is_validator(function: FunctionFacts, policy: Policy) -> bool:
+    """Whether a function of the project is a validator: by its name, or because it makes every
+    check that the policy demands, and raises or ends the program."""
+    if counts(function.name, policy):
+        return True
+    ends = function.fails in ("raises", "exits") and not function.swallows
+    return ends and not missing_controls(function, policy)
+
+
 def check_order(context: Context) -> Iterator[Found]:
     """GPU305: a validator that runs when memory of a GPU has been allocated already."""
     policy = context.policy
     if policy is None:
         return
-    for call in context.facts.calls:
+    late = [
+        call
+        for call in context.facts.calls
+        if call.allocated.certainty is Certainty.ALWAYS and call.reach > Reach.UNCALLED
+    ]
+    own = {function.name for function in _validators_of(context)} if late else set()
+    for call in late:
         trigger = call.allocated.trigger
-        late = call.allocated.certainty is Certainty.ALWAYS and call.reach > Reach.UNCALLED
-        if not late or trigger is None or not counts(call.name, policy):
+        if trigger is None or not (call.name in own or counts(call.name, policy)):
             continue
         name, line = context.place(trigger.file, trigger.span)
         where = f"line {line}" if trigger.file == context.facts.file else f"{name}:{line}"

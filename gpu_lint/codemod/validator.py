@@ -5,19 +5,18 @@ from __future__ import annotations
 import libcst as cst
 
 from gpu_lint.checks.context import Context
+from gpu_lint.codemod.callplace import CallPlaces, given_to
 from gpu_lint.codemod.cut import cut_out, rendered, rewrite
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.facts import program as p
+from gpu_lint.facts.calling import guarded
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.functions import docstring_of
 from gpu_lint.facts.markers import VALIDATOR, VALIDATOR_MARK
-from gpu_lint.facts.walk import expressions
+from gpu_lint.facts.reading import Reading
 from gpu_lint.findings import Edit
 from gpu_lint.source import Span
 from gpu_lint.templates import render_controls, render_validator
-
-_READERS = frozenset({"parse_args", "parse_known_args", "parse_intermixed_args"})
-"""Methods that read the options of the command line."""
 
 
 def insert_validator(context: Context, functions: tuple[str, ...]) -> list[Edit] | None:
@@ -33,10 +32,12 @@ def insert_validator(context: Context, functions: tuple[str, ...]) -> list[Edit]
         return None
     lines = Lines(facts.reading)
     function = _function(context)
+    if function is None:
+        return None
     if guard is None and not functions:
         row = _row_below_imports(facts, lines)
         return [_between(f"{function}\n\n\n{name}()", row, 1, lines)]
-    calls = _calls(facts, name, functions)
+    calls = _calls(context, name, functions)
     if calls is None:
         return None
     if guard is None:
@@ -45,12 +46,17 @@ def insert_validator(context: Context, functions: tuple[str, ...]) -> list[Edit]
     return [_between(function, row, 2, lines), *calls]
 
 
-def _calls(facts: FileFacts, name: str, functions: tuple[str, ...]) -> list[Edit] | None:
+def _calls(context: Context, name: str, functions: tuple[str, ...]) -> list[Edit] | None:
     """The edits that make functions call a validator, and the main guard where it calls neither;
     None where one cannot be made, or none is needed."""
-    calls = [_call_in_function(facts, function, name) for function in functions]
+    facts, knowledge = context.facts, context.rulebook.knowledge
+    places = CallPlaces(facts.reading, knowledge)
+    calls = [
+        _call_in_function(places, facts.reading.functions_by_name.get(function), name)
+        for function in functions
+    ]
     if facts.layout.guard is not None and facts.calls_of_guard.isdisjoint({name, *functions}):
-        calls.append(_call_in_guard(facts, name))
+        calls.append(_call_behind_guard(places, name))
     found = [call for call in calls if call is not None]
     return found if found and len(found) == len(calls) else None
 
@@ -62,7 +68,10 @@ def rewrite_validator(context: Context) -> list[Edit] | None:
     if policy is None or block is None:
         return None
     name, source = policy.validation.function, facts.reading.source
-    edits = [Edit(block.span, rendered(_function(context), source.newline))]
+    function = _function(context)
+    if function is None:
+        return None
+    edits = [Edit(block.span, rendered(function, source.newline))]
     for call in facts.calls:
         if call.name == block.name != name and call.span not in block.span:
             called = Span(call.span.start, call.span.start + len(block.name.encode()))
@@ -77,7 +86,7 @@ def call_validator(context: Context, name: str, functions: tuple[str, ...]) -> l
     """Call a validator that the file defines or imports but does not run."""
     facts = context.facts
     if facts.layout.guard is not None or functions:
-        return _calls(facts, name, functions)
+        return _calls(context, name, functions)
     lines = Lines(facts.reading)
     defined = [f.span for f in facts.functions_named(lambda other: other == name)]
     row = lines.rows(defined[-1])[-1] + 1 if defined else _row_below_imports(facts, lines)
@@ -97,9 +106,13 @@ def complete_validator(context: Context, name: str, missing: tuple[str, ...]) ->
     if indent.strip() or not indent:
         return None
     body = render_controls(policy, context.rulebook, context.uses_pytorch, missing)
-    for module in ("torch", "os"):
-        if f"{module}." in body and not _bound(facts, module):
-            body = f"    import {module}\n\n{body}"
+    if body is None:
+        return None
+    for modules in (("torch",), ("os", "subprocess")):
+        used = [name for name in modules if f"{name}." in body and not _bound(facts, name)]
+        if used:
+            imports = "".join(f"    import {name}\n" for name in used)
+            body = f"{imports}\n{body}"
     whole = rendered(f"def f():\n{body}\n", source.newline, indent)
     at = lines.start(lines.attached_above(row))
     return [Edit(Span(at, at), whole.partition(source.newline)[2])]
@@ -109,25 +122,26 @@ def _bound(facts: FileFacts, module: str) -> bool:
     return any(i.module == module and module in i.bound for i in facts.layout.imports)
 
 
-def _function(context: Context) -> str:
+def _function(context: Context) -> str | None:
     assert context.policy is not None
     text = render_validator(context.policy, context.rulebook, context.uses_pytorch)
-    return f"{VALIDATOR_MARK}\n{text}"
+    return None if text is None else f"{VALIDATOR_MARK}\n{text}"
 
 
-def _call_in_function(facts: FileFacts, function: str, name: str) -> Edit | None:
-    """The edit that makes a function call another one first: behind its docstring, and behind the
-    statement that reads its options from the command line, if it has one."""
-    node = facts.reading.functions_by_name.get(function)
-    if node is None or not node.body:
+def _call_in_function(places: CallPlaces, function: p.Function | None, name: str) -> Edit | None:
+    """The edit that makes a function call another one first: behind its docstring, and behind what
+    reads its options from the command line, if it does so before a GPU may be used."""
+    if function is None or not function.body:
         return None
-    source, lines = facts.reading.source, Lines(facts.reading)
-    first = docstring_of(node.body) is not None
-    above = [number for number, one in enumerate(node.body) if _reads_options(one)]
-    number = above[-1] + 1 if above else int(first)
-    if number == len(node.body):
-        return None
-    near = node.body[number - 1] if number else node.body[0]
+    first = int(docstring_of(function.body) is not None)
+    number = places.behind_options(function.body, given_to(function)) or first
+    return None if number == len(function.body) else _call_at(places, function.body, number, name)
+
+
+def _call_at(places: CallPlaces, body: p.Block, number: int, name: str) -> Edit | None:
+    """The edit that makes a call behind so many statements of a block."""
+    source, lines = places.reading.source, Lines(places.reading)
+    near = body[number - 1] if number else body[0]
     indent = source.slice(Span(lines.start(source.row(near.span.start)), near.span.start))
     if not lines.is_alone(near.span) or indent.strip() or not indent:
         return None
@@ -136,15 +150,22 @@ def _call_in_function(facts: FileFacts, function: str, name: str) -> Edit | None
     return Edit(Span(at, at), f"{indent}{name}(){source.newline}")
 
 
-def _reads_options(statement: p.Statement) -> bool:
-    """Whether a statement reads the options of the command line."""
-    called = (node.function for node in expressions((statement,)) if isinstance(node, p.Call))
-    return any(isinstance(one, p.Attribute) and one.name in _READERS for one in called)
+def _call_behind_guard(places: CallPlaces, name: str) -> Edit | None:
+    """The edit that makes what stands behind the main guard call a function: where it has read its
+    options, or where the function that it calls has, or else first of all."""
+    body = guarded(places.reading.program)
+    number, main = places.behind_options(body), places.main_of(body)
+    call = None
+    if number is not None and number < len(body):
+        call = _call_at(places, body, number, name)
+    elif number is None and main is not None:
+        call = _call_in_function(places, main, name)
+    return call or _call_in_guard(places.reading, name)
 
 
-def _call_in_guard(facts: FileFacts, name: str) -> Edit | None:
+def _call_in_guard(reading: Reading, name: str) -> Edit | None:
     """The edit that makes a call the first statement of the main guard."""
-    source, guard = facts.reading.source, facts.layout.guard
+    source, guard = reading.source, reading.layout.guard
     if guard is None or source.slice(guard.first) == f"{name}()":
         return None
     cut = cut_out(source, Span(guard.span.start, guard.first.end))

@@ -13,6 +13,10 @@ from gpu_lint.source import Span
 _EXITS = frozenset({"exit", "_exit", "quit", "abort"})
 _MEMORY = frozenset({"total_memory", "mem_get_info", "nvmlDeviceGetMemoryInfo"})
 _AVAILABILITY = frozenset({"is_available", "nvmlInit", "get_device_properties", "device_count"})
+_STARTERS = frozenset({"run", "call", "check_call", "check_output", "Popen", "popen", "getoutput"})
+_ORDERS = frozenset({"<", "<=", ">", ">="})
+_DRIVER, _DRIVERS_MEMORY = "nvidia-smi", "memory.total"
+"""The program that asks the driver, and what it is asked for memory by."""
 _CATCHES_ALL = frozenset({"Exception", "BaseException", "RuntimeError"})
 
 
@@ -40,9 +44,9 @@ def _facts(node: p.Function) -> FunctionFacts:
                         strings.add(behind.value)
                     else:
                         environment.add((variable, behind.value))
-            memory = memory or any(name in _MEMORY for name in _attribute_names(found, names))
+            memory = memory or _compares_memory(found, names)
         elif isinstance(found, p.Call):
-            availability = availability or _last_name(found.function) in _AVAILABILITY
+            availability = availability or _asks_for_gpu(found, names)
     docstring = docstring_of(node.body)
     first = node.body[1] if docstring and len(node.body) > 1 else node.body[0]
     return FunctionFacts(
@@ -81,14 +85,38 @@ def _local_values(body: p.Block) -> dict[str, p.Expression]:
     return values
 
 
-def _attribute_names(node: p.Expression, names: dict[str, p.Expression]) -> Iterator[str]:
-    """Attribute and call names in an expression, looking behind local names."""
+def _compares_memory(node: p.Comparison, names: dict[str, p.Expression]) -> bool:
+    """Whether a comparison is about the memory of a GPU."""
+    for found in _all_behind(node, names):
+        if isinstance(found, p.Attribute) and found.name in _MEMORY:
+            return True
+        if node.operator in _ORDERS and _says(found, _DRIVERS_MEMORY):
+            return True
+    return False
+
+
+def _asks_for_gpu(node: p.Call, names: dict[str, p.Expression]) -> bool:
+    """Whether a call asks if there is a GPU."""
+    called = _last_name(node.function)
+    if called not in _STARTERS:
+        return called in _AVAILABILITY
+    return any(
+        _says(found, _DRIVER) for one in node.arguments for found in _all_behind(one.value, names)
+    )
+
+
+def _says(node: p.Expression, word: str) -> bool:
+    """Whether an expression is a text with a word in it."""
+    return isinstance(node, p.Literal) and isinstance(node.value, str) and word in node.value
+
+
+def _all_behind(node: p.Expression, names: dict[str, p.Expression]) -> Iterator[p.Expression]:
+    """An expression and everything below it, looking behind local names."""
     waiting, seen = [node], set()
     while waiting:
         for found in subexpressions(waiting.pop()):
-            if isinstance(found, p.Attribute):
-                yield found.name
-            elif isinstance(found, p.Name) and found.id in names and found.id not in seen:
+            yield found
+            if isinstance(found, p.Name) and found.id in names and found.id not in seen:
                 seen.add(found.id)
                 waiting.append(names[found.id])
 
@@ -114,7 +142,8 @@ def _last_name(node: p.Expression) -> str:
     return node.id if isinstance(node, p.Name) else ""
 
 
-def _ends_program(statement: p.Statement) -> bool:
+def ends_program(statement: p.Statement) -> bool:
+    """Whether a statement raises, or calls what ends the program."""
     if isinstance(statement, (p.Raise, p.Assert)):
         return True
     if isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Call):
@@ -127,7 +156,7 @@ def _failure(body: p.Block) -> str:
     found = list(statements(body))
     if any(isinstance(statement, (p.Raise, p.Assert)) for statement in found):
         return "raises"
-    if any(_ends_program(statement) for statement in found):
+    if any(ends_program(statement) for statement in found):
         return "exits"
     if any(
         isinstance(s, p.Return) and isinstance(s.value, p.Literal) and s.value.value is False
@@ -145,7 +174,7 @@ def _swallows(statement: p.Statement) -> bool:
         return False
     for handler in statement.handlers:
         catches = not handler.types or _CATCHES_ALL.intersection(handler.types)
-        if catches and not any(_ends_program(inner) for inner in statements(handler.body)):
+        if catches and not any(ends_program(inner) for inner in statements(handler.body)):
             return not any(_returns_false(inner) for inner in statements(handler.body))
     return False
 

@@ -41,15 +41,16 @@ def environment(log: Path, *path: Path) -> dict[str, str]:
     return kept
 
 
-def run_program(file: Path, root: Path, seconds: float = 20) -> Outcome:
-    """Run a file as a program, from a project's root."""
+def run_program(file: Path, root: Path, seconds: float = 20, **machine: str) -> Outcome:
+    """Run a file as a program, from a project's root, on a ``machine`` that ``FAKECUDA_`` variables
+    describe."""
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "log.jsonl"
         try:
             done = subprocess.run(
                 [sys.executable, str(file)],
                 cwd=root,
-                env=environment(log, root),
+                env={**environment(log, root), **machine},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=seconds,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 
 NAMES = os.environ.get(
@@ -142,6 +143,36 @@ def nvml_count():
     """What PyTorch's count by NVML says: it parses ``os.environ`` itself."""
     mask = os.environ.get(MASK)
     return len(NAMES) if mask is None else len(parse_mask(mask))
+
+
+def nvidia_smi(command):
+    """What ``nvidia-smi --query-gpu`` prints, whatever the mask says (cuda-facts section 7)."""
+    if not NAMES[0]:
+        raise FileNotFoundError("nvidia-smi")
+    log("nvidia-smi")
+    asked = next(word for word in command if word.startswith("--query-gpu=")).partition("=")[2]
+    lines = []
+    for index, name in enumerate(NAMES):
+        facts = {
+            "index": str(index),
+            "uuid": UUIDS[index],
+            "memory.total": str(MEMORY[index] * 1024),
+            "name": name,
+        }
+        lines.append(", ".join(facts[key] for key in asked.split(",")) + "\n")
+    return subprocess.CompletedProcess(command, 0, "".join(lines), "")
+
+
+def stand_in_for_nvidia_smi():
+    """Never start the machine's own."""
+    start = subprocess.run
+
+    def run(command, *args, **options):
+        if isinstance(command, (list, tuple)) and command[0] == "nvidia-smi":
+            return nvidia_smi(command)
+        return start(command, *args, **options)
+
+    subprocess.run = run
 
 
 DRIVER = Driver()

@@ -10,6 +10,7 @@ import types
 import _fakecuda
 
 _fakecuda.watch_environment()
+_fakecuda.stand_in_for_nvidia_smi()
 atexit.register(
     lambda: _fakecuda.log("exit", settings={k: os.environ.get(k) for k in _fakecuda.TRACKED})
 )

@@ -60,6 +60,7 @@ class MisfitKind(Enum):
     COUNT = "would give up: the mask shows another number of devices"
     VALIDATOR = "would raise: a variable may not hold what it demands"
     ORDER = "would show another GPU: they are counted in another order"
+    UNORDERED = "would show another GPU: the order in which they are counted is not set"
     DECIDES = "would no longer decide: it is replaced before any use"
     REPLACES = "would replace what another file has set on purpose"
 

@@ -25,7 +25,9 @@ from gpu_lint.source import Source, Span
 
 Code: TypeAlias = "str | tuple[MisfitKind, int]"
 """A rule's code, or in the place of one what does not fit, and how many devices are shown."""
-_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301", (MisfitKind.ORDER, -1)})
+_OF_FILES = frozenset(
+    {"GPU101", "GPU103", "GPU105", "GPU301", (MisfitKind.ORDER, -1), (MisfitKind.UNORDERED, -1)}
+)
 """What is found of a file as a whole: where that is shown does not matter."""
 OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
 OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})

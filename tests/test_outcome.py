@@ -211,6 +211,28 @@ LEFT_ALONE: dict[str, Case] = {
         },
         "would show another GPU: they are counted in another order",
     ),
+    "the mask of a helper, while the header with the order is left out": Case(
+        {
+            "part.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n',
+            "run.py": "import os\nimport part\n"
+            'os.environ["CUDA_VISIBLE_DEVICES "] = "1,0"\nimport torch\n\n\n'
+            "def main():\n    torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', '0')))\n\n\n"
+            "main()\n",
+        },
+        "would show another GPU: the order in which they are counted is not set",
+    ),
+    "the order of the cards, which is set again when they have been counted": Case(
+        {
+            "mask.py": "import os\n" + MASK,
+            "part.py": "import torch\n\n\ndef load(device):\n"
+            "    return torch.zeros(1).to(device)\n",
+            "run.py": "import argparse\nimport os\np = argparse.ArgumentParser()\n"
+            'p.add_argument("--gpu", default="0")\na = p.parse_args()\nimport mask\n'
+            'if a.gpu:\n    os.environ["CUDA_VISIBLE_DEVICES"] = a.gpu\nfrom part import load\n'
+            'load("cuda:0")\n' + ORDER,
+        },
+        "would show another GPU: they are counted in another order",
+    ),
     "an option above the import, which the header would replace": Case(
         {
             "run.py": "import argparse\nimport os\np = argparse.ArgumentParser()\n"

@@ -119,8 +119,8 @@ def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Con
 
 
 def _orders(context: Context) -> Iterator[Misfit]:
-    """A mask that is not the policy's, if it is in effect when the program ends, or a child begins,
-    and counts in the order that the policy demands."""
+    """What is in effect when the program ends, or a child begins, where only one of mask and order
+    is the policy's: a mask that counts other GPUs in its order, or its mask in another order."""
     policy = context.policy
     wanted = policy.value(MASK) if policy is not None else None
     order = policy.value(ORDER) if policy is not None else None
@@ -134,6 +134,10 @@ def _orders(context: Context) -> Iterator[Misfit]:
             ]
             if foreign:
                 yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))
+        if order is not None and not all(_is(one, order) for one in end.orders):
+            own = [one for one in end.masks if _counts_gpus(one, wanted or "")]
+            if own:
+                yield Misfit(MisfitKind.UNORDERED, _origin_of(own, context))
 
 
 def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
@@ -172,6 +176,17 @@ def _counts_other_gpus(written: Written, wanted: str) -> bool:
     return not known or any(
         not same_mask(mask, wanted) and any(map(str.isdigit, read_mask(mask).devices))
         for mask in masks
+    )
+
+
+def _counts_gpus(written: Written, wanted: str) -> bool:
+    """Whether a mask is surely what is wanted, and shows GPUs by their numbers."""
+    known = constants(written.value) if written.value is not None else None
+    devices = read_mask(wanted).devices
+    return (
+        bool(known)
+        and any(map(str.isdigit, devices))
+        and all(isinstance(one.value, str) and same_mask(one.value, wanted) for one in known or ())
     )
 
 

@@ -74,6 +74,8 @@ class Misfit:
     """Where it is, as a byte offset."""
     shown: int = -1
     """How many devices a mask shows there, if that is what does not fit; -1 for whatever mask."""
+    name: str = ""
+    """What does not fit, where the line does not name it: a rank, an option."""
 
 
 @record

@@ -190,7 +190,7 @@ LEFT_ALONE: dict[str, Case] = {
             + GUARD
             + "    torch.zeros(1).cuda()\n",
         },
-        "would show another GPU: they are counted in another order",
+        "they are counted in another order: the mask is set in ",
     ),
     "the order of the cards, when the mask is removed": Case(
         {

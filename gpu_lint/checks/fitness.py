@@ -133,11 +133,11 @@ def _orders(context: Context) -> Iterator[Misfit]:
                 and (one.value is not None or number or _uses_one_gpu(context.facts, end))
             ]
             if foreign:
-                yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))
+                yield _misplaced(MisfitKind.ORDER, foreign, context)
         if order is not None and not all(_is(one, order) for one in end.orders):
             own = [one for one in end.masks if _counts_gpus(one, wanted or "")]
             if own:
-                yield Misfit(MisfitKind.UNORDERED, _origin_of(own, context))
+                yield _misplaced(MisfitKind.UNORDERED, own, context)
 
 
 def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
@@ -154,6 +154,17 @@ def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
     if len(numbers) > 1 or not all(selector.complete for selector in behind):
         return False
     return bool(numbers) or end.allocated.certainty is not Certainty.NEVER
+
+
+def _misplaced(kind: MisfitKind, masks: list[Written], context: Context) -> Misfit:
+    """What is wrong with some masks: the line of one that is written in the file, else the name of
+    another file that writes one."""
+    facts = context.facts
+    written = [(one.file, one.span) for one in masks if one.span is not None]
+    if not written or any(file == facts.file for file, _ in written):
+        return Misfit(kind, _origin_of(masks, context))
+    name, _ = context.place(*min(written))
+    return Misfit(kind, _origin_of(masks, context), name=f"the mask is set in {name}")
 
 
 def _origin_of(masks: list[Written], context: Context) -> int:

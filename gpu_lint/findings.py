@@ -59,6 +59,7 @@ class MisfitKind(Enum):
     DEVICE = "would name a device that the mask does not show"
     COUNT = "would give up: the mask shows another number of devices"
     VALIDATOR = "would raise: a variable may not hold what it demands"
+    LATE = "would check the GPU when it may have been used already"
     ORDER = "would show another GPU: they are counted in another order"
     UNORDERED = "would show another GPU: the order in which they are counted is not set"
     DECIDES = "would no longer decide: it is replaced before any use"

@@ -115,6 +115,15 @@ LEFT_ALONE: dict[str, Case] = {
         "GPU207 would be found",
         ("begin header",),
     ),
+    "a model that may be on the GPU before the guard": Case(
+        {
+            "run.py": "import sys\nimport torch\nuse = '--cpu' not in sys.argv\n"
+            'device = torch.device("cuda" if use else "cpu")\n'
+            "model = torch.nn.Linear(2, 2).to(device)\n" + GUARD + "    print(model)\n"
+        },
+        "would check the GPU when it may have been used already",
+        ("begin header",),
+    ),
     "a guard that is never reached": Case(
         {"run.py": "import torch\nraise SystemExit(1)\n" + GUARD + "    torch.zeros(1)\n"},
         "GPU302 would be found",

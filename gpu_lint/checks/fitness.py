@@ -100,12 +100,15 @@ def _shown(written: Written) -> float:
 
 
 def _validators(context: Context) -> Iterator[Misfit]:
-    """Calls of a validator while a variable may hold what it refuses."""
+    """Calls of a validator while a variable may hold what it refuses, or when memory of a GPU may
+    have been allocated already."""
     policy = context.policy
     for call in context.facts.calls if policy is not None else ():
         if call.reach > Reach.UNCALLED and policy is not None and counts(call.name, policy):
             if any(_may_differ(call, name, policy.value(name), context) for name, _ in call.held):
                 yield Misfit(MisfitKind.VALIDATOR, call.span.start)
+            if call.allocated.certainty is Certainty.MAYBE:
+                yield Misfit(MisfitKind.LATE, call.span.start)
 
 
 def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Context) -> bool:

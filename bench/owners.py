@@ -117,7 +117,7 @@ def _gpu_lint(root: Path, *arguments: str) -> str:
 def _files_in(diff: str) -> Iterator[tuple[str, str]]:
     """The files of a diff, each with its hunks."""
     heads = list(_FILE.finditer(diff))
-    ends = [*(head.start() for head in heads[1:]), len(diff)]
+    ends = [*(head.start() for head in heads), len(diff)][1:]
     for head, end in zip(heads, ends, strict=True):
         yield head[1], diff[head.end() : end]
 
@@ -138,26 +138,28 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--record", action="store_true", help="Take note of the new hunks.")
     given = parser.parse_args()
-    result, unread = [], 0
+    result, unread = recorded(), 0
     print(f"{'tree':34} {'findings':>8} {'hunks':>6}  {'verdict':12} hunks since it was given")
-    for one in recorded():
+    for number, one in enumerate(result):
         checkout = given.trees / one.name
         if (given.names and one.name not in given.names) or not checkout.is_dir():
-            result.append(one)
             continue
         now = offered(checkout, one.overrides)
         new = changed(one.files, now.files)
         unread += bool(new)
         shown = f"{len(new)} files: {' '.join(new[:_SHOWN])}" if new else "as read"
         print(f"{one.tree:34} {now.findings:8} {now.hunks:6}  {one.verdict:12} {shown}")
-        result.append(replace(one, **asdict(now)))
+        if given.record:
+            result[number] = replace(one, **asdict(now))
+            _write(result)
     score = Counter(one.verdict for one in result)
     print(", ".join(f"{name}: {score[name]}" for name in VERDICTS) + f" (of {len(result)})")
-    if given.record:
-        lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in result)
-        RECORD.write_text("".join(lines), encoding="utf-8")
-        return 0
-    return 1 if unread else 0
+    return 1 if unread and not given.record else 0
+
+
+def _write(result: list[Owned]) -> None:
+    lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in result)
+    RECORD.write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -59,7 +59,9 @@ class MisfitKind(Enum):
     DEVICE = "would name a device that the mask does not show"
     COUNT = "would give up: the mask shows another number of devices"
     VALIDATOR = "would raise: a variable may not hold what it demands"
+    LATE = "would check the GPU when it may have been used already"
     ORDER = "would show another GPU: they are counted in another order"
+    UNORDERED = "would show another GPU: the order in which they are counted is not set"
     DECIDES = "would no longer decide: it is replaced before any use"
     REPLACES = "would replace what another file has set on purpose"
 
@@ -73,6 +75,8 @@ class Misfit:
     """Where it is, as a byte offset."""
     shown: int = -1
     """How many devices a mask shows there, if that is what does not fit; -1 for whatever mask."""
+    name: str = ""
+    """What does not fit, where the line does not name it: a rank, an option."""
 
 
 @record

@@ -25,7 +25,9 @@ from gpu_lint.source import Source, Span
 
 Code: TypeAlias = "str | tuple[MisfitKind, int]"
 """A rule's code, or in the place of one what does not fit, and how many devices are shown."""
-_OF_FILES = frozenset({"GPU101", "GPU103", "GPU105", "GPU301", (MisfitKind.ORDER, -1)})
+_OF_FILES = frozenset(
+    {"GPU101", "GPU103", "GPU105", "GPU301", (MisfitKind.ORDER, -1), (MisfitKind.UNORDERED, -1)}
+)
 """What is found of a file as a whole: where that is shown does not matter."""
 OF_HEADER = frozenset({"GPU101", "GPU102", "GPU103", "GPU104", "GPU105", "GPU106"})
 OF_VALIDATION = frozenset({"GPU301", "GPU302", "GPU303", "GPU304"})
@@ -54,6 +56,8 @@ class New:
 
     code: Code
     line: str
+    name: str = ""
+    """What it is about, where the line does not name that."""
     asks: bool = False
     """It was there, but its fix had to be asked for, and now would be made without."""
 
@@ -61,7 +65,8 @@ class New:
         """Why the change is no good, in words that follow its name."""
         line = self.line if len(self.line) <= _LONGEST_LINE else f"{self.line[:_LONGEST_LINE]}..."
         if isinstance(self.code, tuple):
-            return f"then `{line}` ({file}) {self.code[0].value}"
+            name = f": {self.name}" if self.name else ""
+            return f"then `{line}` ({file}) {self.code[0].value}{name}"
         if self.asks:
             return f"then the fix of {self.code} at `{line}` ({file}) would no longer be asked for"
         return f"then {self.code} would be found at `{line}` ({file})"
@@ -154,7 +159,7 @@ class Before:
         for one, origin in self.origins_of(after, passes):
             if isinstance(one, Misfit):
                 if origin is None:
-                    yield New(_code_of(one), line_at(one.start))
+                    yield New(_code_of(one), line_at(one.start), one.name)
             elif origin is None:
                 if one.code not in _SAID_BEFORE:
                     yield New(one.code, line_at(one.span.start))

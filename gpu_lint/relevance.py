@@ -62,6 +62,7 @@ _RUN_BY_TOOLS = {
 """Files that a tool runs for its own purposes, by name, and what they then hold."""
 _IMPORTED = ("test_", "conftest", "__init__")
 """What the names of files begin with that others import, unseen by the import graph."""
+_GUARDED = "it has a main guard"
 _EACH_FILE = ("all", "gpu-files")
 """Where each file must set the header's variables itself."""
 
@@ -176,14 +177,15 @@ class Relevance:
             return f"the command `{script.command}` calls {called} ({place})"
         if os.path.basename(file) == "__main__.py":
             return "it is a __main__.py"
-        return "it has a main guard" if graph.has_guard(file) else ""
+        return _GUARDED if graph.has_guard(file) else ""
 
     def _entry_point(self, file: str, facts: FileFacts, graph: Imported) -> str:
         """Why a file is an entry point; empty if it is none."""
         if not facts.reaches_gpu or self._tool_of(file):
             return ""
         if surely := self._surely_started(file, graph):
-            return surely
+            if surely != _GUARDED or not facts.importers or _starts_something(facts):
+                return surely
         if not facts.importers and (works := _work(facts)):
             return f"nothing imports it, and it calls {works}"
         return ""
@@ -247,7 +249,8 @@ class Relevance:
         if not facts.reaches_gpu:
             return f"{started}, but it reaches no GPU framework" if started else "it is not started"
         if facts.importers:
-            return f"{self._shown(facts.importers[0])} imports it, and it has no main guard"
+            guard = "its main guard starts nothing" if started else "it has no main guard"
+            return f"{self._shown(facts.importers[0])} imports it, and {guard}"
         return "it has no main guard, and works with no GPU when it is run"
 
     def _reach(self, file: str, facts: FileFacts, graph: Imported) -> str:
@@ -341,6 +344,12 @@ def _way_to_framework(file: str, graph: Imported) -> list[str]:
                 ways[other] = (*ways[one], other)
                 waiting.append(other)
     return []
+
+
+def _starts_something(facts: FileFacts) -> bool:
+    """Whether a main guard starts something."""
+    guard = facts.layout.guard
+    return guard is not None and guard.starts
 
 
 def _work(facts: FileFacts) -> str:

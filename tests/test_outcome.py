@@ -115,6 +115,15 @@ LEFT_ALONE: dict[str, Case] = {
         "GPU207 would be found",
         ("begin header",),
     ),
+    "a model that may be on the GPU before the guard": Case(
+        {
+            "run.py": "import sys\nimport torch\nuse = '--cpu' not in sys.argv\n"
+            'device = torch.device("cuda" if use else "cpu")\n'
+            "model = torch.nn.Linear(2, 2).to(device)\n" + GUARD + "    print(model)\n"
+        },
+        "would check the GPU when it may have been used already",
+        ("begin header",),
+    ),
     "a guard that is never reached": Case(
         {"run.py": "import torch\nraise SystemExit(1)\n" + GUARD + "    torch.zeros(1)\n"},
         "GPU302 would be found",
@@ -190,7 +199,7 @@ LEFT_ALONE: dict[str, Case] = {
             + GUARD
             + "    torch.zeros(1).cuda()\n",
         },
-        "would show another GPU: they are counted in another order",
+        "they are counted in another order: the mask is set in ",
     ),
     "the order of the cards, when the mask is removed": Case(
         {
@@ -208,6 +217,28 @@ LEFT_ALONE: dict[str, Case] = {
             "def work():\n    torch.zeros(1).cuda(0)\n\n\n"
             "def main():\n    " + MASK + '    p = mp.get_context("spawn").Process(target=work)\n'
             "    p.start()\n\n\n" + GUARD + "    main()\n"
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "the mask of a helper, while the header with the order is left out": Case(
+        {
+            "part.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n',
+            "run.py": "import os\nimport part\n"
+            'os.environ["CUDA_VISIBLE_DEVICES "] = "1,0"\nimport torch\n\n\n'
+            "def main():\n    torch.cuda.set_device(int(os.environ.get('LOCAL_RANK', '0')))\n\n\n"
+            "main()\n",
+        },
+        "would show another GPU: the order in which they are counted is not set",
+    ),
+    "the order of the cards, which is set again when they have been counted": Case(
+        {
+            "mask.py": "import os\n" + MASK,
+            "part.py": "import torch\n\n\ndef load(device):\n"
+            "    return torch.zeros(1).to(device)\n",
+            "run.py": "import argparse\nimport os\np = argparse.ArgumentParser()\n"
+            'p.add_argument("--gpu", default="0")\na = p.parse_args()\nimport mask\n'
+            'if a.gpu:\n    os.environ["CUDA_VISIBLE_DEVICES"] = a.gpu\nfrom part import load\n'
+            'load("cuda:0")\n' + ORDER,
         },
         "would show another GPU: they are counted in another order",
     ),

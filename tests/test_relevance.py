@@ -239,6 +239,19 @@ WORKS_NOT = {
     "an import that freezes": "import torch_geometric\n",
     "a class with a default": 'import torch\n\n\ndef f(device="cuda:0"):\n    pass\n',
 }
+IDLE = {
+    "a main guard that holds a place": USES + "\n\n" + GUARD,
+    "a main guard that chooses how to import": "import torch\n\n"
+    'if __name__ == "__main__":\n    from part import *\nelse:\n    from .part import *\n\n\n'
+    "def main():\n    torch.zeros(1).cuda()\n",
+}
+"""Modules that others import, and that are not meant to be started."""
+STARTED = {
+    "a main guard that imports what works": USES + '\n\nif __name__ == "__main__":\n    import b\n',
+    "two main guards": IDLE["a main guard that chooses how to import"] + "\n\n" + MAIN,
+    "a main guard that works, or else imports": USES
+    + '\n\nif __name__ == "__main__":\n    main()\nelse:\n    import b\n',
+}
 NO_GPU = {
     "convert.py": "import csv\nimport sys\n\n\ndef main():\n    print(list(csv.reader(sys.stdin)))\n"
     "\n\n" + MAIN,
@@ -273,6 +286,16 @@ def test_what_is_started_and_works_with_a_gpu_is_an_entry_point(tmp_path: Path, 
 def test_a_module_that_others_import_is_none_by_what_it_does(tmp_path: Path, name: str) -> None:
     files = {"a.py": WORKS[name], "b.py": "import a\n" + MAIN.replace("main()", "pass")}
     assert with_code(tmp_path, files, "GPU301", policy("never", "entry-points")) == {"b.py"}
+
+
+@pytest.mark.parametrize("name", [*IDLE, *STARTED])
+def test_a_module_that_others_import_is_one_if_its_guard_starts_something(
+    tmp_path: Path, name: str
+) -> None:
+    files = {"a.py": IDLE.get(name) or STARTED[name], "b.py": "import a\n"}
+    found = with_code(tmp_path, files, "GPU301", policy("never", "entry-points"))
+    assert found == (set() if name in IDLE else {"a.py"})
+    assert with_code(tmp_path, {"a.py": files["a.py"]}, "GPU301", policy("never", "entry-points"))
 
 
 def test_a_main_module_is_one(tmp_path: Path) -> None:

@@ -100,12 +100,15 @@ def _shown(written: Written) -> float:
 
 
 def _validators(context: Context) -> Iterator[Misfit]:
-    """Calls of a validator while a variable may hold what it refuses."""
+    """Calls of a validator while a variable may hold what it refuses, or when memory of a GPU may
+    have been allocated already."""
     policy = context.policy
     for call in context.facts.calls if policy is not None else ():
         if call.reach > Reach.UNCALLED and policy is not None and counts(call.name, policy):
             if any(_may_differ(call, name, policy.value(name), context) for name, _ in call.held):
                 yield Misfit(MisfitKind.VALIDATOR, call.span.start)
+            if call.allocated.certainty is Certainty.MAYBE:
+                yield Misfit(MisfitKind.LATE, call.span.start)
 
 
 def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Context) -> bool:
@@ -119,8 +122,8 @@ def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Con
 
 
 def _orders(context: Context) -> Iterator[Misfit]:
-    """A mask that is not the policy's, if it is in effect when the program ends, or a child begins,
-    and counts in the order that the policy demands."""
+    """What is in effect when the program ends, or a child begins, where only one of mask and order
+    is the policy's: a mask that counts other GPUs in its order, or its mask in another order."""
     policy = context.policy
     wanted = policy.value(MASK) if policy is not None else None
     order = policy.value(ORDER) if policy is not None else None
@@ -133,7 +136,11 @@ def _orders(context: Context) -> Iterator[Misfit]:
                 and (one.value is not None or number or _uses_one_gpu(context.facts, end))
             ]
             if foreign:
-                yield Misfit(MisfitKind.ORDER, _origin_of(foreign, context))
+                yield _misplaced(MisfitKind.ORDER, foreign, context)
+        if order is not None and not all(_is(one, order) for one in end.orders):
+            own = [one for one in end.masks if _counts_gpus(one, wanted or "")]
+            if own:
+                yield _misplaced(MisfitKind.UNORDERED, own, context)
 
 
 def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
@@ -150,6 +157,17 @@ def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
     if len(numbers) > 1 or not all(selector.complete for selector in behind):
         return False
     return bool(numbers) or end.allocated.certainty is not Certainty.NEVER
+
+
+def _misplaced(kind: MisfitKind, masks: list[Written], context: Context) -> Misfit:
+    """What is wrong with some masks: the line of one that is written in the file, else the name of
+    another file that writes one."""
+    facts = context.facts
+    written = [(one.file, one.span) for one in masks if one.span is not None]
+    if not written or any(file == facts.file for file, _ in written):
+        return Misfit(kind, _origin_of(masks, context))
+    name, _ = context.place(*min(written))
+    return Misfit(kind, _origin_of(masks, context), name=f"the mask is set in {name}")
 
 
 def _origin_of(masks: list[Written], context: Context) -> int:
@@ -172,6 +190,17 @@ def _counts_other_gpus(written: Written, wanted: str) -> bool:
     return not known or any(
         not same_mask(mask, wanted) and any(map(str.isdigit, read_mask(mask).devices))
         for mask in masks
+    )
+
+
+def _counts_gpus(written: Written, wanted: str) -> bool:
+    """Whether a mask is surely what is wanted, and shows GPUs by their numbers."""
+    known = constants(written.value) if written.value is not None else None
+    devices = read_mask(wanted).devices
+    return (
+        bool(known)
+        and any(map(str.isdigit, devices))
+        and all(isinstance(one.value, str) and same_mask(one.value, wanted) for one in known or ())
     )
 
 

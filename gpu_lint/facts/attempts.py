@@ -151,6 +151,7 @@ class Attempts(Branches):
             for name in ("frozen", "allocated"):
                 setattr(path, name, max(getattr(path, name), getattr(flow, name), key=_certainty))
             path.visible |= flow.visible
+            path.ordered |= flow.ordered
         flow.join(path, sticky_imports=vanished)
 
     def _finally(

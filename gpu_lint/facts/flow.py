@@ -21,8 +21,8 @@ from gpu_lint.facts.values import (
     bounded,
     with_part_replaced,
 )
+from gpu_lint.variables import MASK, ORDER
 
-MASK = "CUDA_VISIBLE_DEVICES"
 _UNTOUCHED = frozenset({INHERITED})
 _SOMETHING_ELSE = Written(UNKNOWN)
 _MOST_WRITTEN = 32
@@ -97,6 +97,7 @@ class Flow:
         "initialised",
         "loaded",
         "needs",
+        "ordered",
         "quiet",
         "touched",
         "unset",
@@ -118,6 +119,8 @@ class Flow:
         """The masks that a count of devices was made under, and kept."""
         self.visible: frozenset[Written] = frozenset()
         """The masks that a freeze has made final, one per path that froze."""
+        self.ordered: frozenset[Written] = frozenset()
+        """What CUDA_DEVICE_ORDER held at that freeze, one per path that froze."""
         self.variables: dict[str, frozenset[Written]] = {}
         self.quiet: frozenset[str] = frozenset()
         """Variables whose last written value nothing can have used yet."""
@@ -181,6 +184,7 @@ class Flow:
         self.initialised = other.initialised
         self.loaded = other.loaded
         self.needs = other.needs
+        self.ordered = other.ordered
         self.quiet = other.quiet
         self.touched = other.touched
         self.unset = other.unset
@@ -195,8 +199,9 @@ class Flow:
         variables = frozenset(self.variables.items())
         marks = (self.frozen, self.allocated, self.imported, self.imported_here)
         certain = tuple(mark.certainty for mark in marks)  # what did it first is told elsewhere
-        found = (self.initialised, self.counted, self.visible, self.quiet, self.unset)
-        return (variables, certain, found, self.needs, self.at_exit)
+        found = (self.initialised, self.counted, self.visible, self.ordered)
+        known = (self.quiet, self.unset, self.needs, self.at_exit)
+        return (variables, certain, found, known)
 
     def forget_names(self) -> None:
         """Let go of what names are bound to."""
@@ -361,16 +366,23 @@ class Flow:
 
     def masks(self) -> frozenset[Written]:
         """The masks that decide what is visible now: those a freeze fixed, else the variable."""
+        return self._in_effect(MASK, self.visible)
+
+    def orders(self) -> frozenset[Written]:
+        """The orders in which devices are counted now: those at a freeze, else the variable."""
+        return self._in_effect(ORDER, self.ordered)
+
+    def _in_effect(self, variable: str, frozen: frozenset[Written]) -> frozenset[Written]:
         if self.frozen.certainty is Certainty.ALWAYS:
-            return self.visible
+            return frozen
         if self.frozen.certainty is Certainty.MAYBE:
-            return self.visible | self.holds(MASK)
-        return self.holds(MASK)
+            return frozen | self.holds(variable)
+        return self.holds(variable)
 
     def freeze(self, trigger: Trigger, certainty: Certainty) -> None:
         """CUDA reads the mask now, if it has not done so before."""
         if certainty is not Certainty.NEVER and self.frozen.certainty is not Certainty.ALWAYS:
-            self.visible = self.masks()
+            self.visible, self.ordered = self.masks(), self.orders()
             self.frozen = advance(self.frozen, trigger, certainty)
 
     @property
@@ -395,23 +407,28 @@ class Flow:
         self.imported_here = _after(self.imported_here, other.imported, via)
         self.allocated = _after(self.allocated, other.allocated, via)
         if self.frozen.certainty is not Certainty.ALWAYS and other.frozen.certainty:
-            before = self.masks()
-            inherited = self.holds(MASK) if INHERITED in other.visible else frozenset()
-            self.visible = (other.visible - _UNTOUCHED) | inherited
+            before = self.masks(), self.orders()
+            self.visible = self._behind(MASK, other.visible)
+            self.ordered = self._behind(ORDER, other.ordered)
             if self.frozen.certainty is Certainty.MAYBE:
-                self.visible |= before
+                self.visible |= before[0]
+                self.ordered |= before[1]
             self.frozen = _after(self.frozen, other.frozen, via)
         self.initialised = max(self.initialised, other.initialised)
         self.counted = self.counted or other.counted
         for variable, held in other.variables.items():
-            kept = self.holds(variable) if INHERITED in held else frozenset()
-            self.put(variable, (held - _UNTOUCHED) | kept)
+            self.put(variable, self._behind(variable, held))
         self.quiet = frozenset()
         self.unset -= frozenset(other.variables)
         self._add_frames(other)
         self.loaded |= other.loaded
         self.touched |= other.touched
         self.at_exit = _either(self.at_exit, other.at_exit)
+
+    def _behind(self, variable: str, held: frozenset[Written]) -> frozenset[Written]:
+        """What a path holds here that held it from the very start: what it inherited is ours."""
+        kept = self.holds(variable) if INHERITED in held else frozenset()
+        return (held - _UNTOUCHED) | kept
 
     def join(self, other: Flow, *, sticky_imports: bool = False) -> None:
         """Let this flow stand for both; the other must not be used again. With ``sticky_imports``
@@ -430,6 +447,8 @@ class Flow:
             self.imported_here = join_marks(here, other.imported_here)
         if self.visible is not other.visible:
             self.visible |= other.visible
+        if self.ordered is not other.ordered:
+            self.ordered |= other.ordered
         self.frozen = join_marks(self.frozen, other.frozen)
         if self.initialised is not other.initialised:
             self.initialised = Certainty.MAYBE

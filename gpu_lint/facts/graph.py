@@ -9,12 +9,12 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from gpu_lint.facts.demands import Standing
-from gpu_lint.facts.flow import MASK
 from gpu_lint.facts.model import Certainty, Form, Mark, Setting, Trigger, Written
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.values import constants
 from gpu_lint.records import record
 from gpu_lint.source import Span
+from gpu_lint.variables import MASK
 
 _DECIDING = (MASK, "CUDA_DEVICE_ORDER")
 _Place: TypeAlias = "Callable[[str, Span], tuple[str, int]]"

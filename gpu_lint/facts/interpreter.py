@@ -14,7 +14,7 @@ from itertools import islice
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.flow import MASK, Flow
+from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Mark, Reach, Written
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.programrun import End, ProgramRun
@@ -41,6 +41,7 @@ from gpu_lint.facts.values import (
     held_by,
 )
 from gpu_lint.facts.world import Class, Function, World
+from gpu_lint.variables import MASK
 
 _OPTIONS = frozenset({"args", "parse_args", "get_args"})
 """What was returned that holds the options of a command line."""

@@ -29,7 +29,8 @@ def layout_of(program: p.Program) -> Layout:
                 imports += _imports(statement, top)
             names.update(_bound(statement))
         if isinstance(top, p.If) and is_main_guard(top.test) and top.body:
-            guard = guard or Guard(top.span, top.body[0].span)
+            if guard is None or not guard.starts:
+                guard = Guard(top.span, top.body[0].span, _starts_something(top))
     statements = tuple(statement.span for statement in program.body)
     prologue_end = _prologue_end(program.body)
     return Layout(
@@ -41,6 +42,14 @@ def layout_of(program: p.Program) -> Layout:
         names=frozenset(names),
         anchor=_anchor(prologue_end, statements, imports),
     )
+
+
+def _starts_something(guard: p.If) -> bool:
+    """Whether what stands behind a main guard is more than ``pass``, and than imports in place of
+    which there are others where the file is imported."""
+    chooses = any(isinstance(one, p.Import) for one in guard.orelse)
+    idle = (p.Pass, p.Import) if chooses else p.Pass
+    return not all(isinstance(one, idle) for one in guard.body)
 
 
 def _at_module_level(statement: p.Statement) -> Iterator[p.Statement]:

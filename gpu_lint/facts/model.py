@@ -301,6 +301,8 @@ class Guard:
     span: Span
     first: Span
     """First statement of its body."""
+    starts: bool = True
+    """It starts something; else it holds a place for that, or only chooses what to import."""
 
 
 @record

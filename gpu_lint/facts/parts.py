@@ -147,7 +147,7 @@ class Parts(Objects):
         return (
             tuple(mark.certainty for mark in marks),
             (unders, self.conditions) if any(unders) else (),
-            (flow.initialised, flow.counted, flow.visible, flow.quiet, flow.unset),
+            (flow.initialised, flow.counted, flow.visible, flow.ordered, flow.quiet, flow.unset),
             (flow.needs, flow.checked),
             (self.reach, self._loops > 0, self.expects_missing, self._by_itself),
         )

@@ -12,7 +12,6 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import INHERITED, Mark, Written
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.records import record
-from gpu_lint.variables import ORDER
 
 
 @record
@@ -25,11 +24,11 @@ class End:
     masks: frozenset[Written]
     """Those that decide which devices are visible."""
     orders: frozenset[Written] = frozenset({INHERITED})
-    """What CUDA_DEVICE_ORDER holds."""
+    """The orders in which those are counted."""
 
     @classmethod
     def of(cls, flow: Flow) -> End:
-        return cls(flow.frozen, flow.allocated, flow.imported, flow.masks(), flow.holds(ORDER))
+        return cls(flow.frozen, flow.allocated, flow.imported, flow.masks(), flow.orders())
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Ending:
 
     marks: Marks
     visible: frozenset[Written]
+    ordered: frozenset[Written]
     counted: frozenset[Written]
     initialised: Certainty
     variables: dict[str, frozenset[Written]]
@@ -65,7 +66,8 @@ class Ending:
         """Do to a path what the part did."""
         marks = rebase.marks(self.marks)
         flow.frozen, flow.allocated, flow.imported, flow.imported_here = marks
-        flow.visible, flow.counted, flow.initialised = self.visible, self.counted, self.initialised
+        flow.visible, flow.ordered = self.visible, self.ordered
+        flow.counted, flow.initialised = self.counted, self.initialised
         for variable, held in self.variables.items():
             flow.put(variable, held)
         flow.quiet, flow.unset = self.quiet, self.unset
@@ -364,6 +366,7 @@ class Recording:
         return Ending(
             marks_of(flow),
             flow.visible,
+            flow.ordered,
             flow.counted,
             flow.initialised,
             {

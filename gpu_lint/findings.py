@@ -62,6 +62,11 @@ class MisfitKind(Enum):
     ORDER = "would show another GPU: they are counted in another order"
     DECIDES = "would no longer decide: it is replaced before any use"
     REPLACES = "would replace what another file has set on purpose"
+    RANK = "would take a rank as the index of a device that the mask does not show"
+    GROUP = "would join a group of processes that each need a device of their own"
+    PROCESSES = "would start more processes than the mask shows devices"
+    COPIES = "would start copies that no longer see the devices they are given"
+    OPTION = "would name other devices than an option of the command line says"
 
 
 @record
@@ -73,6 +78,8 @@ class Misfit:
     """Where it is, as a byte offset."""
     shown: int = -1
     """How many devices a mask shows there, if that is what does not fit; -1 for whatever mask."""
+    name: str = ""
+    """What does not fit, where the line does not name it: a rank, an option."""
 
 
 @record

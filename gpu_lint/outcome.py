@@ -54,6 +54,8 @@ class New:
 
     code: Code
     line: str
+    name: str = ""
+    """What it is about, where the line does not name that."""
     asks: bool = False
     """It was there, but its fix had to be asked for, and now would be made without."""
 
@@ -61,7 +63,8 @@ class New:
         """Why the change is no good, in words that follow its name."""
         line = self.line if len(self.line) <= _LONGEST_LINE else f"{self.line[:_LONGEST_LINE]}..."
         if isinstance(self.code, tuple):
-            return f"then `{line}` ({file}) {self.code[0].value}"
+            name = f": {self.name}" if self.name else ""
+            return f"then `{line}` ({file}) {self.code[0].value}{name}"
         if self.asks:
             return f"then the fix of {self.code} at `{line}` ({file}) would no longer be asked for"
         return f"then {self.code} would be found at `{line}` ({file})"
@@ -154,7 +157,7 @@ class Before:
         for one, origin in self.origins_of(after, passes):
             if isinstance(one, Misfit):
                 if origin is None:
-                    yield New(_code_of(one), line_at(one.start))
+                    yield New(_code_of(one), line_at(one.start), one.name)
             elif origin is None:
                 if one.code not in _SAID_BEFORE:
                     yield New(one.code, line_at(one.span.start))

@@ -239,6 +239,16 @@ def test_no_header_of_one_card_is_safe_there(name: str, reason: str, tmp_path: P
     assert "begin header" in fix_files(tmp_path / "two", files, two)["run.py"]
 
 
+@pytest.mark.parametrize("joined", ["-1", "None"])
+def test_a_program_that_may_be_one_of_several_gets_no_header(joined: str, tmp_path: Path) -> None:
+    program = (
+        TORCH + f'rank = os.environ.get("LOCAL_RANK", {joined})\nif rank not in (-1, None):\n'
+        "    torch.cuda.set_device(int(rank))\n"
+    )
+    assert codes(check_files(tmp_path / "as is", {"run.py": program}, ONE)["run.py"]) == []
+    assert_unsafe({"run.py": program}, "LOCAL_RANK", tmp_path)
+
+
 def test_a_header_of_another_file_is_not_safe_either(tmp_path: Path) -> None:
     files = {
         "part.py": "import torch\n\n\ndef load():\n    return torch.zeros(1).cuda()\n",

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context
-from gpu_lint.checks.ranks import deciding_option, is_given_others, rank_of
+from gpu_lint.checks.ranks import deciding_option, is_given_others, rank_behind
 from gpu_lint.checks.validation import counts
 from gpu_lint.facts.conditions import COMPARISONS
 from gpu_lint.facts.filefacts import FileFacts
@@ -220,7 +220,7 @@ def _is(written: Written, wanted: str | None) -> bool:
 def _shared_out(facts: FileFacts) -> Iterator[Misfit]:
     """Processes that each need a device of their own, where a mask shows fewer."""
     for selector in facts.selectors:
-        rank = rank_of(selector)
+        rank = rank_behind(selector)
         if rank is not None and any(_shown(mask) < 2 for mask in selector.masks):
             is_size = rank.counted is Counted.SIZE
             kind = MisfitKind.GROUP if is_size else MisfitKind.RANK

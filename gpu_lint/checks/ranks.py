@@ -36,6 +36,15 @@ def rank_of(selector: Selector) -> Rank | None:
     return next(fitting, None)
 
 
+def rank_behind(selector: Selector) -> Rank | None:
+    """Return the rank that may decide which device a call is given: also one beside which there is
+    another value (-1, ``cuda``), unless that is a device by its index."""
+    if selector.shape is Shape.COUNT or selector.indices:
+        return rank_of(selector)
+    found = (rank_in(indexing_input(value)) for value in selector.inputs)
+    return next((one for one in found if one and one.counted is not Counted.SIZE), None)
+
+
 def deciding_option(selector: Selector) -> Option | None:
     """Return the option of the command line that says which device a call is given by its number.
 

@@ -343,6 +343,14 @@ def test_what_an_option_decides(
     assert_unsafe({"run.py": program}, flag, tmp_path)
 
 
+def test_an_option_means_the_same_card_where_the_first_ones_are_shown(tmp_path: Path) -> None:
+    program, _, _ = DECIDED["an option is the index"]
+    two = {**TWO, "header": {"required-in": "gpu-files"}}
+    found = check_files(tmp_path / "check", {"run.py": program}, two)["run.py"]
+    assert codes(found) == [("GPU101", 6), ("GPU103", 6)]
+    assert "begin header" in fix_files(tmp_path / "fix", {"run.py": program}, two)["run.py"]
+
+
 NOT_DECIDED: dict[str, str] = {
     "a GPU or the CPU": PARSED + 'p.add_argument("--device", default="cuda")\na = p.parse_args()\n'
     "import torch\ntorch.zeros(1).to(a.device)\n",

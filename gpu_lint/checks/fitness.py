@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context
-from gpu_lint.checks.ranks import deciding_option, is_given_others, rank_behind
+from gpu_lint.checks.ranks import deciding_option, is_given_others, is_renumbered, rank_behind
 from gpu_lint.checks.validation import counts
 from gpu_lint.facts.conditions import COMPARISONS
 from gpu_lint.facts.filefacts import FileFacts
@@ -238,12 +238,8 @@ def _chosen(facts: FileFacts) -> Iterator[Misfit]:
     for selector in facts.selectors:
         option = deciding_option(selector)
         several = filter(None, _known(selector.masks)) if option is not None else ()
-        if option is not None and any(_is_renumbered(devices) for devices in several):
+        if option is not None and any(is_renumbered(devices) for devices in several):
             yield Misfit(MisfitKind.OPTION, selector.span.start, name=option.flag)
-
-
-def _is_renumbered(devices: tuple[str, ...]) -> bool:
-    return len(devices) < 2 or devices != tuple(map(str, range(len(devices))))
 
 
 def _known(masks: tuple[Written, ...]) -> Iterator[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.checks.ranks import deciding, deciding_option, place_of
+from gpu_lint.checks.ranks import deciding, deciding_option, is_renumbered, place_of
 from gpu_lint.checks.writes import judge
 from gpu_lint.facts.markers import HEADER, VALIDATOR
 from gpu_lint.facts.model import Written
@@ -47,7 +47,10 @@ def check_missing(context: Context) -> Iterator[Found]:
 
 
 def _option(context: Context) -> Option | None:
-    """The option of the command line that decides which GPU the file uses."""
+    """The option of the command line that decides which GPU the file uses, and means another behind
+    the policy's mask."""
+    if context.policy is None or not is_renumbered(context.policy.gpu.devices):
+        return None
     found = (deciding_option(selector) for selector in context.facts.selectors)
     return next((option for option in found if option is not None), None)
 

@@ -1,7 +1,7 @@
 """Processes that share out the GPUs, and options that choose among them.
 
-Ranks and options are meant: they are reported where a policy or a mask does not fit them, and
-nothing is rewritten.
+Both are meant: they are reported where a policy or a mask does not fit them, and no fix that takes
+them away is safe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ _NUMBER = re.compile(
 )
 """How the name of an option ends that takes the number of a device."""
 _NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
-
 _COPY_NOTE = "measured: cuda-facts section 2 (only the value at first use counts)"
 
 
@@ -59,6 +58,11 @@ def deciding_option(selector: Selector) -> Option | None:
             if isinstance(value, Text) or selector.indices or _NUMBER.search(option.flag):
                 return option
     return None
+
+
+def is_renumbered(devices: tuple[str, ...]) -> bool:
+    """Whether a number that a user gives may mean another device, or none, behind a mask."""
+    return len(devices) < 2 or devices != tuple(map(str, range(len(devices))))
 
 
 def place_of(option: Option, context: Context) -> Span | None:

@@ -40,7 +40,7 @@ from gpu_lint.facts.values import (
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
 _STARTING = PROCESSES | {f"{SPAWNING}.Process"}
-RANK = Input("local_rank()")
+RANK = Input("the rank of a spawned process")
 """What a process that is started with others is given first."""
 _PROCESS = -2
 """The frame of what is known of the process as a whole."""

@@ -58,7 +58,4 @@ def rank_in(value: Value | None) -> Rank | None:
     if isinstance(value, Input) and value.option is not None:
         if _OPTION.fullmatch(value.option.flag):
             return Rank(value.option.flag, Counted.ON_MACHINE)
-    if isinstance(value, Input) and value.name.endswith("rank()"):
-        is_local = "local_rank()" in value.name
-        return Rank(value.name, Counted.ON_MACHINE if is_local else Counted.IN_ALL)
     return None

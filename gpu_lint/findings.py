@@ -64,6 +64,11 @@ class MisfitKind(Enum):
     UNORDERED = "would show another GPU: the order in which they are counted is not set"
     DECIDES = "would no longer decide: it is replaced before any use"
     REPLACES = "would replace what another file has set on purpose"
+    RANK = "would take a rank as the index of a device that the mask does not show"
+    GROUP = "would join a group of processes that each need a device of their own"
+    PROCESSES = "would start more processes than the mask shows devices"
+    COPIES = "would start copies that no longer see the devices they are given"
+    OPTION = "would name other devices than an option of the command line says"
 
 
 @record

@@ -68,6 +68,14 @@ class UseNumber:
 
 
 @record
+class UseText:
+    """Put a text in the place of an expression."""
+
+    span: Span
+    text: str
+
+
+@record
 class TakePart:
     """Put a part of an expression in its place."""
 
@@ -134,6 +142,6 @@ class DeleteComment:
 
 Remedy: TypeAlias = (
     "WriteHeader | MoveSettings | SetAtModuleLevel | ReplaceLiteral | Renumber | UseVisible"
-    " | UseFirst | UseNumber | TakePart | AssignPlainly | InsertValidator | CallValidator"
+    " | UseFirst | UseNumber | UseText | TakePart | AssignPlainly | InsertValidator | CallValidator"
     " | CompleteValidator | RewriteBlock | DeleteComment"
 )

@@ -290,6 +290,7 @@ def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:
             keyword=device.get("keyword"),
             key=device.get("key"),
             after=device.get("after"),
+            variable=device.get("variable"),
         )
         for device in row.get("devices", ())
     )

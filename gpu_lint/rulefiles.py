@@ -69,6 +69,7 @@ DEVICE = (
         "text",
         "It counts only when the first argument, or one with a keyword, is this text.",
     ),
+    Field("variable", "text", "Where it is not given, this environment variable is read."),
 )
 API = (
     Field("names", "dotted", "Dotted names of functions and classes, or names of methods.", True),

@@ -423,8 +423,6 @@ CHILDREN = {
     "exec": 'os.execvpe("python", ["python", "t.py"], {**os.environ, "CUDA_VISIBLE_DEVICES": "0"})',
     "nothing of the environment": 'subprocess.run([sys.executable, "t.py"], env={"PATH": "/bin"})',
     "accelerate's option": 'subprocess.run(["accelerate", "launch", "--gpu_ids", "0", "t.py"])',
-    "torchrun for two": 'subprocess.run(["torchrun", "--nproc-per-node=2", "train.py"])',
-    "accelerate for two": 'os.system("accelerate launch --num_processes 2 train.py")',
 }
 NO_CHILD_FAULT = {
     "the same mask": 'subprocess.run(["t"], env={**os.environ, "CUDA_VISIBLE_DEVICES": "1"})',

@@ -17,6 +17,7 @@ from gpu_lint.checks.devices import (
     check_selectors,
 )
 from gpu_lint.checks.header import check_drift, check_missing
+from gpu_lint.checks.ranks import check_ranks
 from gpu_lint.checks.validation import check_order, check_validation, check_validators
 from gpu_lint.checks.writes import (
     check_conflicts,
@@ -48,6 +49,7 @@ CHECKS: dict[str, Check] = {
     "fallbacks": check_fallbacks,
     "validation-order": check_order,
     "children": check_children,
+    "ranks": check_ranks,
     "device-counts": check_device_counts,
     "validation": check_validation,
     "validators": check_validators,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.ranks import is_given_others
 from gpu_lint.facts.model import Certainty, Child
-from gpu_lint.facts.values import Known
+from gpu_lint.facts.values import Known, constants
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import Remedy, ReplaceLiteral
 from gpu_lint.rulebook import Severity
@@ -18,7 +19,7 @@ _INHERIT_NOTE = "measured: cuda-facts section 2 (a child process inherits the ma
 def check_children(context: Context) -> Iterator[Found]:
     """GPU207: a child process with another mask, or forked from a process that uses CUDA."""
     for child in context.facts.children:
-        found = _forked(child, context) or _masked(child, context) or _crowded(child, context)
+        found = _forked(child, context) or _masked(child, context)
         if found is not None:
             yield found
 
@@ -38,33 +39,20 @@ def _forked(child: Child, context: Context) -> Found | None:
 
 def _masked(child: Child, context: Context) -> Found | None:
     devices = context.mask_devices(child.masks)
-    if not devices or not isinstance(child.mask, Known):
+    if not devices or child.mask is None or is_given_others(child, devices):
         return None
     here = ",".join(devices)
     severity = None if context.policy is not None else Severity.WARNING
-    if child.mask.value is None:
+    if child.mask == Known(None):
         message = f"the child is started without the mask {here!r}: it sees every GPU"
         return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)
-    if not isinstance(child.mask.value, str):
-        return None
-    given = read_mask(child.mask.value).devices
-    if not given or set(given) <= set(devices):
+    texts = [one.value for one in constants(child.mask) or () if isinstance(one.value, str)]
+    foreign = [text for text in texts if not set(read_mask(text).devices) <= set(devices)]
+    if not foreign:
         return None
     remedy: Remedy | None = None
     if child.mask_span is not None and child.mask_span in child.span:
         remedy = ReplaceLiteral(child.mask_span, here)
     whose = "the policy demands" if context.policy is not None else "this process uses"
-    message = f"the child is given the mask {child.mask.value!r}; {whose} {here!r}"
+    message = f"the child is given the mask {foreign[0]!r}; {whose} {here!r}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, remedy, severity=severity)
-
-
-def _crowded(child: Child, context: Context) -> Found | None:
-    devices = context.mask_devices(child.masks) if child.mask is None else None
-    if not devices or child.processes <= len(devices):
-        return None
-    severity = None if context.policy is not None else Severity.WARNING
-    message = (
-        f"{child.processes} processes with a GPU each are started, but the mask "
-        f"{','.join(devices)!r} shows {len(devices)}"
-    )
-    return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)

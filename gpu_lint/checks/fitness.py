@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context
+from gpu_lint.checks.ranks import deciding_option, is_given_others, is_renumbered, rank_behind
 from gpu_lint.checks.validation import counts
 from gpu_lint.facts.conditions import COMPARISONS
 from gpu_lint.facts.filefacts import FileFacts
@@ -24,7 +25,8 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.programrun import End
-from gpu_lint.facts.values import Known, alternatives, constants
+from gpu_lint.facts.ranks import Counted
+from gpu_lint.facts.values import Known, alternatives, constants, option_behind
 from gpu_lint.findings import Misfit, MisfitKind
 from gpu_lint.masks import MaskReading, read_mask, same_mask
 from gpu_lint.variables import MASK, ORDER
@@ -41,6 +43,8 @@ def misfits(context: Context) -> Iterator[Misfit]:
     yield from _validators(context)
     yield from _orders(context)
     yield from _replaced(context)
+    yield from _shared_out(context.facts)
+    yield from _chosen(context.facts)
 
 
 def _devices(facts: FileFacts) -> Iterator[Misfit]:
@@ -213,7 +217,8 @@ def _replaced(context: Context) -> Iterator[Misfit]:
                 here = written.file == context.facts.file
                 kind = MisfitKind.DECIDES if here else MisfitKind.REPLACES
                 at = written.span if here and written.span is not None else setting.span
-                yield Misfit(kind, at.start)
+                option = option_behind(written.value) if written.value is not None else None
+                yield Misfit(kind, at.start, name=option.flag if option is not None else "")
 
 
 def _replaces(setting: Setting) -> bool:
@@ -239,3 +244,37 @@ def _is_meant(written: Written) -> bool:
 def _is(written: Written, wanted: str | None) -> bool:
     known = None if written.value is None else constants(written.value)
     return bool(known) and all(one.value == wanted for one in known or ())
+
+
+def _shared_out(facts: FileFacts) -> Iterator[Misfit]:
+    """Processes that each need a device of their own, where a mask shows fewer."""
+    for selector in facts.selectors:
+        rank = rank_behind(selector)
+        if rank is not None and any(_shown(mask) < 2 for mask in selector.masks):
+            is_size = rank.counted is Counted.SIZE
+            kind = MisfitKind.GROUP if is_size else MisfitKind.RANK
+            yield Misfit(kind, selector.span.start, name="" if is_size else rank.name)
+    for child in facts.children:
+        if any(child.processes > _shown(mask) for mask in child.masks):
+            yield Misfit(MisfitKind.PROCESSES, child.span.start)
+        if any(is_given_others(child, devices) for devices in filter(None, _known(child.masks))):
+            yield Misfit(MisfitKind.COPIES, child.span.start)
+
+
+def _chosen(facts: FileFacts) -> Iterator[Misfit]:
+    """Devices whose numbers are an option's, where a mask counts them otherwise than the driver, or
+    shows one."""
+    for selector in facts.selectors:
+        option = deciding_option(selector)
+        several = filter(None, _known(selector.masks)) if option is not None else ()
+        if option is not None and any(is_renumbered(devices) for devices in several):
+            yield Misfit(MisfitKind.OPTION, selector.span.start, name=option.flag)
+
+
+def _known(masks: tuple[Written, ...]) -> Iterator[tuple[str, ...]]:
+    """The devices that each mask shows which is known."""
+    for written in masks:
+        known = None if written.value is None or written.weak else constants(written.value)
+        for one in known or ():
+            if isinstance(one.value, str):
+                yield read_mask(one.value).devices

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.ranks import deciding, deciding_option, is_renumbered, place_of
 from gpu_lint.checks.writes import judge
 from gpu_lint.facts.markers import HEADER, VALIDATOR
 from gpu_lint.facts.model import Written
+from gpu_lint.facts.values import Option
 from gpu_lint.remedies import RewriteBlock, WriteHeader
 from gpu_lint.source import Span
 from gpu_lint.templates import render_header, render_validator, same_block
-from gpu_lint.variables import HEADER_VARIABLES
+from gpu_lint.variables import HEADER_VARIABLES, MASK
 
 _MISSING = dict(zip(HEADER_VARIABLES, ("GPU103", "GPU101", "GPU105"), strict=True))
 
@@ -21,6 +23,7 @@ def check_missing(context: Context) -> Iterator[Found]:
     judgements = judge(context)
     use = _first_framework(context)
     before = f" before `import {use}`" if use else ""
+    option = _option(context)
     for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF"):
         wanted = context.wanted(variable)
         if wanted is None or _is_set(context, variable):
@@ -36,7 +39,20 @@ def check_missing(context: Context) -> Iterator[Found]:
         if explained:
             continue
         message = f"{variable} is not set{before}; the policy demands {wanted!r}"
-        yield Found(_MISSING[variable], _place(context), message, "", WriteHeader())
+        at = _place(context)
+        if variable == MASK and option is not None:
+            message = f"{deciding(option, context)} decides which GPU is used: {message}"
+            at = place_of(option, context) or at
+        yield Found(_MISSING[variable], at, message, "", WriteHeader())
+
+
+def _option(context: Context) -> Option | None:
+    """The option of the command line that decides which GPU the file uses, and means another behind
+    the policy's mask."""
+    if context.policy is None or not is_renumbered(context.policy.gpu.devices):
+        return None
+    found = (deciding_option(selector) for selector in context.facts.selectors)
+    return next((option for option in found if option is not None), None)
 
 
 def _first_framework(context: Context) -> str:

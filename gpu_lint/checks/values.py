@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gpu_lint import allocator
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.ranks import deciding, place_of
 from gpu_lint.facts.model import Setting
-from gpu_lint.facts.values import Known, Place, constants
+from gpu_lint.facts.values import Known, Place, constants, option_behind
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import (
     MaskReading,
@@ -15,7 +16,7 @@ from gpu_lint.masks import (
     read_mask,
     same_mask,
 )
-from gpu_lint.remedies import Remedy, ReplaceLiteral, WriteHeader
+from gpu_lint.remedies import Remedy, ReplaceLiteral, UseText, WriteHeader
 from gpu_lint.rulebook import Severity
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER, Variable
 
@@ -49,7 +50,14 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
         return None
     if known is None:
         message = f"{setting.variable} is not known to be {wanted!r}, as the policy demands"
-        return Found(_WRONG[variable], at, message)
+        option = option_behind(setting.value)
+        if option is None:
+            return Found(_WRONG[variable], at, message)
+        said = f"{deciding(option, context)} decides {setting.variable}"
+        message = f"{said}; the policy demands {wanted!r}"
+        remedy = UseText(at, wanted)
+        at = place_of(option, context) or at
+        return Found(_WRONG[variable], at, message, "", remedy, Applicability.UNSAFE)
     for constant in known:
         if not same_setting(variable, str(constant.value), wanted):
             message = f"{setting.variable} is {constant.value!r}, the policy demands {wanted!r}"

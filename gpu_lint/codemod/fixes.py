@@ -39,6 +39,7 @@ from gpu_lint.remedies import (
     TakePart,
     UseFirst,
     UseNumber,
+    UseText,
     UseVisible,
     WriteHeader,
 )
@@ -142,6 +143,9 @@ def _remedied(remedy: Remedy, context: Context) -> tuple[str, list[Edit] | None]
         case UseNumber(span, number):
             new = constant(number)
             return f"use index {number}", rewrite(reading, span, lambda old: new)
+        case UseText(span, text):
+            whole = constant(text)
+            return f"write {text!r}", rewrite(reading, span, lambda old: whole)
         case TakePart(span, part):
             return "take the GPU", rewrite(reading, span, lambda old: node_at(reading, part))
         case SetAtModuleLevel():

@@ -100,6 +100,7 @@ def selectors(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[Sel
             complete=all(way.complete for way in ways),
             reach=max(way.reach for way in ways),
             inputs=tuple(dict.fromkeys(value for way in ways for value in way.inputs)),
+            bare=tuple(dict.fromkeys(value for way in ways for value in way.bare)),
         )
     return tuple(sorted(found.values(), key=lambda selector: (selector.span, selector.api)))
 

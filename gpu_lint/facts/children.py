@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.values import (
+    THIS_FILE,
     UNKNOWN,
+    Input,
     Items,
     Known,
     Pairs,
     Returned,
     Symbol,
+    Text,
     Value,
     alternatives,
     concatenate,
@@ -41,6 +45,12 @@ SPAWNING = "multiprocessing.context.SpawnContext"
 _CALLS = ("os.system", "os.exec", "os.spawn", "os.popen", "os.fork", "torch.multiprocessing.")
 _MASK = "CUDA_VISIBLE_DEVICES"
 _IN_COMMAND = re.compile(r"(?:^|[\s;&|(])CUDA_VISIBLE_DEVICES=(['\"]?)([^\s;&|'\"]*)\1")
+_SPAWNS = frozenset(
+    f"{module}.{name}"
+    for module in ("torch.multiprocessing", "torch.multiprocessing.spawn")
+    for name in ("spawn", "start_processes")
+)
+"""Functions that call another in several processes, and give each its rank first."""
 _NO_GPU_PROGRAMS = frozenset(
     {
         "apt", "apt-get", "cat", "chmod", "chown", "clear", "cls", "cp", "curl", "date", "del",
@@ -63,6 +73,13 @@ class Command:
     """The literal that says so, if one does."""
     processes: int = 0
     """How many processes it starts that each use a GPU of their own, where it says so."""
+    copies: bool = False
+    """It starts the same program again."""
+
+
+def spawns_ranks(name: str) -> bool:
+    """Whether a call by a dotted name starts processes that are each given a rank."""
+    return name in _SPAWNS
 
 
 def starts_child(name: str) -> bool:
@@ -106,9 +123,9 @@ def _may_use_gpu(word: str) -> bool:
 
 
 def command_of(
-    expression: p.Expression | None, value: Value | None, environment: Value | None
+    expression: p.Expression | None, value: Value | None, environment: Value | None, file: str
 ) -> Command:
-    """What the command and the ``env`` of a call say."""
+    """What the command and the ``env`` of a call in a file say."""
     words = _words(value)
     mask, span = _mask_in_command(expression, value, words)
     if mask is None and isinstance(environment, Pairs):
@@ -117,7 +134,41 @@ def command_of(
             mask = Known(None)
         origin = mask.origin if isinstance(mask, Known) else None
         span = origin.span if origin is not None else None
-    return Command(mask, span, _processes(words))
+    copies = expression is not None and _is_copy(expression, value, words, file)
+    return Command(mask, span, _processes(words), copies)
+
+
+def _is_copy(expression: p.Expression, value: Value | None, words: list[str], file: str) -> bool:
+    """Whether a command starts the program of a file again: by ``__file__``, by ``sys.argv``, or by
+    the file's own name behind a Python's."""
+    held = value.values if isinstance(value, Items) else (value,)
+    parts = (part for one in held for part in (one.parts if isinstance(one, Text) else (one,)))
+    if any(part == THIS_FILE or part == Input("sys.argv[0]") for part in parts):
+        return True
+    if _names_program(expression):
+        return True
+    named = os.path.basename(words[1]) if len(words) > 1 and _PYTHON.fullmatch(words[0]) else ""
+    return named != "" and named == os.path.basename(file)
+
+
+def _names_program(node: p.Expression) -> bool:
+    """Whether a command holds ``__file__``, ``sys.argv`` or ``sys.argv[0]`` as it is."""
+    match node:
+        case p.Name(id=name):
+            return name == THIS_FILE.name
+        case p.Attribute(base=p.Name(id="sys"), name="argv"):
+            return True
+        case p.Subscript(base=base, key=p.Literal(value=0)):
+            return _names_program(base)
+        case p.Call(function=p.Name(id="str"), arguments=(only,)):
+            return _names_program(only.value)
+        case p.Binary(left=left, right=right):
+            return _names_program(left) or _names_program(right)
+        case p.Sequence(items=parts) | p.Template(parts=parts):
+            return any(map(_names_program, parts))
+        case p.Opaque(children=(starred,)):
+            return _names_program(starred)
+    return False
 
 
 def _mask_in_command(

@@ -89,9 +89,13 @@ class Devices(Environment):
         selections: list[tuple[Selection, Span]] = []
         for argument in api.devices:
             found = args.find(argument.position, argument.keyword)
-            if found is None:
-                continue
             if argument.after is not None and argument.after not in args.texts:
+                continue
+            if found is None:
+                if argument.variable is not None and args.exact:
+                    held = alternatives(self.environment(argument.variable, flow))
+                    value = any_of(convert("int", single) for single in held)
+                    selections.append((select(argument, node, value), node.span))
                 continue
             expression, value = found
             if argument.key is not None:
@@ -108,8 +112,9 @@ class Devices(Environment):
                 continue
             selection = select(argument, expression, value)
             if selection.inputs and flow.checked:
-                left = (v for v in selection.inputs if indexing_input(v) not in flow.checked)
-                selection = replace(selection, inputs=tuple(left))
+                left = [v for v in selection.inputs if indexing_input(v) not in flow.checked]
+                bare = tuple(v for v in selection.bare if v in left)
+                selection = replace(selection, inputs=tuple(left), bare=bare)
             gpu = max(gpu, selection.gpu)
             selections.append((selection, expression.span))
         if not given and not args.exact:
@@ -161,7 +166,7 @@ class Devices(Environment):
         origin = value.origin if isinstance(value, Known) else None
         masks = in_order(flow.masks())
         at = origin.span if origin else None
-        self.recorder.child(Child(node.span, False, mask, at, 0, masks, reach=self.reach))
+        self.recorder.child(Child(node.span, False, mask, at, masks=masks, reach=self.reach))
 
     def note_numbering(
         self,

@@ -322,6 +322,8 @@ def _spellings(api: Api) -> Iterator[_Spelling]:
     if api.returns.startswith(("gpus", "ind")):
         yield _Spelling(last, rb"\(", api.framework)
     for device in api.devices:
+        if device.variable is not None:
+            yield _Spelling(last, rb"\(", api.framework)
         if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
             continue
         entry = device.key or device.keyword

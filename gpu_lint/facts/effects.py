@@ -17,6 +17,7 @@ from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
+    THIS_FILE,
     UNKNOWN,
     Bound,
     DeviceCount,
@@ -25,7 +26,9 @@ from gpu_lint.facts.values import (
     Items,
     Known,
     Numbered,
+    Option,
     Pairs,
+    Place,
     Returned,
     Symbol,
     Unknown,
@@ -42,6 +45,9 @@ from gpu_lint.source import Span
 _PARSERS = frozenset({"argparse.ArgumentParser"})
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
+_SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
+_SAME_PATH_METHODS = frozenset({"absolute", "resolve", "as_posix"})
+"""What gives the path of the same file."""
 _SOUND_MODULES = frozenset(
     {"abc", "contextlib", "dataclasses", "enum", "functools", "logging", "typing"}
 )
@@ -102,6 +108,8 @@ class Effects(Processes):
             return callee
         if name in _RUNNERS and args.positional:
             return args.positional[0][1]  # a coroutine's body ran where it was called
+        if name in _SAME_PATH and args.value(0) == THIS_FILE:
+            return THIS_FILE
         if (decided := self.start_method(name, args, flow)) is not None:
             return decided
         if name in _PARSERS:
@@ -151,8 +159,10 @@ class Effects(Processes):
             isinstance(v, (Items, Pairs)) for v in alternatives(receiver)
         ):
             return _changed_in_place(receiver, name, args, flow)
+        if receiver == THIS_FILE and name in _SAME_PATH_METHODS:
+            return THIS_FILE
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
-            return self._parser_method(receiver, name, args, flow)
+            return self._parser_method(receiver, name, node, args, flow)
         flow.quiet = frozenset()
         self.fallible = True
         self.generic_device(node, name, args, flow)
@@ -162,7 +172,9 @@ class Effects(Processes):
             return Returned(name, self.new_frame())
         return UNKNOWN
 
-    def _parser_method(self, parser: Returned, name: str, args: Arguments, flow: Flow) -> Value:
+    def _parser_method(
+        self, parser: Returned, name: str, node: p.Call, args: Arguments, flow: Flow
+    ) -> Value:
         """``argparse``: a parser's frame holds its options, and becomes that of the result."""
         if name in ("add_argument_group", "add_mutually_exclusive_group", "add_subparsers"):
             return parser
@@ -177,9 +189,12 @@ class Effects(Processes):
             default = args.value(99, "default")
             if args.value(99, "action") in (Known("store_true"), Known("store_false")):
                 default = UNKNOWN
-            if option and default is not None and default != Known(None):
-                held = Input(f"args@{parser.frame}.{option}")
-                flow.bind(parser.frame, f".{option}", any_of((default, held)))
+            if option:
+                said = Option(flag_of(args), Place(self.file, node.span))
+                held = Input(f"args@{parser.frame}.{option}", said)
+                has_default = default is not None and default != Known(None)
+                value = any_of((default, held)) if has_default and default is not None else held
+                flow.bind(parser.frame, f".{option}", value)
         return UNKNOWN
 
     def _method(self, name: str, args: Arguments, flow: Flow) -> Api | None:
@@ -289,6 +304,12 @@ class Effects(Processes):
         if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
             return Known(bool(getattr(text, name)(part)))
         return UNKNOWN
+
+
+def flag_of(args: Arguments) -> str:
+    """Return an option of ``argparse`` as a user writes it: the long form, where it has one."""
+    names = [text for _, value in args.positional if (text := text_of(value))]
+    return next((name for name in names if name.startswith("--")), names[0] if names else "")
 
 
 def option_name(args: Arguments) -> str:

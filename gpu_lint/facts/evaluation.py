@@ -20,6 +20,7 @@ from gpu_lint.facts.operations import (
     truth_of,
 )
 from gpu_lint.facts.values import (
+    THIS_FILE,
     UNKNOWN,
     AnyOf,
     Bound,
@@ -149,7 +150,9 @@ class Evaluator(ABC):
 
     def _name(self, node: p.Name, flow: Flow) -> Value:
         value = self.lookup(node.id, flow)
-        return UNKNOWN if value is None else value
+        if value is None:
+            return THIS_FILE if node.id == THIS_FILE.name else UNKNOWN
+        return value
 
     def _attribute(self, node: p.Attribute, flow: Flow) -> Value:
         return self.attribute(self.evaluate(node.base, flow), node.name, flow)

@@ -15,10 +15,13 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Certainty, Mark, Reach, Written
+from gpu_lint.facts.model import Certainty, Mark, Reach, Shape, Written
 from gpu_lint.facts.needles import needles_for
+from gpu_lint.facts.processes import RANK
 from gpu_lint.facts.programrun import End, ProgramRun
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.skipping import is_skipped
 from gpu_lint.facts.statements import Statements
 from gpu_lint.facts.uncalled import Concerned, Uncalled
@@ -202,6 +205,27 @@ class Interpreter(Statements):
         return value
 
     def uses_gpu(self, function: FunctionValue, args: Arguments | None, flow: Flow) -> bool:
+        trial, tried = self._tried(function, args, flow)
+        for file, recorder in tried.items() if args is not None else ():
+            for selector in recorder.selectors.values():
+                self.recorder_of(file).take(selector)
+        return trial.frozen.certainty is Certainty.ALWAYS
+
+    def uses_rank(self, function: FunctionValue, args: Arguments, flow: Flow) -> bool:
+        _, tried = self._tried(function, args, flow)
+        return any(
+            selector.count > 1 or bool(selector.inputs)
+            if selector.shape is Shape.COUNT
+            else RANK in map(indexing_input, selector.inputs)
+            for recorder in tried.values()
+            for selector in recorder.selectors.values()
+        )
+
+    def _tried(
+        self, function: FunctionValue, args: Arguments | None, flow: Flow
+    ) -> tuple[Flow, dict[str, Recorder]]:
+        """Call a function in a new process, as if nothing had used the GPU; the state that this
+        leaves, and what was recorded of each file."""
         trial = flow.copy()
         trial.frozen = trial.allocated = Mark()
         saved, recorders, executed = self._activation(), self.recorders, self._executed
@@ -213,10 +237,7 @@ class Interpreter(Statements):
         self._restore(saved)
         tried, self.recorders, self._executed = self.recorders, recorders, executed
         self._executed_since, self._is_trial = since, was_trial
-        for file, recorder in tried.items() if args is not None else ():
-            for selector in recorder.selectors.values():
-                self.recorder_of(file).take(selector)
-        return trial.frozen.certainty is Certainty.ALWAYS
+        return trial, tried
 
     # --- what nothing calls --------------------------------------------------------------
 

@@ -27,6 +27,8 @@ class DeviceArgument:
     after: str | None = None
     """Counts only when the first argument, or one with a keyword, is this string:
     ``torch.device("cuda", 1)``."""
+    variable: str | None = None
+    """Where it is not given, this environment variable is read."""
 
 
 @record

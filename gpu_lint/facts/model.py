@@ -201,6 +201,8 @@ class Selector:
     """Whether every device asked for is known."""
     inputs: tuple[Value, ...] = ()
     """Unknown but identified values that are used as an index, or are part of such a text."""
+    bare: tuple[Value, ...] = ()
+    """Those of them in whose place there is never anything else, such as a default."""
     also: tuple[Written, ...] = ()
     """Masks that show more devices, but must show this one, too: a count kept from before."""
     versions: str = ""
@@ -234,6 +236,8 @@ class Child:
     """The literal that says so."""
     processes: int = 0
     """How many processes with a GPU of their own it starts, where it says so."""
+    copies: bool = False
+    """It starts the same program again."""
     masks: tuple[Written, ...] = ()
     """The masks in effect in this process."""
     frozen: Mark = Mark()

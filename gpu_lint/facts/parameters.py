@@ -12,12 +12,14 @@ from gpu_lint.facts.values import (
     Input,
     Items,
     Known,
+    Option,
     Pairs,
     Place,
     Value,
     any_of,
 )
 from gpu_lint.facts.world import Function
+from gpu_lint.records import record
 
 
 class Parameters(Parts):
@@ -63,8 +65,10 @@ class Parameters(Parts):
         options = _options(function)
         if args is not None and args.exact and parameter.name not in options:
             return UNKNOWN if default is None else default
-        unknown = Input(f"{parameter.name}@{scope}")
-        known = [v for v in (default, options.get(parameter.name)) if v is not None]
+        option = options.get(parameter.name)
+        unknown = Input(f"{parameter.name}@{scope}", option.said if option is not None else None)
+        filled_in = option.default if option is not None else None
+        known = [v for v in (default, filled_in) if v is not None]
         return any_of((*known, unknown))
 
     def _rest(
@@ -100,23 +104,60 @@ def _wrapped_default(node: p.Call, file: str) -> Value:
     return UNKNOWN
 
 
-def _options(function: Function) -> dict[str, Value | None]:
-    """The parameters that ``@click.option`` and the like fill in, with their defaults."""
-    found: dict[str, Value | None] = {}
-    decorators = function.node.decorators if isinstance(function.node, p.Function) else ()
-    for decorator in decorators:
+@record
+class _Filled:
+    """A parameter that the command line fills in: its default, and the option."""
+
+    default: Value | None
+    said: Option
+
+
+def _options(function: Function) -> dict[str, _Filled]:
+    """The parameters that ``@click.option``, a ``typer`` command and the like fill in."""
+    if not isinstance(function.node, p.Function):
+        return {}
+    found: dict[str, _Filled] = {}
+    is_command = False
+    for decorator in function.node.decorators:
         if not isinstance(decorator, p.Call) or not isinstance(decorator.function, p.Attribute):
             continue
-        if decorator.function.name not in ("option", "argument"):
-            continue
-        default: Value | None = None
-        for argument in decorator.arguments:
-            literal = argument.value
-            if argument.keyword == "default" and isinstance(literal, p.Literal):
-                default = Known(literal.value, Place(function.file, literal.span))
-        for argument in decorator.arguments:
-            literal = argument.value
-            if argument.keyword is None and isinstance(literal, p.Literal):
-                name = str(literal.value).lstrip("-").partition("/")[0].replace("-", "_")
-                found[name] = default
+        name = decorator.function.name
+        is_command |= name in ("command", "callback")
+        if name in ("option", "argument"):
+            found |= _of_click(decorator, function.file)
+    return found or _of_typer(function.node, function.file, is_command)
+
+
+def _of_click(decorator: p.Call, file: str) -> dict[str, _Filled]:
+    """What ``@click.option("--gpu", default=0)`` fills in."""
+    default: Value | None = None
+    names: list[str] = []
+    for argument in decorator.arguments:
+        literal = argument.value
+        if argument.keyword == "default" and isinstance(literal, p.Literal):
+            default = Known(literal.value, Place(file, literal.span))
+        elif argument.keyword is None and isinstance(literal, p.Literal):
+            names.append(str(literal.value))
+    flag = next((name for name in names if name.startswith("--")), names[0] if names else "")
+    filled = _Filled(default, Option(flag.partition("/")[0], Place(file, decorator.span)))
+    return {name.lstrip("-").partition("/")[0].replace("-", "_"): filled for name in names}
+
+
+def _of_typer(node: p.Function, file: str, is_command: bool) -> dict[str, _Filled]:
+    """What ``gpu: int = typer.Option(0)``, or any parameter of a command, is filled in by."""
+    found: dict[str, _Filled] = {}
+    for parameter in node.parameters:
+        default = parameter.default
+        if default is not None and (is_command or _is_option(default)):
+            flag = f"--{parameter.name.replace('_', '-')}"
+            found[parameter.name] = _Filled(None, Option(flag, Place(file, default.span)))
     return found
+
+
+def _is_option(default: p.Expression) -> bool:
+    """Whether a parameter's default is ``typer.Option(…)``."""
+    if not isinstance(default, p.Call) or not isinstance(default.function, p.Attribute):
+        return False
+    base = default.function.base
+    named = isinstance(base, p.Name) and base.id == "typer"
+    return named and default.function.name in ("Option", "Argument")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import (
@@ -13,6 +14,7 @@ from gpu_lint.facts.children import (
     Command,
     argument_positions,
     command_of,
+    spawns_ranks,
     starts_when_made,
 )
 from gpu_lint.facts.devices import Devices
@@ -23,6 +25,7 @@ from gpu_lint.facts.model import Certainty, Child, in_order
 from gpu_lint.facts.values import (
     UNKNOWN,
     FunctionValue,
+    Input,
     Instance,
     Items,
     Known,
@@ -30,12 +33,15 @@ from gpu_lint.facts.values import (
     Returned,
     Symbol,
     Value,
+    alternatives,
     text_of,
 )
 
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
 _STARTING = PROCESSES | {f"{SPAWNING}.Process"}
+RANK = Input("the rank of a spawned process")
+"""What a process that is started with others is given first."""
 _PROCESS = -2
 """The frame of what is known of the process as a whole."""
 _INHERITS = "inherits CUDA"
@@ -49,6 +55,11 @@ class Processes(Devices):
     def uses_gpu(self, function: FunctionValue, args: Arguments | None, flow: Flow) -> bool:
         """Whether a function, called now in a new process, surely touches a GPU; without ``args``,
         called as an unknown caller would. Takes note of the devices that it names."""
+
+    @abstractmethod
+    def uses_rank(self, function: FunctionValue, args: Arguments, flow: Flow) -> bool:
+        """Whether a function, called in a process of a group, takes :data:`RANK` among its
+        ``args`` as the index of a device, or joins a group in which each process has one."""
 
     def start_method(self, name: str, args: Arguments, flow: Flow) -> Value | None:
         """Take note of how ``multiprocessing`` is told to start processes; what the call gives.
@@ -68,8 +79,11 @@ class Processes(Devices):
         found = args.find(command_at, "args")
         environment = args.value(environment_at, "env")
         expression, value = found if found is not None else (None, None)
-        command = command_of(expression, value, environment)
+        command = command_of(expression, value, environment, self.file)
         forks = name == "os.fork"
+        if spawns_ranks(name):
+            processes = self._ranks_with_gpu(args, flow)
+            command = replace(command, processes=processes)
         if name.removeprefix("torch.") in _STARTING:
             uses = self._uses_gpu_each(args.value(1, "target"), [_given_to(args)], flow)
             copied = name.removeprefix("torch.") in PROCESSES and self._forks(flow)
@@ -84,6 +98,7 @@ class Processes(Devices):
                 command.mask,
                 command.mask_span,
                 command.processes,
+                command.copies,
                 in_order(flow.masks()),
                 flow.frozen,
                 self.reach,
@@ -93,6 +108,21 @@ class Processes(Devices):
     def _forks(self, flow: Flow) -> bool:
         """Whether ``multiprocessing`` copies this process to start another."""
         return text_of(flow.get(_PROCESS, "start method") or FORK) == "fork"
+
+    def _ranks_with_gpu(self, args: Arguments, flow: Flow) -> int:
+        """How many processes a call starts that each take their rank as the index of a GPU, or
+        are a group in which each has one; 0 where it does not say so. A function that is not seen
+        may do either."""
+        count = args.value(2, "nprocs")
+        known = [one.value for one in alternatives(count or UNKNOWN) if isinstance(one, Known)]
+        processes = max((one for one in known if type(one) is int), default=0)
+        function = args.find(0, "fn")
+        if processes < 2 or function is None or not isinstance(function[1], FunctionValue):
+            return processes
+        found = args.find(1, "args")
+        given = (Arguments() if found is None else _arguments(found)) or Arguments(exact=False)
+        ranked = replace(given, positional=[(function[0], RANK), *given.positional])
+        return processes if self.uses_rank(function[1], ranked, flow) else 0
 
     def _uses_gpu_each(
         self, target: Value | None, calls: Sequence[Arguments | None], flow: Flow

@@ -24,6 +24,7 @@ from gpu_lint.facts.model import (
     in_order,
 )
 from gpu_lint.facts.selection import Selection
+from gpu_lint.facts.values import Value, any_of
 from gpu_lint.source import Span
 
 SettingKey: TypeAlias = "tuple[Span, Span, str]"
@@ -102,6 +103,14 @@ class Recorder:
     def child(self, child: Child) -> None:
         """A call may start another process."""
         self._note("child", child)
+        old = self.children.get(child.span)
+        if old is not None:
+            child = replace(
+                child,
+                mask=_mask_of(old, child),
+                mask_span=child.mask_span if child.mask_span == old.mask_span else None,
+                processes=max(old.processes, child.processes),
+            )
         self.children[child.span] = child
 
     def crossing(self, crossing: Crossing) -> None:
@@ -160,6 +169,7 @@ class Recorder:
                 needs,
                 selection.complete,
                 selection.inputs,
+                selection.bare,
                 in_order(also),
                 versions,
             )
@@ -179,6 +189,7 @@ class Recorder:
                 needs=min(old.needs, new.needs),
                 complete=old.complete and new.complete and len(old.indices) < _MOST_INDICES,
                 inputs=_either(old.inputs, new.inputs),
+                bare=_either(old.bare, new.bare),
                 also=_union(old.also, new.also),
             )
         self.selectors[new.span, new.api] = new
@@ -222,6 +233,14 @@ class Recorder:
                 masks=_union(old.masks, call.masks),
             )
         self.calls[call.span] = call
+
+
+def _mask_of(one: Child, other: Child) -> Value | None:
+    """The masks that a call gives on either of two ways; where it gives none on one, that one is
+    left to what is said of the mask in effect."""
+    if one.mask is None or other.mask is None:
+        return one.mask or other.mask
+    return any_of((one.mask, other.mask))
 
 
 def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

@@ -42,6 +42,8 @@ class Selection:
     complete: bool
     inputs: tuple[Value, ...] = ()
     """Values that only the run will tell, used as an index: ``n``, or ``f"cuda:{n}"``."""
+    bare: tuple[Value, ...] = ()
+    """Those of them in whose place there is never anything else, such as a default."""
 
 
 def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Selection:
@@ -60,7 +62,9 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         known = constants(value) or ()
         numbers = [k.value for k in known if type(k.value) is int]
         gpu = Certainty.MAYBE if not numbers else Certainty.ALWAYS
-        return Selection(Shape.COUNT, (), max(numbers, default=0), gpu, bool(numbers))
+        read = input_of(value)
+        bare = (read,) if read is not None else ()
+        return Selection(Shape.COUNT, (), max(numbers, default=0), gpu, bool(numbers), bare, bare)
     if argument.kind == "split" and isinstance(value, Items):
         shares = [constants(share) for share in value.values]
         used = sum(1 for share in shares if share is None or any(k.value for k in share))
@@ -116,8 +120,9 @@ def _combine(parts: list[Selection], shape: Shape) -> Selection:
     gpu = max((part.gpu for part in parts), default=Certainty.NEVER)
     complete = all(part.complete for part in parts)
     inputs = tuple(value for part in parts for value in part.inputs)
+    bare = tuple(value for part in parts for value in part.bare)
     count = len({index.number for index in indices})
-    return Selection(shape, indices, count, gpu, complete, inputs)
+    return Selection(shape, indices, count, gpu, complete, inputs, bare)
 
 
 def _select_one(node: p.Expression, value: Value) -> Selection:
@@ -151,7 +156,9 @@ def _select_one(node: p.Expression, value: Value) -> Selection:
         certainty = Certainty.MAYBE
     count = len({index.number for index in indices})
     complete = None not in gpus and not inputs
-    return Selection(Shape.ONE, tuple(indices), count, certainty, complete, tuple(inputs))
+    read = tuple(inputs)
+    bare = read if len(gpus) == 1 else ()
+    return Selection(Shape.ONE, tuple(indices), count, certainty, complete, read, bare)
 
 
 def _index(number: int, value: Value) -> Index:

@@ -34,6 +34,14 @@ class Known:
 
 
 @record
+class Option:
+    """An option of the command line, as a user writes it, and the place that defines it."""
+
+    flag: str
+    place: Place
+
+
+@record
 class Input:
     """A value that only the run will tell, but surely the same wherever it has this name.
 
@@ -42,6 +50,8 @@ class Input:
     """
 
     name: str
+    option: Option | None = field(default=None, compare=False)
+    """The option of the command line that says it, if one does."""
 
 
 @record
@@ -210,6 +220,8 @@ Value: TypeAlias = (
 )
 
 UNKNOWN = Unknown()
+THIS_FILE = Input("__file__")
+"""The path of the file that is run."""
 CHANGEABLE = frozenset({Items, Pairs, AnyOf, Returned, Input, Instance})
 """Types of values that may be changed in place."""
 CHANGING_METHODS = frozenset(
@@ -279,6 +291,14 @@ def input_of(value: Value) -> Value | None:
     if isinstance(value, Text) and len(value.parts) == 1:
         value = value.parts[0]
     return value if isinstance(value, (Input, EnvironmentValue)) else None
+
+
+def option_behind(value: Value) -> Option | None:
+    """Return the option of the command line that a value, or one of its alternatives, is read
+    from."""
+    found = (input_of(single) for single in alternatives(value))
+    options = (one.option for one in found if isinstance(one, Input) and one.option is not None)
+    return next(iter(sorted(options, key=lambda option: option.place)), None)
 
 
 def parts_of(value: Value) -> Iterable[Value]:

@@ -1,0 +1,381 @@
+"""Ranks, groups of processes, copies of a program, and options that decide: reported, not fixed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpu_lint.findings import Applicability, FileFindings
+from tests.conftest import check_files, check_text, codes, fix_files
+
+GPU = {"name": "RTX 3090", "visible-devices": "1", "device-order": "PCI_BUS_ID"}
+NEVER = {"header": {"required-in": "never"}, "validation": {"required-in": "never"}}
+ONE: dict[str, Any] = {"gpu": GPU, **NEVER}
+TWO: dict[str, Any] = {"gpu": {**GPU, "visible-devices": "0,1"}, **NEVER}
+MIGRATING: dict[str, Any] = {**ONE, "header": {"required-in": "gpu-files"}}
+GUARD = 'if __name__ == "__main__":\n'
+TORCH = "import os\nimport torch\n"
+SPAWN = "import torch\nimport torch.distributed as dist\nimport torch.multiprocessing as mp\n\n\n"
+WORKER = SPAWN + "def work(rank, size):\n    torch.cuda.set_device(rank)\n\n\n" + GUARD
+GROUP = "import torch.distributed as dist\n"
+AGAIN = (
+    "import os\nimport pathlib\nimport subprocess\nimport sys\nimport torch\nfor n in range(2):\n"
+)
+ENV = 'env={**os.environ, "CUDA_VISIBLE_DEVICES": str(n)}'
+
+RANKS: dict[str, tuple[str, int]] = {
+    "read from the environment": (
+        TORCH + 'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\n',
+        3,
+    ),
+    "read by get, without a default": (
+        TORCH + 'rank = os.environ.get("LOCAL_RANK")\nx = torch.zeros(1).to(f"cuda:{rank}")\n',
+        4,
+    ),
+    "read by getenv": (TORCH + 'torch.cuda.set_device(int(os.getenv("LOCAL_RANK")))\n', 3),
+    "Slurm's": (TORCH + 'torch.cuda.set_device(int(os.environ["SLURM_LOCALID"]))\n', 3),
+    "Open MPI's": (
+        TORCH + 'torch.cuda.set_device(int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"]))\n',
+        3,
+    ),
+    "among device_ids": (
+        TORCH + 'rank = int(os.environ["LOCAL_RANK"])\n'
+        "m = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1), device_ids=[rank])\n",
+        4,
+    ),
+    "an option of the launcher": (
+        "import argparse\nimport torch\np = argparse.ArgumentParser()\n"
+        'p.add_argument("--local_rank", type=int)\n'
+        "torch.cuda.set_device(p.parse_args().local_rank)\n",
+        5,
+    ),
+    "used twice is one finding": (
+        TORCH + 'rank = int(os.environ["LOCAL_RANK"])\ntorch.cuda.set_device(rank)\n'
+        'x = torch.zeros(1).to(f"cuda:{rank}")\n',
+        4,
+    ),
+    "in a function": (
+        TORCH + 'def setup():\n    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\nsetup()\n',
+        4,
+    ),
+    "with the group that it belongs to": (
+        TORCH + GROUP + 'dist.init_process_group("nccl")\n'
+        'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\n',
+        5,
+    ),
+    "a group alone": (GROUP + 'dist.init_process_group("nccl")\n', 2),
+    "a group by a keyword": (GROUP + 'dist.init_process_group(backend="nccl")\n', 2),
+    "a group of both backends": (GROUP + 'dist.init_process_group("cpu:gloo,cuda:nccl")\n', 2),
+    "a group whose size is read": (
+        "import os\n" + GROUP + 'size = int(os.environ["WORLD_SIZE"])\n'
+        'dist.init_process_group("nccl", world_size=size, rank=int(os.environ["RANK"]))\n',
+        4,
+    ),
+    "two processes are spawned": (WORKER + "    mp.spawn(work, nprocs=2, args=(2,))\n", 11),
+    "by the function's full name": (
+        WORKER.replace("import torch.multiprocessing as mp\n", "")
+        + "    torch.multiprocessing.spawn(work, (2,), 2)\n",
+        10,
+    ),
+    "they join a group": (
+        SPAWN + "def work(rank, size):\n"
+        '    dist.init_process_group("nccl", rank=rank, world_size=size)\n\n\n'
+        + GUARD
+        + "    mp.spawn(work, nprocs=2, args=(2,))\n",
+        11,
+    ),
+    "their function is not seen": (SPAWN + "mp.spawn(work, nprocs=2)\n", 6),
+    "as many as an option's default": (
+        "import argparse\n" + WORKER + "    p = argparse.ArgumentParser()\n"
+        '    p.add_argument("--world", type=int, default=2)\n'
+        "    mp.spawn(work, nprocs=p.parse_args().world, args=(2,))\n",
+        14,
+    ),
+    "torchrun": (
+        'import subprocess\nsubprocess.run(["torchrun", "--nproc-per-node=2", "t.py"])\n',
+        2,
+    ),
+    "accelerate": ('import os\nos.system("accelerate launch --num_processes 2 t.py")\n', 2),
+    "copies of the program": (
+        AGAIN + f"    subprocess.Popen([sys.executable, __file__, str(n)], {ENV})\n",
+        7,
+    ),
+    "copies by their path": (
+        AGAIN + "    me = pathlib.Path(__file__).resolve()\n"
+        f"    subprocess.Popen([sys.executable, str(me), str(n)], {ENV})\n",
+        8,
+    ),
+    "copies by sys.argv": (
+        AGAIN + f"    subprocess.Popen([sys.executable] + sys.argv, {ENV})\n",
+        7,
+    ),
+    "copies by all of sys.argv": (
+        AGAIN + f"    subprocess.Popen([sys.executable, *sys.argv], {ENV})\n",
+        7,
+    ),
+    "copies by the file's name": (
+        AGAIN + f'    subprocess.Popen([sys.executable, "run.py", str(n)], {ENV})\n',
+        7,
+    ),
+    "copies with an environment that is made before": (
+        AGAIN + '    env = os.environ.copy()\n    env["CUDA_VISIBLE_DEVICES"] = str(n)\n'
+        "    subprocess.Popen([sys.executable, sys.argv[0], str(n)], env=env)\n",
+        9,
+    ),
+    "copies with a mask that only the run will tell": (
+        "import os\nimport subprocess\nimport sys\nfor n in open('gpus'):\n"
+        f"    subprocess.Popen([sys.executable, __file__], {ENV.replace('str(n)', 'str(sys.argv[1])')})\n",
+        5,
+    ),
+}
+
+FINE: dict[str, str] = {
+    "a default that fits": TORCH + 'torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))\n',
+    "a default that is no index": TORCH + 'rank = int(os.environ.get("LOCAL_RANK", -1))\n'
+    "if rank != -1:\n    torch.cuda.set_device(rank)\n",
+    "another value where it is not set": TORCH
+    + 'rank = int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ else 0\n'
+    "torch.cuda.set_device(rank)\n",
+    "a default that is not on the way to an index": TORCH
+    + 'rank = int(os.environ.get("LOCAL_RANK", "0"))\nif rank == 0:\n    torch.zeros(1).cuda()\n',
+    "only compared": TORCH + 'if int(os.environ["LOCAL_RANK"]) == 0:\n    torch.zeros(1).cuda()\n',
+    "only logged": 'import logging\nimport os\nlogging.info("rank %s", os.environ["LOCAL_RANK"])\n',
+    "written by the program": TORCH + 'os.environ["LOCAL_RANK"] = "0"\n'
+    'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\n',
+    "another variable": TORCH + 'torch.cuda.set_device(int(os.environ["SHARD"]))\n',
+    "bounded by the count": TORCH
+    + 'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())\n',
+    "an option's default": "import argparse\nimport torch\np = argparse.ArgumentParser()\n"
+    'p.add_argument("--local_rank", type=int, default=0)\n'
+    "torch.cuda.set_device(p.parse_args().local_rank)\n",
+    "a group of one": GROUP + 'dist.init_process_group("nccl", world_size=1, rank=0)\n',
+    "a group of one, by the environment": "import os\n"
+    + GROUP
+    + 'os.environ["WORLD_SIZE"] = "1"\ndist.init_process_group("nccl")\n',
+    "a group of one, unless it is said": "import os\n"
+    + GROUP
+    + 'dist.init_process_group("nccl", world_size=int(os.environ.get("WORLD_SIZE", 1)))\n',
+    "a group on the CPU": GROUP + 'dist.init_process_group("gloo")\n',
+    "a group in a function that nothing calls": GROUP
+    + 'def setup():\n    dist.init_process_group("nccl")\n',
+    "one process": WORKER + "    mp.spawn(work, nprocs=1, args=(1,))\n",
+    "as many as there are": WORKER
+    + "    mp.spawn(work, nprocs=torch.cuda.device_count(), args=(2,))\n",
+    "processes on the CPU": SPAWN + "def work(rank, size):\n"
+    '    dist.init_process_group("gloo", rank=rank, world_size=size)\n    print(torch.ones(1))\n\n\n'
+    + GUARD
+    + "    mp.spawn(work, nprocs=2, args=(2,))\n",
+    "processes that share the first GPU": SPAWN + "def work(rank, size):\n"
+    '    print(rank, torch.zeros(1, device="cuda"))\n\n\n'
+    + GUARD
+    + "    mp.spawn(work, nprocs=2, args=(2,))\n",
+    "a copy with the policy's mask": AGAIN
+    + f"    subprocess.Popen([sys.executable, __file__], {ENV.replace('str(n)', repr('1'))})\n",
+    "a copy without a GPU": AGAIN
+    + f"    subprocess.Popen([sys.executable, __file__], {ENV.replace('str(n)', repr(''))})\n",
+    "a copy with the mask that is there": AGAIN
+    + "    subprocess.Popen([sys.executable, __file__, str(n)])\n",
+    "another program beside this one": AGAIN + "    at = os.path.dirname(__file__)\n"
+    f"    subprocess.Popen([sys.executable, os.path.join(at, 'x.py')], {ENV.replace('str(n)', repr('1'))})\n",
+}
+
+
+def of_ranks(result: FileFindings) -> list[tuple[str, int]]:
+    return [found for found in codes(result) if found[0] == "GPU209"]
+
+
+@pytest.mark.parametrize(("program", "line"), RANKS.values(), ids=RANKS.keys())
+def test_more_processes_than_the_policy_shows(program: str, line: int, tmp_path: Path) -> None:
+    found = check_files(tmp_path, {"run.py": program}, ONE)["run.py"]
+    assert codes(found) == [("GPU209", line)]
+    assert found.findings[0].fix is None
+
+
+@pytest.mark.parametrize(("program", "line"), RANKS.values(), ids=RANKS.keys())
+def test_an_override_with_more_gpus_is_enough(program: str, line: int, tmp_path: Path) -> None:
+    assert codes(check_files(tmp_path, {"run.py": program}, TWO)["run.py"]) == []
+
+
+@pytest.mark.parametrize("program", FINE.values(), ids=FINE.keys())
+def test_a_rank_or_launch_that_is_in_order(program: str, tmp_path: Path) -> None:
+    assert codes(check_files(tmp_path, {"run.py": program}, ONE)["run.py"]) == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "found"), [('"1"', ["GPU209"]), ('"0,1"', []), ("os.environ['GPUS']", [])]
+)
+def test_without_a_policy_the_mask_in_effect_counts(mask: str, found: list[str]) -> None:
+    program = "import os\n" + f'os.environ["CUDA_VISIBLE_DEVICES"] = {mask}\nimport torch\n'
+    program += 'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\n'
+    assert [code for code, _ in codes(check_text(program))] == found
+    assert (
+        codes(check_text(program.replace(f'os.environ["CUDA_VISIBLE_DEVICES"] = {mask}\n', "")))
+        == []
+    )
+
+
+def test_another_program_with_another_mask_is_no_copy(tmp_path: Path) -> None:
+    program = AGAIN + f'    subprocess.Popen([sys.executable, "x.py", *sys.argv[1:]], {ENV})\n'
+    found = check_files(tmp_path, {"run.py": program}, ONE)["run.py"]
+    assert codes(found) == [("GPU207", 7)]
+
+
+REASONS: dict[str, str] = {
+    "read from the environment": "as the index of a device that the mask does not show: LOCAL_RANK",
+    "with the group that it belongs to": "each need a device of their own",
+    "a group alone": "each need a device of their own",
+    "two processes are spawned": "would start more processes than the mask shows devices",
+    "copies of the program": "copies that no longer see the devices they are given",
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), REASONS.items(), ids=REASONS.keys())
+def test_no_header_of_one_card_is_safe_there(name: str, reason: str, tmp_path: Path) -> None:
+    files = {"run.py": RANKS[name][0]}
+    assert_unsafe(files, reason, tmp_path)
+    two = {**TWO, "header": {"required-in": "gpu-files"}}
+    assert "begin header" in fix_files(tmp_path / "two", files, two)["run.py"]
+
+
+@pytest.mark.parametrize("joined", ["-1", "None"])
+def test_a_program_that_may_be_one_of_several_gets_no_header(joined: str, tmp_path: Path) -> None:
+    program = (
+        TORCH + f'rank = os.environ.get("LOCAL_RANK", {joined})\nif rank not in (-1, None):\n'
+        "    torch.cuda.set_device(int(rank))\n"
+    )
+    assert codes(check_files(tmp_path / "as is", {"run.py": program}, ONE)["run.py"]) == []
+    assert_unsafe({"run.py": program}, "LOCAL_RANK", tmp_path)
+
+
+def test_a_header_of_another_file_is_not_safe_either(tmp_path: Path) -> None:
+    files = {
+        "part.py": "import torch\n\n\ndef load():\n    return torch.zeros(1).cuda()\n",
+        "run.py": TORCH + 'import part\ntorch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\n',
+    }
+    assert fix_files(tmp_path, files, MIGRATING) == files
+
+
+def test_no_mask_of_fewer_cards_is_safe_there(tmp_path: Path) -> None:
+    program = (
+        'import os\nos.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+        'os.environ["CUDA_VISIBLE_DEVICES"] = "0,1"\nimport torch\n'
+        'torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))\n'
+    )
+    assert_unsafe({"run.py": program}, "LOCAL_RANK", tmp_path)
+
+
+def assert_unsafe(files: dict[str, str], reason: str, tmp_path: Path) -> None:
+    """What is found in ``run.py`` has no safe fix, for a reason, and ``fix`` leaves it alone."""
+    found = check_files(tmp_path / "check", files, MIGRATING)["run.py"].findings
+    fixes = [one.fix for one in found if one.fix is not None]
+    assert fixes
+    assert all(fix.applicability is Applicability.UNSAFE for fix in fixes)
+    assert any(reason in fix.message for fix in fixes)
+    assert fix_files(tmp_path / "fix", files, MIGRATING) == files
+
+
+PARSED = "import argparse\nimport os\np = argparse.ArgumentParser()\n"
+DECIDED: dict[str, tuple[str, list[tuple[str, int]], str]] = {
+    "an option is the mask": (
+        PARSED + 'p.add_argument("--gpu", default="0")\n'
+        'os.environ["CUDA_VISIBLE_DEVICES"] = p.parse_args().gpu\n'
+        "import torch\ntorch.zeros(1).cuda()\n",
+        [("GPU102", 4), ("GPU103", 6)],
+        "--gpu",
+    ),
+    "an option is the mask, as a text": (
+        PARSED + 'p.add_argument("-g", "--gpu-id", type=int)\na = p.parse_args()\n'
+        'os.environ["CUDA_VISIBLE_DEVICES"] = str(a.gpu_id)\nimport torch\ntorch.zeros(1).cuda()\n',
+        [("GPU102", 4), ("GPU103", 7)],
+        "--gpu-id",
+    ),
+    "an option is the index": (
+        PARSED + 'p.add_argument("--gpu", type=int, default=0)\na = p.parse_args()\n'
+        "import torch\ntorch.cuda.set_device(a.gpu)\n",
+        [("GPU101", 4), ("GPU103", 6)],
+        "--gpu",
+    ),
+    "an option is part of the device": (
+        PARSED + 'p.add_argument("--device", default="0")\na = p.parse_args()\n'
+        'import torch\ntorch.zeros(1).to(f"cuda:{a.device}")\n',
+        [("GPU101", 4), ("GPU103", 6)],
+        "--device",
+    ),
+    "an option whose default names a card": (
+        PARSED + 'p.add_argument("--device", default="cuda:0")\na = p.parse_args()\n'
+        "import torch\ntorch.zeros(1).to(a.device)\n",
+        [("GPU101", 4), ("GPU103", 6)],
+        "--device",
+    ),
+    "click": (
+        "import click\nimport torch\n\n\n@click.command()\n@click.option('--gpu', type=int)\n"
+        "def main(gpu):\n    torch.cuda.set_device(gpu)\n\n\n" + GUARD + "    main()\n",
+        [("GPU103", 1), ("GPU101", 6)],
+        "--gpu",
+    ),
+    "typer": (
+        "import torch\nimport typer\n\n\ndef main(gpu: int = typer.Option(0)):\n"
+        "    torch.cuda.set_device(gpu)\n\n\n" + GUARD + "    typer.run(main)\n",
+        [("GPU103", 1), ("GPU101", 5)],
+        "--gpu",
+    ),
+    "a typer command": (
+        "import torch\nimport typer\napp = typer.Typer()\n\n\n@app.command()\n"
+        "def main(gpu_id: int = 0):\n    torch.cuda.set_device(gpu_id)\n\n\n"
+        + GUARD
+        + "    app()\n",
+        [("GPU103", 1), ("GPU101", 7)],
+        "--gpu-id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("program", "found", "flag"), DECIDED.values(), ids=DECIDED.keys())
+def test_what_an_option_decides(
+    program: str, found: list[tuple[str, int]], flag: str, tmp_path: Path
+) -> None:
+    result = check_files(tmp_path, {"run.py": program}, MIGRATING)["run.py"]
+    assert codes(result) == found
+    (named,) = (one for one in result.findings if one.code in ("GPU101", "GPU102"))
+    assert named.message.startswith(f"{flag} decides ")
+    assert_unsafe({"run.py": program}, flag, tmp_path)
+
+
+def test_an_option_means_the_same_card_where_the_first_ones_are_shown(tmp_path: Path) -> None:
+    program, _, _ = DECIDED["an option is the index"]
+    two = {**TWO, "header": {"required-in": "gpu-files"}}
+    found = check_files(tmp_path / "check", {"run.py": program}, two)["run.py"]
+    assert codes(found) == [("GPU101", 6), ("GPU103", 6)]
+    assert "begin header" in fix_files(tmp_path / "fix", {"run.py": program}, two)["run.py"]
+
+
+NOT_DECIDED: dict[str, str] = {
+    "a GPU or the CPU": PARSED + 'p.add_argument("--device", default="cuda")\na = p.parse_args()\n'
+    "import torch\ntorch.zeros(1).to(a.device)\n",
+    "whether a GPU is used": PARSED + 'p.add_argument("--gpu", action="store_true")\n'
+    'a = p.parse_args()\nimport torch\ntorch.zeros(1).to("cuda" if a.gpu else "cpu")\n',
+    "nothing of the GPU": PARSED + 'p.add_argument("--steps", type=int, default=1)\n'
+    "a = p.parse_args()\nimport torch\nfor n in range(a.steps):\n    torch.zeros(1).cuda()\n",
+}
+
+
+@pytest.mark.parametrize("program", NOT_DECIDED.values(), ids=NOT_DECIDED.keys())
+def test_an_option_that_decides_no_card_leaves_the_header_safe(
+    program: str, tmp_path: Path
+) -> None:
+    assert "begin header" in fix_files(tmp_path, {"run.py": program}, MIGRATING)["run.py"]
+
+
+def test_an_option_of_another_file_is_named_with_its_place(tmp_path: Path) -> None:
+    files = {
+        "options.py": PARSED
+        + 'p.add_argument("--gpu", type=int, default=0)\nargs = p.parse_args()\n',
+        "run.py": "import torch\nfrom options import args\ntorch.cuda.set_device(args.gpu)\n",
+    }
+    found = check_files(tmp_path, files, MIGRATING)["run.py"]
+    assert codes(found)[0] == ("GPU101", 1)
+    assert found.findings[0].message.startswith("--gpu (")
+    assert "options.py:4) decides " in found.findings[0].message
+    assert fix_files(tmp_path / "fix", files, MIGRATING) == files

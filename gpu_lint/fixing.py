@@ -326,14 +326,17 @@ class Fixing:
 
     def _on_offer(self, file: str, found: FileFindings) -> Iterator[Change]:
         """The fixes of findings that were there before anything was changed, but for those that
-        had to be asked for then; and of comments that are left over."""
+        had to be asked for then; and of comments that are left over. Validators come last: where
+        both begin at one place, the header goes above."""
         if not any(finding.fix for finding in found.findings):
             return
         if self._all_asked_for:
-            yield from (Change(file, one.fix) for one in found.findings if one.fix is not None)
+            every = sorted(found.findings, key=_is_of_validation)
+            yield from (Change(file, one.fix) for one in every if one.fix is not None)
             return
         edits = self._edits_of(file)
-        for finding, origin in self._before[file].origins_of(found, edits):
+        now = self._before[file].origins_of(found, edits)
+        for finding, origin in sorted(now, key=lambda one: _is_of_validation(one[0])):
             if isinstance(finding, Misfit) or finding.fix is None:
                 continue
             if origin is None and finding.code not in LEFT_OVER:
@@ -418,6 +421,10 @@ class Fixing:
                 one = reads[file]
                 source = splice(one.source, edits[file]).source
                 yield file, one.edited(edits[file], source, answer)
+
+
+def _is_of_validation(one: Finding | Misfit) -> bool:
+    return isinstance(one, Finding) and one.code in OF_VALIDATION
 
 
 def _edits_in(file: str, changes: tuple[Change, ...]) -> tuple[Edit, ...]:

@@ -178,6 +178,39 @@ def test_a_block_keeps_its_comments_and_gets_what_it_needs() -> None:
     assert fixed.dropped == ()
 
 
+GUARD = 'if __name__ == "__main__":\n    import torch\n'
+CLASS = "class A:\n    pass\n"
+PLACES = {
+    "a comment that begins the file": (
+        "# Text of the file\nimport re\n\nimport torch\n",
+        f"# Text of the file\nimport os\nimport re\n\n{HEADER}\nimport torch\n",
+    ),
+    "a comment below the first lines": (
+        "#!/usr/bin/env python\n# Text\nimport re\n\nimport torch\n",
+        f"#!/usr/bin/env python\n# Text\nimport os\nimport re\n\n{HEADER}\nimport torch\n",
+    ),
+    "a comment of the import alone": (
+        "# Text\n\n# about re\nimport re\n\nimport torch\n",
+        f"# Text\n\nimport os\n# about re\nimport re\n\n{HEADER}\nimport torch\n",
+    ),
+    "the first import behind the guard": (
+        f"import re\n\n\n{CLASS}\n\n{GUARD}",
+        f"import os\nimport re\n\n{HEADER}\n\n{CLASS}\n\n{GUARD}",
+    ),
+    "nothing but a guard": (f"\n\n{GUARD}", f"import os\n\n{HEADER}\n\n{GUARD}"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), PLACES.values(), ids=PLACES.keys())
+def test_where_a_header_stands(before: str, after: str) -> None:
+    assert fix_text(before, VOICE_POLICY).after.source.text == after
+
+
+def test_a_validator_stands_below_the_header_where_both_begin_a_file() -> None:
+    fixed = fix_text(f"{GUARD}    torch.zeros(1).cuda()\n", ALL).after.source.text
+    assert fixed.startswith(f"import os\n\n{HEADER}\n\n# gpu-lint: validator\ndef ")
+
+
 def test_the_comments_of_a_template_do_not_multiply(tmp_path: Path) -> None:
     from click.testing import CliRunner
 

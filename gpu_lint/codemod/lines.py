@@ -106,6 +106,11 @@ class Lines:
             row -= 1
         return row
 
+    def is_first(self, row: int) -> bool:
+        """Whether a row begins the file, but for the lines that must stay the first: comments there
+        are the file's own."""
+        return row == self._head + 1
+
     def own_rows(self, span: Span) -> range | None:
         """The rows of a statement, with those of comments right above it; None where it is not
         alone on them."""

@@ -69,7 +69,8 @@ def _sorted_place(lines: Lines) -> int | None:
     for found in run:
         if found.star_or_from or found.module.lower() > "os":
             row = lines.rows(found.span)[0]
-            return lines.start(row if row == 1 else lines.attached_above(row))
+            above = lines.attached_above(row)
+            return lines.start(row if lines.is_first(above) else above)
     return lines.start(lines.rows(run[-1].span)[-1] + 1)
 
 

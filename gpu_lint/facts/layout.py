@@ -40,7 +40,7 @@ def layout_of(program: p.Program) -> Layout:
         guard=guard,
         environ=tuple(environ),
         names=frozenset(names),
-        anchor=_anchor(prologue_end, statements, imports),
+        anchor=_anchor(prologue_end, statements, imports, guard),
     )
 
 
@@ -118,11 +118,17 @@ def is_stdlib(module: str) -> bool:
     return root in sys.stdlib_module_names or root == "__future__"
 
 
-def _anchor(prologue_end: int, statements: tuple[Span, ...], imports: list[ModuleImport]) -> int:
-    """Where a header belongs."""
-    for found in imports:
-        if not is_stdlib(found.module):
-            return found.statement.start
+def _anchor(
+    prologue_end: int,
+    statements: tuple[Span, ...],
+    imports: list[ModuleImport],
+    guard: Guard | None,
+) -> int:
+    """Where a header belongs: before the first import that is not of the standard library. Where
+    that stands behind the main guard, below all definitions, it is below the first imports."""
+    first = next((found for found in imports if not is_stdlib(found.module)), None)
+    if first is not None and (guard is None or first.statement != guard.span):
+        return first.statement.start
     leading = {found.statement for found in imports if found.span == found.statement}
     for statement in statements:
         if statement.start >= prologue_end and statement not in leading:

@@ -211,6 +211,14 @@ def test_a_validator_stands_below_the_header_where_both_begin_a_file() -> None:
     assert fixed.startswith(f"import os\n\n{HEADER}\n\n# gpu-lint: validator\ndef ")
 
 
+def test_a_validator_is_indented_as_its_file_is() -> None:
+    tabs = f"{GUARD}    torch.zeros(1).cuda()\n".replace("    ", "\t")
+    fixed = fix_text(tabs, ALL)
+    assert "\n    " not in fixed.after.source.text
+    assert "\tif not torch.cuda.is_available():\n\t\traise" in fixed.after.source.text
+    assert codes(fixed.after) == []
+
+
 def test_the_comments_of_a_template_do_not_multiply(tmp_path: Path) -> None:
     from click.testing import CliRunner
 

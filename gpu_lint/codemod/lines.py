@@ -52,6 +52,12 @@ class Lines:
     def _head(self) -> int:
         return head_rows(self.source)
 
+    @cached_property
+    def indent(self) -> str:
+        """What a block of the file is indented by: a tab where no row begins with four blanks."""
+        data = self.source.data
+        return "\t" if b"\n\t" in data and b"\n    " not in data else "    "
+
     def rows(self, span: Span) -> range:
         """The rows that a statement stands on."""
         last = max(span.start, span.end - 1)

@@ -71,7 +71,8 @@ def rewrite_validator(context: Context) -> list[Edit] | None:
     function = _function(context)
     if function is None:
         return None
-    edits = [Edit(block.span, rendered(function, source.newline))]
+    indent = Lines(facts.reading).indent
+    edits = [Edit(block.span, rendered(function, source.newline, indent))]
     for call in facts.calls:
         if call.name == block.name != name and call.span not in block.span:
             called = Span(call.span.start, call.span.start + len(block.name.encode()))
@@ -193,5 +194,5 @@ def _row_below_imports(facts: FileFacts, lines: Lines) -> int:
 def _between(code: str, row: int, least_below: int, lines: Lines) -> Edit:
     """Insert code as a top-level definition: two blank rows above, and below at least some."""
     gap = lines.gap(row)
-    text = rendered(code, lines.source.newline)
+    text = rendered(code, lines.source.newline, lines.indent)
     return lines.fill(gap, text, 2, max(least_below, gap.stop - row))

@@ -135,7 +135,7 @@ SHAPES = {
     ),
     "how it is encoded, then a plain import": (
         "# -*- coding: latin-1 -*-\n# why\nfrom os import environ\nimport torch\n",
-        "# -*- coding: latin-1 -*-\nimport os\n# why\nfrom os import environ\n\n"
+        "# -*- coding: latin-1 -*-\n# why\nimport os\nfrom os import environ\n\n"
         + HEADER
         + "\nimport torch\n",
     ),

@@ -83,7 +83,7 @@ def test_wheel_holds_every_document_of_the_rules_and_no_script_of_theirs(wheel: 
 def test_installed_wheel_does_what_the_checkout_does(installed: Path, tmp_path: Path) -> None:
     before = ROOT / "fixtures" / "superwhisper" / "before"
     arguments = ["check", str(before), "--output-format", "json", "-q"]
-    wheel_run = run(str(installed / "gpu-lint"), *arguments, cwd=tmp_path)
+    wheel_run = run(str(installed / "gpu-lint"), *arguments, cwd=ROOT)
     checkout = run(sys.executable, "-m", "gpu_lint", *arguments, cwd=ROOT)
     assert wheel_run.returncode == checkout.returncode == 1, wheel_run.stderr
     assert wheel_run.stdout == checkout.stdout

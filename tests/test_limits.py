@@ -78,6 +78,16 @@ def test_a_file_that_is_refused_when_it_is_read_as_a_whole_stops_no_other(
     assert "CUDA_VISIBLE_DEVICES" in (root / "m7.py").read_text()
 
 
+def test_fixes_that_are_refused_for_one_reason_are_listed_up_to_a_few(project: Project) -> None:
+    bad = "import torch\n\n\ndef f():\n    return " + "1+" * 3_000 + "1\n"
+    filler = "import torch\n\n\ndef f():\n" + "    x = torch\n" * 10_000
+    files = {f"m{n}.py": filler for n in range(20)} | {f"bad{n}.py": bad for n in range(5)}
+    done = run("fix", "-q", "--no-cache", cwd=project({"gpu-lint.toml": POLICY, **files}))
+    told = [line for line in done.stderr.splitlines() if "not applied" in line]
+    assert [line.split(": ")[1] for line in told[:3]] == ["bad0.py", "bad1.py", "bad2.py"]
+    assert told[3:] == ["gpu-lint: 2 more files: a fix was not applied for that reason"]
+
+
 def test_a_hundred_thousand_statements_and_a_line_of_a_megabyte(project: Project) -> None:
     root = project(
         {

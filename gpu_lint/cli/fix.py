@@ -32,6 +32,8 @@ from gpu_lint.reports.summary import diff, migration, plural
 from gpu_lint.rulebook import Rulebook, load_rulebook
 from gpu_lint.writing import Writing
 
+_MOST_ALIKE = 3
+"""Fixes that are listed of those that were not applied for one reason."""
 _MOST_LEFTOVERS = 20
 
 
@@ -167,10 +169,17 @@ def _show_written(options: Options, writing: Writing, run: Run) -> None:
 
 
 def _show_dropped(fixed: list[FixedFile]) -> None:
+    """Tell which fixes were not applied, and why: one that leaves out many others is named once for
+    the first of them, then they are counted."""
+    by_reason: dict[str, list[str]] = {}
     for file in fixed:
-        path = shown_path(file.before.path, Path.cwd())
         for why in file.dropped:
+            by_reason.setdefault(why, []).append(shown_path(file.before.path, Path.cwd()))
+    for why, paths in by_reason.items():
+        for path in paths[:_MOST_ALIKE]:
             tell(f"gpu-lint: {path}: a fix was not applied ({why})")
+        if (more := len(paths) - _MOST_ALIKE) > 0:
+            tell(f"gpu-lint: {plural(more, 'more file')}: a fix was not applied for that reason")
 
 
 def _show_leftovers(fixed: list[FixedFile]) -> None:

@@ -40,6 +40,15 @@ RANKS: dict[str, tuple[str, int]] = {
         TORCH + 'torch.cuda.set_device(int(os.environ["OMPI_COMM_WORLD_LOCAL_RANK"]))\n',
         3,
     ),
+    "asked of the group": (
+        GROUP + "import torch\nrank = dist.get_rank()\nx = torch.zeros(1).cuda(rank)\n",
+        4,
+    ),
+    "asked of horovod": (
+        "import torch\nimport horovod.torch as hvd\nhvd.init()\n"
+        "torch.cuda.set_device(hvd.local_rank())\n",
+        4,
+    ),
     "among device_ids": (
         TORCH + 'rank = int(os.environ["LOCAL_RANK"])\n'
         "m = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1), device_ids=[rank])\n",
@@ -132,6 +141,10 @@ RANKS: dict[str, tuple[str, int]] = {
 }
 
 FINE: dict[str, str] = {
+    "asked of the group where there is one": GROUP + "import torch\n"
+    "rank = dist.get_rank() if dist.is_initialized() else 0\nx = torch.zeros(1).cuda(rank)\n",
+    "asked of the group and bounded": GROUP + "import torch\n"
+    "torch.cuda.set_device(dist.get_rank() % torch.cuda.device_count())\n",
     "a default that fits": TORCH + 'torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))\n',
     "a default that is no index": TORCH + 'rank = int(os.environ.get("LOCAL_RANK", -1))\n'
     "if rank != -1:\n    torch.cuda.set_device(rank)\n",

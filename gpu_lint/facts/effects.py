@@ -15,6 +15,7 @@ from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
+from gpu_lint.facts.ranks import rank_of_call
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     THIS_FILE,
@@ -112,6 +113,8 @@ class Effects(Processes):
             return THIS_FILE
         if (decided := self.start_method(name, args, flow)) is not None:
             return decided
+        if (rank := rank_of_call(name)) is not None:
+            return rank
         if name in _PARSERS:
             return Returned(name, self.new_frame())
         if name in ("typer.Option", "typer.Argument", "click.option"):

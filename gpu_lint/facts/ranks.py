@@ -25,6 +25,11 @@ _GLOBAL = frozenset({"RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
 """The same, counted over all machines."""
 _SIZES = frozenset({WORLD_SIZE, "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"})
 """How many processes are started together."""
+_CALL = re.compile(
+    r"torch\.distributed\.(?P<torch>get_rank|get_node_local_rank)"
+    r"|horovod\.[\w.]*?(?P<horovod>rank|local_rank)"
+)
+"""What libraries call them."""
 _OPTION = re.compile(r"--?local[-_]rank")
 """What ``torch.distributed.launch`` gives to each process that it starts."""
 
@@ -45,6 +50,11 @@ class Rank:
     counted: Counted
 
 
+def rank_of_call(name: str) -> Value | None:
+    """Return the rank that a call of a library's function gives; None for any other function."""
+    return Input(f"{name}()") if _CALL.fullmatch(name) else None
+
+
 def rank_in(value: Value | None) -> Rank | None:
     """Return the rank, or number of processes, that a value is; None for any other value."""
     if isinstance(value, EnvironmentValue):
@@ -55,6 +65,9 @@ def rank_in(value: Value | None) -> Rank | None:
         ):
             if value.variable in names:
                 return Rank(value.variable, counted)
+    if isinstance(value, Input) and (call := _CALL.fullmatch(value.name.removesuffix("()"))):
+        is_local = "local" in (call["torch"] or call["horovod"])
+        return Rank(value.name, Counted.ON_MACHINE if is_local else Counted.IN_ALL)
     if isinstance(value, Input) and value.option is not None:
         if _OPTION.fullmatch(value.option.flag):
             return Rank(value.option.flag, Counted.ON_MACHINE)

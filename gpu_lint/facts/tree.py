@@ -70,7 +70,10 @@ def _parsed(text: str, start: int, encoding: str, limits: Limits = USUAL) -> Tre
         module = on_deep_stack(partial(cst.parse_module, text))
     except cst.ParserSyntaxError as error:
         raise SyntaxFault(error.message, _character(text, error)) from error
-    nodes = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)
+    try:
+        nodes = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)
+    except KeyError:  # of a node that it did not come to, for it is nested too deeply
+        raise RecursionError from None
     end = "" if module.has_trailing_newline else module.default_newline  # which is counted, too
     same = nodes[module].length == len((text + end).encode())
     same = same and (encoding == "utf-8" or text.isascii())

@@ -265,7 +265,7 @@ def _written(note: Note) -> list[Any]:
     found = None
     if note.findings is not None:
         key, judged = note.findings
-        unfit = [(one.kind.name, one.start, one.shown) for one in judged.unfit]
+        unfit = [(one.kind.name, one.start, one.shown, one.name) for one in judged.unfit]
         those = [_finding_written(one) for one in judged.findings]
         found = [key, those, judged.in_part, unfit]
     touch = None if note.touch is None else note.touch.value
@@ -286,7 +286,8 @@ def _read_note(raw: Any) -> Note:
     if found is not None:
         key, those, in_part, unfit = found
         misfits = tuple(
-            Misfit(MisfitKind[kind], int(start), int(shown)) for kind, start, shown in unfit
+            Misfit(MisfitKind[kind], int(start), int(shown), str(name))
+            for kind, start, shown, name in unfit
         )
         judged = Judged(tuple(map(_finding_read, those)), bool(in_part), misfits)
         findings = str(key), judged

@@ -79,7 +79,7 @@ class Misfit:
     start: int
     """Where it is, as a byte offset."""
     shown: int = -1
-    """How many devices a mask shows there, if that is what does not fit; -1 for whatever mask."""
+    """How many devices a mask shows there, if that is what does not fit; else -1."""
     name: str = ""
     """What does not fit, where the line does not name it: a rank, an option."""
 

@@ -269,17 +269,14 @@ class View:
 
     def judged(self, read: Read) -> Judged:
         """What is found in a file. Raises :class:`SourceError`."""
-        findings = tuple(self.findings(read))
-        unfit = () if self._has_fault(read) else tuple(misfits(self._context(read)))
-        return Judged(findings, self.project.is_cut_short(read.file), unfit)
-
-    def findings(self, read: Read) -> list[Finding]:
-        """The findings of a file. Raises :class:`SourceError`."""
-        settings = read.settings
-        rules = settings.rules_for(read.path)
         if self._has_fault(read):
-            return _syntax_finding(read, rules)
+            return Judged(tuple(_syntax_finding(read, read.settings.rules_for(read.path))))
         context = self._context(read)
+        found, unfit = tuple(self._findings(read, context)), tuple(misfits(context))
+        return Judged(found, self.project.is_cut_short(read.file), unfit)
+
+    def _findings(self, read: Read, context: Context) -> list[Finding]:
+        rules = read.settings.rules_for(read.path)
         facts, source = context.facts, context.facts.reading.source
         kept = self._unsuppressed(source, rules, context)
         if facts.reading.is_broken and read.fault is not None:

@@ -42,7 +42,7 @@ from gpu_lint.facts.reading import Reading, read_file, read_heads
 from gpu_lint.facts.skim import skim
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Vocabulary, Words
-from gpu_lint.findings import Finding
+from gpu_lint.findings import Finding, Judged, Misfit, MisfitKind
 from gpu_lint.headers import SettledHeaders
 from gpu_lint.judging import View
 from gpu_lint.notes import Note
@@ -509,6 +509,21 @@ def test_many_files_do_not_make_the_cache_grow_for_ever(tmp_path: Path) -> None:
         cache.add(str(path), path.stat(), Note(0, 0, 6, "0", Touch.NOTHING, grown=True))
         cache.save()
     assert len(list((tmp_path / "c").glob("*.json"))) == 32
+
+
+def test_the_cache_gives_back_all_of_what_does_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text("x = 1\n")
+    age(path)
+    judged = Judged((), unfit=(Misfit(MisfitKind.RANK, 3, 1, "LOCAL_RANK"),))
+    cache = Cache.open(tmp_path / "c", tmp_path, load_rulebook(), tmp_path)
+    note = Note(0, 0, 6, "0", Touch.NOTHING, findings=("key", judged), grown=True)
+    cache.add(str(path), path.stat(), note)
+    cache.save()
+    again = Cache.open(tmp_path / "c", tmp_path, load_rulebook(), tmp_path)
+    kept = again.unchanged(str(path), path.stat())
+    assert kept is not None
+    assert kept.findings == ("key", judged)
 
 
 # --- start-up --------------------------------------------------------------------------------

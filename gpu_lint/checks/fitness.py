@@ -94,13 +94,7 @@ def _gives_up(test: CountTest, shown: float) -> bool:
 
 def _shown(written: Written) -> float:
     """How many devices a mask shows at least; infinitely many where that is not known."""
-    known = None if written.value is None or written.weak else constants(written.value)
-    if not known:
-        return math.inf
-    return min(
-        len(read_mask(one.value).devices) if isinstance(one.value, str) else math.inf
-        for one in known
-    )
+    return min(map(len, _known((written,))), default=math.inf)
 
 
 def _validators(context: Context) -> Iterator[Misfit]:

@@ -24,7 +24,7 @@ from gpu_lint.findings import FileFindings
 from gpu_lint.output_files import check_output, write_output
 from gpu_lint.ownership import own_state_directory
 from gpu_lint.reports import FOR_PROGRAMS, FORMATS, ReportOptions, render, shown_path
-from gpu_lint.reports.summary import count_line, statistics
+from gpu_lint.reports.summary import count_line, plural, statistics
 from gpu_lint.repository import leaves_repository
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option
@@ -512,11 +512,10 @@ def show_skipped(discovered: Discovered, finder: SettingsFinder) -> None:
         )
     if files := tracked_though_ignored(discovered, finder):
         first = shown_path(files[0], Path.cwd())
-        count = "1 file" if len(files) == 1 else f"{len(files)} files"
-        such = f"{first}" if len(files) == 1 else f"such as {first}"
+        such = first if len(files) == 1 else f"such as {first}"
         tell(
-            f"gpu-lint: skipped {count} that Git tracks but an ignore file names ({such}); "
-            "`gpu-lint check --no-respect-gitignore` reads them"
+            f"gpu-lint: skipped {plural(len(files), 'file')} that Git tracks but an ignore file "
+            f"names ({such}); `gpu-lint check --no-respect-gitignore` reads them"
         )
 
 

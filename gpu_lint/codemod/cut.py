@@ -92,7 +92,8 @@ def rewrite(
 ) -> list[Edit] | None:
     """Return the edit that puts another node in the place of the one that takes up a span; None
     where there is no such node, or none to put there."""
-    cut, old = cut_around(reading, span), node_at(reading, span)
+    cut = cut_around(reading, span)
+    old = cut.node(span) if cut is not None else None
     new = change(old) if old is not None else None
     return [cut.edit(old, new)] if cut and old and new else None
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.walk import own_expressions, statements, subexpressions
+from gpu_lint.facts.walk import last_name, own_expressions, statements, subexpressions
 from gpu_lint.records import record
 from gpu_lint.source import Span
 
@@ -30,16 +30,16 @@ class Assertion:
         return value in (self.texts if isinstance(value, str) else self.numbers)
 
 
-def assertions(program: p.Program) -> Iterator[Assertion]:
-    """Yield the assertions of a program, in source order."""
-    functions = [one.span for one in statements(program.body) if isinstance(one, p.Function)]
+def assertions(program: p.Program, functions: Sequence[Span]) -> Iterator[Assertion]:
+    """Yield the assertions of a program, in source order; ``functions`` are where all of its
+    functions stand."""
     for statement in statements(program.body):
         if isinstance(statement, p.Assert):
             yield _assertion(statement.span, (statement.test,), functions)
         else:
             for node in own_expressions(statement):
                 for found in subexpressions(node):
-                    if isinstance(found, p.Call) and _name(found.function).startswith("assert"):
+                    if isinstance(found, p.Call) and last_name(found.function).startswith("assert"):
                         arguments = tuple(argument.value for argument in found.arguments)
                         yield _assertion(found.span, arguments, functions)
 
@@ -55,7 +55,7 @@ def _assertion(
 ) -> Assertion:
     nodes = [node for expression in tested for node in subexpressions(expression)]
     values = [node.value for node in nodes if isinstance(node, p.Literal)]
-    names = [_name(node) for node in nodes if isinstance(node, (p.Name, p.Attribute))]
+    names = [last_name(node) for node in nodes if isinstance(node, (p.Name, p.Attribute))]
     about_device = any(map(_OF_A_DEVICE.search, names))
     return Assertion(
         span,
@@ -63,9 +63,3 @@ def _assertion(
         frozenset(value for value in values if isinstance(value, str)),
         frozenset(value for value in values if type(value) is int and about_device),
     )
-
-
-def _name(node: p.Expression) -> str:
-    if isinstance(node, p.Attribute):
-        return node.name
-    return node.id if isinstance(node, p.Name) else ""

@@ -38,6 +38,7 @@ from gpu_lint.facts.values import (
     any_of,
     concatenate,
     convert,
+    flag_among,
     merged,
     text_of,
 )
@@ -193,7 +194,8 @@ class Effects(Processes):
             if args.value(99, "action") in (Known("store_true"), Known("store_false")):
                 default = UNKNOWN
             if option:
-                said = Option(flag_of(args), Place(self.file, node.span))
+                names = [text for _, value in args.positional if (text := text_of(value))]
+                said = Option(flag_among(names), Place(self.file, node.span))
                 held = Input(f"args@{parser.frame}.{option}", said)
                 has_default = default is not None and default != Known(None)
                 value = any_of((default, held)) if has_default and default is not None else held
@@ -307,12 +309,6 @@ class Effects(Processes):
         if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
             return Known(bool(getattr(text, name)(part)))
         return UNKNOWN
-
-
-def flag_of(args: Arguments) -> str:
-    """Return an option of ``argparse`` as a user writes it: the long form, where it has one."""
-    names = [text for _, value in args.positional if (text := text_of(value))]
-    return next((name for name in names if name.startswith("--")), names[0] if names else "")
 
 
 def option_name(args: Arguments) -> str:

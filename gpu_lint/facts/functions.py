@@ -7,7 +7,7 @@ from functools import partial
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.model import FunctionFacts
-from gpu_lint.facts.walk import expressions, statements, subexpressions
+from gpu_lint.facts.walk import expressions, last_name, statements, subexpressions
 from gpu_lint.source import Span
 
 _EXITS = frozenset({"exit", "_exit", "quit", "abort"})
@@ -64,6 +64,7 @@ def _facts(node: p.Function) -> FunctionFacts:
 
 
 def docstring_of(body: p.Block) -> Span | None:
+    """Return where the docstring of a block stands; None without one."""
     first = body[0]
     if isinstance(first, p.Evaluate) and isinstance(first.value, p.Literal):
         return first.span if isinstance(first.value.value, str) else None
@@ -97,7 +98,7 @@ def _compares_memory(node: p.Comparison, names: dict[str, p.Expression]) -> bool
 
 def _asks_for_gpu(node: p.Call, names: dict[str, p.Expression]) -> bool:
     """Whether a call asks if there is a GPU."""
-    called = _last_name(node.function)
+    called = last_name(node.function)
     if called not in _STARTERS:
         return called in _AVAILABILITY
     return any(
@@ -127,7 +128,7 @@ def _variable_read(node: p.Expression, names: dict[str, p.Expression]) -> str | 
         node = names[node.id]
     key: p.Expression | None = None
     if isinstance(node, p.Call) and node.arguments:
-        if _last_name(node.function) in ("get", "getenv"):
+        if last_name(node.function) in ("get", "getenv"):
             key = node.arguments[0].value
     elif isinstance(node, p.Subscript):
         key = node.key
@@ -136,18 +137,12 @@ def _variable_read(node: p.Expression, names: dict[str, p.Expression]) -> str | 
     return None
 
 
-def _last_name(node: p.Expression) -> str:
-    if isinstance(node, p.Attribute):
-        return node.name
-    return node.id if isinstance(node, p.Name) else ""
-
-
 def ends_program(statement: p.Statement) -> bool:
     """Whether a statement raises, or calls what ends the program."""
     if isinstance(statement, (p.Raise, p.Assert)):
         return True
     if isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Call):
-        return _last_name(statement.value.function) in _EXITS
+        return last_name(statement.value.function) in _EXITS
     return False
 
 

@@ -17,6 +17,7 @@ from gpu_lint.facts.values import (
     Place,
     Value,
     any_of,
+    flag_among,
 )
 from gpu_lint.facts.world import Function
 from gpu_lint.records import record
@@ -138,8 +139,8 @@ def _of_click(decorator: p.Call, file: str) -> dict[str, _Filled]:
             default = Known(literal.value, Place(file, literal.span))
         elif argument.keyword is None and isinstance(literal, p.Literal):
             names.append(str(literal.value))
-    flag = next((name for name in names if name.startswith("--")), names[0] if names else "")
-    filled = _Filled(default, Option(flag.partition("/")[0], Place(file, decorator.span)))
+    flag = flag_among(names).partition("/")[0]
+    filled = _Filled(default, Option(flag, Place(file, decorator.span)))
     return {name.lstrip("-").partition("/")[0].replace("-", "_"): filled for name in names}
 
 

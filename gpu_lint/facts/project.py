@@ -248,11 +248,11 @@ class Project(ImportGraph):
             if self.reading(start) is not None  # it may have a syntax error
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
-        is_start = self.may_be_started(file) or not there
+        follows = self.may_be_started(file)
+        is_start = follows or not there
         ways = [other for other in arrivals if file in other.recorders]
         ways += [run] if is_start else []
         reached = reached_settings(own, there, is_start)
-        follows = self.may_be_started(file)
         return FileFacts(
             reading=reading,
             file=file,

@@ -181,7 +181,7 @@ class Reading:
         """What its tests expect."""
         if b"assert" not in self.source.data:
             return ()
-        return tuple(assertions(self.program))
+        return tuple(assertions(self.program, self._functions))
 
     @cached_property
     def _functions(self) -> tuple[Span, ...]:

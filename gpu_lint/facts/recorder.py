@@ -236,8 +236,8 @@ class Recorder:
 
 
 def _mask_of(one: Child, other: Child) -> Value | None:
-    """The masks that a call gives on either of two ways; where it gives none on one, that one is
-    left to what is said of the mask in effect."""
+    """The masks that a call gives on either of two ways; a way on which it gives none inherits the
+    mask in effect, which is recorded beside."""
     if one.mask is None or other.mask is None:
         return one.mask or other.mask
     return any_of((one.mask, other.mask))

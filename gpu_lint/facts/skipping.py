@@ -1,4 +1,4 @@
-"""Which functions a test runner never runs: those that a decorator skips, whatever holds."""
+"""Which functions a test runner never runs: those that a decorator always skips."""
 
 from __future__ import annotations
 

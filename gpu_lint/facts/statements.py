@@ -31,7 +31,7 @@ from gpu_lint.facts.values import (
     constants,
     with_entry,
 )
-from gpu_lint.facts.walk import plain_names
+from gpu_lint.facts.walk import last_name, plain_names
 from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
@@ -232,7 +232,7 @@ class Statements(Attempts):
             return
         if isinstance(value, Returned) and value.symbol == "contextlib.suppress":
             rest = p.With(node.span, node.items[number + 1 :], node.body)
-            types = tuple(_dotted(a.value) for a in item.arguments) if _is_call(item) else ()
+            types = tuple(last_name(a.value) for a in item.arguments) if _is_call(item) else ()
             handler = p.Handler(types or ("Exception",), None, ())
             self._try(p.Try(node.span, (rest,), (handler,), (), ()), flow)
             return
@@ -385,13 +385,7 @@ def _raised_name(node: p.Raise) -> str:
     raised = node.values[0] if node.values else None
     if isinstance(raised, p.Call):
         raised = raised.function
-    return _dotted(raised).rpartition(".")[2] if raised is not None else ""
-
-
-def _dotted(node: p.Expression) -> str:
-    if isinstance(node, p.Name):
-        return node.id
-    return node.name if isinstance(node, p.Attribute) else ""
+    return last_name(raised) if raised is not None else ""
 
 
 def _is_call(node: p.Expression) -> TypeGuard[p.Call]:

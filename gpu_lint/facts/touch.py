@@ -31,7 +31,7 @@ class Touch(Flag):
     HANDED = auto()
     """It may give on a device that it is given."""
     PASSED = auto()
-    """It may select what a value says that comes from elsewhere, whatever its name."""
+    """It may select the device that a value from another file names."""
     FOREIGN = auto()
     """It names a device as only some framework takes it which the file itself does not mention."""
     NUMBERING = auto()

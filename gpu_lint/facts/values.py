@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import field, replace
 from itertools import product
 from typing import TypeAlias
@@ -291,6 +291,11 @@ def input_of(value: Value) -> Value | None:
     if isinstance(value, Text) and len(value.parts) == 1:
         value = value.parts[0]
     return value if isinstance(value, (Input, EnvironmentValue)) else None
+
+
+def flag_among(names: Sequence[str]) -> str:
+    """Return the name of an option that messages use: the long form, where it has one."""
+    return next((name for name in names if name.startswith("--")), names[0] if names else "")
 
 
 def option_behind(value: Value) -> Option | None:

@@ -24,6 +24,13 @@ def statements(
                 yield from statements(inner, wanted)
 
 
+def last_name(node: p.Expression) -> str:
+    """Return the name, or the last of a dotted one, that an expression is; empty for another."""
+    if isinstance(node, p.Attribute):
+        return node.name
+    return node.id if isinstance(node, p.Name) else ""
+
+
 def blocks(statement: p.Statement) -> Iterator[p.Block]:
     """The suites of a compound statement, in order."""
     match statement:

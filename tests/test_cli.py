@@ -15,7 +15,7 @@ import pytest
 
 from gpu_lint import __version__
 from gpu_lint.cli import main
-from gpu_lint.findings import Finding
+from gpu_lint.findings import Judged
 from gpu_lint.judging import View
 from gpu_lint.reads import Read
 from gpu_lint.reports import FORMATS
@@ -567,15 +567,15 @@ def test_a_fault_of_ours_is_one_line(
 def test_a_file_that_we_fail_over_is_one_line_and_the_rest_is_checked(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = View.findings
+    real = View.judged
 
-    def fail(view: View, read: Read) -> list[Finding]:
+    def fail(view: View, read: Read) -> Judged:
         if read.path.name == "a.py":
             raise AttributeError("no such thing")
         return real(view, read)
 
     monkeypatch.chdir(project({"a.py": LATE, "b.py": LATE}))
-    monkeypatch.setattr(View, "findings", fail)
+    monkeypatch.setattr(View, "judged", fail)
     monkeypatch.setattr(sys, "argv", ["gpu-lint", "fix", "-j1", "--output-format", "concise"])
     with pytest.raises(SystemExit) as leaving:
         main()

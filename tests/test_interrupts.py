@@ -58,7 +58,7 @@ def interrupted(root: Path, where: str, *arguments: str, again: str = "") -> tup
     ("where", "arguments", "line"),
     [
         ("gpu_lint.survey:Survey.take", ["check", "--no-cache"], "interrupted"),
-        ("gpu_lint.judging:View.findings", ["check", "-j", "1"], "interrupted"),
+        ("gpu_lint.judging:View.judged", ["check", "-j", "1"], "interrupted"),
         ("gpu_lint.cache:Cache.save", ["check"], "interrupted"),
         ("gpu_lint.facts.graph:_node", ["graph"], "interrupted"),
         ("gpu_lint.fixing:Fixing.fix", ["fix"], "interrupted; no file was left half-written"),
@@ -104,7 +104,7 @@ def test_a_second_ctrl_c_shows_the_cursor_that_the_bar_has_hidden(tmp_path: Path
             finally:
                 signal.raise_signal(signal.SIGINT)
 
-        View.findings = stop
+        View.judged = stop
         terminal._PATIENCE = 0
         sys.argv = ["gpu-lint", "check", "-j", "1", "--no-cache"]
         main()

@@ -779,6 +779,18 @@ def test_of_many_files_those_that_do_nothing_need_no_functions(
     assert sum(found is not None for found in opened) >= (0 if validation == "all" else 9)
 
 
+def test_a_file_whose_outline_will_do_may_hold_syntax_of_a_newer_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quotes in the f-string are those around it, which Python 3.12 is the first to read."""
+    body = "    names = ['a', 'b']\n" * 40 + "    return f'({', '.join(names)})'\n"
+    text = HEADER.replace("torch", "json") + "\n\ndef call():\n" + body
+    (tmp_path / "gpu-lint.toml").write_text(f'{POLICY}required-in = "all"\n')
+    (tmp_path / "file.py").write_text(text)
+    monkeypatch.setattr(survey, "_CHEAP", 0)
+    assert found_in(tmp_path) == [("file.py", ())]
+
+
 def test_a_header_that_all_files_have_changes_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     settled = []
     span_in = SettledHeaders.span_in

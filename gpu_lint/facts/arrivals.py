@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -119,6 +119,19 @@ def _union(several: Iterable[tuple[Written, ...]]) -> tuple[Written, ...]:
     return in_order(frozenset(written for one in several for written in one))
 
 
+def _functions_around(settings: list[Setting], program: p.Program) -> list[Span]:
+    """The functions that some settings, which are in order, are in, outermost first; no other one
+    is looked into."""
+    starts = [setting.span.start for setting in settings]
+
+    def holds_one(statement: p.Statement) -> bool:
+        at = bisect_left(starts, statement.span.start)
+        return at < len(starts) and starts[at] < statement.span.end
+
+    around = statements(program.body, holds_one)
+    return sorted(one.span for one in around if isinstance(one, p.Function))
+
+
 def with_peers(
     settings: list[Setting], recorder: Recorder, program: p.Program
 ) -> tuple[Setting, ...]:
@@ -130,7 +143,7 @@ def with_peers(
         sizes[span] = sizes.get(span, 0) + 1
     ordered = sorted(settings, key=lambda setting: (setting.span, setting.key_span))
     imports = sorted(trigger.span for trigger in recorder.frameworks.values())
-    bodies = sorted(s.span for s in statements(program.body) if isinstance(s, p.Function))
+    bodies = _functions_around(ordered, program)
     found: list[Setting] = []
     around: list[Span] = []
     """The functions that a setting is in, outermost first."""

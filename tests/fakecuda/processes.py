@@ -79,15 +79,19 @@ class Processes:
 
     def program(self, command: Sequence[str], environment: Mapping[str, str] | None) -> int:
         """Run a Python program to its end; its exit status."""
-        file = os.path.join(os.path.dirname(self._main), command[1])
+        root, text = os.path.dirname(self._main), command[1]
+        is_text = text == "-c"
         with self._child(dict(os.environ if environment is None else environment)):
-            sys.argv = [file, *command[2:]]
+            sys.argv = command[1:] if is_text else [os.path.join(root, text), *command[2:]]
             try:
-                runpy.run_path(file, run_name="__main__")
+                if is_text:
+                    exec(compile(command[2], "-c", "exec"), {"__name__": "__main__"})
+                else:
+                    runpy.run_path(sys.argv[0], run_name="__main__")
             except SystemExit as ended:
                 return ended.code if isinstance(ended.code, int) else int(bool(ended.code))
             except Exception as error:
-                self.failed.append(f"{command[1]}: {error!r}")
+                self.failed.append(f"{text}: {error!r}")
                 return 1
         return 0
 

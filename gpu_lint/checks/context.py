@@ -102,6 +102,25 @@ class Context:
         """Removals before CUDA has surely read the variable, if nothing is written again there."""
         return tuple(_early_removals(self.settings))
 
+    @cached_property
+    def possible_settings(self) -> tuple[Setting, ...]:
+        """The first of what each statement may write under a name that is not known: the mask, if
+        it may be that, unless it is written again in the same function."""
+        found: dict[Span, Setting] = {}
+        for setting in self.facts.possible_settings:
+            if setting.variable == MASK or setting.span not in found:
+                if not _is_written_again(setting, self.settings):
+                    found[setting.span] = setting
+        return tuple(found.values())
+
+    def line(self, written: Written) -> str:
+        """How a message names the line of a write: with its file, where it is another one."""
+        assert written.span is not None
+        if written.file == self.facts.file:
+            return f"line {self.row(written.span.start)}"
+        name, line = self.place(written.file, written.span)
+        return f"{name}:{line}"
+
     def is_behind_removal(self, setting: Setting) -> bool:
         """Whether a mask is written when CUDA has read it, in a process that removed the mask
         before: brought forward, it would be removed, too."""
@@ -217,13 +236,18 @@ def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:
     given_back = _given_back(settings)
     for setting in settings:
         if setting.form is Form.REMOVE and setting.frozen.certainty is not Certainty.ALWAYS:
-            written_again = (setting.variable, setting.function) in given_back or any(
-                other.variable == setting.variable
-                and other.value is not None
-                and other.function == setting.function
-                and other.span.start > setting.span.start
-                and other.frozen.certainty is Certainty.NEVER
-                for other in settings
-            )
-            if not written_again:
+            given = (setting.variable, setting.function) in given_back
+            if not given and not _is_written_again(setting, settings):
                 yield setting
+
+
+def _is_written_again(setting: Setting, settings: tuple[Setting, ...]) -> bool:
+    """Whether the function of a write, or removal, writes the variable later, in time."""
+    return any(
+        other.variable == setting.variable
+        and other.value is not None
+        and other.function == setting.function
+        and other.span.start > setting.span.start
+        and other.frozen.certainty is Certainty.NEVER
+        for other in settings
+    )

@@ -11,6 +11,7 @@ from gpu_lint.facts.flow import join_marks
 from gpu_lint.facts.model import (
     Certainty,
     CountTest,
+    Form,
     Mark,
     Reach,
     Selector,
@@ -50,12 +51,16 @@ def module_calls(own: Recorder, run: ProgramRun) -> tuple[str, ...]:
 def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> list[Setting]:
     """The settings of a file, as they are reached from its entry points."""
     result = []
-    for key, setting in own.settings.items():
+    for key in dict.fromkeys(key for one in (own, *there) for key in one.settings):
+        setting = own.settings.get(key)
         arrivals = [found for other in there if (found := other.settings.get(key))]
         arrivals = [found for found in arrivals if found.reach is not Reach.UNCALLED]
-        ways = [setting, *arrivals] if is_start and setting.reach else arrivals or [setting]
-        if len(ways) == 1 and ways[0] is setting:
-            result.append(setting)
+        if setting is not None:
+            ways = [setting, *arrivals] if is_start and setting.reach else arrivals or [setting]
+        else:
+            ways = arrivals
+        if len(ways) < 2:
+            result += ways
             continue
         first = ways[0]
         result.append(
@@ -73,6 +78,11 @@ def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> li
             )
         )
     return result
+
+
+def known_names(settings: Iterable[Setting]) -> list[Setting]:
+    """The settings of variables whose names are known."""
+    return [setting for setting in settings if setting.form is not Form.POSSIBLE]
 
 
 def _common(marks: list[Mark]) -> Mark:
@@ -126,8 +136,8 @@ def with_peers(
     if not settings:
         return ()
     sizes: dict[Span, int] = {}
-    for span, _, _ in recorder.settings:
-        sizes[span] = sizes.get(span, 0) + 1
+    for span, _, _, is_guess in recorder.settings:
+        sizes[span] = sizes.get(span, 0) + (not is_guess)
     ordered = sorted(settings, key=lambda setting: (setting.span, setting.key_span))
     imports = sorted(trigger.span for trigger in recorder.frameworks.values())
     bodies = sorted(s.span for s in statements(program.body) if isinstance(s, p.Function))

@@ -102,9 +102,6 @@ class Calls(Parameters):
             callee = found
         else:
             callee = self.evaluate(node.function, flow)
-        if isinstance(callee, Symbol) and callee.name == "os.environ.update":
-            self._update(node, flow)
-            return UNKNOWN
         args = self.arguments(node, flow)
         return self._each(callee, receiver, node, args, flow)
 

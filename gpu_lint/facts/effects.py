@@ -10,7 +10,7 @@ from string import Formatter
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
-from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
+from gpu_lint.facts.environment import ENVIRON, ENVIRONS, OF_ENVIRONMENT, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
@@ -39,8 +39,11 @@ from gpu_lint.facts.values import (
     concatenate,
     convert,
     flag_among,
+    listing,
     merged,
+    pairs_from,
     text_of,
+    zipped,
 )
 from gpu_lint.source import Span
 
@@ -89,7 +92,7 @@ class Effects(Processes):
     def symbol_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of something imported."""
         module, _, last = name.rpartition(".")
-        if module == ENVIRON or name in ("os.getenv", "os.putenv", "os.unsetenv"):
+        if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
         if name in _EXITS or name in _SKIPS or last == "skipTest":
             self.end_path("SystemExit", flow)
@@ -229,7 +232,10 @@ class Effects(Processes):
                 return Pairs(entries)
             if first == Symbol(ENVIRON):
                 return Pairs(entries, open=True)
-            return merged(first, Pairs(entries)) if isinstance(first, Pairs) else UNKNOWN
+            taken = pairs_from(first)
+            if taken is None and not entries:
+                return UNKNOWN
+            return merged(taken or Pairs((), open=True), Pairs(entries))
         if name == "range" and args.exact and args.positional and not args.keywords:
             return _range([value for _, value in args.positional])
         if first is not None:
@@ -258,6 +264,8 @@ class Effects(Processes):
                 pairs = (Items("tuple", (Known(n), item)) for n, item in enumerate(items))
                 return Items("list", tuple(pairs))
             return UNKNOWN
+        if name == "zip":
+            return zipped([value for _, value in args.positional]) if args.exact else UNKNOWN
         if name == "len":
             if isinstance(first, Gpus):
                 return DeviceCount()
@@ -342,15 +350,13 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
         key = args.value(0)
         if isinstance(key, Known):
             found = receiver.get(key.value)
-            if found is not None or receiver.open:
+            if found is not None or not receiver.is_listed:
                 return found or UNKNOWN
             return args.value(1) or Known(None)
         return UNKNOWN
     if name == "copy" or receiver.open:
         return receiver if name == "copy" else UNKNOWN
-    if name == "items":
-        return Items("list", tuple(Items("tuple", pair) for pair in receiver.entries))
-    return Items("list", tuple(pair[name == "values"] for pair in receiver.entries))
+    return listing(name, receiver.entries)
 
 
 def _format(template: str, args: Arguments) -> Value:

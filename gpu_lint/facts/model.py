@@ -80,6 +80,9 @@ class Form(Enum):
     IF_UNSET = "only if not already set"
     PUTENV = "putenv()"
     REMOVE = "removal"
+    POSSIBLE = "under a name that is not known"
+    FOR_A_WHILE = "for a while"
+    """It is taken back when a context manager, or a test, ends."""
 
 
 @record(keeps_hash=True)

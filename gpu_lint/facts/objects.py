@@ -81,6 +81,10 @@ class Objects(Effects):
         reading = self.world.reading(self.file)
         return reading is not None and name in reading.framework_names
 
+    def environment_keys(self) -> frozenset[str]:
+        reading = self.world.reading(self.file)
+        return reading.environment_keys if reading is not None else frozenset()
+
     def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
         return self.register(node, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -156,6 +157,12 @@ class Context:
             if facts.file == index.file
         )
 
+    @property
+    def is_test(self) -> bool:
+        """The file is one that a test runner reads, by its name."""
+        name = os.path.basename(self.facts.file)
+        return name.startswith(("test_", "conftest")) or name.endswith("_test.py")
+
     @cached_property
     def gpu_file(self) -> bool:
         """The file, or one of the project that it imports, uses a framework; or it selects
@@ -226,10 +233,28 @@ def _given_back(settings: tuple[Setting, ...]) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for setting in settings:
         held = EnvironmentValue(setting.variable)
-        if setting.value is not None and held in alternatives(setting.value):
+        if setting.value is None:
+            continue
+        if held in alternatives(setting.value) or is_put_back(setting, settings):
             place = setting.variable, setting.function
             found[place] = max(found.get(place, 0), setting.span.start)
     return found
+
+
+def is_put_back(setting: Setting, settings: tuple[Setting, ...]) -> bool:
+    """Whether a write puts back what another one has written, after a third in its function wrote
+    something else, or removed it."""
+    beside = [one for one in settings if one.variable == setting.variable]
+    return any(
+        between.value != setting.value
+        and between.function == setting.function
+        and between.span.end <= setting.span.start
+        and any(
+            first.value == setting.value and first.span.end <= between.span.start
+            for first in beside
+        )
+        for between in beside
+    )
 
 
 def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:

@@ -82,6 +82,8 @@ def _conflict(setting: Setting, context: Context) -> Found | None:
         return None
     if setting.form is Form.FOR_A_WHILE:
         return None
+    if context.given_back.get((setting.variable, setting.function), -1) > setting.span.start:
+        return None
     if variable in (MASK, ORDER) and setting.form is Form.REMOVE:
         return None  # GPU118
     if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:

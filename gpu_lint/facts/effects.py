@@ -10,8 +10,15 @@ from string import Formatter
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
-from gpu_lint.facts.environment import ENVIRON, ENVIRONS, OF_ENVIRONMENT, VAGUE, Arguments
-from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.environment import (
+    ENVIRON,
+    ENVIRONS,
+    OF_ENVIRONMENT,
+    VAGUE,
+    Arguments,
+    decoded,
+)
+from gpu_lint.facts.evaluation import MOST_ITEMS, callable_of
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
@@ -45,6 +52,7 @@ from gpu_lint.facts.values import (
     text_of,
     zipped,
 )
+from gpu_lint.facts.writers import SHELL, SHELL_CELLS, SHELL_COMMANDS
 from gpu_lint.source import Span
 
 _PARSERS = frozenset({"argparse.ArgumentParser"})
@@ -94,6 +102,13 @@ class Effects(Processes):
         module, _, last = name.rpartition(".")
         if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
+        if (written := self.writer_call(name, node, args, flow)) is not None:
+            return written
+        if name in SHELL_COMMANDS:
+            self._shell(name, node, args, flow)
+            return UNKNOWN
+        if name.startswith("IPython.") and last == "get_ipython":
+            return Symbol(SHELL)
         if name in _EXITS or name in _SKIPS or last == "skipTest":
             self.end_path("SystemExit", flow)
             return UNKNOWN
@@ -155,9 +170,13 @@ class Effects(Processes):
         name = node.function.name
         if isinstance(receiver, Returned) and is_pool(receiver):
             self.note_handed(receiver, name, node, args, flow)
+        if (patched := self.test_patch(receiver, name, node, args, flow)) is not None:
+            return patched
         api = self._method(name, args, flow)
         if api is not None:
             return self.apply_api(api, node, args, flow)
+        if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
+            return decoded(receiver)
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
@@ -178,6 +197,19 @@ class Effects(Processes):
         if name in ("parse_args", "get_args"):
             return Returned(name, self.new_frame())
         return UNKNOWN
+
+    def _shell(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
+        """A command, or a cell, that IPython gives to a shell."""
+        if name.endswith(".run_cell_magic"):
+            magic = (text_of(args.value(0, "magic_name") or UNKNOWN) or "").lstrip("%")
+            cell = args.find(2, "cell")
+            if magic not in SHELL_CELLS or cell is None:
+                flow.quiet = frozenset()
+                return
+            args = Arguments([cell])
+        if may_use_gpu(node, args.value(0)):
+            self.note_child("os.system", node, args, flow)
+        flow.quiet = frozenset()
 
     def _parser_method(
         self, parser: Returned, name: str, node: p.Call, args: Arguments, flow: Flow
@@ -224,15 +256,16 @@ class Effects(Processes):
             self.end_path("SystemExit", flow)
             return UNKNOWN
         first = args.value(0)
+        if name == "get_ipython":
+            return Symbol(SHELL)
         if name == "__import__" and (text := text_of(first or UNKNOWN)):
             return self.import_by_name(text, node.span, flow)
         if name == "dict" and args.exact and len(args.positional) < 2:
             entries = tuple((Known(key), item[1]) for key, item in args.keywords.items())
             if first is None:
                 return Pairs(entries)
-            if first == Symbol(ENVIRON):
-                return Pairs(entries, open=True)
-            taken = pairs_from(first)
+            is_environment = first == Symbol(ENVIRON)
+            taken = self.environment_copy(flow) if is_environment else pairs_from(first)
             if taken is None and not entries:
                 return UNKNOWN
             return merged(taken or Pairs((), open=True), Pairs(entries))
@@ -307,6 +340,8 @@ class Effects(Processes):
             return concatenate(parts)
         if name == "format" and args.exact:
             return _format(text, args)
+        if name == "encode":
+            return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None
             return Known(str(getattr(text, name)()), origin)
@@ -353,7 +388,8 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
             if found is not None or not receiver.is_listed:
                 return found or UNKNOWN
             return args.value(1) or Known(None)
-        return UNKNOWN
+        found = callable_of(receiver)
+        return any_of((found, args.value(1) or Known(None))) if found != UNKNOWN else UNKNOWN
     if name == "copy" or receiver.open:
         return receiver if name == "copy" else UNKNOWN
     return listing(name, receiver.entries)

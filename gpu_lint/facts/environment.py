@@ -205,12 +205,6 @@ class Environment(Evaluator):
         for variable in flow.all_variables():
             self.write(variable, None, Form.REMOVE, at, at, flow)
 
-    def environment_copy(self, flow: Flow) -> Pairs:
-        """A copy of the environment: what is known of the variables that decide about GPUs, and
-        others."""
-        names = flow.header_variables()
-        return Pairs(tuple((Known(name), self.environment(name, flow)) for name in names), True)
-
     def write_under(
         self,
         node: p.Expression,
@@ -222,22 +216,31 @@ class Environment(Evaluator):
     ) -> None:
         """Write (or, with None, remove) the variable that a key names, which may be unknown; it is
         known only if every alternative is."""
-        names = constants(key)
+        names = constants(decoded(key))
         if names is None or any(not isinstance(name.value, str) for name in names):
             if form is not Form.SETDEFAULT and unnamed(node) not in flow.unset:
-                self.write_perhaps(key, value, node.span, at, flow)
+                self.write_perhaps(self.named(node, key, flow), value, node.span, at, flow)
             return
+        if value is not None and isinstance(key, Known) and isinstance(key.value, bytes):
+            value = decoded(value)
         for name in names:
             self.write(str(name.value), value, form, node.span, at, flow, name.origin)
 
     def write_perhaps(
-        self, key: Value, value: Value | None, place: Span, at: Span, flow: Flow
+        self,
+        key: Value,
+        value: Value | None,
+        place: Span,
+        at: Span,
+        flow: Flow,
+        surely: frozenset[str] = frozenset(),
     ) -> None:
         """Write, or remove, the variable of a name that is not known: it may be one to which the
-        program has given a value that decides about GPUs."""
+        program has given a value that decides about GPUs. Those that the same mapping writes
+        ``surely``, and later, are left to that."""
         self.recorder.any_name()
         for variable in flow.header_variables():
-            if variable in (MASK, ORDER) and may_be(key, variable):
+            if variable in (MASK, ORDER) and may_be(key, variable) and variable not in surely:
                 self.record_setting(variable, value, Form.POSSIBLE, place, at, flow, None)
                 written = Written(UNKNOWN, self.statement.span, False, self.file)
                 flow.put(variable, flow.holds(variable) | {written})
@@ -256,12 +259,18 @@ class Environment(Evaluator):
         """Write every entry of a mapping, or of a list of pairs, to the environment."""
         for value in alternatives(given):
             pairs = pairs_from(value) or Pairs((), open=True)
+            entries = pairs.entries
+            later = [text_of(decoded(key)) for key, _ in entries]
+            surely = frozenset(name for name in later if name is not None)
             if pairs.open:
-                self.write_perhaps(UNKNOWN, UNKNOWN, node.span, node.span, flow)
+                self.write_perhaps(UNKNOWN, UNKNOWN, node.span, node.span, flow, surely)
             written = self._written_out(node)
-            for number, (key, held) in enumerate(pairs.entries):
-                origin = key.origin if isinstance(key, Known) else None
-                place = number if len(written) == len(pairs.entries) else origin
+            for number, (key, held) in enumerate(entries):
+                if not isinstance(key, Known):
+                    surely = frozenset(name for name in later[number:] if name is not None)
+                    self.write_perhaps(key, held, node.span, node.span, flow, surely)
+                    continue
+                place = number if len(written) == len(entries) else key.origin
                 key_node, value_node = written.get(place, (node, node))
                 self.write_under(key_node, key, held, form, value_node.span, flow)
 

@@ -39,6 +39,8 @@ from gpu_lint.facts.values import (
     Place,
     Returned,
     Symbol,
+    Text,
+    Unknown,
     Value,
     alternatives,
     any_of,
@@ -225,13 +227,37 @@ class Evaluator(ABC):
         is_open = False
         for key, item in node.items:
             if key is None:
-                inner = self.evaluate(item, flow)
-                taken = inner if isinstance(inner, Pairs) else Pairs((), open=True)
+                taken = self.taken_from(self.evaluate(item, flow), flow)
                 entries += (*taken.rest, *taken.entries)
                 is_open |= taken.open
             else:
-                entries.append((self.evaluate(key, flow), self.evaluate(item, flow)))
+                named = self.named(key, self.evaluate(key, flow), flow)
+                entries.append((named, self.evaluate(item, flow)))
         return Pairs(tuple(entries), is_open)
+
+    def named(self, node: p.Expression, value: Value, flow: Flow) -> Value:
+        """The value of an expression that is a name; of one that is not known at least how it
+        begins."""
+        prefix = self._beginning(node, flow) if isinstance(value, Unknown) else ""
+        return Text((Known(prefix), ANOTHER_NAME)) if prefix else value
+
+    def _beginning(self, node: p.Expression, flow: Flow) -> str:
+        """The known text that a text begins with."""
+        match node:
+            case p.Literal(value=str(text)):
+                return text
+            case p.Name(id=name):
+                return text_of(self.lookup(name, flow) or UNKNOWN) or ""
+            case p.Template(parts=(first, *_)) | p.Binary(left=first, operator="+"):
+                return self._beginning(first, flow)
+            case p.Binary(left=first, operator="%"):
+                return self._beginning(first, flow).partition("%")[0]
+            case p.Call(function=p.Attribute(base=base, name="format")):
+                return self._beginning(base, flow).partition("{")[0]
+            case p.Call(function=p.Attribute(base=base, name=("upper" | "lower") as method)):
+                text = self._beginning(base, flow)
+                return text.upper() if method == "upper" else text.lower()
+        return ""
 
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
@@ -252,7 +278,7 @@ class Evaluator(ABC):
             if any(written.value is None for written in flow.holds(constant)):
                 self.fallible = True
             return self.environment(constant, flow)
-        if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(key, Known):
+        if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(constant, int):
             self.fallible = True
             return Input(f"sys.argv[{constant}]")
         if isinstance(base, Pairs) and isinstance(key, Known):
@@ -266,6 +292,8 @@ class Evaluator(ABC):
             if isinstance(constant, int) and -len(base.values) <= constant < len(base.values):
                 return base.values[constant]
         self.fallible = True
+        if isinstance(base, Pairs) and not isinstance(key, Known):
+            return callable_of(base)
         return self._part(base, f"[{constant!r}]", flow) if isinstance(key, Known) else UNKNOWN
 
     def environment(self, variable: str, flow: Flow) -> Value:
@@ -274,6 +302,18 @@ class Evaluator(ABC):
             EnvironmentValue(variable) if written.value is None else written.value
             for written in flow.holds(variable)
         )
+
+    def environment_copy(self, flow: Flow) -> Pairs:
+        """A copy of the environment: what is known of the variables that decide about GPUs, and
+        others."""
+        names = flow.header_variables()
+        return Pairs(tuple((Known(name), self.environment(name, flow)) for name in names), True)
+
+    def taken_from(self, value: Value, flow: Flow) -> Pairs:
+        """What ``{**value}`` holds."""
+        if value == _ENVIRONMENT:
+            return self.environment_copy(flow)
+        return value if isinstance(value, Pairs) else Pairs((), open=True)
 
     def _conditional(self, node: p.Conditional, flow: Flow) -> Value:
         truth = self.truth(node.test, flow)
@@ -347,11 +387,12 @@ class Evaluator(ABC):
         if isinstance(left, Known) and isinstance(right, Known):
             return arithmetic(left, node.operator, right)
         if isinstance(left, (Input, EnvironmentValue)) and isinstance(right, Known):
-            if type(right.value) is int and node.operator in ("%", "//", "+", "-"):
+            by = right.value
+            if type(by) is int and node.operator in ("%", "//", "+", "-"):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
-                return input_named(f"({name} {node.operator} {right.value})")
+                return input_named(f"({name} {node.operator} {by})")
         if node.operator == "|" and (isinstance(left, Pairs) or isinstance(right, Pairs)):
-            return merged(*(v if isinstance(v, Pairs) else Pairs((), True) for v in (left, right)))
+            return merged(self.taken_from(left, flow), self.taken_from(right, flow))
         if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):
             if isinstance(right.value, int) and 0 <= right.value * len(left.values) <= MOST_ITEMS:
                 return Items(left.kind, left.values * right.value)
@@ -428,7 +469,7 @@ class Evaluator(ABC):
         return [
             ANOTHER_NAME
             if (name := unnamed(element)) is not None and name in others
-            else self.evaluate(element, flow)
+            else self.named(element, self.evaluate(element, flow), flow)
             for element in node.elements
         ]
 
@@ -565,6 +606,15 @@ class Evaluator(ABC):
             for single in alternatives(self._found(node, flow))
             if isinstance(single, EnvironmentValue)
         )
+
+
+def callable_of(table: Pairs) -> Value:
+    """What a table of functions holds under a key that is not known: one of them; nothing is known
+    of what other dicts hold there."""
+    held = [value for _, value in table.entries]
+    if held and all(isinstance(value, (FunctionValue, ClassValue, Bound)) for value in held):
+        return any_of(held)
+    return UNKNOWN
 
 
 def unnamed(key: p.Expression) -> str | None:

@@ -35,6 +35,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.facts.walk import last_name, plain_names
 from gpu_lint.facts.world import World
+from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
 
 
@@ -212,6 +213,10 @@ class Statements(Attempts):
         item, target = node.items[number]
         value = self.evaluate(item, flow)
         self.entered(value, item.span, flow)
+        if isinstance(value, Bound) and value.kind == PATCH:
+            with self.patched((value,), flow):
+                self._with(node, number + 1, flow)
+            return
         if isinstance(value, Bound) and value.kind == "generator":
             here = self._activation()
 
@@ -290,8 +295,7 @@ class Statements(Attempts):
                         self.recorder.outcome(comparison.span, decided, Outcome.SKIPS)
 
     def _class(self, node: p.Class, flow: Flow) -> None:
-        for expression in node.decorators:
-            self.evaluate(expression, flow)
+        decorators = [self.evaluate(expression, flow) for expression in node.decorators]
         bases = [self.evaluate(expression, flow) for expression in node.bases]
         key = (self.file, node.span.start)
         keys = tuple(base.key for base in bases if isinstance(base, ClassValue))
@@ -314,6 +318,9 @@ class Statements(Attempts):
                 self.happened(MethodMet(key, name, value))
             else:
                 self.note_attribute(key, name, value)
+        for decorator in decorators:
+            if isinstance(decorator, Bound) and decorator.kind == PATCH:
+                self.patch_function(decorator, ClassValue(key))
         self.bind(node.name, ClassValue(key), flow)
 
     def _class_frame(self, key: Key, flow: Flow) -> int:
@@ -354,29 +361,34 @@ class Statements(Attempts):
             spans = reading.layout.statements if reading is not None else ()
             self._tops[file] = frozenset(spans)
         itself = step is None
-        self.recorder_of(file).setting(
-            Setting(
-                variable=variable,
-                value=value,
-                form=form,
-                span=span,
-                key_span=key,
-                value_span=at,
-                reach=self.reach,
-                function="" if module else function,
-                top_level=itself and module and span in self._tops[file],
-                peers=1 if itself and _only_writes(self.statement, value) else 0,
-                frozen=Mark() if self._excluded(flow.frozen) else flow.frozen,
-                allocated=Mark() if self._excluded(flow.allocated) else flow.allocated,
-                imported=flow.imported,
-                imported_here=flow.imported if module or step else flow.imported_here,
-                before=in_order(flow.holds(variable)),
-                undisturbed=variable in flow.quiet,
-                conditional=self._branches > 0,
-                names=plain_names((self.statement,)) if itself else frozenset(),
-                values=(value,),
-            )
+        setting = Setting(
+            variable=variable,
+            value=value,
+            form=form,
+            span=span,
+            key_span=key,
+            value_span=at,
+            reach=self.reach,
+            function="" if module else function,
+            top_level=itself and module and span in self._tops[file],
+            peers=1 if itself and _only_writes(self.statement, value) else 0,
+            frozen=Mark() if self._excluded(flow.frozen) else flow.frozen,
+            allocated=Mark() if self._excluded(flow.allocated) else flow.allocated,
+            imported=flow.imported,
+            imported_here=flow.imported if module or step else flow.imported_here,
+            before=in_order(flow.holds(variable)),
+            undisturbed=variable in flow.quiet,
+            conditional=self._branches > 0,
+            names=plain_names((self.statement,)) if itself else frozenset(),
+            values=(value,),
         )
+        if self._waiting is None:
+            self.note_setting(file, setting)
+        else:
+            self._waiting.append((file, setting))
+
+    def note_setting(self, file: str, setting: Setting) -> None:
+        self.recorder_of(file).setting(setting)
 
     def _naming_call(
         self, variable: str, form: Form, named: Place | None, flow: Flow

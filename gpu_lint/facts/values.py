@@ -400,7 +400,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
                 joined.append(piece)
             elif isinstance(piece, Known) and piece.value == "":
                 continue
-            elif not isinstance(piece, Known) or isinstance(piece.value, float):
+            elif not isinstance(piece, Known) or isinstance(piece.value, (bytes, float)):
                 return UNKNOWN
             elif (length := length + _length(piece)) > _LONGEST_TEXT:
                 return UNKNOWN
@@ -416,7 +416,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
 def _join_constants(one: Known, other: Known) -> Known:
     with_digits = [part for part in (one, other) if _has_digits(part)]
     origin = _digits_origin(with_digits[0]) if len(with_digits) == 1 else None
-    return Known(f"{one.value}{other.value}", origin)
+    return Known(str(one.value) + str(other.value), origin)
 
 
 def _length(piece: Known) -> int:

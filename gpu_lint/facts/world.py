@@ -10,7 +10,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.values import Key, Value
+from gpu_lint.facts.values import Bound, Key, Value
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Function:
     file: str
     scopes: tuple[int, ...]
     owner: Key | None = None
+    patches: tuple[Bound, ...] = ()
+    """What patches the environment while it runs."""
 
 
 @dataclass(eq=False, slots=True)

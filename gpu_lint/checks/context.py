@@ -99,6 +99,22 @@ class Context:
         return _given_back(self.settings)
 
     @cached_property
+    def rebindings(self) -> tuple[Setting, ...]:
+        """Where ``os.environ`` becomes another dict before CUDA has read the mask, and stays one,
+        in a file that is about the mask."""
+        about_mask = MASK.encode() in self.facts.reading.source.data
+        if not about_mask and (self.policy is None or not self.gpu_file):
+            return ()
+        return tuple(
+            setting
+            for setting in self.settings
+            if setting.form is Form.REBOUND
+            and setting.value is None
+            and setting.frozen.certainty is not Certainty.ALWAYS
+            and (setting.variable, setting.function) not in self.given_back
+        )
+
+    @cached_property
     def early_removals(self) -> tuple[Setting, ...]:
         """Removals before CUDA has surely read the variable, if nothing is written again there."""
         return tuple(_early_removals(self.settings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.places import judge_place
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting, Written
@@ -15,6 +15,9 @@ from gpu_lint.rulebook import Severity
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 _REMOVED_NOTE = "measured: cuda-facts section 2 (only the value at first use counts)"
+_REBOUND_NOTE = (
+    "measured: runtime-facts (torch counts by os.environ, the driver by the environment itself)"
+)
 
 
 @record
@@ -31,6 +34,8 @@ def judge(context: Context) -> list[Judgement]:
     """The verdicts on all writes of a file."""
     result = []
     for setting in context.settings:
+        if setting.form is Form.REBOUND:
+            continue  # GPU118
         variable = ALIASES.get(setting.variable, setting.variable)
         meant = context.rulebook.knowledge.misspelt(setting.variable)
         if meant is not None and setting.value is not None:
@@ -82,9 +87,11 @@ def _conflict(setting: Setting, context: Context) -> Found | None:
         return None
     if setting.form is Form.FOR_A_WHILE:
         return None
+    if is_put_back(setting, context.settings):
+        return None
     if context.given_back.get((setting.variable, setting.function), -1) > setting.span.start:
         return None
-    if variable in (MASK, ORDER) and setting.form is Form.REMOVE:
+    if variable in (MASK, ORDER) and setting.value is None:
         return None  # GPU118
     if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:
         return None
@@ -167,6 +174,9 @@ def check_removals(context: Context) -> Iterator[Found]:
         message = f"{setting.variable} {removed}, before CUDA reads it: the parent process decides"
         severity = None if surely else Severity.WARNING
         yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
+    for setting in context.rebindings:
+        message = "os.environ is replaced here: what is written to the new dict never reaches CUDA"
+        yield Found("GPU118", setting.span, message, _REBOUND_NOTE)
     for setting in context.possible_settings:
         if setting.value is None and _first_known(setting, context) is not None:
             message = f"{setting.variable} may be removed here, under a name that is not known,"

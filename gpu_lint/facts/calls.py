@@ -209,8 +209,8 @@ class Calls(Parameters):
         """What ``super()`` is in the running method."""
         receiver, owner = self._frame.receiver, self._frame.owner
         cls = self.class_of(owner) if owner is not None else None
-        if isinstance(receiver, Instance) and cls is not None and cls.bases:
-            return Instance(cls.bases[0], receiver.frame)
+        if isinstance(receiver, Instance) and cls is not None:
+            return Instance(receiver.cls, receiver.frame, owner)
         return UNKNOWN
 
     def _note_call(

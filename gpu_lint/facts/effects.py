@@ -28,11 +28,14 @@ from gpu_lint.facts.values import (
     THIS_FILE,
     UNKNOWN,
     Bound,
+    ClassValue,
     DeviceCount,
     Gpus,
     Input,
     Items,
+    Key,
     Known,
+    ModuleValue,
     Numbered,
     Option,
     Pairs,
@@ -56,6 +59,8 @@ from gpu_lint.facts.writers import SHELL, SHELL_CELLS, SHELL_COMMANDS
 from gpu_lint.source import Span
 
 _PARSERS = frozenset({"argparse.ArgumentParser"})
+_NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
+"""Classes whose objects have the attributes that they are made with."""
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
@@ -84,6 +89,14 @@ class Effects(Processes):
     @abstractmethod
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
         """``import_module(name)``: the module."""
+
+    @abstractmethod
+    def subclasses(self, key: Key) -> Value:
+        """The classes of the project that inherit from one, as a list."""
+
+    @abstractmethod
+    def set_attributes(self, base: Value, name: Value, value: Value, flow: Flow) -> None:
+        """What ``setattr(base, name, value)`` does, by a name that may be unknown."""
 
     @abstractmethod
     def new_frame(self, *, lasting: bool = True) -> int:
@@ -159,7 +172,11 @@ class Effects(Processes):
         known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
         self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
-        made = Returned(name, self.new_frame())
+        frame = self.new_frame()
+        made = Returned(name, frame)
+        if name in _NAMESPACES:
+            for attribute, (_, held) in args.keywords.items():
+                flow.bind(frame, f".{attribute}", held)
         if is_pool(made):
             self.note_pool(made, args, flow)
         return made
@@ -177,6 +194,11 @@ class Effects(Processes):
             return self.apply_api(api, node, args, flow)
         if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
             return decoded(receiver)
+        if isinstance(receiver, ClassValue) and name == "__subclasses__":
+            return self.subclasses(receiver.key)
+        if isinstance(receiver, ModuleValue) and name == "get":
+            key = text_of(args.value(0) or UNKNOWN)
+            return self.attribute(receiver, key, flow) if key is not None else UNKNOWN
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
@@ -220,7 +242,15 @@ class Effects(Processes):
         if name == "add_parser":
             return parser
         if name == "parse_args":
-            return Returned("args", parser.frame)
+            space = args.value(1, "namespace")
+            if space is None or parser.frame is None or _is_nothing(space):
+                return Returned("args", parser.frame)
+            for part, held in dict(flow.names(parser.frame)).items():
+                given = any_of(one for one in alternatives(held) if isinstance(one, Input))
+                old = self.attribute(space, part.removeprefix("."), flow)
+                value = any_of((held if old == UNKNOWN else old, given))
+                self.set_attributes(space, Known(part.removeprefix(".")), value, flow)
+            return space
         if name == "parse_known_args":
             return Items("tuple", (Returned("args", parser.frame), UNKNOWN))
         if name == "add_argument" and parser.frame is not None:
@@ -258,6 +288,8 @@ class Effects(Processes):
         first = args.value(0)
         if name == "get_ipython":
             return Symbol(SHELL)
+        if name == "globals" or (name in ("vars", "locals") and len(self.scopes) == 1):
+            return ModuleValue(self.file) if first is None else UNKNOWN
         if name == "__import__" and (text := text_of(first or UNKNOWN)):
             return self.import_by_name(text, node.span, flow)
         if name == "dict" and args.exact and len(args.positional) < 2:
@@ -300,10 +332,15 @@ class Effects(Processes):
         if name == "zip":
             return zipped([value for _, value in args.positional]) if args.exact else UNKNOWN
         if name == "len":
+            self.special(first, "__len__", (), flow)
             if isinstance(first, Gpus):
                 return DeviceCount()
             known = isinstance(first, Items) and first.kind not in VAGUE
             return Known(len(first.values)) if known and isinstance(first, Items) else UNKNOWN
+        if name in ("setattr", "delattr") and len(args.positional) > 1:
+            value = args.value(2) if name == "setattr" else UNKNOWN
+            self.set_attributes(first, args.positional[1][1], value or UNKNOWN, flow)
+            return Known(None)
         if name == "getattr" and (attribute := text_of(args.value(1) or UNKNOWN)):
             found = self.attribute(first, attribute, flow)
             default = args.value(2)
@@ -352,6 +389,10 @@ class Effects(Processes):
         if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
             return Known(bool(getattr(text, name)(part)))
         return UNKNOWN
+
+
+def _is_nothing(value: Value) -> bool:
+    return isinstance(value, Known) and value.value is None
 
 
 def option_name(args: Arguments) -> str:

@@ -200,6 +200,16 @@ class Environment(Evaluator):
             self.clear_environment(node.span, flow)
         return UNKNOWN
 
+    def rebind_environment(self, value: Value, flow: Flow) -> None:
+        """``os.environ = value``: what is written to another dict does not reach CUDA."""
+        self.bind_environment(value, flow)
+        span = self.statement.span
+        if value == Symbol(ENVIRON):
+            held = EnvironmentValue(MASK)
+            self.record_setting(MASK, held, Form.REBOUND, span, span, flow, None)
+        elif isinstance(value, Pairs):
+            self.record_setting(MASK, None, Form.REBOUND, span, span, flow, None)
+
     def clear_environment(self, at: Span, flow: Flow) -> None:
         """Remove every variable."""
         for variable in flow.all_variables():

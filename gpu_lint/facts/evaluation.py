@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -132,6 +132,13 @@ class Evaluator(ABC):
         """Note what a conditional expression says of the GPU by its form."""
 
     @abstractmethod
+    def special(
+        self, base: Value, name: str, arguments: Sequence[Value], flow: Flow
+    ) -> Value | None:
+        """Call a method that Python calls by itself, such as ``__getitem__``, if an object of the
+        project has it; what it returns."""
+
+    @abstractmethod
     def environment_keys(self) -> frozenset[str]:
         """The names, as :func:`unnamed` gives them, under which the file that is run writes the
         environment."""
@@ -184,6 +191,8 @@ class Evaluator(ABC):
     def _attribute_of_one(self, base: Value, name: str, flow: Flow) -> Value | None:
         """The attribute of a single value; None of what has none."""
         if isinstance(base, Symbol):
+            if name == "environ" and base.name == "os":
+                return flow.get(_INPUTS, _ENVIRONMENT.name) or _ENVIRONMENT
             return Symbol(f"{base.name}.{name}")
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
             return self.attribute_of(base, name, flow)
@@ -203,6 +212,10 @@ class Evaluator(ABC):
             name = f"{base.name}{part}"
             return flow.get(_INPUTS, name) or input_named(name)
         return UNKNOWN
+
+    def bind_environment(self, value: Value, flow: Flow) -> None:
+        """Let ``os.environ`` be something else from now on."""
+        flow.bind(_INPUTS, _ENVIRONMENT.name, value)
 
     def set_part(self, base: Value, part: str, value: Value, flow: Flow) -> None:
         """Remember what is assigned to such an attribute or item."""
@@ -261,6 +274,8 @@ class Evaluator(ABC):
 
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
+        if base == Symbol("sys.modules") and node.key == p.Name(node.key.span, "__name__"):
+            return ModuleValue(self.file)
         key = self.evaluate(node.key, flow)
         for one in alternatives(base):
             if isinstance(one, (Gpus, Symbol)):
@@ -285,6 +300,8 @@ class Evaluator(ABC):
             found = base.get(constant)
             if found is not None:
                 return found
+        if isinstance(base, ModuleValue) and isinstance(constant, str):
+            return self.attribute_of(base, constant, flow)
         if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
             self.fallible = True
             return any_of(base.values)
@@ -292,6 +309,8 @@ class Evaluator(ABC):
             if isinstance(constant, int) and -len(base.values) <= constant < len(base.values):
                 return base.values[constant]
         self.fallible = True
+        if (found := self.special(base, "__getitem__", (key,), flow)) is not None:
+            return found
         if isinstance(base, Pairs) and not isinstance(key, Known):
             return callable_of(base)
         return self._part(base, f"[{constant!r}]", flow) if isinstance(key, Known) else UNKNOWN
@@ -353,6 +372,8 @@ class Evaluator(ABC):
                     return Known(node.operator in ("is not", "!="))
         elif isinstance(right, (Items, Pairs)) and isinstance(left, Known):
             return contained(node.operator, left, right)
+        elif isinstance(right, Instance) and node.operator in ("in", "not in"):
+            self.special(right, "__contains__", (left,), flow)
         return UNKNOWN
 
     def _boolean(self, node: p.Boolean, flow: Flow) -> Value:
@@ -498,6 +519,10 @@ class Evaluator(ABC):
             return tuple(key for key, _ in value.entries)
         if value == _ENVIRONMENT and (names := flow.header_variables()):
             return (*map(Known, names), ANOTHER_NAME)
+        if isinstance(value, Instance):
+            value = self.special(value, "__iter__", (), flow) or value
+            if isinstance(value, Items):
+                return value.values
         if isinstance(value, Bound) and value.kind == "generator":
             self.resume(value, flow)
         else:

@@ -81,6 +81,7 @@ class Form(Enum):
     PUTENV = "putenv()"
     REMOVE = "removal"
     POSSIBLE = "under a name that is not known"
+    REBOUND = "another dict in place of os.environ"
     FOR_A_WHILE = "for a while"
     """It is taken back when a context manager, or a test, ends."""
 

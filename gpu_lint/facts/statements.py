@@ -24,19 +24,29 @@ from gpu_lint.facts.values import (
     Items,
     Key,
     Known,
+    ModuleValue,
     Pairs,
     Place,
     Returned,
     Symbol,
     Value,
     alternatives,
+    any_of,
     constants,
+    text_of,
     with_entry,
 )
 from gpu_lint.facts.walk import last_name, plain_names
 from gpu_lint.facts.world import World
 from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
+
+_FILLED_CLASSES = frozenset(
+    {"pydantic_settings.BaseSettings", "pydantic.BaseSettings", "pydantic.v1.BaseSettings"}
+)
+"""Classes whose fields the environment or a file may fill in."""
+_ACCESSORS = ("setter", "deleter")
+"""What a function of a property is made by that does not read it."""
 
 
 class Statements(Attempts):
@@ -164,6 +174,11 @@ class Statements(Attempts):
             self.write_under(target.key, key, value, Form.ASSIGN, at, flow)
             return
         base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
+        if self.special(base, "__setitem__", (key, value), flow) is not None:
+            return
+        if isinstance(base, ModuleValue) and (name := text_of(key)) is not None:
+            self.set_attribute(base, name, value, flow)
+            return
         if isinstance(base, Pairs) and isinstance(key, Known):
             flow.change(base, with_entry(base, key, value))
         elif isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
@@ -190,6 +205,13 @@ class Statements(Attempts):
             elif isinstance(target, p.Subscript) and self._is_environ(target.base, flow):
                 key = self.evaluate(target.key, flow)
                 self.write_under(target.key, key, None, Form.REMOVE, target.key.span, flow)
+            elif isinstance(target, p.Subscript):
+                base = self.evaluate(target.base, flow)
+                self.special(base, "__delitem__", (self.evaluate(target.key, flow),), flow)
+            elif isinstance(target, p.Attribute):
+                base = self.evaluate(target.base, flow)
+                self.special(base, f"{target.name}.deleter", (), flow)
+                self.special(base, "__delattr__", (Known(target.name),), flow)
 
     def _assert(self, node: p.Assert, flow: Flow) -> None:
         truth = self.truth(node.test, flow)
@@ -280,7 +302,9 @@ class Statements(Attempts):
                 result = self.call_value(callee, call, args, flow)
                 if isinstance(result, (FunctionValue, Instance, Bound)):
                     value = result
-        self.bind(node.name, value, flow)
+        accessors = [d for d in node.decorators if isinstance(d, p.Attribute)]
+        kinds = [d.name for d in accessors if self._class_depth and d.name in _ACCESSORS]
+        self.bind(f"{node.name}.{kinds[0]}" if kinds else node.name, value, flow)
 
     def _note_skip(self, decorator: p.Expression) -> None:
         """``@skipIf(device_count() < 2, …)`` skips when its condition holds."""
@@ -300,7 +324,7 @@ class Statements(Attempts):
         key = (self.file, node.span.start)
         keys = tuple(base.key for base in bases if isinstance(base, ClassValue))
         scope = self._class_frame(key, flow)
-        met = ClassMet(key, node, self.file, scope, keys)
+        met = ClassMet(key, node, self.file, scope, keys, self._is_filled(bases))
         self.happened(met)
         known = met.enter(self)
         saved, self._owner = self._owner, key
@@ -309,6 +333,10 @@ class Statements(Attempts):
         self.block(node.body, flow)
         self._class_depth -= 1
         self.scopes, self._owner = outer, saved
+        if known.is_filled:
+            for name in self._fields(key):
+                if (default := flow.get(scope, name)) is not None:
+                    flow.bind(scope, name, any_of((default, UNKNOWN)))
         for name, value in dict(flow.names(scope)).items():
             if isinstance(value, FunctionValue) and value.key in self.functions:
                 self.functions[value.key].scopes = outer
@@ -318,10 +346,30 @@ class Statements(Attempts):
                 self.happened(MethodMet(key, name, value))
             else:
                 self.note_attribute(key, name, value)
+        self._note_subclass(key, keys, flow)
         for decorator in decorators:
             if isinstance(decorator, Bound) and decorator.kind == PATCH:
                 self.patch_function(decorator, ClassValue(key))
         self.bind(node.name, ClassValue(key), flow)
+
+    def _note_subclass(self, key: Key, bases: tuple[Key, ...], flow: Flow) -> None:
+        """Call what a class that others inherit from does about it: ``__init_subclass__``."""
+        for cls in (cls for base in bases for cls in self.lineage(base)):
+            hook = cls.attributes.get("__init_subclass__")
+            if isinstance(hook, FunctionValue):
+                made = FunctionValue(hook.key, hook.scopes, ClassValue(key))
+                self.enter(made, Arguments(), flow, self.statement.span)
+                return
+
+    def _is_filled(self, bases: list[Value]) -> bool:
+        """Whether a class with some bases takes its fields from the environment or a file."""
+        for base in bases:
+            if isinstance(base, Symbol) and base.name in _FILLED_CLASSES:
+                return True
+            cls = self.class_of(base.key) if isinstance(base, ClassValue) else None
+            if cls is not None and cls.is_filled:
+                return True
+        return False
 
     def _class_frame(self, key: Key, flow: Flow) -> int:
         """Begin the frame of a class: one of a module's own has the same in every program."""

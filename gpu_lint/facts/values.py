@@ -160,6 +160,8 @@ class Instance:
 
     cls: Key
     frame: int | None = None
+    behind: Key | None = None
+    """The class behind which methods are looked up, for ``super()``."""
 
 
 @record

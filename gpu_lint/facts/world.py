@@ -40,6 +40,8 @@ class Class:
     bases: tuple[Key, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     """What its objects' attributes may be, whenever that is."""
+    is_filled: bool = False
+    """The environment, or a file, may fill in its fields in place of their defaults."""
 
     @property
     def key(self) -> Key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -135,9 +136,9 @@ def with_peers(
     """The settings in source order, each told how many its statement makes."""
     if not settings:
         return ()
-    sizes: dict[Span, int] = {}
-    for span, _, _, is_guess in recorder.settings:
-        sizes[span] = sizes.get(span, 0) + (not is_guess)
+    keys = {(one.span, one.key_span, one.variable) for one in settings}
+    keys |= {key[:3] for key in recorder.settings if not key[3]}
+    sizes = Counter(span for span, _, _ in keys)
     ordered = sorted(settings, key=lambda setting: (setting.span, setting.key_span))
     imports = sorted(trigger.span for trigger in recorder.frameworks.values())
     bodies = sorted(s.span for s in statements(program.body) if isinstance(s, p.Function))

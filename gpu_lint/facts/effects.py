@@ -18,7 +18,7 @@ from gpu_lint.facts.environment import (
     Arguments,
     decoded,
 )
-from gpu_lint.facts.evaluation import MOST_ITEMS, callable_of
+from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS, callable_of
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
@@ -196,9 +196,11 @@ class Effects(Processes):
             return decoded(receiver)
         if isinstance(receiver, ClassValue) and name == "__subclasses__":
             return self.subclasses(receiver.key)
-        if isinstance(receiver, ModuleValue) and name == "get":
-            key = text_of(args.value(0) or UNKNOWN)
-            return self.attribute(receiver, key, flow) if key is not None else UNKNOWN
+        if name in ("get", "update"):
+            if isinstance(receiver, ModuleValue):
+                return self._attributes_method(receiver, name, args, flow)
+            if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
+                return self._attributes_method(receiver.callee, name, args, flow)
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
@@ -219,6 +221,18 @@ class Effects(Processes):
         if name in ("parse_args", "get_args"):
             return Returned(name, self.new_frame())
         return UNKNOWN
+
+    def _attributes_method(self, base: Value, name: str, args: Arguments, flow: Flow) -> Value:
+        """``get()`` or ``update()`` of the dict that holds an object's attributes."""
+        first = args.value(0) or Pairs(())
+        if name == "get":
+            text = text_of(first)
+            return self.attribute(base, text, flow) if text is not None else UNKNOWN
+        taken = pairs_from(first) or Pairs((), open=True)
+        named = ((Known(key), value) for key, (_, value) in args.keywords.items())
+        for key, value in (*taken.rest, *taken.entries, *named):
+            self.set_attributes(base, key, value, flow)
+        return Known(None)
 
     def _shell(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
         """A command, or a cell, that IPython gives to a shell."""
@@ -289,7 +303,10 @@ class Effects(Processes):
         if name == "get_ipython":
             return Symbol(SHELL)
         if name == "globals" or (name in ("vars", "locals") and len(self.scopes) == 1):
-            return ModuleValue(self.file) if first is None else UNKNOWN
+            if first is None:
+                return ModuleValue(self.file)
+        if name == "vars" and first is not None:
+            return Bound(ATTRIBUTES, first, None)
         if name == "__import__" and (text := text_of(first or UNKNOWN)):
             return self.import_by_name(text, node.span, flow)
         if name == "dict" and args.exact and len(args.positional) < 2:

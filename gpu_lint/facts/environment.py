@@ -212,6 +212,7 @@ class Environment(Evaluator):
 
     def clear_environment(self, at: Span, flow: Flow) -> None:
         """Remove every variable."""
+        self.recorder.any_name()
         for variable in flow.all_variables():
             self.write(variable, None, Form.REMOVE, at, at, flow)
 

@@ -61,6 +61,8 @@ _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
 _VISIBLE = DeviceCount()
+ATTRIBUTES = "attributes"
+"""The kind of a :class:`Bound` that is the dict of an object's attributes."""
 _ENVIRONMENT = Symbol("os.environ")
 MOST_ITEMS = 8
 """Longest list, range or loop that is followed item by item."""
@@ -194,6 +196,8 @@ class Evaluator(ABC):
             if name == "environ" and base.name == "os":
                 return flow.get(_INPUTS, _ENVIRONMENT.name) or _ENVIRONMENT
             return Symbol(f"{base.name}.{name}")
+        if name == "__dict__":
+            return Bound(ATTRIBUTES, base, None)
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
             return self.attribute_of(base, name, flow)
         if isinstance(base, Known):
@@ -302,6 +306,8 @@ class Evaluator(ABC):
                 return found
         if isinstance(base, ModuleValue) and isinstance(constant, str):
             return self.attribute_of(base, constant, flow)
+        if isinstance(base, Bound) and base.kind == ATTRIBUTES and isinstance(constant, str):
+            return self.attribute(base.callee, constant, flow)
         if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
             self.fallible = True
             return any_of(base.values)

@@ -22,6 +22,7 @@ from gpu_lint.facts.values import (
     Key,
     Known,
     ModuleValue,
+    Pairs,
     Returned,
     Symbol,
     Value,
@@ -233,7 +234,7 @@ class Objects(Effects):
         for single in alternatives(base):
             if (known := text_of(name)) is not None:
                 self.set_attribute(single, known, value, flow)
-            elif isinstance(single, Instance):
+            elif isinstance(single, (Instance, ClassValue, ModuleValue)):
                 for attribute in self._data_attributes(single, flow):
                     held = self.attribute_of(single, attribute, flow)
                     self.set_attribute(single, attribute, any_of((held, value)), flow)
@@ -241,16 +242,16 @@ class Objects(Effects):
                 for part, held in dict(flow.names(single.frame)).items():
                     flow.bind(single.frame, part, any_of((held, value)))
 
-    def _data_attributes(self, base: Instance, flow: Flow) -> list[str]:
-        """The names of an object's attributes that are no methods."""
-        frames = [cls.frame for cls in self.lineage(base.cls)]
-        frames += [base.frame] if base.frame is not None else []
+    def _data_attributes(self, base: Instance | ClassValue | ModuleValue, flow: Flow) -> list[str]:
+        """The names of the attributes that hold constants or containers."""
+        if isinstance(base, ModuleValue):
+            frames = [self.world.frame_of(base.file)]
+        else:
+            key = base.cls if isinstance(base, Instance) else base.key
+            frames = [cls.frame for cls in self.lineage(key)]
+            frames += [base.frame] if isinstance(base, Instance) and base.frame is not None else []
         held = {name: value for frame in frames for name, value in flow.names(frame).items()}
-        return [
-            name
-            for name, value in held.items()
-            if name.isidentifier() and not isinstance(value, (FunctionValue, ClassValue))
-        ]
+        return [name for name, value in held.items() if isinstance(value, (Known, Items, Pairs))]
 
     def note_attribute(self, key: Key, name: str, value: Value) -> None:
         """Remember one of the values that an attribute may have, whenever that is."""

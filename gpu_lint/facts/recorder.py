@@ -141,9 +141,12 @@ class Recorder:
         if old is None or setting.reach > old.reach:
             self.settings[key] = setting
         elif setting.reach == old.reach or Reach.UNCALLED not in (setting.reach, old.reach):
+            value = setting.value
+            if value is not None and old.value is not None and not setting.undisturbed:
+                value = any_of((old.value, value))
             self.settings[key] = replace(
                 old,
-                value=setting.value,
+                value=value,
                 values=(*old.values, *(v for v in setting.values if v not in old.values)),
                 reach=max(old.reach, setting.reach),
                 frozen=join_marks(old.frozen, setting.frozen),

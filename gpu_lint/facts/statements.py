@@ -8,7 +8,7 @@ from typing import TypeGuard
 from gpu_lint.facts import program as p
 from gpu_lint.facts.attempts import Attempts
 from gpu_lint.facts.environment import ENVIRONS, Arguments
-from gpu_lint.facts.evaluation import adapted
+from gpu_lint.facts.evaluation import ATTRIBUTES, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
@@ -33,7 +33,6 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     constants,
-    text_of,
     with_entry,
 )
 from gpu_lint.facts.walk import last_name, plain_names
@@ -176,8 +175,11 @@ class Statements(Attempts):
         base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
         if self.special(base, "__setitem__", (key, value), flow) is not None:
             return
-        if isinstance(base, ModuleValue) and (name := text_of(key)) is not None:
-            self.set_attribute(base, name, value, flow)
+        if isinstance(base, ModuleValue):
+            self.set_attributes(base, key, value, flow)
+            return
+        if isinstance(base, Bound) and base.kind == ATTRIBUTES:
+            self.set_attributes(base.callee, key, value, flow)
             return
         if isinstance(base, Pairs) and isinstance(key, Known):
             flow.change(base, with_entry(base, key, value))

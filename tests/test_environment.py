@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gpu_lint.toml import read_toml
 from tests.conftest import VOICE_POLICY, check_files
 
+CASES, _ = read_toml(Path(__file__).parent / "data" / "environment.toml")
 POLICY: dict[str, Any] = {
     **VOICE_POLICY,
     "header": {"required-in": "gpu-files"},
@@ -21,27 +24,65 @@ os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "max_split_size_mb:1024"
 import torch
 """
 USE = 'torch.zeros(1, device="cuda")\n'
-MASK = "CUDA_VISIBLE_DEVICES"
-ORDER = "CUDA_DEVICE_ORDER"
-SETTINGS = (
-    '{"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1",'
-    ' "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:1024"}'
-)
-"""A right header, as a dict."""
 
 
-def codes(
-    tmp_path: Path, files: str | dict[str, str], policy: dict[str, Any] | None = None
-) -> list[tuple[str, str, int]]:
-    """The code and line of each finding, with its file, of a program (``run.py``) of some files."""
-    given = {"run.py": files} if isinstance(files, str) else files
-    found = []
-    for name, result in sorted(check_files(tmp_path, given, policy).items()):
+def cases(kind: str) -> Any:
+    """The cases of a kind, as parameters."""
+    return [pytest.param(case, id=case["name"]) for case in CASES[kind]]
+
+
+def found(
+    tmp_path: Path, files: dict[str, str], policy: dict[str, Any] | None, behind: int = 0
+) -> str:
+    """What is found in some files: each code with its line from one, of a file alone ``behind`` its
+    first lines; and the file's name where there are several and it is not ``run.py``."""
+    told = set()
+    for name, result in check_files(tmp_path, files, policy).items():
+        shown = "" if len(files) == 1 or name == "run.py" else name.removesuffix(".py") + ":"
         for finding in result.findings:
-            found.append((name, finding.code, result.source.row(finding.span.start)))
-    return sorted(found, key=lambda one: (one[0], one[2], one[1]))
+            row = result.source.row(finding.span.start) - behind
+            told.add((shown, row, finding.code))
+    return " ".join(f"{shown}{code}@{row}" for shown, row, code in sorted(told))
 
 
-def after_header(text: str) -> str:
-    """A program with the header, something between that and the first use (line 6 on), and that."""
-    return HEADER + text + USE
+@pytest.mark.parametrize("case", cases("replaced"))
+def test_what_replaces_or_removes_the_header_is_found(tmp_path: Path, case: Any) -> None:
+    files = {"run.py": HEADER + case["text"] + USE}
+    assert found(tmp_path, files, POLICY, behind=5) == case["found"]
+    assert found(tmp_path, files, None, behind=5) == case["without"]
+
+
+@pytest.mark.parametrize("case", cases("kept"))
+def test_what_leaves_the_header_alone_is_silent(tmp_path: Path, case: Any) -> None:
+    files = {"run.py": HEADER + case["text"] + USE}
+    assert found(tmp_path, files, POLICY) == ""
+    assert found(tmp_path, files, None) == ""
+
+
+@pytest.mark.parametrize("case", cases("headers"))
+def test_a_header_is_right_however_it_is_written(tmp_path: Path, case: Any) -> None:
+    assert found(tmp_path, {"run.py": case["text"] + USE}, POLICY) == ""
+
+
+@pytest.mark.parametrize("case", cases("values"))
+def test_a_value_that_may_have_been_replaced_is_not_known(tmp_path: Path, case: Any) -> None:
+    assert found(tmp_path, {"run.py": case["text"]}, POLICY) == case["found"]
+
+
+@pytest.mark.parametrize("case", cases("by_helpers"))
+def test_what_a_helper_of_another_file_does_is_found(tmp_path: Path, case: Any) -> None:
+    assert found(tmp_path, case["files"], POLICY) == case["found"]
+    assert found(tmp_path, case["files"], None) == case["without"]
+
+
+@pytest.mark.parametrize("case", cases("right"))
+def test_programs_close_to_wrong_ones_are_silent(tmp_path: Path, case: Any) -> None:
+    assert found(tmp_path, case["files"], POLICY) == ""
+    assert found(tmp_path, case["files"], None) == ""
+
+
+@pytest.mark.parametrize("case", cases("tests"))
+def test_what_a_test_patches_counts_if_the_gpu_is_used_in_it(tmp_path: Path, case: Any) -> None:
+    files = {"test_a.py": HEADER + case["text"]}
+    assert found(tmp_path, files, POLICY, behind=5) == case["found"]
+    assert found(tmp_path, files, None, behind=5) == case["without"]

@@ -281,6 +281,8 @@ class Environment(Evaluator):
                     surely = frozenset(name for name in later[number:] if name is not None)
                     self.write_perhaps(key, held, node.span, node.span, flow, surely)
                     continue
+                if later[number] in later[number + 1 :]:
+                    continue
                 place = number if len(written) == len(entries) else key.origin
                 key_node, value_node = written.get(place, (node, node))
                 self.write_under(key_node, key, held, form, value_node.span, flow)

@@ -125,9 +125,11 @@ class Writers(Environment):
         if (values := args.find(None, "values")) is not None:
             positional = [values]
         named = {k: v for k, v in args.keywords.items() if k not in ("in_dict", "values", "clear")}
+        outer, self.statement = self.statement, p.Evaluate(node.span, node)
         if truth_of(args.value(2, "clear") or Known(False)) is not False:
             self.clear_environment(node.span, flow)
         self.update(Arguments(positional, named, args.exact), node.span, Form.FOR_A_WHILE, flow)
+        self.statement = outer
 
     @contextmanager
     def patched(self, patches: tuple[Bound, ...], flow: Flow) -> Iterator[None]:

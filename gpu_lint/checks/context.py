@@ -96,7 +96,7 @@ class Context:
     def given_back(self) -> dict[tuple[str, str], int]:
         """Where, as a byte offset, a variable is last given back what it held, by its name and the
         function in which that is done."""
-        return _given_back(self.settings)
+        return _given_back(self.settings, self.settings)
 
     @cached_property
     def rebindings(self) -> tuple[Setting, ...]:
@@ -245,13 +245,15 @@ class Context:
         return found.pop() if len(found) == 1 else None
 
 
-def _given_back(settings: tuple[Setting, ...]) -> dict[tuple[str, str], int]:
+def _given_back(
+    settings: tuple[Setting, ...], among: tuple[Setting, ...]
+) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for setting in settings:
         held = EnvironmentValue(setting.variable)
         if setting.value is None:
             continue
-        if held in alternatives(setting.value) or is_put_back(setting, settings):
+        if held in alternatives(setting.value) or is_put_back(setting, among):
             place = setting.variable, setting.function
             found[place] = max(found.get(place, 0), setting.span.start)
     return found
@@ -274,7 +276,8 @@ def is_put_back(setting: Setting, settings: tuple[Setting, ...]) -> bool:
 
 
 def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:
-    given_back = _given_back(settings)
+    in_time = (one for one in settings if one.frozen.certainty is not Certainty.ALWAYS)
+    given_back = _given_back(tuple(in_time), settings)
     for setting in settings:
         if setting.form is Form.REMOVE and setting.frozen.certainty is not Certainty.ALWAYS:
             given = (setting.variable, setting.function) in given_back

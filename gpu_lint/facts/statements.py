@@ -181,7 +181,7 @@ class Statements(Attempts):
         if isinstance(base, Bound) and base.kind == ATTRIBUTES:
             self.set_attributes(base.callee, key, value, flow)
             return
-        if isinstance(base, Pairs) and isinstance(key, Known):
+        if isinstance(base, Pairs):
             flow.change(base, with_entry(base, key, value))
         elif isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
             values = list(base.values)

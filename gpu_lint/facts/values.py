@@ -447,8 +447,10 @@ def joined(one: Items, other: Items) -> Value:
     return Items(one.kind, one.values + other.values)
 
 
-def with_entry(pairs: Pairs, key: Known, value: Value) -> Pairs:
-    """A dict in which a key has a value."""
+def with_entry(pairs: Pairs, key: Value, value: Value) -> Pairs:
+    """A dict in which a key has a value; under one that is not known, what it had may stay."""
+    if not isinstance(key, Known):
+        value = any_of((*(held for known, held in pairs.entries if known == key), value))
     kept = tuple(entry for entry in pairs.entries if entry[0] != key)
     if len(kept) >= _MOST_PARTS:
         return Pairs((), open=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gpu_lint.facts.dotenv import entries_of
+from gpu_lint.facts.values import text_of
 from gpu_lint.toml import read_toml
-from tests.conftest import VOICE_POLICY, check_files
+from tests.conftest import VOICE_POLICY, check_files, run_cli
 
 CASES, _ = read_toml(Path(__file__).parent / "data" / "environment.toml")
 POLICY: dict[str, Any] = {
@@ -86,3 +89,34 @@ def test_what_a_test_patches_counts_if_the_gpu_is_used_in_it(tmp_path: Path, cas
     files = {"test_a.py": HEADER + case["text"]}
     assert found(tmp_path, files, POLICY, behind=5) == case["found"]
     assert found(tmp_path, files, None, behind=5) == case["without"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A=1\n", {"A": "1"}),
+        ("export A = 1 # c\r\nB=2", {"A": "1", "B": "2"}),
+        ("# A=1\nA\nB=\n", {"B": ""}),
+        ("A='x # y'\nB=\"z\"#c\n", {"A": "x # y", "B": "z"}),
+        ("A=#x\nB= #x\n", {"A": "#x", "B": ""}),
+        ("A=x=y\nA=2\n", {"A": "2"}),
+        ('A="several\nlines"\nB=$C\n', {"A": "several\nlines", "B": "$C"}),
+        ("A=${B}\n", {"A": None}),
+    ],
+)
+def test_a_dotenv_file_is_read_as_python_dotenv_does(
+    text: str, expected: dict[str, str | None]
+) -> None:
+    entries = entries_of(text.encode()).entries
+    assert {text_of(key): text_of(value) for key, value in entries} == expected
+
+
+def test_what_is_found_depends_on_the_dotenv_file(
+    project: Callable[[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = "from dotenv import load_dotenv\nload_dotenv(override=True)\n"
+    root = project({"run.py": HEADER + load + USE, ".env": "HF_TOKEN=1\n"})
+    monkeypatch.chdir(root)
+    assert run_cli("check").exit_code == 0
+    (root / ".env").write_text("CUDA_VISIBLE_DEVICES=0\n")
+    assert "GPU111" in run_cli("check").stdout

@@ -273,7 +273,7 @@ class Environment(Evaluator):
             entries = pairs.entries
             later = [text_of(decoded(key)) for key, _ in entries]
             surely = frozenset(name for name in later if name is not None)
-            if pairs.open:
+            if pairs.open and form is not Form.SETDEFAULT:
                 self.write_perhaps(UNKNOWN, UNKNOWN, node.span, node.span, flow, surely)
             written = self._written_out(node)
             for number, (key, held) in enumerate(entries):

@@ -92,6 +92,9 @@ class Objects(Effects):
         reading = self.world.reading(self.file)
         return reading.environment_keys if reading is not None else frozenset()
 
+    def dotenv_entries(self) -> Pairs | None:
+        return self.world.dotenv(self.file)
+
     def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
         return self.register(node, None)
 

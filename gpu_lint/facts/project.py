@@ -7,6 +7,7 @@ variable that matters is run once, alone; what importing it does elsewhere follo
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ from gpu_lint.facts.arrivals import (
     with_peers,
 )
 from gpu_lint.facts.demands import EVERYTHING, Demands, Matter
+from gpu_lint.facts.dotenv import dotenv_paths, entries_of
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.importgraph import ImportGraph
@@ -38,7 +40,7 @@ from gpu_lint.facts.programrun import ProgramRun, unpacked
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.touch import Touch
-from gpu_lint.facts.values import Key
+from gpu_lint.facts.values import Key, Pairs
 from gpu_lint.facts.words import words_of
 from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
@@ -167,6 +169,12 @@ class Project(ImportGraph):
         while len(frames) <= number:
             frames.append(next(self._frames))
         return frames[number]
+
+    def dotenv(self, file: str) -> Pairs | None:
+        for path in dotenv_paths(file, self.imports.home):
+            if os.path.isfile(path) and (data := self._data(path)) is not None:
+                return entries_of(data)
+        return None
 
     def may_matter(self, file: str) -> bool:
         data = self._data(file)

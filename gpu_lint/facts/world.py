@@ -10,7 +10,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.values import Bound, Key, Value
+from gpu_lint.facts.values import Bound, Key, Pairs, Value
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ class World(Protocol):
 
     def submodule(self, file: str, name: str) -> str | None:
         """The file of a package's submodule."""
+
+    def dotenv(self, file: str) -> Pairs | None:
+        """The entries of the ``.env`` file nearest above a file; None where there is none."""
 
     def decides(self, file: str) -> bool:
         """Whether a file, or what it imports, mentions a variable that decides about GPUs."""

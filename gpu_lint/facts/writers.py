@@ -71,6 +71,11 @@ class Writers(Environment):
     def note_setting(self, file: str, setting: Setting) -> None:
         """Record a setting of a file."""
 
+    @abstractmethod
+    def dotenv_entries(self) -> Pairs | None:
+        """The entries of the ``.env`` file that belongs to the file which is run, if there is
+        one."""
+
     def writer_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value | None:
         """Apply a call by a dotted name, if it is one of these."""
         call = _CALLS.get(name)
@@ -88,13 +93,26 @@ class Writers(Environment):
 
     def _load_dotenv(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """``load_dotenv()``, which replaces what is set only if it is told to."""
-        if truth_of(args.value(3, "override") or Known(False)) is not False:
-            self.update_from(node, _ALL_ENTRIES, Form.UPDATE, flow)
+        replaces = truth_of(args.value(3, "override") or Known(False)) is not False
+        form = Form.UPDATE if replaces else Form.SETDEFAULT
+        self.update_from(node, self._entries(args, flow), form, flow)
         return UNKNOWN
 
     def _dotenv_values(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """``dotenv_values()``, which reads a file and writes nothing."""
-        return _ALL_ENTRIES
+        return self._entries(args, flow)
+
+    def _entries(self, args: Arguments, flow: Flow) -> Pairs:
+        """What a ``.env`` file holds; only the one that python-dotenv looks for by itself, or by
+        its plain name, is known."""
+        match args.value(0, "dotenv_path"):
+            case None | Known(value=None) | Known(value=".env"):
+                is_known = args.exact and args.value(1, "stream") is None
+            case Returned(symbol=symbol):
+                is_known = symbol.endswith(".find_dotenv")
+            case _:
+                is_known = False
+        return (self.dotenv_entries() if is_known else None) or _ALL_ENTRIES
 
     def _magic(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """``run_line_magic("env", "NAME=value")``, or ``magic("env NAME=value")``."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 
 from gpu_lint.errors import SourceError
+from gpu_lint.facts.dotenv import dotenv_paths
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.findings import Judged
 from gpu_lint.judging import View
@@ -60,7 +62,7 @@ class Recall:
             self._finder.kept_elsewhere(read.path),
         ]
         if project.may_do_something(file) or self._view.may_be_tried(read):
-            parts += self._run_digest, self._unchangeable, self._commands
+            parts += self._run_digest, self._unchangeable, self._commands, self._dotenvs
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):
                 reached |= project.closure(start)
@@ -77,6 +79,15 @@ class Recall:
         """A digest of the content of every file of the run."""
         notes = ((file, self._note(file)) for file in self._view.project.files)
         return _digest([(file, note.digest) for file, note in notes if note is not None])
+
+    @cached_property
+    def _dotenvs(self) -> list[tuple[str, str]]:
+        """The ``.env`` files that files of the run may read, with a digest of each."""
+        home = str(self._finder.root)
+        beside = {os.path.dirname(file): file for file in self._view.project.files}
+        paths = {path for file in beside.values() for path in dotenv_paths(file, home)}
+        found = [path for path in sorted(paths) if os.path.isfile(path)]
+        return [(path, digest_of(self._view.data(path) or b"")) for path in found]
 
     @cached_property
     def _commands(self) -> list[object]:

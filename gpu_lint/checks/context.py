@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,12 +96,47 @@ class Context:
     def given_back(self) -> dict[tuple[str, str], int]:
         """Where, as a byte offset, a variable is last given back what it held, by its name and the
         function in which that is done."""
-        return _given_back(self.settings)
+        return _given_back(self.settings, self.settings)
+
+    @cached_property
+    def rebindings(self) -> tuple[Setting, ...]:
+        """Where ``os.environ`` becomes another dict before CUDA has read the mask, and stays one,
+        in a file that is about the mask."""
+        about_mask = MASK.encode() in self.facts.reading.source.data
+        if not about_mask and (self.policy is None or not self.gpu_file):
+            return ()
+        return tuple(
+            setting
+            for setting in self.settings
+            if setting.form is Form.REBOUND
+            and setting.value is None
+            and setting.frozen.certainty is not Certainty.ALWAYS
+            and (setting.variable, setting.function) not in self.given_back
+        )
 
     @cached_property
     def early_removals(self) -> tuple[Setting, ...]:
         """Removals before CUDA has surely read the variable, if nothing is written again there."""
         return tuple(_early_removals(self.settings))
+
+    @cached_property
+    def possible_settings(self) -> tuple[Setting, ...]:
+        """The first of what each statement may write under a name that is not known: the mask, if
+        it may be that, unless it is written again in the same function."""
+        found: dict[Span, Setting] = {}
+        for setting in self.facts.possible_settings:
+            if setting.variable == MASK or setting.span not in found:
+                if not _is_written_again(setting, self.settings):
+                    found[setting.span] = setting
+        return tuple(found.values())
+
+    def line(self, written: Written) -> str:
+        """How a message names the line of a write: with its file, where it is another one."""
+        assert written.span is not None
+        if written.file == self.facts.file:
+            return f"line {self.row(written.span.start)}"
+        name, line = self.place(written.file, written.span)
+        return f"{name}:{line}"
 
     def is_behind_removal(self, setting: Setting) -> bool:
         """Whether a mask is written when CUDA has read it, in a process that removed the mask
@@ -136,6 +172,12 @@ class Context:
             for facts in (self.facts, *(c.facts for c in self.companions()))
             if facts.file == index.file
         )
+
+    @property
+    def is_test(self) -> bool:
+        """The file is one that a test runner reads, by its name."""
+        name = os.path.basename(self.facts.file)
+        return name.startswith(("test_", "conftest")) or name.endswith("_test.py")
 
     @cached_property
     def gpu_file(self) -> bool:
@@ -203,27 +245,53 @@ class Context:
         return found.pop() if len(found) == 1 else None
 
 
-def _given_back(settings: tuple[Setting, ...]) -> dict[tuple[str, str], int]:
+def _given_back(
+    settings: tuple[Setting, ...], among: tuple[Setting, ...]
+) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
     for setting in settings:
         held = EnvironmentValue(setting.variable)
-        if setting.value is not None and held in alternatives(setting.value):
+        if setting.value is None:
+            continue
+        if held in alternatives(setting.value) or is_put_back(setting, among):
             place = setting.variable, setting.function
             found[place] = max(found.get(place, 0), setting.span.start)
     return found
 
 
+def is_put_back(setting: Setting, settings: tuple[Setting, ...]) -> bool:
+    """Whether a write puts back what another one has written, after a third in its function wrote
+    something else, or removed it."""
+    beside = [one for one in settings if one.variable == setting.variable]
+    return any(
+        between.value != setting.value
+        and between.function == setting.function
+        and between.span.end <= setting.span.start
+        and any(
+            first.value == setting.value and first.span.end <= between.span.start
+            for first in beside
+        )
+        for between in beside
+    )
+
+
 def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:
-    given_back = _given_back(settings)
+    in_time = (one for one in settings if one.frozen.certainty is not Certainty.ALWAYS)
+    given_back = _given_back(tuple(in_time), settings)
     for setting in settings:
         if setting.form is Form.REMOVE and setting.frozen.certainty is not Certainty.ALWAYS:
-            written_again = (setting.variable, setting.function) in given_back or any(
-                other.variable == setting.variable
-                and other.value is not None
-                and other.function == setting.function
-                and other.span.start > setting.span.start
-                and other.frozen.certainty is Certainty.NEVER
-                for other in settings
-            )
-            if not written_again:
+            given = (setting.variable, setting.function) in given_back
+            if not given and not _is_written_again(setting, settings):
                 yield setting
+
+
+def _is_written_again(setting: Setting, settings: tuple[Setting, ...]) -> bool:
+    """Whether the function of a write, or removal, writes the variable later, in time."""
+    return any(
+        other.variable == setting.variable
+        and other.value is not None
+        and other.function == setting.function
+        and other.span.start > setting.span.start
+        and other.frozen.certainty is Certainty.NEVER
+        for other in settings
+    )

@@ -20,6 +20,8 @@ _MISSING = dict(zip(HEADER_VARIABLES, ("GPU103", "GPU101", "GPU105"), strict=Tru
 
 def check_missing(context: Context) -> Iterator[Found]:
     """GPU101, 103, 105: a header variable that is not surely set before the first use."""
+    if context.rebindings:
+        return  # it is set in vain (GPU118)
     judgements = judge(context)
     use = _first_framework(context)
     before = f" before `import {use}`" if use else ""

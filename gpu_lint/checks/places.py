@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gpu_lint.checks.context import Context, Found
+from dataclasses import replace
+
+from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
 from gpu_lint.facts.values import Place, constants
@@ -30,6 +32,10 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return None
     if setting.form is Form.PUTENV:
         return _putenv(setting, context)
+    if setting.form is Form.FOR_A_WHILE:
+        return _for_a_while(setting, context)
+    if is_put_back(setting, context.settings):
+        return None
     if context.policy is None and (
         _is_for_a_while(setting, context) or _has_chosen(setting, context)
     ):
@@ -56,6 +62,16 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
         return Found("GPU110", setting.span, message, note, _move(setting, context))
     return None
+
+
+def _for_a_while(setting: Setting, context: Context) -> Found | None:
+    """The verdict on a write that is taken back: whether it comes too late. In tests, values that
+    nothing reads are what other code is tested with."""
+    deadline, trigger = setting.frozen, setting.frozen.trigger
+    if deadline.certainty is not Certainty.ALWAYS or trigger is None or context.is_test:
+        return None
+    found = _late(setting, deadline, trigger, False, context)
+    return replace(found, remedy=None)
 
 
 def _is_for_a_while(setting: Setting, context: Context) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_lint import allocator
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.ranks import deciding, place_of
-from gpu_lint.facts.model import Setting
+from gpu_lint.facts.model import Form, Setting
 from gpu_lint.facts.values import Known, Place, constants, option_behind
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import (
@@ -132,6 +132,8 @@ def _wanted_or(variable: str, context: Context, otherwise: str | None) -> str | 
 
 
 def _replacement(setting: Setting, context: Context, value: str | None) -> Remedy | None:
+    if setting.form is Form.FOR_A_WHILE:
+        return None
     if gathered(setting, context):
         return WriteHeader()
     if value is None or (setting.peers == 0 and not _is_literal(setting, context)):

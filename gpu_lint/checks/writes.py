@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.places import judge_place
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
-from gpu_lint.facts.model import Certainty, Form, Reach, Setting
-from gpu_lint.facts.values import constants
+from gpu_lint.facts.model import Certainty, Form, Reach, Setting, Written
+from gpu_lint.facts.values import UNKNOWN, EnvironmentValue, Text, alternatives, constants
 from gpu_lint.records import record
 from gpu_lint.remedies import ReplaceLiteral
 from gpu_lint.rulebook import Severity
-from gpu_lint.source import Span
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 _REMOVED_NOTE = "measured: cuda-facts section 2 (only the value at first use counts)"
+_REBOUND_NOTE = (
+    "measured: runtime-facts (torch counts by os.environ, the driver by the environment itself)"
+)
 
 
 @record
@@ -32,6 +34,8 @@ def judge(context: Context) -> list[Judgement]:
     """The verdicts on all writes of a file."""
     result = []
     for setting in context.settings:
+        if setting.form is Form.REBOUND:
+            continue  # GPU118
         variable = ALIASES.get(setting.variable, setting.variable)
         meant = context.rulebook.knowledge.misspelt(setting.variable)
         if meant is not None and setting.value is not None:
@@ -62,38 +66,94 @@ def check_settings(context: Context) -> Iterator[Found]:
 
 
 def check_conflicts(context: Context) -> Iterator[Found]:
-    """GPU111: a value that is replaced before anything can have used it."""
-    own: dict[str, list[Span]] = {}
+    """GPU111: a value that is replaced before anything can have used it, or may be."""
     for setting in context.settings:
-        own.setdefault(setting.function, []).append(setting.span)
-    for setting in context.settings:
-        if setting.variable not in (*HEADER_VARIABLES, *ALIASES) or setting.conditional:
+        found = _conflict(setting, context)
+        if found is not None:
+            yield found
+    for setting in context.possible_settings:
+        if setting.value is None or setting.variable not in (MASK, ORDER):
             continue
-        if ALIASES.get(setting.variable, setting.variable) in (MASK, ORDER):
-            if setting.form is Form.REMOVE:
-                continue  # GPU118
-        if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:
-            continue
-        old = set(setting.before)
-        new = constants(setting.value) if setting.value is not None else ()
-        if len(old) != 1 or new is None or len(new) > 1:
-            continue
-        written = old.pop()
-        held = constants(written.value) if written.value is not None else None
-        if written.weak or written.span is None or not held or len(held) != 1:
-            continue
-        if written.file != context.facts.file:
-            continue  # to replace what a module forces on its importers is the only way out
-        if setting.reach is Reach.UNCALLED and written.span not in own.get(setting.function, ()):
-            continue  # nothing is shown to call it after the other
-        variable = ALIASES.get(setting.variable, setting.variable)
-        before = str(held[0].value)
-        if new and same_setting(variable, before, str(new[0].value)):
-            continue
-        line = context.row(written.span.start)
-        done = f"replaced by {new[0].value!r}" if new else "removed again"
-        message = f"{setting.variable} = {before!r} from line {line} is {done} before any use"
-        yield Found("GPU111", setting.span, message)
+        replaced = _first_known(setting, context)
+        if replaced is not None:
+            message = f"{replaced} may be replaced here, under a name that is not known"
+            yield Found("GPU111", setting.span, message, severity=Severity.WARNING)
+
+
+def _conflict(setting: Setting, context: Context) -> Found | None:
+    """What a write to a known variable replaces that nothing can have used."""
+    variable = ALIASES.get(setting.variable, setting.variable)
+    if variable not in HEADER_VARIABLES or setting.conditional:
+        return None
+    if setting.form is Form.FOR_A_WHILE:
+        return None
+    if is_put_back(setting, context.settings):
+        return None
+    if context.given_back.get((setting.variable, setting.function), -1) > setting.span.start:
+        return None
+    if variable in (MASK, ORDER) and setting.value is None:
+        return None  # GPU118
+    if not setting.undisturbed or setting.frozen.certainty is not Certainty.NEVER:
+        return None
+    if len(setting.before) != 1:
+        return None
+    written = setting.before[0]
+    held = constants(written.value) if written.value is not None else None
+    if written.weak or written.span is None or not held or len(held) != 1:
+        return None
+    if not _comes_after(setting, written, context):
+        return None
+    known = constants(setting.value) if setting.value is not None else ()
+    before = held[0].value
+    line = context.line(written)
+    if known is None and context.policy is None and not _reads_itself(setting):
+        message = f"{setting.variable} = {before!r} from {line} is replaced before any use"
+        message += " by a value that is not known"
+        return Found("GPU111", setting.span, message, severity=Severity.WARNING)
+    if known is None or len(known) > 1:
+        return None
+    if known and same_setting(variable, str(before), str(known[0].value)):
+        return None
+    done = f"replaced by {known[0].value!r}" if known else "removed again"
+    message = f"{setting.variable} = {str(before)!r} from {line} is {done} before any use"
+    return Found("GPU111", setting.span, message)
+
+
+def _comes_after(setting: Setting, written: Written, context: Context) -> bool:
+    """Whether a write is shown to come after another one that it replaces."""
+    if written.file != context.facts.file:
+        # to replace what a module forces on its importers is the only way out
+        return written.file in context.facts.importers
+    return setting.reach is not Reach.UNCALLED or any(
+        other.span == written.span and other.function == setting.function
+        for other in context.settings
+    )
+
+
+def _reads_itself(setting: Setting) -> bool:
+    """Whether a value is made of what the variable, or another one, held before."""
+    parts = (
+        part
+        for single in alternatives(setting.value or UNKNOWN)
+        for part in (single.parts if isinstance(single, Text) else (single,))
+    )
+    return any(isinstance(part, EnvironmentValue) for part in parts)
+
+
+def _first_known(setting: Setting, context: Context) -> str | None:
+    """A known value, with its place, that a write under an unknown name may replace or remove
+    before CUDA reads it."""
+    if setting.frozen.certainty is Certainty.ALWAYS:
+        return None
+    for written in setting.before:
+        known = constants(written.value) if written.value is not None else None
+        if known and not written.weak and written.span is not None:
+            in_own_file = written.file == context.facts.file
+            if not in_own_file and setting.reach is not Reach.UNCALLED:
+                return f"{setting.variable} = {known[0].value!r} from {context.line(written)}"
+            if in_own_file and _comes_after(setting, written, context):
+                return f"{setting.variable} = {known[0].value!r} from {context.line(written)}"
+    return None
 
 
 def check_removals(context: Context) -> Iterator[Found]:
@@ -114,6 +174,15 @@ def check_removals(context: Context) -> Iterator[Found]:
         message = f"{setting.variable} {removed}, before CUDA reads it: the parent process decides"
         severity = None if surely else Severity.WARNING
         yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
+    for setting in context.rebindings:
+        message = "os.environ is replaced here: what is written to the new dict never reaches CUDA"
+        yield Found("GPU118", setting.span, message, _REBOUND_NOTE)
+    for setting in context.possible_settings:
+        if setting.value is None and _first_known(setting, context) is not None:
+            message = f"{setting.variable} may be removed here, under a name that is not known,"
+            message += " before CUDA reads it: the parent process decides"
+            severity = Severity.WARNING
+            yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
 
 
 def check_forced_settings(context: Context) -> Iterator[Found]:

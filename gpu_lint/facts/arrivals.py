@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from gpu_lint.facts.flow import join_marks
 from gpu_lint.facts.model import (
     Certainty,
     CountTest,
+    Form,
     Mark,
     Reach,
     Selector,
@@ -50,12 +52,16 @@ def module_calls(own: Recorder, run: ProgramRun) -> tuple[str, ...]:
 def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> list[Setting]:
     """The settings of a file, as they are reached from its entry points."""
     result = []
-    for key, setting in own.settings.items():
+    for key in dict.fromkeys(key for one in (own, *there) for key in one.settings):
+        setting = own.settings.get(key)
         arrivals = [found for other in there if (found := other.settings.get(key))]
         arrivals = [found for found in arrivals if found.reach is not Reach.UNCALLED]
-        ways = [setting, *arrivals] if is_start and setting.reach else arrivals or [setting]
-        if len(ways) == 1 and ways[0] is setting:
-            result.append(setting)
+        if setting is not None:
+            ways = [setting, *arrivals] if is_start and setting.reach else arrivals or [setting]
+        else:
+            ways = arrivals
+        if len(ways) < 2:
+            result += ways
             continue
         first = ways[0]
         result.append(
@@ -73,6 +79,11 @@ def reached_settings(own: Recorder, there: list[Recorder], is_start: bool) -> li
             )
         )
     return result
+
+
+def known_names(settings: Iterable[Setting]) -> list[Setting]:
+    """The settings of variables whose names are known."""
+    return [setting for setting in settings if setting.form is not Form.POSSIBLE]
 
 
 def _common(marks: list[Mark]) -> Mark:
@@ -138,9 +149,9 @@ def with_peers(
     """The settings in source order, each told how many its statement makes."""
     if not settings:
         return ()
-    sizes: dict[Span, int] = {}
-    for span, _, _ in recorder.settings:
-        sizes[span] = sizes.get(span, 0) + 1
+    keys = {(one.span, one.key_span, one.variable) for one in settings}
+    keys |= {key[:3] for key in recorder.settings if not key[3]}
+    sizes = Counter(span for span, _, _ in keys)
     ordered = sorted(settings, key=lambda setting: (setting.span, setting.key_span))
     imports = sorted(trigger.span for trigger in recorder.frameworks.values())
     bodies = _functions_around(ordered, program)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
@@ -28,7 +29,9 @@ from gpu_lint.facts.values import (
     Value,
     any_of,
 )
+from gpu_lint.facts.walk import last_name
 from gpu_lint.facts.world import Class, Function, World
+from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
 from gpu_lint.variables import MASK, ORDER
 
@@ -72,6 +75,8 @@ class Calls(Parameters):
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.fallible = self.failing = self.missing = False
         self._tested = {}
+        self._waiting = None
+        self._patches = []
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []
@@ -102,9 +107,6 @@ class Calls(Parameters):
             callee = found
         else:
             callee = self.evaluate(node.function, flow)
-        if isinstance(callee, Symbol) and callee.name == "os.environ.update":
-            self._update(node, flow)
-            return UNKNOWN
         args = self.arguments(node, flow)
         return self._each(callee, receiver, node, args, flow)
 
@@ -143,6 +145,8 @@ class Calls(Parameters):
         if isinstance(callee, ClassValue) and (cls := self.class_of(callee.key)):
             self._apply_own(callee.key[0], cls.node.name, node, args, flow)
             return self._construct(callee, cls, node, args, flow)
+        if isinstance(callee, Bound) and callee.kind == PATCH and args.positional:
+            return self.patch_function(callee, args.positional[0][1])
         if isinstance(callee, Bound) and isinstance(callee.arguments, Arguments):
             first = callee.arguments
             merged = Arguments(
@@ -205,8 +209,8 @@ class Calls(Parameters):
         """What ``super()`` is in the running method."""
         receiver, owner = self._frame.receiver, self._frame.owner
         cls = self.class_of(owner) if owner is not None else None
-        if isinstance(receiver, Instance) and cls is not None and cls.bases:
-            return Instance(cls.bases[0], receiver.frame)
+        if isinstance(receiver, Instance) and cls is not None:
+            return Instance(receiver.cls, receiver.frame, owner)
         return UNKNOWN
 
     def _note_call(
@@ -286,9 +290,14 @@ class Calls(Parameters):
             self._budget -= 1
             result = self.evaluate(node.body, flow)
         else:
-            self.block(node.body, flow)
-            results = [*self._frame.results, Known(None)] if flow.alive else self._frame.results
-            flow.join_all(self._frame.returns)
+            outer, self._patches = self._patches, []
+            with self.patched(function.patches, flow) if function.patches else nullcontext():
+                self.block(node.body, flow)
+                results = [*self._frame.results, Known(None)] if flow.alive else self._frame.results
+                flow.join_all(self._frame.returns)
+            for patch in self._patches:
+                self.end_patch(patch, flow, always=_is_fixture(node))
+            self._patches = outer
             result = any_of(results)
         self._running.pop()
         self._restore(saved)
@@ -297,6 +306,16 @@ class Calls(Parameters):
         if not lasts:
             flow.close(scope)
         return result
+
+    def patch_function(self, patch: Bound, patched: Value) -> Value:
+        """Let a function, or the tests of a class, run with a patch of the environment."""
+        methods: Iterable[Value] = (patched,)
+        if isinstance(patched, ClassValue) and (cls := self.class_of(patched.key)) is not None:
+            methods = (held for name, held in cls.attributes.items() if name.startswith("test"))
+        for method in methods:
+            if isinstance(method, FunctionValue) and (found := self.function(method.key)):
+                found.patches = (*found.patches, patch)
+        return patched
 
     @abstractmethod
     def is_entered(self, function: Function, key: Key) -> bool:
@@ -357,3 +376,9 @@ class Calls(Parameters):
         if hook is not None:
             self._hooks[-1] = None
             hook(flow)
+
+
+def _is_fixture(node: p.Function) -> bool:
+    """Whether a function makes a fixture of pytest: what it patches holds for a test."""
+    names = (d.function if isinstance(d, p.Call) else d for d in node.decorators)
+    return any(last_name(name) == "fixture" for name in names)

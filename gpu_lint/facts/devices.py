@@ -8,7 +8,7 @@ from abc import abstractmethod
 from dataclasses import replace
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.environment import VAGUE, Arguments, Environment
+from gpu_lint.facts.environment import VAGUE, Arguments
 from gpu_lint.facts.flow import Flow, advance
 from gpu_lint.facts.knowledge import Api, DeviceArgument
 from gpu_lint.facts.model import (
@@ -48,6 +48,7 @@ from gpu_lint.facts.values import (
     convert,
     text_of,
 )
+from gpu_lint.facts.writers import Writers
 from gpu_lint.source import Span
 
 _DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
@@ -55,7 +56,7 @@ _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 
 
-class Devices(Environment):
+class Devices(Writers):
     """Applies the rows of the framework tables to calls, and reads devices wherever they stand."""
 
     @abstractmethod

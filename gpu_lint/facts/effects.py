@@ -10,8 +10,15 @@ from string import Formatter
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
-from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
-from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.environment import (
+    ENVIRON,
+    ENVIRONS,
+    OF_ENVIRONMENT,
+    VAGUE,
+    Arguments,
+    decoded,
+)
+from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS, callable_of
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
@@ -21,11 +28,14 @@ from gpu_lint.facts.values import (
     THIS_FILE,
     UNKNOWN,
     Bound,
+    ClassValue,
     DeviceCount,
     Gpus,
     Input,
     Items,
+    Key,
     Known,
+    ModuleValue,
     Numbered,
     Option,
     Pairs,
@@ -39,12 +49,18 @@ from gpu_lint.facts.values import (
     concatenate,
     convert,
     flag_among,
+    listing,
     merged,
+    pairs_from,
     text_of,
+    zipped,
 )
+from gpu_lint.facts.writers import SHELL, SHELL_CELLS, SHELL_COMMANDS
 from gpu_lint.source import Span
 
 _PARSERS = frozenset({"argparse.ArgumentParser"})
+_NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
+"""Classes whose objects have the attributes that they are made with."""
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
@@ -75,6 +91,14 @@ class Effects(Processes):
         """``import_module(name)``: the module."""
 
     @abstractmethod
+    def subclasses(self, key: Key) -> Value:
+        """The classes of the project that inherit from one, as a list."""
+
+    @abstractmethod
+    def set_attributes(self, base: Value, name: Value, value: Value, flow: Flow) -> None:
+        """What ``setattr(base, name, value)`` does, by a name that may be unknown."""
+
+    @abstractmethod
     def new_frame(self, *, lasting: bool = True) -> int:
         """A frame that nothing uses yet, and that may outlive the function that runs."""
 
@@ -89,8 +113,15 @@ class Effects(Processes):
     def symbol_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of something imported."""
         module, _, last = name.rpartition(".")
-        if module == ENVIRON or name in ("os.getenv", "os.putenv", "os.unsetenv"):
+        if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
+        if (written := self.writer_call(name, node, args, flow)) is not None:
+            return written
+        if name in SHELL_COMMANDS:
+            self._shell(name, node, args, flow)
+            return UNKNOWN
+        if name.startswith("IPython.") and last == "get_ipython":
+            return Symbol(SHELL)
         if name in _EXITS or name in _SKIPS or last == "skipTest":
             self.end_path("SystemExit", flow)
             return UNKNOWN
@@ -141,7 +172,11 @@ class Effects(Processes):
         known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
         self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
-        made = Returned(name, self.new_frame())
+        frame = self.new_frame()
+        made = Returned(name, frame)
+        if name in _NAMESPACES:
+            for attribute, (_, held) in args.keywords.items():
+                flow.bind(frame, f".{attribute}", held)
         if is_pool(made):
             self.note_pool(made, args, flow)
         return made
@@ -152,9 +187,20 @@ class Effects(Processes):
         name = node.function.name
         if isinstance(receiver, Returned) and is_pool(receiver):
             self.note_handed(receiver, name, node, args, flow)
+        if (patched := self.test_patch(receiver, name, node, args, flow)) is not None:
+            return patched
         api = self._method(name, args, flow)
         if api is not None:
             return self.apply_api(api, node, args, flow)
+        if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
+            return decoded(receiver)
+        if isinstance(receiver, ClassValue) and name == "__subclasses__":
+            return self.subclasses(receiver.key)
+        if name in ("get", "update"):
+            if isinstance(receiver, ModuleValue):
+                return self._attributes_method(receiver, name, args, flow)
+            if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
+                return self._attributes_method(receiver.callee, name, args, flow)
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
@@ -176,6 +222,31 @@ class Effects(Processes):
             return Returned(name, self.new_frame())
         return UNKNOWN
 
+    def _attributes_method(self, base: Value, name: str, args: Arguments, flow: Flow) -> Value:
+        """``get()`` or ``update()`` of the dict that holds an object's attributes."""
+        first = args.value(0) or Pairs(())
+        if name == "get":
+            text = text_of(first)
+            return self.attribute(base, text, flow) if text is not None else UNKNOWN
+        taken = pairs_from(first) or Pairs((), open=True)
+        named = ((Known(key), value) for key, (_, value) in args.keywords.items())
+        for key, value in (*taken.rest, *taken.entries, *named):
+            self.set_attributes(base, key, value, flow)
+        return Known(None)
+
+    def _shell(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
+        """A command, or a cell, that IPython gives to a shell."""
+        if name.endswith(".run_cell_magic"):
+            magic = (text_of(args.value(0, "magic_name") or UNKNOWN) or "").lstrip("%")
+            cell = args.find(2, "cell")
+            if magic not in SHELL_CELLS or cell is None:
+                flow.quiet = frozenset()
+                return
+            args = Arguments([cell])
+        if may_use_gpu(node, args.value(0)):
+            self.note_child("os.system", node, args, flow)
+        flow.quiet = frozenset()
+
     def _parser_method(
         self, parser: Returned, name: str, node: p.Call, args: Arguments, flow: Flow
     ) -> Value:
@@ -185,7 +256,15 @@ class Effects(Processes):
         if name == "add_parser":
             return parser
         if name == "parse_args":
-            return Returned("args", parser.frame)
+            space = args.value(1, "namespace")
+            if space is None or parser.frame is None or _is_nothing(space):
+                return Returned("args", parser.frame)
+            for part, held in dict(flow.names(parser.frame)).items():
+                given = any_of(one for one in alternatives(held) if isinstance(one, Input))
+                old = self.attribute(space, part.removeprefix("."), flow)
+                value = any_of((held if old == UNKNOWN else old, given))
+                self.set_attributes(space, Known(part.removeprefix(".")), value, flow)
+            return space
         if name == "parse_known_args":
             return Items("tuple", (Returned("args", parser.frame), UNKNOWN))
         if name == "add_argument" and parser.frame is not None:
@@ -221,15 +300,24 @@ class Effects(Processes):
             self.end_path("SystemExit", flow)
             return UNKNOWN
         first = args.value(0)
+        if name == "get_ipython":
+            return Symbol(SHELL)
+        if name == "globals" or (name in ("vars", "locals") and len(self.scopes) == 1):
+            if first is None:
+                return ModuleValue(self.file)
+        if name == "vars" and first is not None:
+            return Bound(ATTRIBUTES, first, None)
         if name == "__import__" and (text := text_of(first or UNKNOWN)):
             return self.import_by_name(text, node.span, flow)
         if name == "dict" and args.exact and len(args.positional) < 2:
             entries = tuple((Known(key), item[1]) for key, item in args.keywords.items())
             if first is None:
                 return Pairs(entries)
-            if first == Symbol(ENVIRON):
-                return Pairs(entries, open=True)
-            return merged(first, Pairs(entries)) if isinstance(first, Pairs) else UNKNOWN
+            is_environment = first == Symbol(ENVIRON)
+            taken = self.environment_copy(flow) if is_environment else pairs_from(first)
+            if taken is None and not entries:
+                return UNKNOWN
+            return merged(taken or Pairs((), open=True), Pairs(entries))
         if name == "range" and args.exact and args.positional and not args.keywords:
             return _range([value for _, value in args.positional])
         if first is not None:
@@ -258,11 +346,18 @@ class Effects(Processes):
                 pairs = (Items("tuple", (Known(n), item)) for n, item in enumerate(items))
                 return Items("list", tuple(pairs))
             return UNKNOWN
+        if name == "zip":
+            return zipped([value for _, value in args.positional]) if args.exact else UNKNOWN
         if name == "len":
+            self.special(first, "__len__", (), flow)
             if isinstance(first, Gpus):
                 return DeviceCount()
             known = isinstance(first, Items) and first.kind not in VAGUE
             return Known(len(first.values)) if known and isinstance(first, Items) else UNKNOWN
+        if name in ("setattr", "delattr") and len(args.positional) > 1:
+            value = args.value(2) if name == "setattr" else UNKNOWN
+            self.set_attributes(first, args.positional[1][1], value or UNKNOWN, flow)
+            return Known(None)
         if name == "getattr" and (attribute := text_of(args.value(1) or UNKNOWN)):
             found = self.attribute(first, attribute, flow)
             default = args.value(2)
@@ -299,6 +394,8 @@ class Effects(Processes):
             return concatenate(parts)
         if name == "format" and args.exact:
             return _format(text, args)
+        if name == "encode":
+            return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None
             return Known(str(getattr(text, name)()), origin)
@@ -309,6 +406,10 @@ class Effects(Processes):
         if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
             return Known(bool(getattr(text, name)(part)))
         return UNKNOWN
+
+
+def _is_nothing(value: Value) -> bool:
+    return isinstance(value, Known) and value.value is None
 
 
 def option_name(args: Arguments) -> str:
@@ -342,15 +443,14 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
         key = args.value(0)
         if isinstance(key, Known):
             found = receiver.get(key.value)
-            if found is not None or receiver.open:
+            if found is not None or not receiver.is_listed:
                 return found or UNKNOWN
             return args.value(1) or Known(None)
-        return UNKNOWN
+        found = callable_of(receiver)
+        return any_of((found, args.value(1) or Known(None))) if found != UNKNOWN else UNKNOWN
     if name == "copy" or receiver.open:
         return receiver if name == "copy" else UNKNOWN
-    if name == "items":
-        return Items("list", tuple(Items("tuple", pair) for pair in receiver.entries))
-    return Items("list", tuple(pair[name == "values"] for pair in receiver.entries))
+    return listing(name, receiver.entries)
 
 
 def _format(template: str, args: Arguments) -> Value:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.conditions import Condition
-from gpu_lint.facts.evaluation import Evaluator
+from gpu_lint.facts.evaluation import Evaluator, unnamed
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.model import (
@@ -19,19 +20,37 @@ from gpu_lint.facts.model import (
 )
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
+    ANOTHER_NAME,
     UNKNOWN,
     EnvironmentValue,
     Items,
     Known,
     Pairs,
+    Place,
+    Symbol,
     Value,
     alternatives,
     any_of,
+    constants,
+    listing,
+    may_be,
+    pairs_from,
     text_of,
 )
 from gpu_lint.source import Span
+from gpu_lint.variables import MASK, ORDER
 
 ENVIRON = "os.environ"
+ENVIRONS = (Symbol(ENVIRON), Symbol("os.environb"))
+"""The environment of the process, with names and values as strings or as bytes."""
+OF_ENVIRONMENT = frozenset({"os.getenv", "os.putenv", "os.unsetenv", "os.getenvb"})
+"""Functions that read or write it."""
+_REMOVING = ("pop", "unsetenv", "__delitem__")
+_WRITING = {
+    "setdefault": Form.SETDEFAULT,
+    "putenv": Form.PUTENV,
+    "__setitem__": Form.ASSIGN,
+}
 _HANDED_AT_ONCE = 16
 """Arguments that are handed on in the time in which a statement is run."""
 VAGUE = ("many", "some", "set")
@@ -79,9 +98,17 @@ class Environment(Evaluator):
 
     @abstractmethod
     def record_setting(
-        self, variable: str, value: Value | None, form: Form, key: Span, at: Span, flow: Flow
+        self,
+        variable: str,
+        value: Value | None,
+        form: Form,
+        key: Span,
+        at: Span,
+        flow: Flow,
+        named: Place | None,
     ) -> None:
-        """Note a write to an environment variable, as it is found."""
+        """Note a write to an environment variable, as it is found; ``named`` is the literal that
+        the variable's name comes from."""
 
     def arguments(self, node: p.Call, flow: Flow) -> Arguments:
         """Evaluate the arguments of a call, in order."""
@@ -94,8 +121,8 @@ class Environment(Evaluator):
                 if isinstance(value, Pairs):
                     for key, item in value.entries:
                         if (name := text_of(key)) is not None:
-                            keywords[name] = (argument.value, item)
-                exact = exact and isinstance(value, Pairs) and not value.open
+                            keywords[name] = (argument.value, value.get(name) or item)
+                exact = exact and isinstance(value, Pairs) and value.is_listed
             elif argument.star:
                 if isinstance(value, Items) and value.kind not in VAGUE and exact:
                     self._budget -= len(value.values) // _HANDED_AT_ONCE
@@ -116,15 +143,17 @@ class Environment(Evaluator):
         key: Span,
         at: Span,
         flow: Flow,
+        named: Place | None = None,
     ) -> None:
-        """Write (or, with None, remove) a variable on this path and record it."""
+        """Write (or, with None, remove) a variable on this path and record it; ``named`` is the
+        literal that its name comes from."""
         held = flow.holds(variable)
         if form is Form.ASSIGN and value is not None:
             reads_itself = EnvironmentValue(variable) in alternatives(value)
             if variable in flow.unset or (reads_itself and value != EnvironmentValue(variable)):
                 form = Form.IF_UNSET
         if form is not Form.SETDEFAULT or INHERITED in held:
-            self.record_setting(variable, value, form, key, at, flow)
+            self.record_setting(variable, value, form, key, at, flow, named)
         statement = self.statement.span
         if form is Form.SETDEFAULT:
             kept = frozenset(written for written in held if written.value is not None)
@@ -140,8 +169,8 @@ class Environment(Evaluator):
     def environment_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """Calls on ``os.environ`` and the ``os`` functions for the environment."""
         key = args.find(0, "key")
-        variable = text_of(key[1]) if key else None
-        if name in ("get", "getenv"):
+        variable = text_of(decoded(key[1])) if key else None
+        if name in ("get", "getenv", "getenvb"):
             if variable is None:
                 return UNKNOWN
             default = args.value(1, "default") or Known(None)
@@ -149,48 +178,139 @@ class Environment(Evaluator):
             if EnvironmentValue(variable) in alternatives(held):
                 return any_of((held, default)) if len(args.positional) > 1 else held
             return held
-        if name in ("setdefault", "putenv", "__setitem__", "pop", "unsetenv", "__delitem__"):
-            if key is None or variable is None:
-                return UNKNOWN
-            if name in ("pop", "unsetenv", "__delitem__"):
-                held = self.environment(variable, flow)
-                self.write(variable, None, Form.REMOVE, key[0].span, key[0].span, flow)
-                return held
+        if name in _REMOVING and key is not None:
+            held = self.environment(variable, flow) if variable is not None else UNKNOWN
+            self.write_under(key[0], key[1], None, Form.REMOVE, key[0].span, flow)
+            return held
+        if name in _WRITING and key is not None:
             value = args.find(1, "default" if name == "setdefault" else "value")
-            forms = {"setdefault": Form.SETDEFAULT, "putenv": Form.PUTENV}
             if value is not None:
-                form = forms.get(name, Form.ASSIGN)
-                self.write(variable, value[1], form, key[0].span, value[0].span, flow)
+                form, at = _WRITING[name], value[0].span
+                self.write_under(key[0], key[1], value[1], form, at, flow)
             return value[1] if value is not None and name == "setdefault" else UNKNOWN
-        if name == "update":
-            self._update(node, flow)
+        if name in ("update", "__ior__"):
+            self.update(args, node.span, Form.UPDATE, flow)
         elif name == "copy":
-            return Pairs((), open=True)
+            return self.environment_copy(flow)
+        elif name in ("keys", "values", "items"):
+            return listing(name, (*self.environment_copy(flow).entries, (ANOTHER_NAME, UNKNOWN)))
+        elif name == "popitem":
+            self.write_perhaps(UNKNOWN, None, node.span, node.span, flow)
         elif name == "clear":
-            for cleared in flow.all_variables():
-                self.write(cleared, None, Form.REMOVE, node.span, node.span, flow)
+            self.clear_environment(node.span, flow)
         return UNKNOWN
 
-    def _update(self, node: p.Call, flow: Flow) -> None:
-        for argument in node.arguments:
-            if argument.keyword is not None:
-                value = self.evaluate(argument.value, flow)
-                span = argument.value.span
-                self.write(argument.keyword, value, Form.UPDATE, span, span, flow)
-            else:
-                self.update_from(argument.value, flow)
+    def rebind_environment(self, value: Value, flow: Flow) -> None:
+        """``os.environ = value``: what is written to another dict does not reach CUDA."""
+        self.bind_environment(value, flow)
+        span = self.statement.span
+        if value == Symbol(ENVIRON):
+            held = EnvironmentValue(MASK)
+            self.record_setting(MASK, held, Form.REBOUND, span, span, flow, None)
+        elif isinstance(value, Pairs):
+            self.record_setting(MASK, None, Form.REBOUND, span, span, flow, None)
 
-    def update_from(self, mapping: p.Expression, flow: Flow) -> None:
-        """Write every entry of a dict expression to the environment."""
-        if isinstance(mapping, p.Mapping):
-            for key, item in mapping.items:
-                name = text_of(self.evaluate(key, flow)) if key is not None else None
-                if key is not None and name is not None:
-                    value = self.evaluate(item, flow)
-                    self.write(name, value, Form.UPDATE, key.span, item.span, flow)
+    def clear_environment(self, at: Span, flow: Flow) -> None:
+        """Remove every variable."""
+        self.recorder.any_name()
+        for variable in flow.all_variables():
+            self.write(variable, None, Form.REMOVE, at, at, flow)
+
+    def write_under(
+        self,
+        node: p.Expression,
+        key: Value,
+        value: Value | None,
+        form: Form,
+        at: Span,
+        flow: Flow,
+    ) -> None:
+        """Write (or, with None, remove) the variable that a key names, which may be unknown; it is
+        known only if every alternative is."""
+        names = constants(decoded(key))
+        if names is None or any(not isinstance(name.value, str) for name in names):
+            if form is not Form.SETDEFAULT and unnamed(node) not in flow.unset:
+                self.write_perhaps(self.named(node, key, flow), value, node.span, at, flow)
             return
-        value = self.evaluate(mapping, flow)
-        if isinstance(value, Pairs):
-            for known, item_value in value.entries:
-                if (name := text_of(known)) is not None:
-                    self.write(name, item_value, Form.UPDATE, mapping.span, mapping.span, flow)
+        if value is not None and isinstance(key, Known) and isinstance(key.value, bytes):
+            value = decoded(value)
+        for name in names:
+            self.write(str(name.value), value, form, node.span, at, flow, name.origin)
+
+    def write_perhaps(
+        self,
+        key: Value,
+        value: Value | None,
+        place: Span,
+        at: Span,
+        flow: Flow,
+        surely: frozenset[str] = frozenset(),
+    ) -> None:
+        """Write, or remove, the variable of a name that is not known: it may be one to which the
+        program has given a value that decides about GPUs. Those that the same mapping writes
+        ``surely``, and later, are left to that."""
+        self.recorder.any_name()
+        for variable in flow.header_variables():
+            if variable in (MASK, ORDER) and may_be(key, variable) and variable not in surely:
+                self.record_setting(variable, value, Form.POSSIBLE, place, at, flow, None)
+                written = Written(UNKNOWN, self.statement.span, False, self.file)
+                flow.put(variable, flow.holds(variable) | {written})
+                flow.quiet -= {variable}
+
+    def update(self, args: Arguments, at: Span, form: Form, flow: Flow) -> None:
+        """Write the entries of a mapping, or of pairs, and those given by keywords."""
+        for node, value in args.positional:
+            self.update_from(node, value, form, flow)
+        for name, (node, value) in args.keywords.items():
+            self.write(name, value, form, node.span, node.span, flow)
+        if not args.exact:
+            self.write_perhaps(UNKNOWN, UNKNOWN, at, at, flow)
+
+    def update_from(self, node: p.Expression, given: Value, form: Form, flow: Flow) -> None:
+        """Write every entry of a mapping, or of a list of pairs, to the environment."""
+        for value in alternatives(given):
+            pairs = pairs_from(value) or Pairs((), open=True)
+            entries = pairs.entries
+            later = [text_of(decoded(key)) for key, _ in entries]
+            surely = frozenset(name for name in later if name is not None)
+            if pairs.open and form is not Form.SETDEFAULT:
+                self.write_perhaps(UNKNOWN, UNKNOWN, node.span, node.span, flow, surely)
+            written = self._written_out(node)
+            for number, (key, held) in enumerate(entries):
+                if not isinstance(key, Known):
+                    surely = frozenset(name for name in later[number:] if name is not None)
+                    self.write_perhaps(key, held, node.span, node.span, flow, surely)
+                    continue
+                if later[number] in later[number + 1 :]:
+                    continue
+                place = number if len(written) == len(entries) else key.origin
+                key_node, value_node = written.get(place, (node, node))
+                self.write_under(key_node, key, held, form, value_node.span, flow)
+
+    def _written_out(
+        self, node: p.Expression
+    ) -> dict[int | Place | None, tuple[p.Expression, p.Expression]]:
+        """The keys and values that a display of a dict, or of pairs, writes out, each by its number
+        where all are, else by its key's place."""
+        pairs: list[tuple[p.Expression | None, p.Expression]] = []
+        if isinstance(node, p.Mapping):
+            pairs = list(node.items)
+        elif isinstance(node, p.Sequence):
+            for pair in node.items:
+                if isinstance(pair, p.Sequence) and len(pair.items) == 2:
+                    pairs.append((pair.items[0], pair.items[1]))
+                else:
+                    pairs.append((None, pair))
+        found: dict[int | Place | None, tuple[p.Expression, p.Expression]] = {}
+        everything = all(key is not None for key, _ in pairs)
+        for number, (key, value) in enumerate(pairs):
+            if key is not None:
+                found[number if everything else Place(self.file, key.span)] = (key, value)
+        return found
+
+
+def decoded(value: Value) -> Value:
+    """A constant as text: ``os.environb`` takes and gives bytes for the same variables."""
+    if isinstance(value, Known) and isinstance(value.value, bytes):
+        return replace(value, value=os.fsdecode(value.value))
+    return value

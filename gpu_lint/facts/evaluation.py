@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from gpu_lint.facts.operations import (
     truth_of,
 )
 from gpu_lint.facts.values import (
+    ANOTHER_NAME,
     THIS_FILE,
     UNKNOWN,
     AnyOf,
@@ -38,10 +39,13 @@ from gpu_lint.facts.values import (
     Place,
     Returned,
     Symbol,
+    Text,
+    Unknown,
     Value,
     alternatives,
     any_of,
     concatenate,
+    held_by,
     input_named,
     input_of,
     joined,
@@ -50,11 +54,16 @@ from gpu_lint.facts.values import (
     text_of,
 )
 from gpu_lint.facts.walk import bound_names
+from gpu_lint.source import Span
+from gpu_lint.variables import MASK
 
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
 _VISIBLE = DeviceCount()
+ATTRIBUTES = "attributes"
+"""The kind of a :class:`Bound` that is the dict of an object's attributes."""
+_ENVIRONMENT = Symbol("os.environ")
 MOST_ITEMS = 8
 """Longest list, range or loop that is followed item by item."""
 _MOST_TIMES = 512
@@ -107,6 +116,10 @@ class Evaluator(ABC):
         """Register a lambda, so that a call of it can be followed."""
 
     @abstractmethod
+    def assign_to(self, target: p.Expression, value: Value, at: Span, flow: Flow) -> None:
+        """Assign a value, which is written ``at`` a place, to a target of any kind."""
+
+    @abstractmethod
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
         """Note that a comparison of the device count with a number was made."""
 
@@ -119,6 +132,18 @@ class Evaluator(ABC):
     @abstractmethod
     def note_choice(self, node: p.Conditional, flow: Flow) -> None:
         """Note what a conditional expression says of the GPU by its form."""
+
+    @abstractmethod
+    def special(
+        self, base: Value, name: str, arguments: Sequence[Value], flow: Flow
+    ) -> Value | None:
+        """Call a method that Python calls by itself, such as ``__getitem__``, if an object of the
+        project has it; what it returns."""
+
+    @abstractmethod
+    def environment_keys(self) -> frozenset[str]:
+        """The names, as :func:`unnamed` gives them, under which the file that is run writes the
+        environment."""
 
     def may_repeat(self, times: int) -> bool:
         """Whether something is to be run so many times, given the loops that it is in."""
@@ -168,7 +193,11 @@ class Evaluator(ABC):
     def _attribute_of_one(self, base: Value, name: str, flow: Flow) -> Value | None:
         """The attribute of a single value; None of what has none."""
         if isinstance(base, Symbol):
+            if name == "environ" and base.name == "os":
+                return flow.get(_INPUTS, _ENVIRONMENT.name) or _ENVIRONMENT
             return Symbol(f"{base.name}.{name}")
+        if name == "__dict__":
+            return Bound(ATTRIBUTES, base, None)
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
             return self.attribute_of(base, name, flow)
         if isinstance(base, Known):
@@ -187,6 +216,10 @@ class Evaluator(ABC):
             name = f"{base.name}{part}"
             return flow.get(_INPUTS, name) or input_named(name)
         return UNKNOWN
+
+    def bind_environment(self, value: Value, flow: Flow) -> None:
+        """Let ``os.environ`` be something else from now on."""
+        flow.bind(_INPUTS, _ENVIRONMENT.name, value)
 
     def set_part(self, base: Value, part: str, value: Value, flow: Flow) -> None:
         """Remember what is assigned to such an attribute or item."""
@@ -211,16 +244,42 @@ class Evaluator(ABC):
         is_open = False
         for key, item in node.items:
             if key is None:
-                inner = self.evaluate(item, flow)
-                if isinstance(inner, Pairs):
-                    entries += inner.entries
-                is_open |= not isinstance(inner, Pairs) or inner.open
+                taken = self.taken_from(self.evaluate(item, flow), flow)
+                entries += (*taken.rest, *taken.entries)
+                is_open |= taken.open
             else:
-                entries.append((self.evaluate(key, flow), self.evaluate(item, flow)))
+                named = self.named(key, self.evaluate(key, flow), flow)
+                entries.append((named, self.evaluate(item, flow)))
         return Pairs(tuple(entries), is_open)
+
+    def named(self, node: p.Expression, value: Value, flow: Flow) -> Value:
+        """The value of an expression that is a name; of one that is not known at least how it
+        begins."""
+        prefix = self._beginning(node, flow) if isinstance(value, Unknown) else ""
+        return Text((Known(prefix), ANOTHER_NAME)) if prefix else value
+
+    def _beginning(self, node: p.Expression, flow: Flow) -> str:
+        """The known text that a text begins with."""
+        match node:
+            case p.Literal(value=str(text)):
+                return text
+            case p.Name(id=name):
+                return text_of(self.lookup(name, flow) or UNKNOWN) or ""
+            case p.Template(parts=(first, *_)) | p.Binary(left=first, operator="+"):
+                return self._beginning(first, flow)
+            case p.Binary(left=first, operator="%"):
+                return self._beginning(first, flow).partition("%")[0]
+            case p.Call(function=p.Attribute(base=base, name="format")):
+                return self._beginning(base, flow).partition("{")[0]
+            case p.Call(function=p.Attribute(base=base, name=("upper" | "lower") as method)):
+                text = self._beginning(base, flow)
+                return text.upper() if method == "upper" else text.lower()
+        return ""
 
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
+        if base == Symbol("sys.modules") and node.key == p.Name(node.key.span, "__name__"):
+            return ModuleValue(self.file)
         key = self.evaluate(node.key, flow)
         for one in alternatives(base):
             if isinstance(one, (Gpus, Symbol)):
@@ -238,13 +297,17 @@ class Evaluator(ABC):
             if any(written.value is None for written in flow.holds(constant)):
                 self.fallible = True
             return self.environment(constant, flow)
-        if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(key, Known):
+        if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(constant, int):
             self.fallible = True
             return Input(f"sys.argv[{constant}]")
         if isinstance(base, Pairs) and isinstance(key, Known):
             found = base.get(constant)
             if found is not None:
                 return found
+        if isinstance(base, ModuleValue) and isinstance(constant, str):
+            return self.attribute_of(base, constant, flow)
+        if isinstance(base, Bound) and base.kind == ATTRIBUTES and isinstance(constant, str):
+            return self.attribute(base.callee, constant, flow)
         if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
             self.fallible = True
             return any_of(base.values)
@@ -252,6 +315,10 @@ class Evaluator(ABC):
             if isinstance(constant, int) and -len(base.values) <= constant < len(base.values):
                 return base.values[constant]
         self.fallible = True
+        if (found := self.special(base, "__getitem__", (key,), flow)) is not None:
+            return found
+        if isinstance(base, Pairs) and not isinstance(key, Known):
+            return callable_of(base)
         return self._part(base, f"[{constant!r}]", flow) if isinstance(key, Known) else UNKNOWN
 
     def environment(self, variable: str, flow: Flow) -> Value:
@@ -260,6 +327,18 @@ class Evaluator(ABC):
             EnvironmentValue(variable) if written.value is None else written.value
             for written in flow.holds(variable)
         )
+
+    def environment_copy(self, flow: Flow) -> Pairs:
+        """A copy of the environment: what is known of the variables that decide about GPUs, and
+        others."""
+        names = flow.header_variables()
+        return Pairs(tuple((Known(name), self.environment(name, flow)) for name in names), True)
+
+    def taken_from(self, value: Value, flow: Flow) -> Pairs:
+        """What ``{**value}`` holds."""
+        if value == _ENVIRONMENT:
+            return self.environment_copy(flow)
+        return value if isinstance(value, Pairs) else Pairs((), open=True)
 
     def _conditional(self, node: p.Conditional, flow: Flow) -> Value:
         truth = self.truth(node.test, flow)
@@ -299,6 +378,8 @@ class Evaluator(ABC):
                     return Known(node.operator in ("is not", "!="))
         elif isinstance(right, (Items, Pairs)) and isinstance(left, Known):
             return contained(node.operator, left, right)
+        elif isinstance(right, Instance) and node.operator in ("in", "not in"):
+            self.special(right, "__contains__", (left,), flow)
         return UNKNOWN
 
     def _boolean(self, node: p.Boolean, flow: Flow) -> Value:
@@ -333,14 +414,12 @@ class Evaluator(ABC):
         if isinstance(left, Known) and isinstance(right, Known):
             return arithmetic(left, node.operator, right)
         if isinstance(left, (Input, EnvironmentValue)) and isinstance(right, Known):
-            if type(right.value) is int and node.operator in ("%", "//", "+", "-"):
+            by = right.value
+            if type(by) is int and node.operator in ("%", "//", "+", "-"):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
-                return input_named(f"({name} {node.operator} {right.value})")
-        if node.operator == "|" and isinstance(right, Pairs):
-            if left == Symbol("os.environ"):
-                return Pairs(right.entries, open=True)
-            if isinstance(left, Pairs):
-                return merged(left, right)
+                return input_named(f"({name} {node.operator} {by})")
+        if node.operator == "|" and (isinstance(left, Pairs) or isinstance(right, Pairs)):
+            return merged(self.taken_from(left, flow), self.taken_from(right, flow))
         if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):
             if isinstance(right.value, int) and 0 <= right.value * len(left.values) <= MOST_ITEMS:
                 return Items(left.kind, left.values * right.value)
@@ -362,39 +441,64 @@ class Evaluator(ABC):
         targets = [n for generator in node.generators for n in bound_names(generator.target)]
         saved = {name: flow.get(frame, name) for name in targets}
         first = node.generators[0]
-        single = len(node.generators) == 1 and not first.conditions
         items = self.iterate(self.evaluate(first.iterable, flow), flow)
         results: list[Value] = []
-        if single and items is not None and self.may_repeat(len(items)):
+        if len(node.generators) == 1 and items is not None and self.may_repeat(len(items)):
+            is_complete = True
             with self.repeating(len(items)):
                 for item in items:
                     self.assign_names(first.target, item, flow)
-                    results += [self.evaluate(element, flow) for element in node.elements]
+                    is_complete &= self._run_elements(node, item, results, flow)
+            items = items if is_complete else None
         else:
             inner = flow.copy()
-            self._run_generators(node, items, inner)
+            results = self._run_generators(node, items, inner)
             flow.join(inner)
             items = None
         for name, value in saved.items():
             flow.bind(frame, name, UNKNOWN if value is None else value)
-        if items is None:
+        if items is None and (node.kind != "dict" or len(results) != 2):
             return UNKNOWN
         if node.kind == "dict":
             return Pairs(tuple(zip(results[::2], results[1::2], strict=True)))
         return Items("set" if node.kind == "set" else "list", tuple(results))
 
+    def _run_elements(
+        self, node: p.Comprehension, item: Value, results: list[Value], flow: Flow
+    ) -> bool:
+        """Run a comprehension's elements for one item, if its conditions hold; whether it is known
+        what this adds to the results."""
+        skipped: list[Flow] = []
+        for condition in node.generators[0].conditions:
+            truth = self.truth(condition, flow)
+            if truth is False:
+                flow.join_all(skipped)
+                return not skipped
+            if truth is None:
+                skipped.append(flow.copy())
+            self.refine(condition, True, flow)
+        results += [self.evaluate(element, flow) for element in node.elements]
+        flow.join_all(skipped)
+        return not skipped or ANOTHER_NAME in (item, *held_by(item))
+
     def _run_generators(
         self, node: p.Comprehension, items: tuple[Value, ...] | None, flow: Flow
-    ) -> None:
-        """Run a comprehension's parts once, for whatever items there are."""
+    ) -> list[Value]:
+        """Run a comprehension's parts once, for any of the items; the values of its elements."""
+        others: set[str | None] = set()
         for position, generator in enumerate(node.generators):
             if position:
                 items = self.iterate(self.evaluate(generator.iterable, flow), flow)
             self.assign_names(generator.target, any_of(items or ()), flow)
             for condition in generator.conditions:
-                self.evaluate(condition, flow)
-        for element in node.elements:
-            self.evaluate(element, flow)
+                self.test(condition, flow)
+                others.add(self._another_name(condition, True, flow))
+        return [
+            ANOTHER_NAME
+            if (name := unnamed(element)) is not None and name in others
+            else self.named(element, self.evaluate(element, flow), flow)
+            for element in node.elements
+        ]
 
     def assign_names(self, target: p.Expression, value: Value, flow: Flow) -> None:
         """Bind the plain names of a target to the parts of a value."""
@@ -407,6 +511,8 @@ class Evaluator(ABC):
         if isinstance(target, p.Sequence):
             for number, item in enumerate(target.items):
                 self.assign_names(item, parts[number] if parts else UNKNOWN, flow)
+        elif isinstance(target, (p.Subscript, p.Attribute)):
+            self.assign_to(target, value, target.span, flow)
         else:
             for name in bound_names(target):
                 flow.bind(self.scopes[-1], name, UNKNOWN)
@@ -415,8 +521,14 @@ class Evaluator(ABC):
         """The items that iterating yields, or None; a generator that waits runs now."""
         if isinstance(value, Items):
             return value.values
-        if isinstance(value, Pairs) and not value.open:
+        if isinstance(value, Pairs) and value.is_listed:
             return tuple(key for key, _ in value.entries)
+        if value == _ENVIRONMENT and (names := flow.header_variables()):
+            return (*map(Known, names), ANOTHER_NAME)
+        if isinstance(value, Instance):
+            value = self.special(value, "__iter__", (), flow) or value
+            if isinstance(value, Items):
+                return value.values
         if isinstance(value, Bound) and value.kind == "generator":
             self.resume(value, flow)
         else:
@@ -466,12 +578,35 @@ class Evaluator(ABC):
             self._refine_comparison(test, truth, flow)
         elif not truth:
             flow.unset |= self._variables_read(test, flow)
+        if isinstance(test, (p.Call, p.Comparison)) and (keys := self.environment_keys()):
+            name = self._another_name(test, truth, flow)
+            if name is not None and name in keys:
+                flow.unset |= {name}
+
+    def _another_name(self, test: p.Expression, truth: bool, flow: Flow) -> str | None:
+        """The name, as :func:`unnamed` gives it, that a test says is not the mask's."""
+        if isinstance(test, p.Unary) and test.operator == "not":
+            return self._another_name(test.operand, not truth, flow)
+        if isinstance(test, p.Call) and isinstance(test.function, p.Attribute):
+            if test.function.name == "startswith" and test.arguments:
+                prefix = text_of(self._found(test.arguments[0].value, flow))
+                if prefix and truth != MASK.startswith(prefix):
+                    return unnamed(test.function.base)
+        if isinstance(test, p.Comparison) and test.operator in ("==", "!=", "in", "not in"):
+            right = self._found(test.right, flow)
+            held = held_by(right) if isinstance(right, Items) else (right,)
+            held = (key for key, _ in right.entries) if isinstance(right, Pairs) else held
+            texts = [text_of(one) for one in held]
+            is_one = truth == (test.operator in ("==", "in"))
+            if None not in texts and is_one != (MASK in texts):
+                return unnamed(test.left)
+        return None
 
     def _refine_comparison(self, test: p.Comparison, truth: bool, flow: Flow) -> None:
         right = self._found(test.right, flow)
         operator = test.operator
         if operator in ("in", "not in") and right == Symbol("os.environ"):
-            variable = text_of(self._found(test.left, flow))
+            variable = text_of(self._found(test.left, flow)) or unnamed(test.left)
             if variable is not None and truth == (operator == "not in"):
                 flow.unset |= {variable}
             return
@@ -492,11 +627,31 @@ class Evaluator(ABC):
 
     def _variables_read(self, node: p.Expression, flow: Flow) -> frozenset[str]:
         """Names of the environment variables whose value an expression is."""
+        if isinstance(node, p.Call) and node.arguments:
+            reader = self._found(node.function, flow)
+            name = unnamed(node.arguments[0].value)
+            if name and reader in (Symbol("os.environ.get"), Symbol("os.getenv")):
+                return frozenset({name})
         return frozenset(
             single.variable
             for single in alternatives(self._found(node, flow))
             if isinstance(single, EnvironmentValue)
         )
+
+
+def callable_of(table: Pairs) -> Value:
+    """What a table of functions holds under a key that is not known: one of them; nothing is known
+    of what other dicts hold there."""
+    held = [value for _, value in table.entries]
+    if held and all(isinstance(value, (FunctionValue, ClassValue, Bound)) for value in held):
+        return any_of(held)
+    return UNKNOWN
+
+
+def unnamed(key: p.Expression) -> str | None:
+    """What ``Flow.unset`` holds where the variable of an unknown name, as a name holds it, was
+    found to be none that decides about GPUs, or not to be set."""
+    return f"${key.id}" if isinstance(key, p.Name) else None
 
 
 def adapted(value: Value, flow: Flow) -> Value:

@@ -225,6 +225,7 @@ class ClassMet(Event):
     file: str
     frame: int
     bases: tuple[Key, ...]
+    is_filled: bool = False
 
     def repeat(self, run: Run, rebase: Rebase) -> None:
         self.enter(run)
@@ -234,7 +235,7 @@ class ClassMet(Event):
         known = run.classes.get(self.key)
         if known is None:
             attributes = dict(run.known_attributes.get(self.key, {}))
-            known = Class(self.node, self.file, self.frame, self.bases, attributes)
+            known = Class(self.node, self.file, self.frame, self.bases, attributes, self.is_filled)
             run.classes[self.key] = known
         known.frame = self.frame
         return known

@@ -38,6 +38,9 @@ class FileFacts:
     """As they are reached when the file is the program."""
     reached_settings: tuple[Setting, ...] = ()
     """As they are reached from the entry points that run the file, itself included."""
+    possible_settings: tuple[Setting, ...] = ()
+    """Writes under names that are not known, which may mean a variable that was set before; as
+    they are reached from the entry points."""
     selectors: tuple[Selector, ...] = ()
     crossings: tuple[Crossing, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()

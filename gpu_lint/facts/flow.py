@@ -21,7 +21,7 @@ from gpu_lint.facts.values import (
     bounded,
     with_part_replaced,
 )
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 _UNTOUCHED = frozenset({INHERITED})
 _SOMETHING_ELSE = Written(UNKNOWN)
@@ -125,7 +125,8 @@ class Flow:
         self.quiet: frozenset[str] = frozenset()
         """Variables whose last written value nothing can have used yet."""
         self.unset: frozenset[str] = frozenset()
-        """Variables that a test on the way found not to be set."""
+        """Variables that a test on the way found not to be set; and, each as ``$name``, what holds
+        the unknown name of a variable that it found not to be the mask."""
         self.needs = 0
         self.checked: frozenset[Value] = frozenset()
         """Values that were found to be less than the number of devices."""
@@ -349,6 +350,14 @@ class Flow:
         if self.work.reader is not None:
             self.work.reader.read(self.VARIABLES, "")
         return tuple(self.variables)
+
+    def header_variables(self) -> tuple[str, ...]:
+        """The variables that decide about GPUs to which the program has given a value."""
+        return tuple(
+            name
+            for name in (*HEADER_VARIABLES, *ALIASES)
+            if any(written.value is not None for written in self.holds(name))
+        )
 
     def put(self, variable: str, held: frozenset[Written]) -> None:
         """Let an environment variable hold one of some values from now on."""

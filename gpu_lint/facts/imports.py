@@ -80,9 +80,9 @@ class Imports:
     ) -> None:
         """``home`` is the directory that programs are run from: by default the current one;
         ``entries`` lists a directory: by default that on disk."""
-        self._home = home or os.getcwd()
+        self.home = home or os.getcwd()
         self._knowledge = knowledge
-        self._confinement = Confinement(Path(self._home))
+        self._confinement = Confinement(Path(self.home))
         self._read_entries = entries or EntriesOnDisk(self._confinement)
         self._entries: dict[str, frozenset[str]] = {}
         self._roots: dict[str, tuple[str, ...]] = {}
@@ -223,8 +223,8 @@ class Imports:
                 return current
             parent = os.path.dirname(current)
             if parent == current:
-                inside = (directory + os.sep).startswith(self._home + os.sep)
-                return self._home if inside else directory
+                inside = (directory + os.sep).startswith(self.home + os.sep)
+                return self.home if inside else directory
             current = parent
 
     def _names(self, directory: str) -> frozenset[str]:

@@ -294,7 +294,7 @@ class Interpreter(Statements):
     def _does_something_alone(self, function: Function) -> bool:
         """Whether a function that nothing calls may do something that is asked for here."""
         if function.file == self.start:
-            return self._does_something(function)
+            return bool(function.patches) or self._does_something(function)
         return self.world.selects(function.file, function.node.span)
 
     def _names_of(self, function: Function) -> Iterator[bytes]:

@@ -180,20 +180,11 @@ class Lowering:
 
     def _string(self, node: cst.SimpleString | cst.ConcatenatedString) -> p.Expression:
         if isinstance(node, cst.ConcatenatedString):
-            parts = tuple(
-                part for piece in _pieces(node) for part in _parts(self.expression(piece))
-            )
-            if all(isinstance(part, p.Literal) for part in parts):
-                if not any(isinstance(piece, cst.FormattedString) for piece in _pieces(node)):
-                    texts = [str(part.value) for part in parts if isinstance(part, p.Literal)]
-                    return p.Literal(self.span(node), "".join(texts))
-            elif isinstance(self._evaluated(node), bytes):
-                return p.Opaque(self.span(node), ())
-            return p.Template(self.span(node), parts)
-        value = self._evaluated(node)
-        if isinstance(value, bytes):
-            return p.Opaque(self.span(node), ())
-        return p.Literal(self.span(node), value)
+            pieces = list(_pieces(node))
+            if any(isinstance(piece, cst.FormattedString) for piece in pieces):
+                parts = (part for one in pieces for part in _parts(self.expression(one)))
+                return p.Template(self.span(node), tuple(parts))
+        return p.Literal(self.span(node), self._evaluated(node))
 
     def _formatted(self, node: cst.FormattedString) -> p.Expression:
         parts: list[p.Expression] = []

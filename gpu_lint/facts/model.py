@@ -80,6 +80,10 @@ class Form(Enum):
     IF_UNSET = "only if not already set"
     PUTENV = "putenv()"
     REMOVE = "removal"
+    POSSIBLE = "under a name that is not known"
+    REBOUND = "another dict in place of os.environ"
+    FOR_A_WHILE = "for a while"
+    """It is taken back when a context manager, or a test, ends."""
 
 
 @record(keeps_hash=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import dropwhile, islice
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Effects
@@ -17,11 +18,17 @@ from gpu_lint.facts.values import (
     ClassValue,
     FunctionValue,
     Instance,
+    Items,
     Key,
+    Known,
     ModuleValue,
+    Pairs,
+    Returned,
+    Symbol,
     Value,
     alternatives,
     any_of,
+    text_of,
 )
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
@@ -81,6 +88,13 @@ class Objects(Effects):
         reading = self.world.reading(self.file)
         return reading is not None and name in reading.framework_names
 
+    def environment_keys(self) -> frozenset[str]:
+        reading = self.world.reading(self.file)
+        return reading.environment_keys if reading is not None else frozenset()
+
+    def dotenv_entries(self) -> Pairs | None:
+        return self.world.dotenv(self.file)
+
     def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
         return self.register(node, None)
 
@@ -104,28 +118,37 @@ class Objects(Effects):
         return found
 
     def lineage(self, key: Key) -> Iterator[Class]:
-        """A class and the classes of the project that it inherits from, nearest first."""
-        seen: set[Key] = set()
+        """A class and the classes of the project that it inherits from, in the order in which
+        attributes are looked up: one that several inherit from stands behind all of them."""
+        found: list[Class] = []
         waiting = [key]
-        while waiting and len(seen) < _MOST_CLASSES:
-            current = waiting.pop(0)
-            cls = self.class_of(current) if current not in seen else None
-            seen.add(current)
+        while waiting and len(found) < _MOST_CLASSES:
+            cls = self.class_of(waiting.pop())
             if cls is not None:
-                yield cls
-                waiting += cls.bases
+                found.append(cls)
+                waiting += reversed(cls.bases)
+        last = {cls.key: number for number, cls in enumerate(found)}
+        yield from (cls for number, cls in enumerate(found) if last[cls.key] == number)
+
+    def subclasses(self, key: Key) -> Value:
+        found = [ClassValue(cls.key) for cls in self.classes.values() if key in cls.bases]
+        return Items("list", tuple(found))
 
     def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
         if isinstance(base, ModuleValue):
             return self.member(base.file, name, flow) or UNKNOWN
         assert isinstance(base, (Instance, ClassValue))
-        if isinstance(base, Instance) and base.frame is not None:
+        if isinstance(base, Instance) and base.frame is not None and base.behind is None:
             found = flow.get(base.frame, name)
             if found is not None:
                 return found
         key = base.cls if isinstance(base, Instance) else base.key
         built = isinstance(base, ClassValue) or base.frame is not None
-        for cls in self.lineage(key):
+        lineage = self.lineage(key)
+        if isinstance(base, Instance) and (behind := base.behind) is not None:
+            lineage = islice(dropwhile(lambda cls: cls.key != behind, lineage), 1, None)
+            base = Instance(base.cls, base.frame)
+        for cls in lineage:
             held = flow.get(cls.frame, name) if built else None
             exact = held is not None
             found = held
@@ -138,6 +161,8 @@ class Objects(Effects):
                 bound = [self._bound(single, base, flow) for single in alternatives(found)]
                 callable_ = all(isinstance(single, FunctionValue) for single in bound)
                 return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
+        if not name.startswith("__"):
+            return self.special(base, "__getattr__", (Known(name),), flow) or UNKNOWN
         return UNKNOWN
 
     def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
@@ -159,6 +184,22 @@ class Objects(Effects):
             return self.enter(method, Arguments(), flow, function.node.span)
         return method
 
+    def special(
+        self, base: Value, name: str, arguments: Sequence[Value], flow: Flow
+    ) -> Value | None:
+        """Call a method that Python calls by itself, such as ``__setitem__``, if an object of the
+        project has it; what it returns."""
+        if not isinstance(base, Instance):
+            return None
+        if not any(name in cls.attributes for cls in self.lineage(base.cls)):
+            return None
+        method = self.attribute_of(base, name, flow)
+        if not isinstance(method, FunctionValue):
+            return None
+        at = self.statement.span
+        given: list[tuple[p.Expression, Value]] = [(p.Opaque(at, ()), one) for one in arguments]
+        return self.enter(method, Arguments(given), flow, at)
+
     def member(self, file: str, name: str, flow: Flow) -> Value | None:
         """A module's name: what it bound, or a submodule that has been imported."""
         found = flow.get(self.world.frame_of(file), name)
@@ -174,6 +215,9 @@ class Objects(Effects):
     def set_attribute(self, base: Value, name: str, value: Value, flow: Flow) -> None:
         """What an assignment to an attribute does."""
         if isinstance(base, Instance):
+            if self.special(base, f"{name}.setter", (value,), flow) is not None:
+                return
+            self.special(base, "__setattr__", (Known(name), value), flow)
             if base.frame is not None:
                 flow.bind(base.frame, name, value)
             self.note_attribute(base.cls, name, value)
@@ -184,8 +228,33 @@ class Objects(Effects):
                 self.note_attribute(base.key, name, value)
         elif isinstance(base, ModuleValue):
             flow.bind(self.world.frame_of(base.file), name, value)
+        elif base == Symbol("os") and name == "environ":
+            self.rebind_environment(value, flow)
         else:
             self.set_part(base, f".{name}", value, flow)
+
+    def set_attributes(self, base: Value, name: Value, value: Value, flow: Flow) -> None:
+        for single in alternatives(base):
+            if (known := text_of(name)) is not None:
+                self.set_attribute(single, known, value, flow)
+            elif isinstance(single, (Instance, ClassValue, ModuleValue)):
+                for attribute in self._data_attributes(single, flow):
+                    held = self.attribute_of(single, attribute, flow)
+                    self.set_attribute(single, attribute, any_of((held, value)), flow)
+            elif isinstance(single, Returned) and single.frame is not None:
+                for part, held in dict(flow.names(single.frame)).items():
+                    flow.bind(single.frame, part, any_of((held, value)))
+
+    def _data_attributes(self, base: Instance | ClassValue | ModuleValue, flow: Flow) -> list[str]:
+        """The names of the attributes that hold constants or containers."""
+        if isinstance(base, ModuleValue):
+            frames = [self.world.frame_of(base.file)]
+        else:
+            key = base.cls if isinstance(base, Instance) else base.key
+            frames = [cls.frame for cls in self.lineage(key)]
+            frames += [base.frame] if isinstance(base, Instance) and base.frame is not None else []
+        held = {name: value for frame in frames for name, value in flow.names(frame).items()}
+        return [name for name, value in held.items() if isinstance(value, (Known, Items, Pairs))]
 
     def note_attribute(self, key: Key, name: str, value: Value) -> None:
         """Remember one of the values that an attribute may have, whenever that is."""

@@ -79,8 +79,10 @@ def truth_of(value: Value) -> bool | None:
         return True
     if isinstance(value, Items):
         return bool(value.values)
-    if isinstance(value, Pairs) and (value.entries or not value.open):
-        return bool(value.entries)
+    if isinstance(value, Pairs):
+        if any(isinstance(key, Known) for key, _ in value.entries):
+            return True
+        return False if value.is_listed else None
     return None
 
 

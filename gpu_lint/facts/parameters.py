@@ -80,7 +80,11 @@ class Parameters(Parts):
             return UNKNOWN
         if parameter.star == "*":
             return Items("tuple", tuple(value for _, value in args.positional[position:]))
-        left = [(Known(k), v[1]) for k, v in args.keywords.items() if k not in named]
+        left = [
+            (Known(name, Place(self.file, node.span)), value)
+            for name, (node, value) in args.keywords.items()
+            if name not in named
+        ]
         return Pairs(tuple(left))
 
     def _default(self, function: Function, parameter: p.Parameter, flow: Flow) -> Value | None:

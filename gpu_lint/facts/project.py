@@ -7,6 +7,7 @@ variable that matters is run once, alone; what importing it does elsewhere follo
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.arrivals import (
     count_tests,
+    known_names,
     module_calls,
     own_freeze,
     reached_settings,
@@ -24,6 +26,7 @@ from gpu_lint.facts.arrivals import (
     with_peers,
 )
 from gpu_lint.facts.demands import EVERYTHING, Demands, Matter
+from gpu_lint.facts.dotenv import dotenv_paths, entries_of
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.importgraph import ImportGraph
@@ -32,12 +35,12 @@ from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
-from gpu_lint.facts.model import INHERITED, Written, in_order
+from gpu_lint.facts.model import INHERITED, Form, Written, in_order
 from gpu_lint.facts.programrun import ProgramRun, unpacked
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.touch import Touch
-from gpu_lint.facts.values import Key
+from gpu_lint.facts.values import Key, Pairs
 from gpu_lint.facts.words import words_of
 from gpu_lint.facts.world import Class, Function
 from gpu_lint.source import Span
@@ -167,6 +170,12 @@ class Project(ImportGraph):
             frames.append(next(self._frames))
         return frames[number]
 
+    def dotenv(self, file: str) -> Pairs | None:
+        for path in dotenv_paths(file, self.imports.home):
+            if os.path.isfile(path) and (data := self._data(path)) is not None:
+                return entries_of(data)
+        return None
+
     def may_matter(self, file: str) -> bool:
         data = self._data(file)
         if data is None or len(data) <= _ONLY_VALUES:
@@ -253,12 +262,14 @@ class Project(ImportGraph):
         ways = [other for other in arrivals if file in other.recorders]
         ways += [run] if is_start else []
         reached = reached_settings(own, there, is_start)
+        possible = [one for one in reached if one.form is Form.POSSIBLE]
         return FileFacts(
             reading=reading,
             file=file,
             at_first_use=self._held_at_first_use(file, reading, own, follows=follows),
-            settings=with_peers(list(own.settings.values()), own, reading.program),
-            reached_settings=with_peers(reached, own, reading.program),
+            settings=with_peers(known_names(own.settings.values()), own, reading.program),
+            reached_settings=with_peers(known_names(reached), own, reading.program),
+            possible_settings=with_peers(possible, own, reading.program),
             selectors=selectors(own, there, is_start),
             crossings=tuple(sorted(own.crossings.values(), key=lambda found: found.span)),
             fallbacks=tuple(sorted(own.fallbacks.values(), key=lambda found: found.span)),
@@ -275,7 +286,9 @@ class Project(ImportGraph):
 
     def _others_may_add(self, own: Recorder, file: str) -> bool:
         """Whether other programs may add to what the run of a file as the program tells of it."""
-        return bool(own.settings or own.count_tests or self.touch(file) & _DEVICES)
+        return bool(
+            own.settings or own.count_tests or own.writes_any_name or self.touch(file) & _DEVICES
+        )
 
     def _held_at_first_use(
         self, file: str, reading: Reading, own: Recorder, *, follows: bool

@@ -44,6 +44,11 @@ from gpu_lint.source import Source, Span
 
 __all__ = ["Reading", "SyntaxFault", "read_file"]
 
+_ENVIRONMENT_KEY = re.compile(
+    rb"(?:environb?\s*(?:\.\s*(?:__\w+__|pop)\s*\(|\[)|putenv\s*\()\s*([A-Za-z_]\w*)"
+)
+"""Where the environment is written under the name that a variable of the program holds."""
+
 
 class Reading:
     """What one file says by itself, whoever runs it; found out when it is asked for."""
@@ -75,6 +80,14 @@ class Reading:
     @cached_property
     def mentions(self) -> Mentions:
         return Mentions(self.source.data, needles_for(self._knowledge))
+
+    @cached_property
+    def environment_keys(self) -> frozenset[str]:
+        """The plain names under which the file writes or removes environment variables, each with
+        a ``$`` before it."""
+        data = self.source.data
+        found = _ENVIRONMENT_KEY.findall(data) if b"environ" in data or b"putenv" in data else ()
+        return frozenset(f"${name.decode()}" for name in found)
 
     @cached_property
     def layout(self) -> Layout:

@@ -14,6 +14,7 @@ from gpu_lint.facts.model import (
     CountTest,
     Crossing,
     Fallback,
+    Form,
     LocalCall,
     Outcome,
     Reach,
@@ -27,8 +28,9 @@ from gpu_lint.facts.selection import Selection
 from gpu_lint.facts.values import Value, any_of
 from gpu_lint.source import Span
 
-SettingKey: TypeAlias = "tuple[Span, Span, str]"
-"""The statement, the key in it and the variable: a loop writes several at one place."""
+SettingKey: TypeAlias = "tuple[Span, Span, str, bool]"
+"""The statement, the key in it and the variable: a loop writes several at one place. With whether
+that one's name is not known, and only may be meant."""
 
 
 class Witness(Protocol):
@@ -58,6 +60,8 @@ class Recorder:
         self.children: dict[Span, Child] = {}
         self.crossings: dict[Span, Crossing] = {}
         self.fallbacks: dict[Span, Fallback] = {}
+        self.writes_any_name = False
+        """An environment variable is written under a name that is not known there."""
         self.first_use: Trigger | None = None
         self.at_first_use: dict[str, frozenset[Written]] = {}
         self.possible_uses: dict[Span, tuple[int, Trigger]] = {}
@@ -100,6 +104,12 @@ class Recorder:
         self._note("framework", span, trigger)
         self.frameworks.setdefault(span, trigger)
 
+    def any_name(self) -> None:
+        """An environment variable is written under a name that is not known."""
+        if not self.writes_any_name:
+            self._note("any_name")
+            self.writes_any_name = True
+
     def child(self, child: Child) -> None:
         """A call may start another process."""
         self._note("child", child)
@@ -126,14 +136,17 @@ class Recorder:
     def setting(self, setting: Setting) -> None:
         """A variable is written."""
         self._note("setting", setting)
-        key = (setting.span, setting.key_span, setting.variable)
+        key = (setting.span, setting.key_span, setting.variable, setting.form is Form.POSSIBLE)
         old = self.settings.get(key)
         if old is None or setting.reach > old.reach:
             self.settings[key] = setting
         elif setting.reach == old.reach or Reach.UNCALLED not in (setting.reach, old.reach):
+            value = setting.value
+            if value is not None and old.value is not None and not setting.undisturbed:
+                value = any_of((old.value, value))
             self.settings[key] = replace(
                 old,
-                value=setting.value,
+                value=value,
                 values=(*old.values, *(v for v in setting.values if v not in old.values)),
                 reach=max(old.reach, setting.reach),
                 frozen=join_marks(old.frozen, setting.frozen),

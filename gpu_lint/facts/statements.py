@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.attempts import Attempts
-from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.evaluation import adapted
+from gpu_lint.facts.environment import ENVIRONS, Arguments
+from gpu_lint.facts.evaluation import ATTRIBUTES, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Form, Mark, Outcome, Setting, in_order
+from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
 from gpu_lint.facts.outcomes import deciders
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import (
@@ -23,17 +24,28 @@ from gpu_lint.facts.values import (
     Items,
     Key,
     Known,
+    ModuleValue,
     Pairs,
+    Place,
     Returned,
     Symbol,
     Value,
     alternatives,
+    any_of,
     constants,
     with_entry,
 )
 from gpu_lint.facts.walk import last_name, plain_names
 from gpu_lint.facts.world import World
+from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
+
+_FILLED_CLASSES = frozenset(
+    {"pydantic_settings.BaseSettings", "pydantic.BaseSettings", "pydantic.v1.BaseSettings"}
+)
+"""Classes whose fields the environment or a file may fill in."""
+_ACCESSORS = ("setter", "deleter")
+"""What a function of a property is made by that does not read it."""
 
 
 class Statements(Attempts):
@@ -127,16 +139,17 @@ class Statements(Attempts):
     def _assign(self, node: p.Assign, flow: Flow) -> None:
         target = node.targets[0]
         if node.operator == "|" and self._is_environ(target, flow):
-            self.update_from(node.value, flow)
+            value = self.evaluate(node.value, flow)
+            self.update_from(node.value, value, Form.UPDATE, flow)
             return
         if node.operator:
             value = self.evaluate(p.Binary(node.span, target, node.operator, node.value), flow)
         else:
             value = self.evaluate(node.value, flow)
         for target in node.targets:
-            self._assign_to(target, value, node.value.span, flow)
+            self.assign_to(target, value, node.value.span, flow)
 
-    def _assign_to(self, target: p.Expression, value: Value, at: Span, flow: Flow) -> None:
+    def assign_to(self, target: p.Expression, value: Value, at: Span, flow: Flow) -> None:
         match target:
             case p.Name():
                 self.bind(target.id, adapted(value, flow), flow)
@@ -150,17 +163,25 @@ class Statements(Attempts):
                 if isinstance(value, Items) and len(value.values) == len(target.items):
                     items = value.values
                 for number, item in enumerate(target.items):
-                    self._assign_to(item, items[number] if items else UNKNOWN, at, flow)
+                    self.assign_to(item, items[number] if items else UNKNOWN, at, flow)
             case _:
                 self.assign_names(target, UNKNOWN, flow)
 
     def _assign_item(self, target: p.Subscript, value: Value, at: Span, flow: Flow) -> None:
         if self._is_environ(target.base, flow):
-            for variable in self._keys(target.key, flow):
-                self.write(variable, value, Form.ASSIGN, target.key.span, at, flow)
+            key = self.evaluate(target.key, flow)
+            self.write_under(target.key, key, value, Form.ASSIGN, at, flow)
             return
         base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
-        if isinstance(base, Pairs) and isinstance(key, Known):
+        if self.special(base, "__setitem__", (key, value), flow) is not None:
+            return
+        if isinstance(base, ModuleValue):
+            self.set_attributes(base, key, value, flow)
+            return
+        if isinstance(base, Bound) and base.kind == ATTRIBUTES:
+            self.set_attributes(base.callee, key, value, flow)
+            return
+        if isinstance(base, Pairs):
             flow.change(base, with_entry(base, key, value))
         elif isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
             values = list(base.values)
@@ -174,26 +195,25 @@ class Statements(Attempts):
                 if isinstance(changed, (Items, Pairs, Returned, Input)):
                     flow.change(changed, UNKNOWN)
 
-    def _keys(self, key: p.Expression, flow: Flow) -> list[str]:
-        """The variable that a subscript names: known only if every alternative is."""
-        known = constants(self.evaluate(key, flow))
-        if known is None or any(not isinstance(k.value, str) for k in known):
-            return []
-        return [str(k.value) for k in known]
-
     def _is_environ(self, node: p.Expression, flow: Flow) -> bool:
         if not isinstance(node, (p.Name, p.Attribute)):
             return False
-        return self.evaluate(node, flow) == Symbol("os.environ")
+        return self.evaluate(node, flow) in ENVIRONS
 
     def _delete(self, node: p.Delete, flow: Flow) -> None:
         for target in node.targets:
             if isinstance(target, p.Name):
                 self.bind(target.id, UNKNOWN, flow)
             elif isinstance(target, p.Subscript) and self._is_environ(target.base, flow):
-                for variable in self._keys(target.key, flow):
-                    span = target.key.span
-                    self.write(variable, None, Form.REMOVE, span, span, flow)
+                key = self.evaluate(target.key, flow)
+                self.write_under(target.key, key, None, Form.REMOVE, target.key.span, flow)
+            elif isinstance(target, p.Subscript):
+                base = self.evaluate(target.base, flow)
+                self.special(base, "__delitem__", (self.evaluate(target.key, flow),), flow)
+            elif isinstance(target, p.Attribute):
+                base = self.evaluate(target.base, flow)
+                self.special(base, f"{target.name}.deleter", (), flow)
+                self.special(base, "__delattr__", (Known(target.name),), flow)
 
     def _assert(self, node: p.Assert, flow: Flow) -> None:
         truth = self.truth(node.test, flow)
@@ -217,6 +237,10 @@ class Statements(Attempts):
         item, target = node.items[number]
         value = self.evaluate(item, flow)
         self.entered(value, item.span, flow)
+        if isinstance(value, Bound) and value.kind == PATCH:
+            with self.patched((value,), flow):
+                self._with(node, number + 1, flow)
+            return
         if isinstance(value, Bound) and value.kind == "generator":
             here = self._activation()
 
@@ -280,7 +304,9 @@ class Statements(Attempts):
                 result = self.call_value(callee, call, args, flow)
                 if isinstance(result, (FunctionValue, Instance, Bound)):
                     value = result
-        self.bind(node.name, value, flow)
+        accessors = [d for d in node.decorators if isinstance(d, p.Attribute)]
+        kinds = [d.name for d in accessors if self._class_depth and d.name in _ACCESSORS]
+        self.bind(f"{node.name}.{kinds[0]}" if kinds else node.name, value, flow)
 
     def _note_skip(self, decorator: p.Expression) -> None:
         """``@skipIf(device_count() < 2, …)`` skips when its condition holds."""
@@ -295,13 +321,12 @@ class Statements(Attempts):
                         self.recorder.outcome(comparison.span, decided, Outcome.SKIPS)
 
     def _class(self, node: p.Class, flow: Flow) -> None:
-        for expression in node.decorators:
-            self.evaluate(expression, flow)
+        decorators = [self.evaluate(expression, flow) for expression in node.decorators]
         bases = [self.evaluate(expression, flow) for expression in node.bases]
         key = (self.file, node.span.start)
         keys = tuple(base.key for base in bases if isinstance(base, ClassValue))
         scope = self._class_frame(key, flow)
-        met = ClassMet(key, node, self.file, scope, keys)
+        met = ClassMet(key, node, self.file, scope, keys, self._is_filled(bases))
         self.happened(met)
         known = met.enter(self)
         saved, self._owner = self._owner, key
@@ -310,6 +335,10 @@ class Statements(Attempts):
         self.block(node.body, flow)
         self._class_depth -= 1
         self.scopes, self._owner = outer, saved
+        if known.is_filled:
+            for name in self._fields(key):
+                if (default := flow.get(scope, name)) is not None:
+                    flow.bind(scope, name, any_of((default, UNKNOWN)))
         for name, value in dict(flow.names(scope)).items():
             if isinstance(value, FunctionValue) and value.key in self.functions:
                 self.functions[value.key].scopes = outer
@@ -319,7 +348,30 @@ class Statements(Attempts):
                 self.happened(MethodMet(key, name, value))
             else:
                 self.note_attribute(key, name, value)
+        self._note_subclass(key, keys, flow)
+        for decorator in decorators:
+            if isinstance(decorator, Bound) and decorator.kind == PATCH:
+                self.patch_function(decorator, ClassValue(key))
         self.bind(node.name, ClassValue(key), flow)
+
+    def _note_subclass(self, key: Key, bases: tuple[Key, ...], flow: Flow) -> None:
+        """Call what a class that others inherit from does about it: ``__init_subclass__``."""
+        for cls in (cls for base in bases for cls in self.lineage(base)):
+            hook = cls.attributes.get("__init_subclass__")
+            if isinstance(hook, FunctionValue):
+                made = FunctionValue(hook.key, hook.scopes, ClassValue(key))
+                self.enter(made, Arguments(), flow, self.statement.span)
+                return
+
+    def _is_filled(self, bases: list[Value]) -> bool:
+        """Whether a class with some bases takes its fields from the environment or a file."""
+        for base in bases:
+            if isinstance(base, Symbol) and base.name in _FILLED_CLASSES:
+                return True
+            cls = self.class_of(base.key) if isinstance(base, ClassValue) else None
+            if cls is not None and cls.is_filled:
+                return True
+        return False
 
     def _class_frame(self, key: Key, flow: Flow) -> int:
         """Begin the frame of a class: one of a module's own has the same in every program."""
@@ -337,38 +389,78 @@ class Statements(Attempts):
     # --- records -------------------------------------------------------------------------
 
     def record_setting(
-        self, variable: str, value: Value | None, form: Form, key: Span, at: Span, flow: Flow
+        self,
+        variable: str,
+        value: Value | None,
+        form: Form,
+        key: Span,
+        at: Span,
+        flow: Flow,
+        named: Place | None,
     ) -> None:
+        step = self._naming_call(variable, form, named, flow)
         module = not self._running
-        if self.file not in self._tops:
-            own = self.file == self.start  # perhaps no more was read of it than its header
-            reading = self.reading if own else self.world.reading(self.file)
+        file, span, function = self.file, self.statement.span, self._frame.name
+        if step is not None:
+            key = at = span = step.span
+            file, function = step.file, self._function_around(step)
+            module = function == ""
+        if file not in self._tops:
+            own = file == self.start  # perhaps no more was read of it than its header
+            reading = self.reading if own else self.world.reading(file)
             spans = reading.layout.statements if reading is not None else ()
-            self._tops[self.file] = frozenset(spans)
-        before = in_order(flow.holds(variable))
-        self.recorder.setting(
-            Setting(
-                variable=variable,
-                value=value,
-                form=form,
-                span=self.statement.span,
-                key_span=key,
-                value_span=at,
-                reach=self.reach,
-                function="" if module else self._frame.name,
-                top_level=module and self.statement.span in self._tops[self.file],
-                peers=1 if _only_writes(self.statement, value) else 0,
-                frozen=Mark() if self._excluded(flow.frozen) else flow.frozen,
-                allocated=Mark() if self._excluded(flow.allocated) else flow.allocated,
-                imported=flow.imported,
-                imported_here=flow.imported if module else flow.imported_here,
-                before=before,
-                undisturbed=variable in flow.quiet,
-                conditional=self._branches > 0,
-                names=plain_names((self.statement,)),
-                values=(value,),
-            )
+            self._tops[file] = frozenset(spans)
+        itself = step is None
+        setting = Setting(
+            variable=variable,
+            value=value,
+            form=form,
+            span=span,
+            key_span=key,
+            value_span=at,
+            reach=self.reach,
+            function="" if module else function,
+            top_level=itself and module and span in self._tops[file],
+            peers=1 if itself and _only_writes(self.statement, value) else 0,
+            frozen=Mark() if self._excluded(flow.frozen) else flow.frozen,
+            allocated=Mark() if self._excluded(flow.allocated) else flow.allocated,
+            imported=flow.imported,
+            imported_here=flow.imported if module or step else flow.imported_here,
+            before=in_order(flow.holds(variable)),
+            undisturbed=variable in flow.quiet,
+            conditional=self._branches > 0,
+            names=plain_names((self.statement,)) if itself else frozenset(),
+            values=(value,),
         )
+        if self._waiting is None:
+            self.note_setting(file, setting)
+        else:
+            self._waiting.append((file, setting))
+
+    def note_setting(self, file: str, setting: Setting) -> None:
+        self.recorder_of(file).setting(setting)
+
+    def _naming_call(
+        self, variable: str, form: Form, named: Place | None, flow: Flow
+    ) -> Trigger | None:
+        """The call in another file that names the variable which a function of this one writes; or
+        for an unknown name, the last one in the file that gave the variable its value."""
+        files = {named.file} if named is not None else set()
+        if form is Form.POSSIBLE:
+            files = {written.file for written in flow.holds(variable)}
+        if self.file in files:
+            return None
+        calls = takewhile(lambda step: not step.is_import, reversed(self.steps))
+        return next((step for step in calls if step.file in files), None)
+
+    def _function_around(self, step: Trigger) -> str:
+        """The name of the function that is being run in which a call stands; empty for none."""
+        for key in reversed(self._running):
+            function = self.function(key)
+            if key[0] == step.file and function is not None and step.span in function.node.span:
+                node = function.node
+                return node.name if isinstance(node, p.Function) else "lambda"
+        return ""
 
 
 def _only_writes(statement: p.Statement, value: Value | None) -> bool:

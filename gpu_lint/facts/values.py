@@ -84,7 +84,10 @@ class Items:
 
 @record(keeps_hash=True)
 class Pairs:
-    """A dict whose entries are all listed, or, if ``open``, some of them."""
+    """A dict whose entries are all listed, or, if ``open``, some of them.
+
+    An entry whose key is not known may replace those before it.
+    """
 
     entries: tuple[tuple[Value, Value], ...]
     open: bool = False
@@ -101,11 +104,26 @@ class Pairs:
             object.__setattr__(self, "size", sum(size_of(value) for _, value in self.entries))
 
     def get(self, key: Constant) -> Value | None:
-        """The value stored last under a constant key."""
+        """The value stored last under a constant key, or one of those that may be; None where no
+        entry is sure to have the key."""
+        later: list[Value] = []
         for known, value in reversed(self.entries):
-            if isinstance(known, Known) and known.value == key:
-                return value
+            if isinstance(known, Known):
+                if known.value == key:
+                    return any_of((value, *later)) if later else value
+            elif may_be(known, key):
+                later.append(value)
         return None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether every entry is there, under a known key."""
+        return not self.open and all(isinstance(key, Known) for key, _ in self.entries)
+
+    @property
+    def rest(self) -> tuple[tuple[Value, Value], ...]:
+        """What a dict that takes over the entries takes over beside those that are known."""
+        return ((UNKNOWN, UNKNOWN),) if self.open else ()
 
 
 @record
@@ -142,6 +160,8 @@ class Instance:
 
     cls: Key
     frame: int | None = None
+    behind: Key | None = None
+    """The class behind which methods are looked up, for ``super()``."""
 
 
 @record
@@ -222,6 +242,8 @@ Value: TypeAlias = (
 UNKNOWN = Unknown()
 THIS_FILE = Input("__file__")
 """The path of the file that is run."""
+ANOTHER_NAME = Input("the name of another environment variable")
+"""What going through the environment yields beside the variables that decide about GPUs."""
 CHANGEABLE = frozenset({Items, Pairs, AnyOf, Returned, Input, Instance})
 """Types of values that may be changed in place."""
 CHANGING_METHODS = frozenset(
@@ -231,6 +253,7 @@ CHANGING_METHODS = frozenset(
     }
 )  # fmt: skip
 """Methods that change a list, a set or a dict in place."""
+_ORDERED = ("list", "tuple")
 _DIGIT = re.compile(r"\d")
 _MOST_ALTERNATIVES = 8
 _MOST_PARTS = 1_000
@@ -279,6 +302,23 @@ def constants(value: Value) -> tuple[Known, ...] | None:
     if len(known) != len(found):
         return None
     return tuple(sorted(known, key=lambda k: (repr(k.value), k.origin or Place("", Span(0, 0)))))
+
+
+def may_be(value: Value, constant: Constant) -> bool:
+    """Whether a value that is not fully known may be a constant."""
+    if isinstance(value, AnyOf):
+        return any(may_be(single, constant) for single in value.values)
+    if isinstance(value, Known):
+        return value.value == constant
+    if isinstance(value, Text):
+        return isinstance(constant, str) and _may_make(value.parts, constant)
+    return isinstance(value, (Input, Unknown, EnvironmentValue, Returned)) and value != ANOTHER_NAME
+
+
+def _may_make(parts: Sequence[Value], text: str) -> bool:
+    """Whether the parts of a string, some of them unknown, may make a text."""
+    known = (re.escape(str(part.value)) if isinstance(part, Known) else ".*" for part in parts)
+    return re.fullmatch("".join(known), text, re.DOTALL) is not None
 
 
 def text_of(value: Value) -> str | None:
@@ -362,7 +402,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
                 joined.append(piece)
             elif isinstance(piece, Known) and piece.value == "":
                 continue
-            elif not isinstance(piece, Known) or isinstance(piece.value, float):
+            elif not isinstance(piece, Known) or isinstance(piece.value, (bytes, float)):
                 return UNKNOWN
             elif (length := length + _length(piece)) > _LONGEST_TEXT:
                 return UNKNOWN
@@ -378,7 +418,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
 def _join_constants(one: Known, other: Known) -> Known:
     with_digits = [part for part in (one, other) if _has_digits(part)]
     origin = _digits_origin(with_digits[0]) if len(with_digits) == 1 else None
-    return Known(f"{one.value}{other.value}", origin)
+    return Known(str(one.value) + str(other.value), origin)
 
 
 def _length(piece: Known) -> int:
@@ -407,8 +447,10 @@ def joined(one: Items, other: Items) -> Value:
     return Items(one.kind, one.values + other.values)
 
 
-def with_entry(pairs: Pairs, key: Known, value: Value) -> Pairs:
-    """A dict in which a key has a value."""
+def with_entry(pairs: Pairs, key: Value, value: Value) -> Pairs:
+    """A dict in which a key has a value; under one that is not known, what it had may stay."""
+    if not isinstance(key, Known):
+        value = any_of((*(held for known, held in pairs.entries if known == key), value))
     kept = tuple(entry for entry in pairs.entries if entry[0] != key)
     if len(kept) >= _MOST_PARTS:
         return Pairs((), open=True)
@@ -419,7 +461,37 @@ def merged(one: Pairs, other: Pairs) -> Pairs:
     """``{**one, **other}``."""
     if len(one.entries) + len(other.entries) > _MOST_PARTS:
         return Pairs((), open=True)
-    return Pairs(one.entries + other.entries, one.open or other.open)
+    return Pairs(one.entries + other.rest + other.entries, one.open or other.open)
+
+
+def pairs_from(value: Value) -> Pairs | None:
+    """The dict that ``dict(value)`` makes of a dict, or of a list of pairs; None of others."""
+    if isinstance(value, Pairs):
+        return value
+    if not isinstance(value, Items) or value.kind in ("some", "many"):
+        return None
+    entries: list[tuple[Value, Value]] = []
+    for item in value.values:
+        if not isinstance(item, Items) or len(item.values) != 2:
+            return None
+        entries.append((item.values[0], item.values[1]))
+    return Pairs(tuple(entries))
+
+
+def listing(method: str, entries: Sequence[tuple[Value, Value]]) -> Value:
+    """What ``keys()``, ``values()`` or ``items()`` of a dict with some entries yields."""
+    kind = "list" if all(isinstance(key, Known) for key, _ in entries) else "some"
+    if method == "items":
+        return Items(kind, tuple(Items("tuple", pair) for pair in entries))
+    return Items(kind, tuple(pair[method == "values"] for pair in entries))
+
+
+def zipped(several: Sequence[Value]) -> Value:
+    """What ``zip(…)`` yields of lists of known length."""
+    columns = [one.values for one in several if isinstance(one, Items) and one.kind in _ORDERED]
+    if len(columns) < len(several) or not columns:
+        return UNKNOWN
+    return Items("list", tuple(Items("tuple", row) for row in zip(*columns, strict=False)))
 
 
 def convert(name: str, value: Value) -> Value:

@@ -10,7 +10,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.values import Key, Value
+from gpu_lint.facts.values import Bound, Key, Pairs, Value
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Function:
     file: str
     scopes: tuple[int, ...]
     owner: Key | None = None
+    patches: tuple[Bound, ...] = ()
+    """What patches the environment while it runs."""
 
 
 @dataclass(eq=False, slots=True)
@@ -38,6 +40,8 @@ class Class:
     bases: tuple[Key, ...] = ()
     attributes: dict[str, Value] = field(default_factory=dict)
     """What its objects' attributes may be, whenever that is."""
+    is_filled: bool = False
+    """The environment, or a file, may fill in its fields in place of their defaults."""
 
     @property
     def key(self) -> Key:
@@ -68,6 +72,9 @@ class World(Protocol):
 
     def submodule(self, file: str, name: str) -> str | None:
         """The file of a package's submodule."""
+
+    def dotenv(self, file: str) -> Pairs | None:
+        """The entries of the ``.env`` file nearest above a file; None where there is none."""
 
     def decides(self, file: str) -> bool:
         """Whether a file, or what it imports, mentions a variable that decides about GPUs."""

@@ -1,0 +1,244 @@
+"""Ways to write the environment beside ``os``: patches, ``.env`` files, IPython, ``operator``.
+
+A patch that ends with a context manager, or with a test, only counts if something reads the
+variable until then: it is noted when that is known.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.environment import ENVIRONS, Arguments, Environment
+from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import Certainty, Form, Setting, Written
+from gpu_lint.facts.operations import truth_of
+from gpu_lint.facts.values import (
+    UNKNOWN,
+    Bound,
+    Input,
+    Known,
+    Pairs,
+    Returned,
+    Symbol,
+    Value,
+    text_of,
+)
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES
+
+PATCH = "patch"
+"""The kind of a :class:`Bound` that patches the environment when it is entered."""
+SHELL = "IPython.shell"
+"""The name of what ``get_ipython()`` gives."""
+SHELL_COMMANDS = frozenset(
+    {f"{SHELL}.{name}" for name in ("system", "getoutput", "run_cell_magic")}
+)
+"""Methods of it that start a shell."""
+SHELL_CELLS = frozenset({"bash", "sh", "script", "!", "sx", "system"})
+"""Magics of cells that a shell runs."""
+_SET_MAGICS = frozenset({"env", "set_env"})
+_ALL_ENTRIES = Pairs((), open=True)
+"""What a file holds that only the run will read."""
+_Call: TypeAlias = "Callable[[Any, p.Call, Arguments, Flow], Value]"
+
+
+@dataclass(eq=False, slots=True)
+class Patch:
+    """A patch that is in force."""
+
+    held: Mapping[str, frozenset[Written]]
+    """What the header's variables held before."""
+    frozen: Certainty
+    """How certainly CUDA had read them."""
+    settings: list[tuple[str, Setting]] = field(default_factory=list)
+    """What it writes, with the file in which that is found."""
+
+
+class Writers(Environment):
+    """Applies calls that write the environment without naming ``os.environ`` as what they are a
+    method of."""
+
+    _waiting: list[tuple[str, Setting]] | None
+    """Where settings are put that count only if something reads them; None for others."""
+    _patches: list[Patch]
+    """Those of the function that is running which end with it."""
+
+    @abstractmethod
+    def note_setting(self, file: str, setting: Setting) -> None:
+        """Record a setting of a file."""
+
+    @abstractmethod
+    def dotenv_entries(self) -> Pairs | None:
+        """The entries of the ``.env`` file that belongs to the file which is run, if there is
+        one."""
+
+    def writer_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value | None:
+        """Apply a call by a dotted name, if it is one of these."""
+        call = _CALLS.get(name)
+        return None if call is None else call(self, node, args, flow)
+
+    def _operator(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        """``operator.setitem`` and ``operator.delitem``."""
+        key = args.find(1, None)
+        if args.value(0) in ENVIRONS and key is not None:
+            value = args.find(2, None)
+            form = Form.REMOVE if value is None else Form.ASSIGN
+            at = (value or key)[0].span
+            self.write_under(key[0], key[1], value[1] if value else None, form, at, flow)
+        return UNKNOWN
+
+    def _load_dotenv(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        """``load_dotenv()``, which replaces what is set only if it is told to."""
+        replaces = truth_of(args.value(3, "override") or Known(False)) is not False
+        form = Form.UPDATE if replaces else Form.SETDEFAULT
+        self.update_from(node, self._entries(args, flow), form, flow)
+        return UNKNOWN
+
+    def _dotenv_values(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        """``dotenv_values()``, which reads a file and writes nothing."""
+        return self._entries(args, flow)
+
+    def _entries(self, args: Arguments, flow: Flow) -> Pairs:
+        """What a ``.env`` file holds; only the one that python-dotenv looks for by itself, or by
+        its plain name, is known."""
+        match args.value(0, "dotenv_path"):
+            case None | Known(value=None) | Known(value=".env"):
+                is_known = args.exact and args.value(1, "stream") is None
+            case Returned(symbol=symbol):
+                is_known = symbol.endswith(".find_dotenv")
+            case _:
+                is_known = False
+        return (self.dotenv_entries() if is_known else None) or _ALL_ENTRIES
+
+    def _magic(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        """``run_line_magic("env", "NAME=value")``, or ``magic("env NAME=value")``."""
+        texts = [text_of(value) or "" for _, value in args.positional]
+        magic, _, rest = " ".join(texts).strip().lstrip("%").partition(" ")
+        name, equals, value = rest.strip().partition("=" if "=" in rest else " ")
+        if magic in _SET_MAGICS and name.strip() and equals:
+            text = value.strip()
+            is_known = not {"$", "{"}.intersection(text)
+            given = Known(text) if is_known else UNKNOWN
+            at = node.arguments[-1].value.span
+            self.write(name.strip(), given, Form.ASSIGN, at, at, flow)
+        return UNKNOWN
+
+    # --- for a while -----------------------------------------------------------------------
+
+    def _patch(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
+        """``patch.dict(os.environ, …)``, which patches when it is entered or started."""
+        if patches_environment(args):
+            return Bound(PATCH, Symbol("unittest.mock.patch.dict"), (node, args))
+        return UNKNOWN
+
+    def apply_patch(self, patch: Bound, flow: Flow) -> None:
+        """Do to the environment what a patch does, and note it at once or when it ends."""
+        assert isinstance(patch.arguments, tuple)
+        node, args = patch.arguments
+        positional = args.positional[1:2]
+        if (values := args.find(None, "values")) is not None:
+            positional = [values]
+        named = {k: v for k, v in args.keywords.items() if k not in ("in_dict", "values", "clear")}
+        outer, self.statement = self.statement, p.Evaluate(node.span, node)
+        if truth_of(args.value(2, "clear") or Known(False)) is not False:
+            self.clear_environment(node.span, flow)
+        self.update(Arguments(positional, named, args.exact), node.span, Form.FOR_A_WHILE, flow)
+        self.statement = outer
+
+    @contextmanager
+    def patched(self, patches: tuple[Bound, ...], flow: Flow) -> Iterator[None]:
+        """Patch the environment while something runs; what that does is noted if it reads it."""
+        patch = self._begin_patch(flow)
+        with self._put_off(patch):
+            for one in patches:
+                self.apply_patch(one, flow)
+        yield
+        self.end_patch(patch, flow)
+
+    def _begin_patch(self, flow: Flow) -> Patch:
+        names = (*HEADER_VARIABLES, *ALIASES)
+        return Patch({name: flow.holds(name) for name in names}, flow.frozen.certainty)
+
+    @contextmanager
+    def _put_off(self, patch: Patch) -> Iterator[None]:
+        outer, self._waiting = self._waiting, patch.settings
+        yield
+        self._waiting = outer
+
+    def end_patch(self, patch: Patch, flow: Flow, *, always: bool = False) -> None:
+        """Take a patch back. What it wrote is noted if CUDA read it, or had done so before."""
+        is_read = flow.frozen.certainty > patch.frozen or patch.frozen is Certainty.ALWAYS
+        if is_read or always:
+            for file, setting in patch.settings:
+                self.note_setting(file, setting)
+        for name, held in patch.held.items():
+            if flow.holds(name) is not held:
+                flow.put(name, held)
+
+    def test_patch(
+        self, receiver: Value, name: str, node: p.Call, args: Arguments, flow: Flow
+    ) -> Value | None:
+        """Apply a method of pytest's ``monkeypatch``, of ``mocker.patch`` or of a patch, if it is
+        one that has to do with the environment; it is taken back when the test ends."""
+        if isinstance(receiver, Bound) and receiver.kind == PATCH:
+            if name in ("start", "__enter__"):
+                self.apply_patch(receiver, flow)
+            return UNKNOWN
+        if is_monkeypatch(receiver):
+            if name == "context":
+                return receiver
+            if name in ("setitem", "delitem") and args.value(0) in ENVIRONS:
+                args = Arguments(args.positional[1:], args.keywords, args.exact)
+            elif name not in ("setenv", "delenv"):
+                return None
+            key, value = args.find(0, "name"), args.find(1, "value")
+            if key is not None:
+                at = (value or key)[0].span
+                given, form = (value[1], Form.FOR_A_WHILE) if value else (None, Form.REMOVE)
+                if name.startswith("del"):
+                    given, form = None, Form.REMOVE
+                self._patch_test(lambda: self.write_under(*key, given, form, at, flow), flow)
+            return UNKNOWN
+        if name == "dict" and isinstance(receiver, Input) and receiver.name.endswith(".patch"):
+            if patches_environment(args):
+                patch = Bound(PATCH, receiver, (node, args))
+                self._patch_test(lambda: self.apply_patch(patch, flow), flow)
+            return UNKNOWN
+        return None
+
+    def _patch_test(self, write: Callable[[], None], flow: Flow) -> None:
+        patch = self._begin_patch(flow)
+        self._patches.append(patch)
+        with self._put_off(patch):
+            write()
+
+
+def patches_environment(args: Arguments) -> bool:
+    """Whether a patch of a dict is one of the environment: itself, or by its name."""
+    target = args.value(0, "in_dict") or UNKNOWN
+    return target in ENVIRONS or (text_of(target) or "").endswith("os.environ")
+
+
+def is_monkeypatch(value: Value) -> bool:
+    """Whether a value is pytest's fixture of this name, or made by its class."""
+    if isinstance(value, Input):
+        return value.name.partition("@")[0] in ("monkeypatch", "monkeysession")
+    return isinstance(value, Returned) and value.symbol.startswith("pytest.MonkeyPatch")
+
+
+_CALLS: dict[str, _Call] = {
+    "operator.setitem": Writers._operator,
+    "operator.delitem": Writers._operator,
+    "dotenv.load_dotenv": Writers._load_dotenv,
+    "dotenv.main.load_dotenv": Writers._load_dotenv,
+    "dotenv.dotenv_values": Writers._dotenv_values,
+    "dotenv.main.dotenv_values": Writers._dotenv_values,
+    f"{SHELL}.run_line_magic": Writers._magic,
+    f"{SHELL}.magic": Writers._magic,
+    "unittest.mock.patch.dict": Writers._patch,
+    "mock.patch.dict": Writers._patch,
+}

@@ -13,6 +13,7 @@ from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
 from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
+from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
@@ -32,6 +33,7 @@ from gpu_lint.facts.values import (
     Place,
     Returned,
     Symbol,
+    Typed,
     Unknown,
     Value,
     alternatives,
@@ -54,6 +56,8 @@ _SOUND_MODULES = frozenset(
     {"abc", "contextlib", "dataclasses", "enum", "functools", "logging", "typing"}
 )
 """Standard modules whose functions do not raise in ordinary use."""
+_TYPES_OF_ACTIONS = {"count": "int", "append": "list", "extend": "list"}
+_TYPES_OF_OPTIONS = frozenset({"int", "float"})
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
 _SKIPS = frozenset({"pytest.skip", "pytest.exit", "pytest.xfail"})
 _HARMLESS_BUILTINS = frozenset(
@@ -121,6 +125,8 @@ class Effects(Processes):
         if name in ("typer.Option", "typer.Argument", "click.option"):
             default = args.value(0, "default")
             return UNKNOWN if default is None else any_of((default, UNKNOWN))
+        if name == "json.dumps" and len(args.positional) == 1 and args.exact and not args.keywords:
+            return as_json(args.positional[0][1])
         if name == LOADER:
             self.note_loader(node, args, flow)
         api = self.knowledge.function(name)
@@ -174,7 +180,7 @@ class Effects(Processes):
             self.end_path("SkipTest", flow)
         if name in ("parse_args", "get_args"):
             return Returned(name, self.new_frame())
-        return UNKNOWN
+        return Typed("list") if name in LIST_METHODS else UNKNOWN
 
     def _parser_method(
         self, parser: Returned, name: str, node: p.Call, args: Arguments, flow: Flow
@@ -191,11 +197,14 @@ class Effects(Processes):
         if name == "add_argument" and parser.frame is not None:
             option = option_name(args)
             default = args.value(99, "default")
+            read_as = _type_of_option(args)
             if args.value(99, "action") in (Known("store_true"), Known("store_false")):
                 default = UNKNOWN
+            elif read_as == "int" and default is not None and text_of(default) is not None:
+                default = convert("int", default)
             if option:
                 names = [text for _, value in args.positional if (text := text_of(value))]
-                said = Option(flag_among(names), Place(self.file, node.span))
+                said = Option(flag_among(names), Place(self.file, node.span), read_as)
                 held = Input(f"args@{parser.frame}.{option}", said)
                 has_default = default is not None and default != Known(None)
                 value = any_of((default, held)) if has_default and default is not None else held
@@ -229,24 +238,29 @@ class Effects(Processes):
                 return Pairs(entries)
             if first == Symbol(ENVIRON):
                 return Pairs(entries, open=True)
-            return merged(first, Pairs(entries)) if isinstance(first, Pairs) else UNKNOWN
+            return merged(first, Pairs(entries)) if isinstance(first, Pairs) else Typed("dict")
         if name == "range" and args.exact and args.positional and not args.keywords:
             return _range([value for _, value in args.positional])
         if first is not None:
-            return self._builtin_of(name, first, args, node, flow)
+            found = self._builtin_of(name, first, args, node, flow)
+            return made_by_builtin(name) if found == UNKNOWN else found
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
             self.generic_device(node, name, args, flow)
-        return UNKNOWN
+        return made_by_builtin(name)
 
     def _builtin_of(
         self, name: str, first: Value, args: Arguments, node: p.Call, flow: Flow
     ) -> Value:
         """A builtin that is given something."""
-        if name in ("str", "int"):
-            self.fallible |= name == "int" and not isinstance(first, Known)
+        if name == "str":
+            return as_text(first)
+        if name == "int":
+            self.fallible |= not isinstance(first, Known)
             return any_of(convert(name, single) for single in alternatives(first))
+        if name == "repr" and (text := shown(first)) is not None:
+            return Known(text)
         if name in ("list", "tuple", "set", "sorted", "next", "any", "all", "sum", "enumerate"):
             items = self.iterate(first, flow)
             if name in ("list", "tuple") and items is not None:
@@ -278,7 +292,7 @@ class Effects(Processes):
                 self.call_value(first, node, Arguments([(expression, item)]), flow)
                 for item in items
             )
-            return Items("list", results)
+            return Items("map", results)
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
@@ -322,6 +336,20 @@ def option_name(args: Arguments) -> str:
     return found.lstrip("-").partition("/")[0].replace("-", "_")
 
 
+def _type_of_option(args: Arguments) -> str:
+    """The type of what ``add_argument`` reads an option as; empty for a text, and where it is not
+    known."""
+    if args.value(99, "nargs") not in (None, Known(None), Known("?")):
+        return "list"
+    action = text_of(args.value(99, "action") or UNKNOWN)
+    if action is not None and action != "store":
+        return _TYPES_OF_ACTIONS.get(action, "")
+    found = args.find(99, "type")
+    if found is None or not isinstance(found[0], p.Name) or found[1] != UNKNOWN:
+        return ""
+    return found[0].id if found[0].id in _TYPES_OF_OPTIONS else ""
+
+
 def _range(values: list[Value]) -> Value:
     counts = {one for one in alternatives(values[-1]) if not isinstance(one, (Unknown, Known))}
     if len(counts) == 1 and len(values) < 3 and isinstance(count := counts.pop(), DeviceCount):
@@ -334,7 +362,7 @@ def _range(values: list[Value]) -> Value:
     found = range(*whole)
     if len(found) > MOST_ITEMS:
         return Items("many", (UNKNOWN,))
-    return Items("list", tuple(Known(number) for number in found))
+    return Items("range", tuple(Known(number) for number in found))
 
 
 def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
@@ -375,7 +403,7 @@ def _format(template: str, args: Arguments) -> Value:
             found = args.find(None, name)
         if found is None:
             return UNKNOWN
-        parts.append(found[1])
+        parts.append(formatted(found[1]))
     return concatenate(parts)
 
 

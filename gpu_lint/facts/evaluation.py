@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.operations import (
     arithmetic,
     compared,
@@ -33,11 +34,13 @@ from gpu_lint.facts.values import (
     Instance,
     Items,
     Known,
+    Member,
     ModuleValue,
     Pairs,
     Place,
     Returned,
     Symbol,
+    Typed,
     Value,
     alternatives,
     any_of,
@@ -176,6 +179,10 @@ class Evaluator(ABC):
                 return base  # of an enum's member
             if base.value is None:
                 return None
+        if isinstance(base, Member):
+            if name == "name":
+                return Known(base.name)
+            return base.value if name == "value" else self.attribute_of(base, name, flow)
         return self._part(base, f".{name}", flow)
 
     def _part(self, base: Value, part: str, flow: Flow) -> Value:
@@ -199,12 +206,12 @@ class Evaluator(ABC):
         return self.call(node, flow)
 
     def _template(self, node: p.Template, flow: Flow) -> Value:
-        return concatenate([self.evaluate(part, flow) for part in node.parts])
+        return concatenate([formatted(self.evaluate(part, flow)) for part in node.parts])
 
     def _sequence(self, node: p.Sequence, flow: Flow) -> Value:
         values = tuple(self.evaluate(item, flow) for item in node.items)
         starred = any(isinstance(item, p.Opaque) and item.children for item in node.items)
-        return UNKNOWN if starred else Items(node.kind, values)
+        return Typed(node.kind) if starred else Items(node.kind, values)
 
     def _mapping(self, node: p.Mapping, flow: Flow) -> Value:
         entries: list[tuple[Value, Value]] = []
@@ -240,11 +247,13 @@ class Evaluator(ABC):
             return self.environment(constant, flow)
         if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(key, Known):
             self.fallible = True
-            return Input(f"sys.argv[{constant}]")
+            return Input(f"sys.argv[{constant!r}]")
         if isinstance(base, Pairs) and isinstance(key, Known):
             found = base.get(constant)
             if found is not None:
                 return found
+        if isinstance(base, Pairs) and isinstance(key, Member):
+            return next((held for name, held in reversed(base.entries) if name == key), UNKNOWN)
         if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
             self.fallible = True
             return any_of(base.values)
@@ -293,6 +302,8 @@ class Evaluator(ABC):
             return membership(node.operator, text_of(left), flow)
         elif isinstance(left, Known) and isinstance(right, Known):
             return compared(left.value, node.operator, right.value)
+        elif isinstance(left, Member) and isinstance(right, Member) and left.cls == right.cls:
+            return compared(left.name, node.operator, right.name)
         elif node.operator in ("is", "is not", "==", "!="):
             for one, other in ((left, right), (right, left)):
                 if isinstance(one, Known) and one.value is None and isinstance(other, _SOMETHING):
@@ -345,7 +356,8 @@ class Evaluator(ABC):
             if isinstance(right.value, int) and 0 <= right.value * len(left.values) <= MOST_ITEMS:
                 return Items(left.kind, left.values * right.value)
         if node.operator == "%" and (template := text_of(left)) is not None:
-            values = right.values if isinstance(right, Items) else (right,)
+            several = isinstance(right, Items) and right.kind == "tuple"
+            values = right.values if isinstance(right, Items) and several else (right,)
             return substitute(template, values)
         return UNKNOWN
 
@@ -378,10 +390,10 @@ class Evaluator(ABC):
         for name, value in saved.items():
             flow.bind(frame, name, UNKNOWN if value is None else value)
         if items is None:
-            return UNKNOWN
+            return Typed(node.kind)
         if node.kind == "dict":
             return Pairs(tuple(zip(results[::2], results[1::2], strict=True)))
-        return Items("set" if node.kind == "set" else "list", tuple(results))
+        return Items(node.kind, tuple(results))
 
     def _run_generators(
         self, node: p.Comprehension, items: tuple[Value, ...] | None, flow: Flow
@@ -504,7 +516,9 @@ def adapted(value: Value, flow: Flow) -> Value:
     return UNKNOWN if flow.needs > 1 else value
 
 
-_SOMETHING = (Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound)
+_SOMETHING = (
+    Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound, Member, Typed,
+)  # fmt: skip
 """Values that are not None."""
 
 

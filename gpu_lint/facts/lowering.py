@@ -183,17 +183,14 @@ class Lowering:
             parts = tuple(
                 part for piece in _pieces(node) for part in _parts(self.expression(piece))
             )
-            if all(isinstance(part, p.Literal) for part in parts):
-                if not any(isinstance(piece, cst.FormattedString) for piece in _pieces(node)):
-                    texts = [str(part.value) for part in parts if isinstance(part, p.Literal)]
-                    return p.Literal(self.span(node), "".join(texts))
-            elif isinstance(self._evaluated(node), bytes):
-                return p.Opaque(self.span(node), ())
-            return p.Template(self.span(node), parts)
-        value = self._evaluated(node)
-        if isinstance(value, bytes):
-            return p.Opaque(self.span(node), ())
-        return p.Literal(self.span(node), value)
+            if any(isinstance(piece, cst.FormattedString) for piece in _pieces(node)):
+                return p.Template(self.span(node), parts)
+            pieces = [part.value for part in parts if isinstance(part, p.Literal)]
+            texts = [piece for piece in pieces if isinstance(piece, str)]
+            data = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+            whole = "".join(texts) if len(texts) == len(pieces) else data
+            return p.Literal(self.span(node), whole)
+        return p.Literal(self.span(node), self._evaluated(node))
 
     def _formatted(self, node: cst.FormattedString) -> p.Expression:
         parts: list[p.Expression] = []

@@ -195,7 +195,7 @@ class NativeLowering:
 
     def _constant(self, node: ast.Constant) -> p.Expression:
         value = node.value
-        if value is ... or isinstance(value, (bytes, complex)):
+        if value is ... or isinstance(value, complex):
             return p.Opaque(self.span(node), ())
         return p.Literal(self.span(node), value)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.values import (
     UNKNOWN,
     ClassValue,
@@ -41,7 +42,7 @@ def substitute(template: str, values: tuple[Value, ...]) -> Value:
         return UNKNOWN
     parts: list[Value] = [Known(pieces[0])]
     for value, piece in zip(values, pieces[1:], strict=True):
-        parts += [value, Known(piece)]
+        parts += [formatted(value), Known(piece)]
     return concatenate(parts)
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from gpu_lint.records import record
 from gpu_lint.source import Span
 
-Constant: TypeAlias = "str | int | float | bool | None"
+Constant: TypeAlias = "str | bytes | int | float | bool | None"
 
 
 # --- expressions -------------------------------------------------------------------------

@@ -340,6 +340,7 @@ class Statements(Attempts):
         self, variable: str, value: Value | None, form: Form, key: Span, at: Span, flow: Flow
     ) -> None:
         module = not self._running
+        value = None if value is None else self.as_written(value)
         if self.file not in self._tops:
             own = self.file == self.start  # perhaps no more was read of it than its header
             reading = self.reading if own else self.world.reading(self.file)

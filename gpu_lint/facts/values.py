@@ -39,6 +39,8 @@ class Option:
 
     flag: str
     place: Place
+    type: str = ""
+    """The type of what it is read as, where that is known and no string: ``int``, ``list``."""
 
 
 @record
@@ -66,8 +68,8 @@ class Items:
     """A list, tuple or set with known length."""
 
     kind: str
-    """``list``, ``tuple`` or ``set``; ``many``: there are several, each one of the values;
-    ``some``: perhaps there are none."""
+    """``list``, ``tuple``, ``set``, ``range``, ``map`` or ``generator``; ``many``: there are
+    several, each one of the values; ``some``: perhaps there are none."""
     values: tuple[Value, ...]
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """Nothing in it can be changed in place."""
@@ -209,14 +211,32 @@ class AnyOf:
 
 
 @record
+class Member:
+    """A member of an Enum of the project that is no string or number itself."""
+
+    cls: Key
+    name: str
+    value: Value
+    text: str
+    """What ``str()`` makes of it; empty where the class says that itself."""
+
+
+@record
 class Unknown:
     pass
+
+
+@record
+class Typed(Unknown):
+    """A value of which nothing is known but the name of its type, which is not ``str``."""
+
+    name: str
 
 
 Value: TypeAlias = (
     "Known | Input | Text | Items | Pairs | Symbol | ModuleValue | FunctionValue | ClassValue"
     " | Instance | Returned | Bound | DeviceCount | Gpus | Numbered | EnvironmentValue | AnyOf"
-    " | Unknown"
+    " | Member | Unknown"
 )
 
 UNKNOWN = Unknown()
@@ -378,7 +398,7 @@ def _join_parts(parts: Iterable[Value]) -> Value:
 def _join_constants(one: Known, other: Known) -> Known:
     with_digits = [part for part in (one, other) if _has_digits(part)]
     origin = _digits_origin(with_digits[0]) if len(with_digits) == 1 else None
-    return Known(f"{one.value}{other.value}", origin)
+    return Known(str(one.value) + str(other.value), origin)
 
 
 def _length(piece: Known) -> int:

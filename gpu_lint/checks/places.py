@@ -28,8 +28,8 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
     """The verdict on the place or form of a write: the first of 107, 115, 116, 108, 109, 110."""
     if setting.value is None or setting.harmless:
         return None
-    if setting.form is Form.PUTENV:
-        return _putenv(setting, context)
+    if not setting.form.reaches_cuda:
+        return _elsewhere(setting, context)
     if context.policy is None and (
         _is_for_a_while(setting, context) or _has_chosen(setting, context)
     ):
@@ -87,9 +87,16 @@ def _is_for_children(context: Context) -> bool:
     )
 
 
-def _putenv(setting: Setting, context: Context) -> Found:
+def _elsewhere(setting: Setting, context: Context) -> Found:
+    """GPU110 for a write that does not reach CUDA in this process."""
     message = "os.putenv() does not reach CUDA in this process; assign to os.environ instead"
     note = "measured: cuda-facts section 2 (torch counts 2 devices, then fails to initialise)"
+    if setting.form is Form.EXPORT:
+        message = (
+            f"{setting.variable} is set in a shell that ends at once: it reaches neither this "
+            "process nor its later children; assign to os.environ instead"
+        )
+        note = ""
     known = constants(setting.value) if setting.value is not None else None
     remedy: Remedy | None = None
     if gathered(setting, context):

@@ -6,7 +6,7 @@ from gpu_lint import allocator
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.ranks import deciding, place_of
 from gpu_lint.facts.kinds import shown, types_of
-from gpu_lint.facts.model import Setting
+from gpu_lint.facts.model import Form, Setting
 from gpu_lint.facts.values import (
     Known,
     Place,
@@ -35,7 +35,7 @@ _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 
 
 def judge_value(setting: Setting, variable: str, context: Context) -> Found | None:
-    if setting.value is None:
+    if setting.value is None or setting.form is Form.EXPORT:
         return None
     if found := _not_a_string(setting, variable, context):
         return found

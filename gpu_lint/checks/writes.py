@@ -69,6 +69,8 @@ def check_conflicts(context: Context) -> Iterator[Found]:
     for setting in context.settings:
         if setting.variable not in (*HEADER_VARIABLES, *ALIASES) or setting.conditional:
             continue
+        if setting.form is Form.EXPORT:
+            continue  # it replaces nothing
         if ALIASES.get(setting.variable, setting.variable) in (MASK, ORDER):
             if setting.form is Form.REMOVE:
                 continue  # GPU118

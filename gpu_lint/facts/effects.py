@@ -9,12 +9,14 @@ from string import Formatter
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
-from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
+from gpu_lint.facts.children import LOADER, is_pool, starts_child
+from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
 from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
+from gpu_lint.facts.model import Form
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
 from gpu_lint.facts.values import (
@@ -23,6 +25,7 @@ from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
     DeviceCount,
+    EnvironmentValue,
     Gpus,
     Input,
     Items,
@@ -43,12 +46,14 @@ from gpu_lint.facts.values import (
     flag_among,
     merged,
     text_of,
+    without_entry,
 )
 from gpu_lint.source import Span
 
 _PARSERS = frozenset({"argparse.ArgumentParser"})
 _RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
+_COPYING = frozenset({"copy.copy", "copy.deepcopy"})
 _SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
 _SAME_PATH_METHODS = frozenset({"absolute", "resolve", "as_posix"})
 """What gives the path of the same file."""
@@ -125,6 +130,8 @@ class Effects(Processes):
         if name in ("typer.Option", "typer.Argument", "click.option"):
             default = args.value(0, "default")
             return UNKNOWN if default is None else any_of((default, UNKNOWN))
+        if name in _COPYING and args.value(0) == Symbol(ENVIRON):
+            return self.environment_copy(flow)
         if name == "json.dumps" and len(args.positional) == 1 and args.exact and not args.keywords:
             return as_json(args.positional[0][1])
         if name == LOADER:
@@ -136,9 +143,11 @@ class Effects(Processes):
             return self.apply_api(api, node, args, flow)
         root = name.partition(".")[0]
         child = starts_child(name)
-        found = args.find(0, "args") if child else None
-        if child and may_use_gpu(node, found[1] if found is not None else None):
-            self.note_child(name, node, args, flow)
+        found, environment = command_and_environment(name, args) if child else (None, None)
+        line = read_command(found) if child else CommandLine()
+        self._note_exports(node, line, environment, flow)
+        if child and line.may_use_gpu:
+            self.note_child(name, node, args, found, line, environment, flow)
         elif found is not None:
             for item in found[1].values if isinstance(found[1], Items) else (found[1],):
                 self.note_numbering(f"{name}()", True, found[0], item, flow, in_command=True)
@@ -151,6 +160,19 @@ class Effects(Processes):
         if is_pool(made):
             self.note_pool(made, args, flow)
         return made
+
+    def _note_exports(
+        self, node: p.Call, line: CommandLine, environment: Value | None, flow: Flow
+    ) -> None:
+        """Note the variables that a command sets in a shell that starts nothing that may use them,
+        and those that a child is given under a name that was meant to be another."""
+        entries = environment.entries if isinstance(environment, Pairs) else ()
+        named = line.names.union(filter(None, (text_of(key) for key, _ in entries)))
+        exported = dict(line.exported)
+        exported |= {name: UNKNOWN for name in sorted(named) if self.knowledge.misspelt(name)}
+        for variable, value in exported.items():
+            at = node.arguments[0].value.span
+            self.record_setting(variable, value, Form.EXPORT, node.span, at, flow)
 
     def method_call(self, receiver: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of a method of an object that is not of this file."""
@@ -236,9 +258,9 @@ class Effects(Processes):
             entries = tuple((Known(key), item[1]) for key, item in args.keywords.items())
             if first is None:
                 return Pairs(entries)
-            if first == Symbol(ENVIRON):
-                return Pairs(entries, open=True)
-            return merged(first, Pairs(entries)) if isinstance(first, Pairs) else Typed("dict")
+            if first == Symbol(ENVIRON) or isinstance(first, Pairs):
+                return merged(self.as_pairs(first, flow), Pairs(entries))
+            return Typed("dict")
         if name == "range" and args.exact and args.positional and not args.keywords:
             return _range([value for _, value in args.positional])
         if first is not None:
@@ -320,8 +342,11 @@ class Effects(Processes):
             separator = text_of(args.value(0) or UNKNOWN) if args.positional else None
             if len(args.positional) < 2 and (separator or not args.positional):
                 return Items("list", tuple(Known(part) for part in text.split(separator)))
-        if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
-            return Known(bool(getattr(text, name)(part)))
+        if name in ("startswith", "endswith") and first is not None:
+            several = first.values if isinstance(first, Items) else (first,)
+            parts_of_text = [text_of(part) for part in several]
+            if None not in parts_of_text:
+                return Known(any(getattr(text, name)(part) for part in parts_of_text))
         return UNKNOWN
 
 
@@ -370,9 +395,14 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
         key = args.value(0)
         if isinstance(key, Known):
             found = receiver.get(key.value)
-            if found is not None or receiver.open:
-                return found or UNKNOWN
-            return args.value(1) or Known(None)
+            default = args.value(1) or Known(None)
+            if found is not None or not receiver.open:
+                return found or default
+            copied = dict(receiver.copied).get(str(key.value))
+            if copied is None:
+                return UNKNOWN
+            is_inherited = any(isinstance(one, EnvironmentValue) for one in alternatives(copied))
+            return any_of((copied, default)) if is_inherited else copied
         return UNKNOWN
     if name == "copy" or receiver.open:
         return receiver if name == "copy" else UNKNOWN
@@ -423,6 +453,10 @@ def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -
         named = Pairs(tuple((Known(key), held) for key, (_, held) in args.keywords.items()))
         flow.change(receiver, merged(merged(receiver, more), named))
         return Known(None)
+    if isinstance(receiver, Pairs) and name == "pop" and isinstance(first, Known):
+        held = _dict_method(receiver, "get", args)
+        flow.change(receiver, without_entry(receiver, first))
+        return held
     for single in alternatives(receiver):
         if isinstance(single, (Items, Pairs)):
             flow.change(single, UNKNOWN)

@@ -165,7 +165,7 @@ class Environment(Evaluator):
         if name == "update":
             self._update(node, flow)
         elif name == "copy":
-            return Pairs((), open=True)
+            return self.environment_copy(flow)
         elif name == "clear":
             for cleared in flow.all_variables():
                 self.write(cleared, None, Form.REMOVE, node.span, node.span, flow)

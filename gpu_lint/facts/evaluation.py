@@ -53,6 +53,7 @@ from gpu_lint.facts.values import (
     text_of,
 )
 from gpu_lint.facts.walk import bound_names
+from gpu_lint.variables import MASK, ORDER
 
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
@@ -214,17 +215,28 @@ class Evaluator(ABC):
         return Typed(node.kind) if starred else Items(node.kind, values)
 
     def _mapping(self, node: p.Mapping, flow: Flow) -> Value:
+        found = Pairs(())
         entries: list[tuple[Value, Value]] = []
-        is_open = False
         for key, item in node.items:
             if key is None:
-                inner = self.evaluate(item, flow)
-                if isinstance(inner, Pairs):
-                    entries += inner.entries
-                is_open |= not isinstance(inner, Pairs) or inner.open
+                inner = self.as_pairs(self.evaluate(item, flow), flow)
+                found = merged(found, merged(Pairs(tuple(entries)), inner))
+                entries = []
             else:
                 entries.append((self.evaluate(key, flow), self.evaluate(item, flow)))
-        return Pairs(tuple(entries), is_open)
+        last = Pairs(tuple(entries))
+        return last if found == Pairs(()) else merged(found, last)
+
+    def as_pairs(self, value: Value, flow: Flow) -> Pairs:
+        """A dict with what a mapping holds, as far as it is known."""
+        if value == Symbol("os.environ"):
+            return self.environment_copy(flow)
+        return value if isinstance(value, Pairs) else Pairs((), open=True)
+
+    def environment_copy(self, flow: Flow) -> Pairs:
+        """A copy of the process environment, as a dict."""
+        held = tuple((name, self.environment(name, flow)) for name in (MASK, ORDER))
+        return Pairs((), open=True, copied=held)
 
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
@@ -348,10 +360,10 @@ class Evaluator(ABC):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
                 return input_named(f"({name} {node.operator} {right.value})")
         if node.operator == "|" and isinstance(right, Pairs):
-            if left == Symbol("os.environ"):
-                return Pairs(right.entries, open=True)
-            if isinstance(left, Pairs):
-                return merged(left, right)
+            if left == Symbol("os.environ") or isinstance(left, Pairs):
+                return merged(self.as_pairs(left, flow), right)
+        if node.operator == "|" and right == Symbol("os.environ") and isinstance(left, Pairs):
+            return merged(left, self.environment_copy(flow))
         if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):
             if isinstance(right.value, int) and 0 <= right.value * len(left.values) <= MOST_ITEMS:
                 return Items(left.kind, left.values * right.value)
@@ -374,14 +386,23 @@ class Evaluator(ABC):
         targets = [n for generator in node.generators for n in bound_names(generator.target)]
         saved = {name: flow.get(frame, name) for name in targets}
         first = node.generators[0]
-        single = len(node.generators) == 1 and not first.conditions
-        items = self.iterate(self.evaluate(first.iterable, flow), flow)
+        single = len(node.generators) == 1 and (node.kind == "dict" or not first.conditions)
+        is_dict = single and node.kind == "dict"
+        known = self._environment_items(first.iterable, flow) if is_dict else None
+        found = Items("list", known) if known else self.evaluate(first.iterable, flow)
+        items = self.iterate(found, flow)
         results: list[Value] = []
         if single and items is not None and self.may_repeat(len(items)):
             with self.repeating(len(items)):
                 for item in items:
                     self.assign_names(first.target, item, flow)
-                    results += [self.evaluate(element, flow) for element in node.elements]
+                    kept = self._is_kept(first, flow)
+                    elements = [self.evaluate(element, flow) for element in node.elements]
+                    if kept is None:
+                        elements[-1] = any_of((elements[-1], Known(None)))
+                    elif not kept:
+                        elements[-1] = Known(None)
+                    results += elements
         else:
             inner = flow.copy()
             self._run_generators(node, items, inner)
@@ -392,8 +413,26 @@ class Evaluator(ABC):
         if items is None:
             return Typed(node.kind)
         if node.kind == "dict":
-            return Pairs(tuple(zip(results[::2], results[1::2], strict=True)))
+            entries = tuple(zip(results[::2], results[1::2], strict=True))
+            left_out = first.conditions and not known
+            kept_entries = (entry for entry in entries if entry[1] != Known(None))
+            return Pairs(tuple(kept_entries) if left_out else entries, open=bool(known))
         return Items(node.kind, tuple(results))
+
+    def _environment_items(self, node: p.Expression, flow: Flow) -> tuple[Value, ...] | None:
+        """The items of the process environment, or of a copy of it, that are about GPUs."""
+        match node:
+            case p.Call(function=p.Attribute(base=p.Name() | p.Attribute() as base, name="items")):
+                pairs = self.as_pairs(self.evaluate(base, flow), flow)
+                names = (MASK, ORDER) if pairs.copied else ()
+                held = [(name, pairs.holds(name)) for name in names]
+                return tuple(Items("tuple", (Known(n), v)) for n, v in held if v is not None)
+        return None
+
+    def _is_kept(self, generator: p.Generator, flow: Flow) -> bool | None:
+        """Whether the conditions of a comprehension keep an item; None where that is not known."""
+        truths = [self.truth(condition, flow) for condition in generator.conditions]
+        return False if False in truths else None if None in truths else True
 
     def _run_generators(
         self, node: p.Comprehension, items: tuple[Value, ...] | None, flow: Flow

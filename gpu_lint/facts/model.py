@@ -79,7 +79,13 @@ class Form(Enum):
     SETDEFAULT = "setdefault()"
     IF_UNSET = "only if not already set"
     PUTENV = "putenv()"
+    EXPORT = "export in a shell"
     REMOVE = "removal"
+
+    @property
+    def reaches_cuda(self) -> bool:
+        """Whether CUDA in the same process sees what is written."""
+        return self not in (Form.PUTENV, Form.EXPORT)
 
 
 @record(keeps_hash=True)
@@ -234,12 +240,18 @@ class Child:
     """What the call itself sets CUDA_VISIBLE_DEVICES to; None where the child inherits it."""
     mask_span: Span | None = None
     """The literal that says so."""
+    order: Value | None = None
+    """The same of CUDA_DEVICE_ORDER."""
+    uses_gpu: Certainty = Certainty.NEVER
+    """Whether it is a Python that uses a GPU, as far as its command line says."""
     processes: int = 0
     """How many processes with a GPU of their own it starts, where it says so."""
     copies: bool = False
     """It starts the same program again."""
     masks: tuple[Written, ...] = ()
     """The masks in effect in this process."""
+    orders: tuple[Written, ...] = ()
+    """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
 

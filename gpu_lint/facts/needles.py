@@ -24,9 +24,16 @@ _CHILDREN = (
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
 )  # fmt: skip
 _OF_OS = tuple(word for word in _CHILDREN if word.startswith(b"os."))
-_STARTING = frozenset({b"multiprocessing", b"subprocess", b"runpy", b"concurrent"})
+_STARTING = frozenset(
+    {b"multiprocessing", b"subprocess", b"runpy", b"concurrent"}
+    | {b"create_subprocess_exec", b"create_subprocess_shell"}
+)
 """Words of which one must be there, unless something of ``os`` is."""
-_CHILD_DETAILS = (b"fork", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc", b"accelerate")
+_CHILD_DETAILS = (
+    b"fork", b"env=", b"env =", b"env -", b"nproc", b"num_proc", b"num-proc", b"accelerate",
+    b"deepspeed", b"execle", b"execlpe", b"execve", b"execvpe", b"spawnle", b"spawnlpe", b"spawnve",
+    b"spawnvpe",
+)  # fmt: skip
 _PROCESS = b"Process"
 """What the name of a class of processes ends with."""
 _IMPORT = b"import"

@@ -102,6 +102,8 @@ def compared(one: p.Constant, operator: str, other: p.Constant) -> Value:
 
 def contained(operator: str, left: Known, right: Items | Pairs) -> Value:
     """``left in right``, or ``not in``."""
+    if isinstance(right, Pairs) and right.open and right.get(left.value) == Known(None):
+        return Known(operator == "not in")
     held = right.values if isinstance(right, Items) else tuple(key for key, _ in right.entries)
     if operator not in ("in", "not in"):
         return UNKNOWN

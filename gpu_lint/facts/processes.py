@@ -11,12 +11,10 @@ from gpu_lint.facts.children import (
     HANDING,
     PROCESSES,
     SPAWNING,
-    Command,
-    argument_positions,
-    command_of,
     spawns_ranks,
     starts_when_made,
 )
+from gpu_lint.facts.commands import Command, CommandLine, Given, command_of
 from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
@@ -36,6 +34,7 @@ from gpu_lint.facts.values import (
     alternatives,
     text_of,
 )
+from gpu_lint.variables import MASK, ORDER
 
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
@@ -73,13 +72,20 @@ class Processes(Devices):
             return Symbol("multiprocessing" if copies else SPAWNING)
         return None
 
-    def note_child(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
-        """Note a call that may start a process."""
-        command_at, environment_at = argument_positions(name)
-        found = args.find(command_at, "args")
-        environment = args.value(environment_at, "env")
-        expression, value = found if found is not None else (None, None)
-        command = command_of(expression, value, environment, self.file)
+    def note_child(
+        self,
+        name: str,
+        node: p.Call,
+        args: Arguments,
+        given: Given | None,
+        line: CommandLine,
+        environment: Value | None,
+        flow: Flow,
+    ) -> None:
+        """Note a call that may start a process, given its command and its environment."""
+        command = command_of(given, line, environment, self.file)
+        if isinstance(environment, Pairs) and environment.copied:
+            command = self._unless_inherited(command, flow)
         forks = name == "os.fork"
         if spawns_ranks(name):
             processes = self._ranks_with_gpu(args, flow)
@@ -90,18 +96,27 @@ class Processes(Devices):
             forks = uses and copied
         self._record_child(node, forks, command, flow)
 
+    def _unless_inherited(self, command: Command, flow: Flow) -> Command:
+        """What a command says, without what it would inherit as well."""
+        mask = None if command.mask == self.environment(MASK, flow) else command.mask
+        order = None if command.order == self.environment(ORDER, flow) else command.order
+        return replace(command, mask=mask, order=order)
+
     def _record_child(self, node: p.Call, forks: bool, command: Command, flow: Flow) -> None:
         self.recorder.child(
             Child(
                 node.span,
                 forks,
-                command.mask,
-                command.mask_span,
-                command.processes,
-                command.copies,
-                in_order(flow.masks()),
-                flow.frozen,
-                self.reach,
+                mask=command.mask,
+                mask_span=command.mask_span,
+                order=command.order,
+                uses_gpu=command.uses_gpu,
+                processes=command.processes,
+                copies=command.copies,
+                masks=in_order(flow.masks()),
+                orders=in_order(flow.orders()),
+                frozen=flow.frozen,
+                reach=self.reach,
             )
         )
 

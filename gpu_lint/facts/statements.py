@@ -30,6 +30,7 @@ from gpu_lint.facts.values import (
     alternatives,
     constants,
     with_entry,
+    without_entry,
 )
 from gpu_lint.facts.walk import last_name, plain_names
 from gpu_lint.facts.world import World
@@ -194,6 +195,12 @@ class Statements(Attempts):
                 for variable in self._keys(target.key, flow):
                     span = target.key.span
                     self.write(variable, None, Form.REMOVE, span, span, flow)
+            elif isinstance(target, p.Subscript):
+                base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
+                if isinstance(base, Pairs) and isinstance(key, Known):
+                    flow.change(base, without_entry(base, key))
+                elif isinstance(base, (Items, Pairs)):
+                    flow.change(base, UNKNOWN)
 
     def _assert(self, node: p.Assert, flow: Flow) -> None:
         truth = self.truth(node.test, flow)

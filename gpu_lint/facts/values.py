@@ -89,7 +89,11 @@ class Pairs:
     """A dict whose entries are all listed, or, if ``open``, some of them."""
 
     entries: tuple[tuple[Value, Value], ...]
+    """What was removed from one that is open is None."""
     open: bool = False
+    copied: tuple[tuple[str, Value], ...] = ()
+    """What the process environment held of the variables that decide about GPUs, where the dict
+    began as a copy of it."""
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """None of its values can be changed in place."""
     size: int = field(init=False, compare=False, repr=False, default=0)
@@ -108,6 +112,11 @@ class Pairs:
             if isinstance(known, Known) and known.value == key:
                 return value
         return None
+
+    def holds(self, variable: str) -> Value | None:
+        """The same of an environment, which may be a copy of the process's."""
+        found = self.get(variable)
+        return dict(self.copied).get(variable) if found is None else found
 
 
 @record
@@ -356,7 +365,7 @@ def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
     if isinstance(value, Pairs):
         entries = tuple((key, with_part_replaced(held, old, new)) for key, held in value.entries)
         same = all(one[1] is other[1] for one, other in zip(entries, value.entries, strict=True))
-        return value if same else Pairs(entries, value.open)
+        return value if same else Pairs(entries, value.open, value.copied)
     if isinstance(value, AnyOf):
         options = [with_part_replaced(option, old, new) for option in alternatives(value)]
         same = all(one is other for one, other in zip(options, alternatives(value), strict=True))
@@ -432,14 +441,27 @@ def with_entry(pairs: Pairs, key: Known, value: Value) -> Pairs:
     kept = tuple(entry for entry in pairs.entries if entry[0] != key)
     if len(kept) >= _MOST_PARTS:
         return Pairs((), open=True)
-    return Pairs((*kept, (key, value)), pairs.open)
+    return Pairs((*kept, (key, value)), pairs.open, pairs.copied)
+
+
+def without_entry(pairs: Pairs, key: Known) -> Pairs:
+    """A dict from which a key was removed."""
+    if pairs.open:
+        return with_entry(pairs, key, Known(None))
+    kept = tuple(e for e in pairs.entries if not isinstance(e[0], Known) or e[0].value != key.value)
+    return Pairs(kept, pairs.open, pairs.copied)
 
 
 def merged(one: Pairs, other: Pairs) -> Pairs:
     """``{**one, **other}``."""
     if len(one.entries) + len(other.entries) > _MOST_PARTS:
         return Pairs((), open=True)
-    return Pairs(one.entries + other.entries, one.open or other.open)
+    kept = one.entries
+    if other.copied:
+        copied = {variable for variable, _ in other.copied}
+        kept = tuple(e for e in kept if not (isinstance(e[0], Known) and e[0].value in copied))
+    copied_last = other.copied or one.copied
+    return Pairs(kept + other.entries, one.open or other.open, copied_last)
 
 
 def convert(name: str, value: Value) -> Value:

@@ -19,6 +19,13 @@ from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.model import Form
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
+from gpu_lint.facts.soundness import (
+    is_sound,
+    may_be_empty,
+    may_be_no_mapping,
+    may_lack,
+    may_not_convert,
+)
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     THIS_FILE,
@@ -57,10 +64,6 @@ _COPYING = frozenset({"copy.copy", "copy.deepcopy"})
 _SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
 _SAME_PATH_METHODS = frozenset({"absolute", "resolve", "as_posix"})
 """What gives the path of the same file."""
-_SOUND_MODULES = frozenset(
-    {"abc", "contextlib", "dataclasses", "enum", "functools", "logging", "typing"}
-)
-"""Standard modules whose functions do not raise in ordinary use."""
 _TYPES_OF_ACTIONS = {"count": "int", "append": "list", "extend": "list"}
 _TYPES_OF_OPTIONS = frozenset({"int", "float"})
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
@@ -153,7 +156,8 @@ class Effects(Processes):
                 self.note_numbering(f"{name}()", True, found[0], item, flow, in_command=True)
         if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
-        known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
+        sound = is_sound(name, frozenset(args.keywords))
+        known = sound or self.knowledge.framework_of(name) is not None
         self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
         made = Returned(name, self.new_frame())
@@ -190,13 +194,16 @@ class Effects(Processes):
         if name in CHANGING_METHODS and any(
             isinstance(v, (Items, Pairs)) for v in alternatives(receiver)
         ):
+            has_default = len(args.positional) > 1
+            self.fallible |= not has_default and may_lack(receiver, name, args.value(0))
             return _changed_in_place(receiver, name, args, flow)
         if receiver == THIS_FILE and name in _SAME_PATH_METHODS:
             return THIS_FILE
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
             return self._parser_method(receiver, name, node, args, flow)
-        flow.quiet = frozenset()
-        self.fallible = True
+        if not isinstance(receiver, Returned) or not is_sound(receiver.symbol):
+            flow.quiet = frozenset()
+            self.fallible = True
         self.generic_device(node, name, args, flow)
         if name == "skipTest":
             self.end_path("SkipTest", flow)
@@ -260,6 +267,7 @@ class Effects(Processes):
                 return Pairs(entries)
             if first == Symbol(ENVIRON) or isinstance(first, Pairs):
                 return merged(self.as_pairs(first, flow), Pairs(entries))
+            self.fallible |= may_be_no_mapping(first)
             return Typed("dict")
         if name == "range" and args.exact and args.positional and not args.keywords:
             return _range([value for _, value in args.positional])
@@ -278,8 +286,9 @@ class Effects(Processes):
         """A builtin that is given something."""
         if name == "str":
             return as_text(first)
+        if name in ("int", "float"):
+            self.fallible |= may_not_convert(name, first)
         if name == "int":
-            self.fallible |= not isinstance(first, Known)
             return any_of(convert(name, single) for single in alternatives(first))
         if name == "repr" and (text := shown(first)) is not None:
             return Known(text)
@@ -294,6 +303,8 @@ class Effects(Processes):
                 pairs = (Items("tuple", (Known(n), item)) for n, item in enumerate(items))
                 return Items("list", tuple(pairs))
             return UNKNOWN
+        if name in ("max", "min") and len(args.positional) == 1 and "default" not in args.keywords:
+            self.fallible |= may_be_empty(first)
         if name == "len":
             if isinstance(first, Gpus):
                 return DeviceCount()
@@ -321,6 +332,12 @@ class Effects(Processes):
             self.generic_device(node, name, args, flow)
         return UNKNOWN
 
+    def _formatted(self, template: str, args: Arguments) -> Value:
+        """``template.format(…)``, which raises where it is not given what it names."""
+        made = _format(template, args)
+        self.fallible |= made is None
+        return UNKNOWN if made is None else made
+
     def _string_method(
         self, text: str, receiver: Value, name: str, args: Arguments, flow: Flow
     ) -> Value:
@@ -334,7 +351,7 @@ class Effects(Processes):
                 parts += [receiver, item] if parts else [item]
             return concatenate(parts)
         if name == "format" and args.exact:
-            return _format(text, args)
+            return self._formatted(text, args)
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None
             return Known(str(getattr(text, name)()), origin)
@@ -411,14 +428,14 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
     return Items("list", tuple(pair[name == "values"] for pair in receiver.entries))
 
 
-def _format(template: str, args: Arguments) -> Value:
-    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``."""
+def _format(template: str, args: Arguments) -> Value | None:
+    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``; None where it raises."""
     parts: list[Value] = []
     position = 0
     try:
         fields = list(Formatter().parse(template))
     except ValueError:
-        return UNKNOWN
+        return None
     for literal, name, specification, conversion in fields:
         parts.append(Known(literal))
         if name is None:
@@ -432,7 +449,7 @@ def _format(template: str, args: Arguments) -> Value:
         else:
             found = args.find(None, name)
         if found is None:
-            return UNKNOWN
+            return UNKNOWN if "." in name or "[" in name else None
         parts.append(formatted(found[1]))
     return concatenate(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from gpu_lint.facts.operations import (
     substitute,
     truth_of,
 )
+from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
     THIS_FILE,
     UNKNOWN,
@@ -59,6 +61,8 @@ _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
 _VISIBLE = DeviceCount()
+_ALWAYS_BOUND = frozenset(dir(builtins)) | {"__file__", "__builtins__", "__path__", "__class__"}
+"""Names that every module has."""
 MOST_ITEMS = 8
 """Longest list, range or loop that is followed item by item."""
 _MOST_TIMES = 512
@@ -155,6 +159,7 @@ class Evaluator(ABC):
     def _name(self, node: p.Name, flow: Flow) -> Value:
         value = self.lookup(node.id, flow)
         if value is None:
+            self.fallible |= node.id not in _ALWAYS_BOUND
             return THIS_FILE if node.id == THIS_FILE.name else UNKNOWN
         return value
 
@@ -172,6 +177,7 @@ class Evaluator(ABC):
     def _attribute_of_one(self, base: Value, name: str, flow: Flow) -> Value | None:
         """The attribute of a single value; None of what has none."""
         if isinstance(base, Symbol):
+            self.fallible |= lacks(base.name, name)
             return Symbol(f"{base.name}.{name}")
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
             return self.attribute_of(base, name, flow)
@@ -179,6 +185,7 @@ class Evaluator(ABC):
             if name == "value":
                 return base  # of an enum's member
             if base.value is None:
+                self.fallible = True
                 return None
         if isinstance(base, Member):
             if name == "name":
@@ -348,6 +355,7 @@ class Evaluator(ABC):
 
     def _binary(self, node: p.Binary, flow: Flow) -> Value:
         left, right = self.evaluate(node.left, flow), self.evaluate(node.right, flow)
+        self.fallible |= cannot_be_joined(left, node.operator, right)
         if node.operator == "+":
             if isinstance(left, Items) and isinstance(right, Items):
                 return joined(left, right)

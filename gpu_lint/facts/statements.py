@@ -150,6 +150,8 @@ class Statements(Attempts):
                 items: tuple[Value, ...] = ()
                 if isinstance(value, Items) and len(value.values) == len(target.items):
                     items = value.values
+                elif isinstance(value, Items) and not any(map(_is_starred, target.items)):
+                    self.fallible = True
                 for number, item in enumerate(target.items):
                     self._assign_to(item, items[number] if items else UNKNOWN, at, flow)
             case _:
@@ -394,6 +396,10 @@ def _raised_name(node: p.Raise) -> str:
     if isinstance(raised, p.Call):
         raised = raised.function
     return last_name(raised) if raised is not None else ""
+
+
+def _is_starred(node: p.Expression) -> bool:
+    return isinstance(node, p.Opaque)
 
 
 def _is_call(node: p.Expression) -> TypeGuard[p.Call]:

@@ -33,6 +33,7 @@ from gpu_lint.facts.values import (
     Bound,
     DeviceCount,
     EnvironmentValue,
+    FunctionValue,
     Gpus,
     Input,
     Items,
@@ -58,7 +59,7 @@ from gpu_lint.facts.values import (
 from gpu_lint.source import Span
 
 _PARSERS = frozenset({"argparse.ArgumentParser"})
-_RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
+RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run", "asyncio.Runner.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _COPYING = frozenset({"copy.copy", "copy.deepcopy"})
 _SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
@@ -95,6 +96,10 @@ class Effects(Processes):
         """Call a value with arguments that are evaluated already."""
 
     @abstractmethod
+    def run_coroutine(self, value: Value, flow: Flow) -> Value:
+        """Run a coroutine, or each that a value may be; what it returns."""
+
+    @abstractmethod
     def end_path(self, raised: str, flow: Flow) -> None:
         """End a path by an exception of a known name: to its handler, or out of the program."""
 
@@ -120,8 +125,12 @@ class Effects(Processes):
             if len(flow.at_exit) < MOST_AT_EXIT:
                 flow.at_exit += (Bound("partial", callee, (node, rest)),)
             return callee
-        if name in _RUNNERS and args.positional:
-            return args.positional[0][1]  # a coroutine's body ran where it was called
+        if name in RUNNERS and args.positional:
+            expression, main = args.positional[0]
+            if isinstance(main, FunctionValue):
+                rest = Arguments(args.positional[1:], args.keywords, args.exact)
+                main = self.call_value(main, p.Call(node.span, expression, ()), rest, flow)
+            return self.run_coroutine(main, flow)
         if name in _SAME_PATH and args.value(0) == THIS_FILE:
             return THIS_FILE
         if (decided := self.start_method(name, args, flow)) is not None:
@@ -315,22 +324,31 @@ class Effects(Processes):
             default = args.value(2)
             return found if default is None else any_of((found, default))
         if name == "map" and len(args.positional) == 2:
-            items = self.iterate(args.positional[1][1], flow)
-            one = Arguments([(args.positional[1][0], any_of(items or ()))])
-            if first == Symbol("str") or items is None or len(items) > MOST_ITEMS:
-                self.call_value(first, node, one, flow)
-                return UNKNOWN
-            expression = args.positional[1][0]
-            results = tuple(
-                self.call_value(first, node, Arguments([(expression, item)]), flow)
-                for item in items
-            )
-            return Items("map", results)
+            waiting = Bound("map", first, (node, args))
+            if isinstance(first, FunctionValue):
+                return waiting
+            return Items("map", results) if (results := self.mapped(waiting, flow)) else UNKNOWN
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
             self.generic_device(node, name, args, flow)
         return UNKNOWN
+
+    def mapped(self, waiting: Bound, flow: Flow) -> tuple[Value, ...] | None:
+        """Run what ``map()`` has been given for each item; None where these are not known."""
+        if not isinstance(waiting.arguments, tuple):
+            return None
+        node, args = waiting.arguments
+        expression, iterable = args.positional[1]
+        items = self.iterate(iterable, flow)
+        if items is None or len(items) > MOST_ITEMS:
+            one = Arguments([(expression, any_of(items or ()))])
+            self.call_value(waiting.callee, node, one, flow)
+            return None
+        return tuple(
+            self.call_value(waiting.callee, node, Arguments([(expression, item)]), flow)
+            for item in items
+        )
 
     def _formatted(self, template: str, args: Arguments) -> Value:
         """``template.format(…)``, which raises where it is not given what it names."""

@@ -20,6 +20,7 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
+    Bound,
     EnvironmentValue,
     Items,
     Known,
@@ -97,6 +98,8 @@ class Environment(Evaluator):
                             keywords[name] = (argument.value, item)
                 exact = exact and isinstance(value, Pairs) and not value.open
             elif argument.star:
+                if isinstance(value, Bound) and (items := self.iterate(value, flow)) is not None:
+                    value = Items("list", items)
                 if isinstance(value, Items) and value.kind not in VAGUE and exact:
                     self._budget -= len(value.values) // _HANDED_AT_ONCE
                     positional.extend((argument.value, item) for item in value.values)

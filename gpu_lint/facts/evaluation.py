@@ -103,6 +103,14 @@ class Evaluator(ABC):
         """Run a generator that waits, once and to its end."""
 
     @abstractmethod
+    def awaited(self, node: p.Await, flow: Flow) -> Value:
+        """Wait for what an expression yields: a coroutine runs, and so do tasks that wait."""
+
+    @abstractmethod
+    def mapped(self, waiting: Bound, flow: Flow) -> tuple[Value, ...] | None:
+        """Run what ``map()`` has been given for each item; None where these are not known."""
+
+    @abstractmethod
     def note_cut_short(self) -> None:
         """Note that something is not followed because the program's budget is used up."""
 
@@ -476,6 +484,8 @@ class Evaluator(ABC):
             return value.values
         if isinstance(value, Pairs) and not value.open:
             return tuple(key for key, _ in value.entries)
+        if isinstance(value, Bound) and value.kind == "map":
+            return self.mapped(value, flow)
         if isinstance(value, Bound) and value.kind == "generator":
             self.resume(value, flow)
         else:
@@ -488,6 +498,9 @@ class Evaluator(ABC):
             self.iterate(value, flow)
         self.yielded(node, flow)
         return UNKNOWN
+
+    def _await(self, node: p.Await, flow: Flow) -> Value:
+        return self.awaited(node, flow)
 
     def _opaque(self, node: p.Opaque, flow: Flow) -> Value:
         for child in node.children:
@@ -588,5 +601,6 @@ _RULES: dict[type[Any], _Rule] = {
     p.Walrus: Evaluator._walrus,
     p.Comprehension: Evaluator._comprehension,
     p.Yield: Evaluator._yield,
+    p.Await: Evaluator._await,
     p.Opaque: Evaluator._opaque,
 }

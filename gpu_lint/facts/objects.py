@@ -59,8 +59,17 @@ class Objects(Effects):
         """How many frames have been numbered in it."""
 
     @abstractmethod
-    def enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow, at: Span) -> Value:
-        """Follow a call into its body; without ``args``, as an unknown caller would call it."""
+    def enter(
+        self,
+        callee: FunctionValue,
+        args: Arguments | None,
+        flow: Flow,
+        at: Span,
+        *,
+        resumed: bool = False,
+    ) -> Value:
+        """Follow a call into its body; without ``args``, as an unknown caller would call it. A
+        generator or coroutine is only run if it is ``resumed``."""
 
     def new_frame(self, *, lasting: bool = True) -> int:
         if self._numbering is None:

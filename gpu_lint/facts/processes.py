@@ -41,7 +41,7 @@ FORK = Known("fork")
 _STARTING = PROCESSES | {f"{SPAWNING}.Process"}
 RANK = Input("the rank of a spawned process")
 """What a process that is started with others is given first."""
-_PROCESS = -2
+PROCESS = -2
 """The frame of what is known of the process as a whole."""
 _INHERITS = "inherits CUDA"
 """In the frame of a pool, whether its processes are copies of one that has initialised CUDA."""
@@ -64,7 +64,7 @@ class Processes(Devices):
         """Take note of how ``multiprocessing`` is told to start processes; what the call gives.
         None for any other call."""
         if name.endswith("multiprocessing.set_start_method"):
-            flow.bind(_PROCESS, "start method", args.value(0, "method") or UNKNOWN)
+            flow.bind(PROCESS, "start method", args.value(0, "method") or UNKNOWN)
             return UNKNOWN
         if name.endswith("multiprocessing.get_context"):
             method = args.value(0, "method")
@@ -122,7 +122,7 @@ class Processes(Devices):
 
     def _forks(self, flow: Flow) -> bool:
         """Whether ``multiprocessing`` copies this process to start another."""
-        return text_of(flow.get(_PROCESS, "start method") or FORK) == "fork"
+        return text_of(flow.get(PROCESS, "start method") or FORK) == "fork"
 
     def _ranks_with_gpu(self, args: Arguments, flow: Flow) -> int:
         """How many processes a call starts that each take their rank as the index of a GPU, or

@@ -32,7 +32,7 @@ from gpu_lint.facts.values import (
     with_entry,
     without_entry,
 )
-from gpu_lint.facts.walk import last_name, plain_names
+from gpu_lint.facts.walk import last_name, plain_names, statements
 from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
@@ -62,6 +62,8 @@ class Statements(Attempts):
         """Run one statement."""
         outer, self.statement = self.statement, node
         match node:
+            case p.Evaluate(value=p.Comprehension(kind="generator") as unused):
+                self.evaluate(unused.generators[0].iterable, flow)
             case p.Evaluate():
                 self.evaluate(node.value, flow)
             case p.Assign():
@@ -148,6 +150,8 @@ class Statements(Attempts):
                 self._assign_item(target, value, at, flow)
             case p.Sequence():
                 items: tuple[Value, ...] = ()
+                if isinstance(value, Bound) and (made := self.iterate(value, flow)) is not None:
+                    value = Items("list", made)
                 if isinstance(value, Items) and len(value.values) == len(target.items):
                     items = value.values
                 elif isinstance(value, Items) and not any(map(_is_starred, target.items)):
@@ -245,20 +249,53 @@ class Statements(Attempts):
             handler = p.Handler(types or ("Exception",), None, ())
             self._try(p.Try(node.span, (rest,), (handler,), (), ()), flow)
             return
-        left: Value | None = None
+        left: FunctionValue | None = None
         if isinstance(value, Instance):
-            entered = self.attribute_of(value, "__enter__", flow)
-            left = self.attribute_of(value, "__exit__", flow)
-            if isinstance(entered, FunctionValue):
-                value = self.enter(entered, Arguments(), flow, item.span)
+            entered = self._method_of(value, "enter", flow)
+            left = self._method_of(value, "exit", flow)
+            if entered is not None:
+                value = self._run_method(entered, Arguments(), item.span, flow)
         if isinstance(target, p.Name):
             self.bind(target.id, value, flow)
         elif target is not None:
             self.assign_names(target, value, flow)
-        self._with(node, number + 1, flow)
-        if isinstance(left, FunctionValue) and flow.alive:
+        if left is not None and self._may_swallow(left):
+            body = node.body
+            if number + 1 < len(node.items):
+                body = (p.With(node.span, node.items[number + 1 :], body),)
+            handler = p.Handler(("BaseException",), None, ())
+            self._try(p.Try(node.span, body, (handler,), (), ()), flow)
+        else:
+            self._with(node, number + 1, flow)
+        if left is not None and flow.alive:
             nothing: list[tuple[p.Expression, Value]] = [(item, Known(None))] * 3
-            self.enter(left, Arguments(nothing), flow, item.span)
+            self._run_method(left, Arguments(nothing), item.span, flow)
+
+    def _method_of(self, manager: Instance, name: str, flow: Flow) -> FunctionValue | None:
+        """What a context manager of the project does when it is entered or left."""
+        for method in (f"__{name}__", f"__a{name}__"):
+            found = self.attribute_of(manager, method, flow)
+            if isinstance(found, FunctionValue):
+                return found
+        return None
+
+    def _run_method(self, method: FunctionValue, args: Arguments, at: Span, flow: Flow) -> Value:
+        """Call a method, and wait for it where it is a coroutine."""
+        found = self.enter(method, args, flow, at)
+        return self.run_coroutine(found, flow) if isinstance(found, Bound) else found
+
+    def _may_swallow(self, left: FunctionValue) -> bool:
+        """Whether a context manager may say, when it is left, that an exception is dealt with."""
+        function = self.function(left.key)
+        if function is None or not isinstance(function.node, p.Function):
+            return False
+        returned = [
+            one.value for one in statements(function.node.body) if isinstance(one, p.Return)
+        ]
+        return any(
+            value is not None and not (isinstance(value, p.Literal) and not value.value)
+            for value in returned
+        )
 
     def _match(self, node: p.Match, flow: Flow) -> None:
         self.evaluate(node.subject, flow)

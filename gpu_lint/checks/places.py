@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
-from gpu_lint.facts.values import Place, constants
+from gpu_lint.facts.values import Place, alternatives, constants, input_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import (
@@ -31,11 +31,10 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
     if not setting.form.reaches_cuda:
         return _elsewhere(setting, context)
     if context.policy is None and (
-        _is_for_a_while(setting, context) or _has_chosen(setting, context)
+        _is_for_a_while(setting, context)
+        or _has_chosen(setting, context)
+        or _is_for_a_child(setting, context)
     ):
-        return None
-    children = context.facts.children
-    if context.policy is None and any(c.span.start > setting.span.start for c in children):
         return None
     alloc = setting.variable.endswith("ALLOC_CONF")
     deadline = setting.allocated if alloc else setting.frozen
@@ -64,11 +63,25 @@ def _is_for_a_while(setting: Setting, context: Context) -> bool:
     return last is not None and last >= setting.span.start
 
 
+def _is_for_a_child(setting: Setting, context: Context) -> bool:
+    """Whether a process that is started behind a write takes over what it wrote: in code that runs
+    if the write does."""
+    return any(
+        child.span.start > setting.span.start
+        and child.mask is None
+        and (child.reach > Reach.UNCALLED or setting.reach is Reach.UNCALLED)
+        for child in context.facts.children
+    )
+
+
 def _has_chosen(setting: Setting, context: Context) -> bool:
-    """Whether the process has chosen its device by ``set_device()`` before it writes a mask that
-    only the run will tell: that one is for the processes that it starts."""
-    known = constants(setting.value) if setting.value is not None else None
-    return known is None and any(
+    """Whether the process has chosen its device by ``set_device()`` before it works out a mask,
+    which is then for the processes that it starts; an option or a rank as it is is not."""
+    if setting.value is None or constants(setting.value) is not None or not setting.chosen:
+        return False
+    if any(input_of(single) is not None for single in alternatives(setting.value)):
+        return False
+    return any(
         selector.api == "torch.cuda.set_device()"
         and selector.reach is setting.reach
         and selector.span.end <= setting.span.start

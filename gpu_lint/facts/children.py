@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from gpu_lint.facts.values import Returned
 
-_STARTERS = frozenset({"subprocess", "multiprocessing", "runpy", "concurrent"})
+_STARTERS = {
+    "subprocess": frozenset({
+        "Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"}),
+    "multiprocessing": frozenset({"Pool", "Process"}),
+    "runpy": frozenset({"run_module", "run_path"}),
+    "concurrent": frozenset({"ProcessPoolExecutor"}),
+}  # fmt: skip
+"""What starts processes, by the module that it is in; ``multiprocessing.cpu_count()`` does not."""
+_OF_TORCH = frozenset({"Pool", "Process", "spawn", "start_processes"})
 PROCESSES = frozenset({"multiprocessing.Process", "multiprocessing.context.Process"})
 """Classes whose objects start a process that runs a target."""
 _POOLS = frozenset(
@@ -22,7 +30,7 @@ SPAWNING = "multiprocessing.context.SpawnContext"
 """A context whose processes start afresh."""
 _CALLS = (
     "os.system", "os.exec", "os.spawn", "os.popen", "os.posix_spawn", "os.fork",
-    "asyncio.create_subprocess", "torch.multiprocessing.",
+    "asyncio.create_subprocess",
 )  # fmt: skip
 _SPAWNS = frozenset(
     f"{module}.{name}"
@@ -39,7 +47,10 @@ def spawns_ranks(name: str) -> bool:
 
 def starts_child(name: str) -> bool:
     """Whether a call by a dotted name may start another process."""
-    return name.partition(".")[0] in _STARTERS or name.startswith(_CALLS)
+    last = name.rpartition(".")[2]
+    if name.startswith("torch.multiprocessing."):
+        return last in _OF_TORCH
+    return last in _STARTERS.get(name.partition(".")[0], ()) or name.startswith(_CALLS)
 
 
 def is_pool(made: Returned) -> bool:

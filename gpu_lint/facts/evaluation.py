@@ -60,6 +60,8 @@ from gpu_lint.variables import MASK, ORDER
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
+PROCESS = -2
+"""The frame of what is known of the process as a whole."""
 _VISIBLE = DeviceCount()
 _ALWAYS_BOUND = frozenset(dir(builtins)) | {"__file__", "__builtins__", "__path__", "__class__"}
 """Names that every module has."""

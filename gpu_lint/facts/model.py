@@ -150,6 +150,8 @@ class Setting:
     """The enclosing function itself imports a framework after the write."""
     values: tuple[Value | None, ...] = ()
     """Every value that it was seen to write, the first one first; ``value`` is the last."""
+    chosen: bool = False
+    """The process has chosen its device by ``set_device()`` on the way there."""
 
     @property
     def harmless(self) -> bool:

@@ -17,7 +17,7 @@ from gpu_lint.facts.children import (
 from gpu_lint.facts.commands import Command, CommandLine, Given, command_of
 from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.evaluation import MOST_ITEMS, PROCESS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Child, in_order
 from gpu_lint.facts.values import (
@@ -41,8 +41,6 @@ FORK = Known("fork")
 _STARTING = PROCESSES | {f"{SPAWNING}.Process"}
 RANK = Input("the rank of a spawned process")
 """What a process that is started with others is given first."""
-PROCESS = -2
-"""The frame of what is known of the process as a whole."""
 _INHERITS = "inherits CUDA"
 """In the frame of a pool, whether its processes are copies of one that has initialised CUDA."""
 

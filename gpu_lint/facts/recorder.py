@@ -147,6 +147,7 @@ class Recorder:
                 before=_union(old.before, setting.before),
                 undisturbed=old.undisturbed and setting.undisturbed,
                 conditional=old.conditional or setting.conditional,
+                chosen=old.chosen and setting.chosen,
             )
 
     def selector(

@@ -6,8 +6,9 @@ from typing import TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.attempts import Attempts
+from gpu_lint.facts.devices import CHOSEN
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.evaluation import adapted
+from gpu_lint.facts.evaluation import PROCESS, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, in_order
@@ -414,6 +415,7 @@ class Statements(Attempts):
                 conditional=self._branches > 0,
                 names=plain_names((self.statement,)),
                 values=(value,),
+                chosen=flow.get(PROCESS, CHOSEN) is not None,
             )
         )
 

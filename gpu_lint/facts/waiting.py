@@ -5,9 +5,9 @@ from __future__ import annotations
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import RUNNERS
 from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.evaluation import PROCESS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.parameters import Parameters
-from gpu_lint.facts.processes import PROCESS
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,

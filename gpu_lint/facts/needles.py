@@ -49,6 +49,8 @@ _LEAST_PART = 7
 _MOST_MEANT = 100_000
 _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
+_ASSIGNED = re.compile(r"(?<!\w)([A-Za-z]\w{11,})=")
+"""In a command, a name that is long enough to be that of a variable."""
 _PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER", b"AFFINITY",
@@ -109,7 +111,10 @@ class Needles:
                 if name in data and in_code(data, name):
                     return Touch.SETTINGS | Touch.ENVIRONMENT
         if not said.have(self._parts["environment"]):
-            return Touch.NOTHING
+            if b"CUDA" not in data or not any(word in data for word in _CHILDREN):
+                return Touch.NOTHING
+            misspelt = any(map(self._is_misspelt, set(_LONG_WORD.findall(data))))
+            return Touch.SETTINGS | Touch.ENVIRONMENT if misspelt else Touch.NOTHING
         if any(name in data and in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
         if any(map(self._is_misspelt, set(_LONG_WORD.findall(data)))):
@@ -131,6 +136,8 @@ class Needles:
     def is_variable(self, text: str) -> bool:
         """Whether a text may be the name of a variable that decides about GPUs, or part of it, or
         a command that sets one."""
+        if any(self.knowledge.misspelt(name) for name in _ASSIGNED.findall(text)):
+            return True
         if _PROSE.search(text):
             return self._assigning.search(text) is not None
         known = (*self.knowledge.variables, *self.knowledge.other_names)

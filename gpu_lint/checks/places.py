@@ -12,6 +12,7 @@ from gpu_lint.remedies import (
     AssignPlainly,
     MoveSettings,
     Remedy,
+    ReplaceLiteral,
     SetAtModuleLevel,
     WriteHeader,
 )
@@ -30,6 +31,8 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return None
     if not setting.form.reaches_cuda:
         return _elsewhere(setting, context)
+    if (unread := _unread(setting, context)) is not None:
+        return unread
     if context.policy is None and (
         _is_for_a_while(setting, context)
         or _has_chosen(setting, context)
@@ -98,6 +101,19 @@ def _is_for_children(context: Context) -> bool:
         and not facts.selectors
         and facts.module_freeze is None
     )
+
+
+def _unread(setting: Setting, context: Context) -> Found | None:
+    """GPU110 for the newer name of a variable that the project's PyTorch does not read."""
+    if not context.is_unread(setting):
+        return None
+    release, said = context.pytorch
+    meant = ALIASES[setting.variable]
+    message = f"PyTorch {release} does not read {setting.variable} for CUDA; write {meant}"
+    spelt_out = setting.key_span != setting.value_span
+    remedy = ReplaceLiteral(setting.key_span, meant) if spelt_out else None
+    note = f"{said}; public: pytorch#183387 (2.9.1 ignores it)"
+    return Found("GPU110", setting.span, message, note, remedy)
 
 
 def _elsewhere(setting: Setting, context: Context) -> Found:

@@ -35,7 +35,7 @@ _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 
 
 def judge_value(setting: Setting, variable: str, context: Context) -> Found | None:
-    if setting.value is None or setting.form is Form.EXPORT:
+    if setting.value is None or setting.form is Form.EXPORT or context.is_unread(setting):
         return None
     if found := _not_a_string(setting, variable, context):
         return found
@@ -146,7 +146,10 @@ def _fault(variable: str, text: str, context: Context) -> tuple[str, bool]:
         return reading.fault, reading.by_accident
     if variable == ORDER:
         return order_fault(text), False
-    return allocator.fault(text, _pytorch(context)), False
+    release, said = context.pytorch
+    fault = allocator.fault(text, release)
+    pinned = bool(fault) and not allocator.fault(text)
+    return f"{fault}; {said}" if pinned else fault, False
 
 
 def _correction(variable: str, text: str, context: Context) -> str | None:
@@ -154,12 +157,7 @@ def _correction(variable: str, text: str, context: Context) -> str | None:
         return certain_correction(text)
     if variable == ORDER:
         return certain_order(text)
-    return allocator.correction(text, _pytorch(context))
-
-
-def _pytorch(context: Context) -> allocator.Release | None:
-    """The oldest PyTorch in use, where the policy says so."""
-    return context.policy.gpu.pytorch if context.policy is not None else None
+    return allocator.correction(text, context.pytorch[0])
 
 
 def same_setting(variable: str, one: str, other: str) -> bool:

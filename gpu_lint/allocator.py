@@ -20,6 +20,9 @@ _NUMBER = re.compile(r"[+-]?[0-9]+")
 """PyTorch reads the digits that a value begins with, and nothing behind them."""
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _MOST_DIGITS = 18
+ALIAS_SINCE = (2, 10)
+"""Before, PyTorch does not read PYTORCH_ALLOC_CONF for CUDA: 2.9.1 does not (pytorch#183387), 2.11
+does (cuda-facts 5)."""
 
 
 class Release(NamedTuple):

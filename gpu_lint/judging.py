@@ -306,6 +306,7 @@ class View:
             companions=lambda: self._companions(read.file),
             mentioned_elsewhere=self._mentioned,
             functions_beside=lambda names: self._functions_beside(read.file, names),
+            pinned=lambda: self._finder.pin_for(read.path),
         )
 
     def _has_fault(self, read: Read) -> bool:

@@ -12,6 +12,8 @@ from gpu_lint.records import record
 
 DEVICE_ORDERS = ("PCI_BUS_ID", "FASTEST_FIRST")
 _INDEX = re.compile(r"\+?([0-9]{1,18})(?![0-9])")
+_AROUND = ("'", '"', "[", "(", "{")
+"""What stands around a value where it is written, and does not belong into it."""
 _UUID = re.compile(r"(?:GPU|MIG)-[0-9A-Za-z/-]+")
 _NO_DEVICE_WORDS = frozenset({"nodevfiles", "none", "cpu", "void", "no"})
 
@@ -40,6 +42,8 @@ def read_mask(text: str) -> MaskReading:
     entries = text.split(",")
     for position, entry in enumerate(entries):
         word = entry.strip()
+        if entry[:1].isspace() and word.startswith(("GPU-", "MIG-")):
+            return _cut(text, entry, devices)
         if word in ("", "-1") and position == len(entries) - 1:
             break
         if index := _INDEX.fullmatch(word):
@@ -66,9 +70,15 @@ def _cut(text: str, word: str, devices: list[str]) -> MaskReading:
             (*devices, seen),
             f"CUDA stops in {word!r} at {word[prefix.end() :]!r} and shows only device {shown}",
         )
+    if word[:1] in _AROUND:
+        what = f"{word[:1]!r} is part of the value"
+        shown = f"only device {','.join(devices)}" if devices else "no GPU at all"
+        return MaskReading(tuple(devices), f"{what}: CUDA shows {shown}")
     if devices:
         shown = ",".join(devices)
         return MaskReading(tuple(devices), f"CUDA stops at {word!r} and shows only device {shown}")
+    if word[:1].isspace():
+        return MaskReading((), f"{word!r} begins with a blank: CUDA finds no such UUID")
     if word.lower().startswith(("gpu-", "mig-")):
         return MaskReading((), f"{word!r} is not how a UUID is written (GPU-…): no GPU is visible")
     return MaskReading((), f"{word!r} is neither an index nor a UUID: CUDA shows no GPU at all")

@@ -60,6 +60,7 @@ class Recall:
             self._view.commands(file),
             file in self._view.outlined,
             self._finder.kept_elsewhere(read.path),
+            self._finder.pin_for(read.path),
         ]
         if project.may_do_something(file) or self._view.may_be_tried(read):
             parts += self._run_digest, self._unchangeable, self._commands, self._dotenvs

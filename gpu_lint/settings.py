@@ -16,6 +16,7 @@ from gpu_lint.facts.limits import Limits
 from gpu_lint.globs import matches, unusable
 from gpu_lint.namedfiles import GlobError, files_named
 from gpu_lint.ownership import is_foreign, trusted_users
+from gpu_lint.pins import Pin, pinned_release
 from gpu_lint.policy import KEYS, TABLES, Policy, check_table, check_whole, policy_of
 from gpu_lint.provenance import kept_elsewhere
 from gpu_lint.repository import (
@@ -231,6 +232,7 @@ class SettingsFinder:
         self._by_name: dict[str, Settings] = {}
         """The same by the names of directories, as they are given: looked up for every file."""
         self._kept_elsewhere: dict[str, str] = {}
+        self._pins: dict[Path, Pin | None] = {}
         self._everywhere: Settings | None = None
         """The settings of all files, where they do not depend on where these are."""
 
@@ -301,6 +303,15 @@ class SettingsFinder:
             return settings.root
         repository = self._confinement.repository_of(str((self.root / path).parent))
         return self.root if repository is None else Path(repository)
+
+    def pin_for(self, path: Path) -> Pin | None:
+        """The release of PyTorch that the project of a file pins; that of its directory, where the
+        file is in no project."""
+        project, file = self.project_of(path), self.root / path
+        directory = project if file.is_relative_to(project) else file.parent
+        if directory not in self._pins:
+            self._pins[directory] = pinned_release(directory)
+        return self._pins[directory]
 
     def top_of(self, directory: str) -> str:
         """The highest directory that has a say in the files of a directory: its repository's root,

@@ -93,6 +93,14 @@ def _is_fraction(text: str) -> bool:
         return False
 
 
+_DEVICES = frozenset({"DEVICE", "DEVICES", "GPU", "GPUS"})
+_MEANINGS = {
+    frozenset({"CUDA", "VISIBLE"}): MASK,
+    frozenset({"CUDA", "VISIBLE", "DEVICES"}): MASK,
+    frozenset({"CUDA", "DEVICES", "ORDER"}): ORDER,
+}
+
+
 @lru_cache(maxsize=4096)
 def misspelt(name: str, others: tuple[str, ...] = ()) -> str | None:
     """The variable that a name was certainly meant to be, if it is not one itself.
@@ -107,8 +115,18 @@ def misspelt(name: str, others: tuple[str, ...] = ()) -> str | None:
         return ALIASES.get(folded, folded)
     if folded in _OTHER_VARIABLES or len(folded) < 12:
         return None
+    if (meant := _meant_by_words(folded.split("_"))) is not None:
+        return meant
     close = closest(folded, known, least=0.9)
     return close[0] if close and _few_changes(folded, close[0]) else None
+
+
+def _meant_by_words(words: list[str]) -> str | None:
+    """The variable that has the same words in another order, or others for devices."""
+    if words[:2] == ["CUDA", "AVAILABLE"] and len(words) > 2:
+        words = ["CUDA", "VISIBLE", *words[2:]]
+    said = frozenset("DEVICES" if word in _DEVICES else word for word in words)
+    return _MEANINGS.get(said) if len(said) == len(words) else None
 
 
 def _few_changes(one: str, other: str) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import INHERITED, Written
 from gpu_lint.facts.uncalled import Uncalled
 from gpu_lint.facts.values import UNKNOWN, Items, Known
 
@@ -21,6 +22,17 @@ def test_a_change_reaches_what_a_closed_frame_held() -> None:
     flow.close(1)
     flow.change(held, UNKNOWN)
     assert flow.frame(1)["x"] is UNKNOWN
+
+
+def test_a_path_that_stands_for_another_too_still_differs_from_it() -> None:
+    flow = Flow()
+    failed = flow.copy()
+    flow.become(flow.copy())  # what a function returned from leaves
+    written = Written(Known("1"))
+    flow.put("V", frozenset({written}))
+    failed.join(flow.copy())
+    flow.join(failed)
+    assert flow.holds("V") == {written, INHERITED}
 
 
 def test_branches_times_names_has_an_end() -> None:

@@ -190,7 +190,8 @@ def test_masks_are_compared_as_device_lists(one: str, other: str, same: bool) ->
         ("0,-1,1", "0", True), ("1,abc", "1", True), ("1;0", "1", True), ("1 0", "1", True),
         ("1.5", "1", True), ("0x1", "0", True), ("1,1", "", True), ("gpu-ab", "", True),
         ("GPU-8d1f4a52", "GPU-8d1f4a52", False), ("GPU-8d1f4a52,0", "GPU-8d1f4a52", True),
-        ("1,-1", "1", False), ("0,", "0", False),
+        ("1,-1", "1", False), ("0,", "0", False), ("GPU-ab, GPU-cd", "GPU-ab", True),
+        (" GPU-ab", "", True), ("GPU-ab ,GPU-cd ", "GPU-ab,GPU-cd", False), ("[1]", "", True),
     ],
 )  # fmt: skip
 def test_masks_are_read_as_cuda_reads_them(value: str, devices: str, fault: bool) -> None:

@@ -5,21 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
-from gpu_lint.checks.ranks import is_given_others
-from gpu_lint.facts.model import Certainty, Child
-from gpu_lint.facts.values import Known, constants
+from gpu_lint.checks.ranks import deciding, is_given_others
+from gpu_lint.facts.model import INHERITED, Certainty, Child, Setting
+from gpu_lint.facts.values import (
+    EnvironmentValue,
+    Known,
+    Value,
+    alternatives,
+    constants,
+    option_behind,
+    text_of,
+)
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import Remedy, ReplaceLiteral
 from gpu_lint.rulebook import Severity
+from gpu_lint.variables import MASK, ORDER
 
 _FORK_NOTE = "measured: cuda-facts section 8 (Cannot re-initialize CUDA in forked subprocess)"
 _INHERIT_NOTE = "measured: cuda-facts section 2 (a child process inherits the mask)"
+_ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 
 
 def check_children(context: Context) -> Iterator[Found]:
-    """GPU207: a child process with another mask, or forked from a process that uses CUDA."""
+    """GPU207: a child process with another mask or order, or forked where CUDA is in use."""
     for child in context.facts.children:
-        found = _forked(child, context) or _masked(child, context)
+        found = (
+            _forked(child, context)
+            or _masked(child, context)
+            or _ordered(child, context)
+            or _early(child, context)
+        )
         if found is not None:
             yield found
 
@@ -43,16 +58,95 @@ def _masked(child: Child, context: Context) -> Found | None:
         return None
     here = ",".join(devices)
     severity = None if context.policy is not None else Severity.WARNING
-    if child.mask == Known(None):
-        message = f"the child is started without the mask {here!r}: it sees every GPU"
+    values = alternatives(child.mask)
+    if Known(None) in values:
+        surely = len(values) == 1
+        message = f"the child {'is' if surely else 'may be'} started without the mask {here!r}"
+        message += ": it sees every GPU"
+        severity = severity if surely else Severity.WARNING
         return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)
-    texts = [one.value for one in constants(child.mask) or () if isinstance(one.value, str)]
+    texts = sorted(filter(None, map(text_of, values)))
     foreign = [text for text in texts if not set(read_mask(text).devices) <= set(devices)]
     if not foreign:
-        return None
+        return _perhaps_masked(child, child.mask, here, context)
     remedy: Remedy | None = None
     if child.mask_span is not None and child.mask_span in child.span:
         remedy = ReplaceLiteral(child.mask_span, here)
     whose = "the policy demands" if context.policy is not None else "this process uses"
     message = f"the child is given the mask {foreign[0]!r}; {whose} {here!r}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, remedy, severity=severity)
+
+
+def _perhaps_masked(child: Child, mask: Value, here: str, context: Context) -> Found | None:
+    """A child whose mask only the run will tell, where a policy demands one; several devices may be
+    shared out among children."""
+    if context.policy is None or constants(mask) is not None or "," in here:
+        return None
+    option = option_behind(mask)
+    if option is not None:
+        message = f"{deciding(option, context)} decides the mask of the child"
+    elif EnvironmentValue(MASK) in alternatives(mask):
+        message = f"the child is given the mask that the parent process had set before {MASK} was"
+    else:
+        message = f"the mask of the child is not known to be {here!r}"
+    message += f"; the policy demands {here!r}"
+    return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=Severity.WARNING)
+
+
+def _ordered(child: Child, context: Context) -> Found | None:
+    """A child in which the same number is another device."""
+    wanted = _order(child, context)
+    if wanted is None or child.order is None or not _counts(child, context):
+        return None
+    severity = None if context.policy is not None else Severity.WARNING
+    known = constants(child.order) or ()
+    others = [text_of(one) for one in known if one.value != wanted]
+    if not others:
+        return None
+    how = f"without {ORDER}" if others[0] is None else f"with {ORDER}={others[0]}"
+    message = f"the child is started {how}, not {wanted}: the mask may mean another GPU there"
+    return Found("GPU207", child.span, message, _ORDER_NOTE, severity=severity)
+
+
+def _order(child: Child, context: Context) -> str | None:
+    """The order of devices that a child should have: the policy's, or the one in effect."""
+    if context.policy is not None:
+        return context.policy.value(ORDER)
+    held = [None if one.weak or one.value is None else text_of(one.value) for one in child.orders]
+    return held[0] if len(held) == 1 else None
+
+
+def _counts(child: Child, context: Context) -> bool:
+    """Whether the mask of a child shows a device by its number."""
+    if child.mask is None:
+        return any(device.isdigit() for device in context.mask_devices(child.masks) or ())
+    texts = filter(None, map(text_of, alternatives(child.mask)))
+    return any(device.isdigit() for text in texts for device in read_mask(text).devices)
+
+
+def _early(child: Child, context: Context) -> Found | None:
+    """A child that uses a GPU, and is started before this program sets the mask of the policy."""
+    if context.policy is None or not child.uses_gpu or child.mask is not None:
+        return None
+    later = _set_later(child, context) if child.masks == (INHERITED,) else None
+    if later is None:
+        return None
+    surely = child.uses_gpu is Certainty.ALWAYS
+    does = "uses" if surely else "may use"
+    line = context.row(later.span.start)
+    message = f"the child {does} a GPU, and starts before {MASK} is set (line {line}): "
+    message += "the parent process decides which one"
+    severity = None if surely else Severity.WARNING
+    return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)
+
+
+def _set_later(child: Child, context: Context) -> Setting | None:
+    """The first write of the mask behind a child's start, in the same function."""
+    return next(
+        (
+            one
+            for one in context.settings
+            if one.variable == MASK and one.value is not None and one.span.start > child.span.start
+        ),
+        None,
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+from gpu_lint.allocator import ALIAS_SINCE, Release
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.model import (
@@ -22,12 +23,13 @@ from gpu_lint.facts.model import (
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
+from gpu_lint.pins import Pin
 from gpu_lint.policy import Policy
 from gpu_lint.records import record
 from gpu_lint.remedies import Remedy
 from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span
-from gpu_lint.variables import MASK
+from gpu_lint.variables import ALIASES, MASK
 
 
 @record
@@ -80,6 +82,27 @@ class Context:
     functions_beside: Callable[[frozenset[str]], tuple[FunctionFacts, ...]] = lambda names: ()
     """The functions with some names in the project's files that this one imports, as far as these
     mention the mask."""
+    pinned: Callable[[], Pin | None] = lambda: None
+    """The release of PyTorch that the project pins."""
+
+    @cached_property
+    def pytorch(self) -> tuple[Release | None, str]:
+        """The oldest PyTorch in use, and what says so: the policy, or else a pin of the project."""
+        wanted = self.policy.gpu.pytorch if self.policy is not None else None
+        if wanted is not None:
+            return wanted, f"gpu.pytorch says {wanted}"
+        pin = self.pinned()
+        return (None, "") if pin is None else (pin.release, f"{pin.place} pins torch {pin.release}")
+
+    def is_unread(self, setting: Setting) -> bool:
+        """Whether the project's PyTorch does not read what a write sets, and nothing else sets it:
+        both names are for any release."""
+        meant = ALIASES.get(setting.variable)
+        if meant is None or setting.conditional or setting.value is None:
+            return False
+        release, _ = self.pytorch
+        old = release is not None and release < ALIAS_SINCE
+        return old and not any(other.variable == meant for other in self.settings)
 
     @cached_property
     def removes_mask(self) -> bool:

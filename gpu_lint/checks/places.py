@@ -7,13 +7,14 @@ from dataclasses import replace
 from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
-from gpu_lint.facts.values import Place, constants
+from gpu_lint.facts.values import Place, alternatives, constants, input_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import (
     AssignPlainly,
     MoveSettings,
     Remedy,
+    ReplaceLiteral,
     SetAtModuleLevel,
     WriteHeader,
 )
@@ -30,18 +31,19 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
     """The verdict on the place or form of a write: the first of 107, 115, 116, 108, 109, 110."""
     if setting.value is None or setting.harmless:
         return None
-    if setting.form is Form.PUTENV:
-        return _putenv(setting, context)
+    if not setting.form.reaches_cuda:
+        return _elsewhere(setting, context)
     if setting.form is Form.FOR_A_WHILE:
         return _for_a_while(setting, context)
     if is_put_back(setting, context.settings):
         return None
+    if (unread := _unread(setting, context)) is not None:
+        return unread
     if context.policy is None and (
-        _is_for_a_while(setting, context) or _has_chosen(setting, context)
+        _is_for_a_while(setting, context)
+        or _has_chosen(setting, context)
+        or _is_for_a_child(setting, context)
     ):
-        return None
-    children = context.facts.children
-    if context.policy is None and any(c.span.start > setting.span.start for c in children):
         return None
     alloc = setting.variable.endswith("ALLOC_CONF")
     deadline = setting.allocated if alloc else setting.frozen
@@ -80,11 +82,25 @@ def _is_for_a_while(setting: Setting, context: Context) -> bool:
     return last is not None and last >= setting.span.start
 
 
+def _is_for_a_child(setting: Setting, context: Context) -> bool:
+    """Whether a process that is started behind a write takes over what it wrote: in code that runs
+    if the write does."""
+    return any(
+        child.span.start > setting.span.start
+        and child.mask is None
+        and (child.reach > Reach.UNCALLED or setting.reach is Reach.UNCALLED)
+        for child in context.facts.children
+    )
+
+
 def _has_chosen(setting: Setting, context: Context) -> bool:
-    """Whether the process has chosen its device by ``set_device()`` before it writes a mask that
-    only the run will tell: that one is for the processes that it starts."""
-    known = constants(setting.value) if setting.value is not None else None
-    return known is None and any(
+    """Whether the process has chosen its device by ``set_device()`` before it works out a mask,
+    which is then for the processes that it starts; an option or a rank as it is is not."""
+    if setting.value is None or constants(setting.value) is not None or not setting.chosen:
+        return False
+    if any(input_of(single) is not None for single in alternatives(setting.value)):
+        return False
+    return any(
         selector.api == "torch.cuda.set_device()"
         and selector.reach is setting.reach
         and selector.span.end <= setting.span.start
@@ -103,9 +119,29 @@ def _is_for_children(context: Context) -> bool:
     )
 
 
-def _putenv(setting: Setting, context: Context) -> Found:
+def _unread(setting: Setting, context: Context) -> Found | None:
+    """GPU110 for the newer name of a variable that the project's PyTorch does not read."""
+    if not context.is_unread(setting):
+        return None
+    release, said = context.pytorch
+    meant = ALIASES[setting.variable]
+    message = f"PyTorch {release} does not read {setting.variable} for CUDA; write {meant}"
+    spelt_out = setting.key_span != setting.value_span
+    remedy = ReplaceLiteral(setting.key_span, meant) if spelt_out else None
+    note = f"{said}; public: pytorch#183387 (2.9.1 ignores it)"
+    return Found("GPU110", setting.span, message, note, remedy)
+
+
+def _elsewhere(setting: Setting, context: Context) -> Found:
+    """GPU110 for a write that does not reach CUDA in this process."""
     message = "os.putenv() does not reach CUDA in this process; assign to os.environ instead"
     note = "measured: cuda-facts section 2 (torch counts 2 devices, then fails to initialise)"
+    if setting.form is Form.EXPORT:
+        message = (
+            f"{setting.variable} is set in a shell that ends at once: it reaches neither this "
+            "process nor its later children; assign to os.environ instead"
+        )
+        note = ""
     known = constants(setting.value) if setting.value is not None else None
     remedy: Remedy | None = None
     if gathered(setting, context):

@@ -5,8 +5,18 @@ from __future__ import annotations
 from gpu_lint import allocator
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.ranks import deciding, place_of
+from gpu_lint.facts.kinds import shown, types_of
 from gpu_lint.facts.model import Form, Setting
-from gpu_lint.facts.values import Known, Place, constants, option_behind
+from gpu_lint.facts.values import (
+    Known,
+    Place,
+    Text,
+    Value,
+    alternatives,
+    constants,
+    option_behind,
+    text_of,
+)
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import (
     MaskReading,
@@ -25,14 +35,14 @@ _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 
 
 def judge_value(setting: Setting, variable: str, context: Context) -> Found | None:
-    if setting.value is None:
+    if setting.value is None or setting.form is Form.EXPORT or context.is_unread(setting):
         return None
+    if found := _not_a_string(setting, variable, context):
+        return found
     known = constants(setting.value)
     at = setting.value_span
     for constant in known or ():
-        if not isinstance(constant.value, str):
-            return _not_a_string(setting, variable, constant, context)
-        text = constant.value
+        text = str(constant.value)
         fault, by_accident = _fault(variable, text, context)
         if fault:
             meant = _wanted_or(variable, context, _correction(variable, text, context))
@@ -45,6 +55,8 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
                 _value_safety(setting, known, context),
                 Severity.WARNING if by_accident else None,
             )
+    if variable == MASK and (found := _begins_wrong(setting.value, setting)):
+        return found
     wanted = context.policy.value(variable) if context.policy else None
     if wanted is None:
         return None
@@ -75,27 +87,57 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
 
 def judge_other(setting: Setting, variable: Variable, context: Context) -> Found | None:
     """What is wrong with the value of a variable beside CUDA's own."""
+    if found := _not_a_string(setting, variable.name, context):
+        return found
     known = constants(setting.value) if setting.value is not None else None
     for constant in known or ():
-        if not isinstance(constant.value, str):
-            return _not_a_string(setting, variable.name, constant, context)
-        if fault := variable.fault(constant.value):
-            message = f"{variable.name} = {constant.value!r}: {fault}"
-            remedy = _replacement(setting, context, variable.correction(constant.value))
+        text = str(constant.value)
+        if fault := variable.fault(text):
+            message = f"{variable.name} = {text!r}: {fault}"
+            remedy = _replacement(setting, context, variable.correction(text))
             safety = _value_safety(setting, known, context)
             at, note = setting.value_span, variable.evidence
             return Found("GPU112", at, message, note, remedy, safety, Severity.WARNING)
     return None
 
 
-def _not_a_string(setting: Setting, variable: str, constant: Known, context: Context) -> Found:
-    kind = "None" if constant.value is None else type(constant.value).__name__
-    message = f"{setting.variable} must be a string: writing {constant.value!r} raises TypeError"
-    note = f"measured: cuda-facts section 2 (str expected, not {kind})"
-    meant = str(constant.value) if type(constant.value) is int else None
-    meant = _wanted_or(variable, context, meant)
-    remedy = _replacement(setting, context, meant)
+def _not_a_string(setting: Setting, variable: str, context: Context) -> Found | None:
+    """GPU112 for a value that is no string, whichever of several it is, or that may be such a
+    constant."""
+    if setting.value is None:
+        return None
+    known = [one for one in constants(setting.value) or () if not isinstance(one.value, str)]
+    types = types_of(known[0]) if known else types_of(setting.value)
+    if not types:
+        return None
+    single = setting.value if len(alternatives(setting.value)) == 1 else None
+    text = repr(known[0].value) if known else shown(single) if single is not None else None
+    what = text if text is not None else f"a value of type {' or '.join(types)}"
+    message = f"{setting.variable} must be a string: writing {what} raises TypeError"
+    note = f"measured: cuda-facts section 2 (str expected, not {types[0]})"
+    number = known[0].value if known else None
+    meant = str(number) if type(number) is int else None
+    remedy = _replacement(setting, context, _wanted_or(variable, context, meant))
     return Found("GPU112", setting.value_span, message, note, remedy)
+
+
+def _begins_wrong(value: Value, setting: Setting) -> Found | None:
+    """GPU112 for a mask that is not known, but begins as none does: ``f"cuda:{n}"``."""
+    starts = [_start_of(single) for single in alternatives(value)]
+    if not all(starts):
+        return None
+    message = f"{setting.variable} begins with {min(starts, key=len)!r}: CUDA shows no GPU at all"
+    return Found("GPU112", setting.value_span, message, _EVIDENCE_VALUES)
+
+
+def _start_of(value: Value) -> str:
+    """The known text with which a mask begins, if CUDA shows no GPU for any that begins so."""
+    part = value.parts[0] if isinstance(value, Text) else value
+    first = (text_of(part) or "").partition(",")[0].lstrip()
+    if not first or first.startswith("-"):
+        return ""
+    reading = read_mask(f"{first}0" if isinstance(value, Text) else first)
+    return first if reading.fault and not reading.devices else ""
 
 
 def _fault(variable: str, text: str, context: Context) -> tuple[str, bool]:
@@ -104,7 +146,10 @@ def _fault(variable: str, text: str, context: Context) -> tuple[str, bool]:
         return reading.fault, reading.by_accident
     if variable == ORDER:
         return order_fault(text), False
-    return allocator.fault(text, _pytorch(context)), False
+    release, said = context.pytorch
+    fault = allocator.fault(text, release)
+    pinned = bool(fault) and not allocator.fault(text)
+    return f"{fault}; {said}" if pinned else fault, False
 
 
 def _correction(variable: str, text: str, context: Context) -> str | None:
@@ -112,12 +157,7 @@ def _correction(variable: str, text: str, context: Context) -> str | None:
         return certain_correction(text)
     if variable == ORDER:
         return certain_order(text)
-    return allocator.correction(text, _pytorch(context))
-
-
-def _pytorch(context: Context) -> allocator.Release | None:
-    """The oldest PyTorch in use, where the policy says so."""
-    return context.policy.gpu.pytorch if context.policy is not None else None
+    return allocator.correction(text, context.pytorch[0])
 
 
 def same_setting(variable: str, one: str, other: str) -> bool:

@@ -85,7 +85,7 @@ def _conflict(setting: Setting, context: Context) -> Found | None:
     variable = ALIASES.get(setting.variable, setting.variable)
     if variable not in HEADER_VARIABLES or setting.conditional:
         return None
-    if setting.form is Form.FOR_A_WHILE:
+    if setting.form in (Form.FOR_A_WHILE, Form.EXPORT):
         return None
     if is_put_back(setting, context.settings):
         return None

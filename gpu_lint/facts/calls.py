@@ -11,7 +11,6 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
-from gpu_lint.facts.parameters import Parameters
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -29,6 +28,7 @@ from gpu_lint.facts.values import (
     Value,
     any_of,
 )
+from gpu_lint.facts.waiting import Waiting
 from gpu_lint.facts.walk import last_name
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.facts.writers import PATCH
@@ -63,7 +63,7 @@ class Frame:
     continues: list[list[Flow]] = field(default_factory=list)
 
 
-class Calls(Parameters):
+class Calls(Waiting):
     """Enters functions where they are called, and comes back."""
 
     def __init__(self, world: World, file: str) -> None:
@@ -131,6 +131,8 @@ class Calls(Parameters):
     def _call_one(
         self, callee: Value, receiver: Value, node: p.Call, args: Arguments, flow: Flow
     ) -> Value:
+        if not isinstance(callee, (FunctionValue, ClassValue, Bound, Instance)):
+            self.take_waiting(callee, node, args, flow)
         if isinstance(callee, Symbol):
             if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
                 self._note_call(callee.name.rpartition(".")[2], node, flow)
@@ -267,8 +269,11 @@ class Calls(Parameters):
             self.fallible = True
             return UNKNOWN
         node = function.node
-        if isinstance(node, p.Function) and node.generator and args is not None and not resumed:
-            return Bound("generator", callee, args)
+        if isinstance(node, p.Function) and args is not None and not resumed:
+            if node.generator:
+                return Bound("generator", callee, args)
+            if node.asynchronous:
+                return Bound("coroutine", callee, args)
         self.executed(callee.key)
         name = node.name if isinstance(node, p.Function) else "lambda"
         self._budget -= max(0, len(node.parameters) - _FEW_PARAMETERS) // 2

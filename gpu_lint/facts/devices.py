@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import VAGUE, Arguments
+from gpu_lint.facts.evaluation import PROCESS
 from gpu_lint.facts.flow import Flow, advance
 from gpu_lint.facts.knowledge import Api, DeviceArgument
 from gpu_lint.facts.model import (
@@ -56,6 +57,11 @@ _DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 
 
+_CHOOSING = "torch.cuda.set_device"
+CHOSEN = "has chosen its device"
+"""In the frame of the process."""
+
+
 class Devices(Writers):
     """Applies the rows of the framework tables to calls, and reads devices wherever they stand."""
 
@@ -86,6 +92,8 @@ class Devices(Writers):
         """Select devices, freeze and allocate as the row of a known call says."""
         gpu = Certainty.NEVER if api.devices else Certainty.ALWAYS
         called = f"{'.' if api.method else ''}{api.name}()"
+        if api.name == _CHOOSING:
+            flow.bind(PROCESS, CHOSEN, Known(True))
         given = False
         selections: list[tuple[Selection, Span]] = []
         for argument in api.devices:

@@ -9,7 +9,8 @@ from string import Formatter
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
-from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
+from gpu_lint.facts.children import LOADER, is_pool, starts_child
+from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
 from gpu_lint.facts.environment import (
     ENVIRON,
     ENVIRONS,
@@ -20,9 +21,18 @@ from gpu_lint.facts.environment import (
 )
 from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS, callable_of
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
+from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
+from gpu_lint.facts.model import Form
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
+from gpu_lint.facts.soundness import (
+    is_sound,
+    may_be_empty,
+    may_be_no_mapping,
+    may_lack,
+    may_not_convert,
+)
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     THIS_FILE,
@@ -30,6 +40,8 @@ from gpu_lint.facts.values import (
     Bound,
     ClassValue,
     DeviceCount,
+    EnvironmentValue,
+    FunctionValue,
     Gpus,
     Input,
     Items,
@@ -42,6 +54,7 @@ from gpu_lint.facts.values import (
     Place,
     Returned,
     Symbol,
+    Typed,
     Unknown,
     Value,
     alternatives,
@@ -53,6 +66,7 @@ from gpu_lint.facts.values import (
     merged,
     pairs_from,
     text_of,
+    without_entry,
     zipped,
 )
 from gpu_lint.facts.writers import SHELL, SHELL_CELLS, SHELL_COMMANDS
@@ -61,15 +75,14 @@ from gpu_lint.source import Span
 _PARSERS = frozenset({"argparse.ArgumentParser"})
 _NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
 """Classes whose objects have the attributes that they are made with."""
-_RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run"})
+RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run", "asyncio.Runner.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
+_COPYING = frozenset({"copy.copy", "copy.deepcopy"})
 _SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
 _SAME_PATH_METHODS = frozenset({"absolute", "resolve", "as_posix"})
 """What gives the path of the same file."""
-_SOUND_MODULES = frozenset(
-    {"abc", "contextlib", "dataclasses", "enum", "functools", "logging", "typing"}
-)
-"""Standard modules whose functions do not raise in ordinary use."""
+_TYPES_OF_ACTIONS = {"count": "int", "append": "list", "extend": "list"}
+_TYPES_OF_OPTIONS = frozenset({"int", "float"})
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
 _SKIPS = frozenset({"pytest.skip", "pytest.exit", "pytest.xfail"})
 _HARMLESS_BUILTINS = frozenset(
@@ -107,6 +120,10 @@ class Effects(Processes):
         """Call a value with arguments that are evaluated already."""
 
     @abstractmethod
+    def run_coroutine(self, value: Value, flow: Flow) -> Value:
+        """Run a coroutine, or each that a value may be; what it returns."""
+
+    @abstractmethod
     def end_path(self, raised: str, flow: Flow) -> None:
         """End a path by an exception of a known name: to its handler, or out of the program."""
 
@@ -139,8 +156,12 @@ class Effects(Processes):
             if len(flow.at_exit) < MOST_AT_EXIT:
                 flow.at_exit += (Bound("partial", callee, (node, rest)),)
             return callee
-        if name in _RUNNERS and args.positional:
-            return args.positional[0][1]  # a coroutine's body ran where it was called
+        if name in RUNNERS and args.positional:
+            expression, main = args.positional[0]
+            if isinstance(main, FunctionValue):
+                rest = Arguments(args.positional[1:], args.keywords, args.exact)
+                main = self.call_value(main, p.Call(node.span, expression, ()), rest, flow)
+            return self.run_coroutine(main, flow)
         if name in _SAME_PATH and args.value(0) == THIS_FILE:
             return THIS_FILE
         if (decided := self.start_method(name, args, flow)) is not None:
@@ -152,6 +173,10 @@ class Effects(Processes):
         if name in ("typer.Option", "typer.Argument", "click.option"):
             default = args.value(0, "default")
             return UNKNOWN if default is None else any_of((default, UNKNOWN))
+        if name in _COPYING and args.value(0) == Symbol(ENVIRON):
+            return self.environment_copy(flow)
+        if name == "json.dumps" and len(args.positional) == 1 and args.exact and not args.keywords:
+            return as_json(args.positional[0][1])
         if name == LOADER:
             self.note_loader(node, args, flow)
         api = self.knowledge.function(name)
@@ -161,15 +186,18 @@ class Effects(Processes):
             return self.apply_api(api, node, args, flow)
         root = name.partition(".")[0]
         child = starts_child(name)
-        found = args.find(0, "args") if child else None
-        if child and may_use_gpu(node, found[1] if found is not None else None):
-            self.note_child(name, node, args, flow)
+        found, environment = command_and_environment(name, args) if child else (None, None)
+        line = read_command(found) if child else CommandLine()
+        self._note_exports(node, line, environment, flow)
+        if child and line.may_use_gpu:
+            self.note_child(name, node, args, found, line, environment, flow)
         elif found is not None:
             for item in found[1].values if isinstance(found[1], Items) else (found[1],):
                 self.note_numbering(f"{name}()", True, found[0], item, flow, in_command=True)
         if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
-        known = root in _SOUND_MODULES or self.knowledge.framework_of(name) is not None
+        sound = is_sound(name, frozenset(args.keywords))
+        known = sound or self.knowledge.framework_of(name) is not None
         self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
         frame = self.new_frame()
@@ -180,6 +208,19 @@ class Effects(Processes):
         if is_pool(made):
             self.note_pool(made, args, flow)
         return made
+
+    def _note_exports(
+        self, node: p.Call, line: CommandLine, environment: Value | None, flow: Flow
+    ) -> None:
+        """Note the variables that a command sets in a shell that starts nothing that may use them,
+        and those that a child is given under a name that was meant to be another."""
+        entries = environment.entries if isinstance(environment, Pairs) else ()
+        named = line.names.union(filter(None, (text_of(key) for key, _ in entries)))
+        exported = dict(line.exported)
+        exported |= {name: UNKNOWN for name in sorted(named) if self.knowledge.misspelt(name)}
+        for variable, value in exported.items():
+            at = node.arguments[0].value.span
+            self.record_setting(variable, value, Form.EXPORT, node.span, at, flow, None)
 
     def method_call(self, receiver: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of a method of an object that is not of this file."""
@@ -208,19 +249,22 @@ class Effects(Processes):
         if name in CHANGING_METHODS and any(
             isinstance(v, (Items, Pairs)) for v in alternatives(receiver)
         ):
+            has_default = len(args.positional) > 1
+            self.fallible |= not has_default and may_lack(receiver, name, args.value(0))
             return _changed_in_place(receiver, name, args, flow)
         if receiver == THIS_FILE and name in _SAME_PATH_METHODS:
             return THIS_FILE
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
             return self._parser_method(receiver, name, node, args, flow)
-        flow.quiet = frozenset()
-        self.fallible = True
+        if not isinstance(receiver, Returned) or not is_sound(receiver.symbol):
+            flow.quiet = frozenset()
+            self.fallible = True
         self.generic_device(node, name, args, flow)
         if name == "skipTest":
             self.end_path("SkipTest", flow)
         if name in ("parse_args", "get_args"):
             return Returned(name, self.new_frame())
-        return UNKNOWN
+        return Typed("list") if name in LIST_METHODS else UNKNOWN
 
     def _attributes_method(self, base: Value, name: str, args: Arguments, flow: Flow) -> Value:
         """``get()`` or ``update()`` of the dict that holds an object's attributes."""
@@ -243,8 +287,10 @@ class Effects(Processes):
                 flow.quiet = frozenset()
                 return
             args = Arguments([cell])
-        if may_use_gpu(node, args.value(0)):
-            self.note_child("os.system", node, args, flow)
+        command = args.find(0, "cmd")
+        line = read_command(command)
+        if line.may_use_gpu:
+            self.note_child("os.system", node, args, command, line, None, flow)
         flow.quiet = frozenset()
 
     def _parser_method(
@@ -270,11 +316,14 @@ class Effects(Processes):
         if name == "add_argument" and parser.frame is not None:
             option = option_name(args)
             default = args.value(99, "default")
+            read_as = _type_of_option(args)
             if args.value(99, "action") in (Known("store_true"), Known("store_false")):
                 default = UNKNOWN
+            elif read_as == "int" and default is not None and text_of(default) is not None:
+                default = convert("int", default)
             if option:
                 names = [text for _, value in args.positional if (text := text_of(value))]
-                said = Option(flag_among(names), Place(self.file, node.span))
+                said = Option(flag_among(names), Place(self.file, node.span), read_as)
                 held = Input(f"args@{parser.frame}.{option}", said)
                 has_default = default is not None and default != Known(None)
                 value = any_of((default, held)) if has_default and default is not None else held
@@ -315,26 +364,33 @@ class Effects(Processes):
                 return Pairs(entries)
             is_environment = first == Symbol(ENVIRON)
             taken = self.environment_copy(flow) if is_environment else pairs_from(first)
-            if taken is None and not entries:
-                return UNKNOWN
-            return merged(taken or Pairs((), open=True), Pairs(entries))
+            if taken is not None:
+                return merged(taken, Pairs(entries))
+            self.fallible |= may_be_no_mapping(first)
+            return merged(Pairs((), open=True), Pairs(entries)) if entries else Typed("dict")
         if name == "range" and args.exact and args.positional and not args.keywords:
             return _range([value for _, value in args.positional])
         if first is not None:
-            return self._builtin_of(name, first, args, node, flow)
+            found = self._builtin_of(name, first, args, node, flow)
+            return made_by_builtin(name) if found == UNKNOWN else found
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
             self.generic_device(node, name, args, flow)
-        return UNKNOWN
+        return made_by_builtin(name)
 
     def _builtin_of(
         self, name: str, first: Value, args: Arguments, node: p.Call, flow: Flow
     ) -> Value:
         """A builtin that is given something."""
-        if name in ("str", "int"):
-            self.fallible |= name == "int" and not isinstance(first, Known)
+        if name == "str":
+            return as_text(first)
+        if name in ("int", "float"):
+            self.fallible |= may_not_convert(name, first)
+        if name == "int":
             return any_of(convert(name, single) for single in alternatives(first))
+        if name == "repr" and (text := shown(first)) is not None:
+            return Known(text)
         if name in ("list", "tuple", "set", "sorted", "next", "any", "all", "sum", "enumerate"):
             items = self.iterate(first, flow)
             if name in ("list", "tuple") and items is not None:
@@ -348,6 +404,8 @@ class Effects(Processes):
             return UNKNOWN
         if name == "zip":
             return zipped([value for _, value in args.positional]) if args.exact else UNKNOWN
+        if name in ("max", "min") and len(args.positional) == 1 and "default" not in args.keywords:
+            self.fallible |= may_be_empty(first)
         if name == "len":
             self.special(first, "__len__", (), flow)
             if isinstance(first, Gpus):
@@ -363,22 +421,37 @@ class Effects(Processes):
             default = args.value(2)
             return found if default is None else any_of((found, default))
         if name == "map" and len(args.positional) == 2:
-            items = self.iterate(args.positional[1][1], flow)
-            one = Arguments([(args.positional[1][0], any_of(items or ()))])
-            if first == Symbol("str") or items is None or len(items) > MOST_ITEMS:
-                self.call_value(first, node, one, flow)
-                return UNKNOWN
-            expression = args.positional[1][0]
-            results = tuple(
-                self.call_value(first, node, Arguments([(expression, item)]), flow)
-                for item in items
-            )
-            return Items("list", results)
+            waiting = Bound("map", first, (node, args))
+            if isinstance(first, FunctionValue):
+                return waiting
+            return Items("map", results) if (results := self.mapped(waiting, flow)) else UNKNOWN
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
             self.generic_device(node, name, args, flow)
         return UNKNOWN
+
+    def mapped(self, waiting: Bound, flow: Flow) -> tuple[Value, ...] | None:
+        """Run what ``map()`` has been given for each item; None where these are not known."""
+        if not isinstance(waiting.arguments, tuple):
+            return None
+        node, args = waiting.arguments
+        expression, iterable = args.positional[1]
+        items = self.iterate(iterable, flow)
+        if items is None or len(items) > MOST_ITEMS:
+            one = Arguments([(expression, any_of(items or ()))])
+            self.call_value(waiting.callee, node, one, flow)
+            return None
+        return tuple(
+            self.call_value(waiting.callee, node, Arguments([(expression, item)]), flow)
+            for item in items
+        )
+
+    def _formatted(self, template: str, args: Arguments) -> Value:
+        """``template.format(…)``, which raises where it is not given what it names."""
+        made = _format(template, args)
+        self.fallible |= made is None
+        return UNKNOWN if made is None else made
 
     def _string_method(
         self, text: str, receiver: Value, name: str, args: Arguments, flow: Flow
@@ -393,7 +466,7 @@ class Effects(Processes):
                 parts += [receiver, item] if parts else [item]
             return concatenate(parts)
         if name == "format" and args.exact:
-            return _format(text, args)
+            return self._formatted(text, args)
         if name == "encode":
             return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
         if name in ("strip", "lower", "upper") and not args.positional:
@@ -403,8 +476,11 @@ class Effects(Processes):
             separator = text_of(args.value(0) or UNKNOWN) if args.positional else None
             if len(args.positional) < 2 and (separator or not args.positional):
                 return Items("list", tuple(Known(part) for part in text.split(separator)))
-        if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
-            return Known(bool(getattr(text, name)(part)))
+        if name in ("startswith", "endswith") and first is not None:
+            several = first.values if isinstance(first, Items) else (first,)
+            parts_of_text = [text_of(part) for part in several]
+            if None not in parts_of_text:
+                return Known(any(getattr(text, name)(part) for part in parts_of_text))
         return UNKNOWN
 
 
@@ -423,6 +499,20 @@ def option_name(args: Arguments) -> str:
     return found.lstrip("-").partition("/")[0].replace("-", "_")
 
 
+def _type_of_option(args: Arguments) -> str:
+    """The type of what ``add_argument`` reads an option as; empty for a text, and where it is not
+    known."""
+    if args.value(99, "nargs") not in (None, Known(None), Known("?")):
+        return "list"
+    action = text_of(args.value(99, "action") or UNKNOWN)
+    if action is not None and action != "store":
+        return _TYPES_OF_ACTIONS.get(action, "")
+    found = args.find(99, "type")
+    if found is None or not isinstance(found[0], p.Name) or found[1] != UNKNOWN:
+        return ""
+    return found[0].id if found[0].id in _TYPES_OF_OPTIONS else ""
+
+
 def _range(values: list[Value]) -> Value:
     counts = {one for one in alternatives(values[-1]) if not isinstance(one, (Unknown, Known))}
     if len(counts) == 1 and len(values) < 3 and isinstance(count := counts.pop(), DeviceCount):
@@ -435,7 +525,7 @@ def _range(values: list[Value]) -> Value:
     found = range(*whole)
     if len(found) > MOST_ITEMS:
         return Items("many", (UNKNOWN,))
-    return Items("list", tuple(Known(number) for number in found))
+    return Items("range", tuple(Known(number) for number in found))
 
 
 def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
@@ -443,9 +533,14 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
         key = args.value(0)
         if isinstance(key, Known):
             found = receiver.get(key.value)
-            if found is not None or not receiver.is_listed:
-                return found or UNKNOWN
-            return args.value(1) or Known(None)
+            default = args.value(1) or Known(None)
+            if found is not None or receiver.is_listed:
+                return found or default
+            copied = dict(receiver.copied).get(str(key.value))
+            if copied is None:
+                return UNKNOWN
+            is_inherited = any(isinstance(one, EnvironmentValue) for one in alternatives(copied))
+            return any_of((copied, default)) if is_inherited else copied
         found = callable_of(receiver)
         return any_of((found, args.value(1) or Known(None))) if found != UNKNOWN else UNKNOWN
     if name == "copy" or receiver.open:
@@ -453,14 +548,14 @@ def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
     return listing(name, receiver.entries)
 
 
-def _format(template: str, args: Arguments) -> Value:
-    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``."""
+def _format(template: str, args: Arguments) -> Value | None:
+    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``; None where it raises."""
     parts: list[Value] = []
     position = 0
     try:
         fields = list(Formatter().parse(template))
     except ValueError:
-        return UNKNOWN
+        return None
     for literal, name, specification, conversion in fields:
         parts.append(Known(literal))
         if name is None:
@@ -474,8 +569,8 @@ def _format(template: str, args: Arguments) -> Value:
         else:
             found = args.find(None, name)
         if found is None:
-            return UNKNOWN
-        parts.append(found[1])
+            return UNKNOWN if "." in name or "[" in name else None
+        parts.append(formatted(found[1]))
     return concatenate(parts)
 
 
@@ -495,6 +590,10 @@ def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -
         named = Pairs(tuple((Known(key), held) for key, (_, held) in args.keywords.items()))
         flow.change(receiver, merged(merged(receiver, more), named))
         return Known(None)
+    if isinstance(receiver, Pairs) and name == "pop" and isinstance(first, Known):
+        held = _dict_method(receiver, "get", args)
+        flow.change(receiver, without_entry(receiver, first))
+        return held
     for single in alternatives(receiver):
         if isinstance(single, (Items, Pairs)):
             flow.change(single, UNKNOWN)

@@ -22,6 +22,7 @@ from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
     UNKNOWN,
+    Bound,
     EnvironmentValue,
     Items,
     Known,
@@ -124,6 +125,8 @@ class Environment(Evaluator):
                             keywords[name] = (argument.value, value.get(name) or item)
                 exact = exact and isinstance(value, Pairs) and value.is_listed
             elif argument.star:
+                if isinstance(value, Bound) and (items := self.iterate(value, flow)) is not None:
+                    value = Items("list", items)
                 if isinstance(value, Items) and value.kind not in VAGUE and exact:
                     self._budget -= len(value.values) // _HANDED_AT_ONCE
                     positional.extend((argument.value, item) for item in value.values)
@@ -193,12 +196,16 @@ class Environment(Evaluator):
         elif name == "copy":
             return self.environment_copy(flow)
         elif name in ("keys", "values", "items"):
-            return listing(name, (*self.environment_copy(flow).entries, (ANOTHER_NAME, UNKNOWN)))
+            return listing(name, (*self.header_entries(flow), (ANOTHER_NAME, UNKNOWN)))
         elif name == "popitem":
             self.write_perhaps(UNKNOWN, None, node.span, node.span, flow)
         elif name == "clear":
             self.clear_environment(node.span, flow)
         return UNKNOWN
+
+    def header_entries(self, flow: Flow) -> list[tuple[Value, Value]]:
+        """What is known of the variables that decide about GPUs."""
+        return [(Known(name), self.environment(name, flow)) for name in flow.header_variables()]
 
     def rebind_environment(self, value: Value, flow: Flow) -> None:
         """``os.environ = value``: what is written to another dict does not reach CUDA."""
@@ -270,10 +277,10 @@ class Environment(Evaluator):
         """Write every entry of a mapping, or of a list of pairs, to the environment."""
         for value in alternatives(given):
             pairs = pairs_from(value) or Pairs((), open=True)
-            entries = pairs.entries
+            entries = pairs.known_entries
             later = [text_of(decoded(key)) for key, _ in entries]
             surely = frozenset(name for name in later if name is not None)
-            if pairs.open and form is not Form.SETDEFAULT:
+            if pairs.rest and form is not Form.SETDEFAULT:
                 self.write_perhaps(UNKNOWN, UNKNOWN, node.span, node.span, flow, surely)
             written = self._written_out(node)
             for number, (key, held) in enumerate(entries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.operations import (
     arithmetic,
     compared,
@@ -19,6 +21,7 @@ from gpu_lint.facts.operations import (
     substitute,
     truth_of,
 )
+from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
     THIS_FILE,
@@ -34,12 +37,14 @@ from gpu_lint.facts.values import (
     Instance,
     Items,
     Known,
+    Member,
     ModuleValue,
     Pairs,
     Place,
     Returned,
     Symbol,
     Text,
+    Typed,
     Unknown,
     Value,
     alternatives,
@@ -55,12 +60,16 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.facts.walk import bound_names
 from gpu_lint.source import Span
-from gpu_lint.variables import MASK
+from gpu_lint.variables import MASK, ORDER
 
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
+PROCESS = -2
+"""The frame of what is known of the process as a whole."""
 _VISIBLE = DeviceCount()
+_ALWAYS_BOUND = frozenset(dir(builtins)) | {"__file__", "__builtins__", "__path__", "__class__"}
+"""Names that every module has."""
 ATTRIBUTES = "attributes"
 """The kind of a :class:`Bound` that is the dict of an object's attributes."""
 _ENVIRONMENT = Symbol("os.environ")
@@ -102,6 +111,14 @@ class Evaluator(ABC):
     @abstractmethod
     def resume(self, generator: Bound, flow: Flow) -> None:
         """Run a generator that waits, once and to its end."""
+
+    @abstractmethod
+    def awaited(self, node: p.Await, flow: Flow) -> Value:
+        """Wait for what an expression yields: a coroutine runs, and so do tasks that wait."""
+
+    @abstractmethod
+    def mapped(self, waiting: Bound, flow: Flow) -> tuple[Value, ...] | None:
+        """Run what ``map()`` has been given for each item; None where these are not known."""
 
     @abstractmethod
     def note_cut_short(self) -> None:
@@ -176,6 +193,7 @@ class Evaluator(ABC):
     def _name(self, node: p.Name, flow: Flow) -> Value:
         value = self.lookup(node.id, flow)
         if value is None:
+            self.fallible |= node.id not in _ALWAYS_BOUND
             return THIS_FILE if node.id == THIS_FILE.name else UNKNOWN
         return value
 
@@ -195,6 +213,7 @@ class Evaluator(ABC):
         if isinstance(base, Symbol):
             if name == "environ" and base.name == "os":
                 return flow.get(_INPUTS, _ENVIRONMENT.name) or _ENVIRONMENT
+            self.fallible |= lacks(base.name, name)
             return Symbol(f"{base.name}.{name}")
         if name == "__dict__":
             return Bound(ATTRIBUTES, base, None)
@@ -204,7 +223,12 @@ class Evaluator(ABC):
             if name == "value":
                 return base  # of an enum's member
             if base.value is None:
+                self.fallible = True
                 return None
+        if isinstance(base, Member):
+            if name == "name":
+                return Known(base.name)
+            return base.value if name == "value" else self.attribute_of(base, name, flow)
         return self._part(base, f".{name}", flow)
 
     def _part(self, base: Value, part: str, flow: Flow) -> Value:
@@ -232,25 +256,26 @@ class Evaluator(ABC):
         return self.call(node, flow)
 
     def _template(self, node: p.Template, flow: Flow) -> Value:
-        return concatenate([self.evaluate(part, flow) for part in node.parts])
+        return concatenate([formatted(self.evaluate(part, flow)) for part in node.parts])
 
     def _sequence(self, node: p.Sequence, flow: Flow) -> Value:
         values = tuple(self.evaluate(item, flow) for item in node.items)
         starred = any(isinstance(item, p.Opaque) and item.children for item in node.items)
-        return UNKNOWN if starred else Items(node.kind, values)
+        return Typed(node.kind) if starred else Items(node.kind, values)
 
     def _mapping(self, node: p.Mapping, flow: Flow) -> Value:
+        found = Pairs(())
         entries: list[tuple[Value, Value]] = []
-        is_open = False
         for key, item in node.items:
             if key is None:
-                taken = self.taken_from(self.evaluate(item, flow), flow)
-                entries += (*taken.rest, *taken.entries)
-                is_open |= taken.open
+                inner = self.as_pairs(self.evaluate(item, flow), flow)
+                found = merged(found, merged(Pairs(tuple(entries)), inner))
+                entries = []
             else:
                 named = self.named(key, self.evaluate(key, flow), flow)
                 entries.append((named, self.evaluate(item, flow)))
-        return Pairs(tuple(entries), is_open)
+        last = Pairs(tuple(entries))
+        return last if found == Pairs(()) else merged(found, last)
 
     def named(self, node: p.Expression, value: Value, flow: Flow) -> Value:
         """The value of an expression that is a name; of one that is not known at least how it
@@ -299,7 +324,7 @@ class Evaluator(ABC):
             return self.environment(constant, flow)
         if isinstance(base, Symbol) and base.name == "sys.argv" and isinstance(constant, int):
             self.fallible = True
-            return Input(f"sys.argv[{constant}]")
+            return Input(f"sys.argv[{constant!r}]")
         if isinstance(base, Pairs) and isinstance(key, Known):
             found = base.get(constant)
             if found is not None:
@@ -308,6 +333,8 @@ class Evaluator(ABC):
             return self.attribute_of(base, constant, flow)
         if isinstance(base, Bound) and base.kind == ATTRIBUTES and isinstance(constant, str):
             return self.attribute(base.callee, constant, flow)
+        if isinstance(base, Pairs) and isinstance(key, Member):
+            return next((held for name, held in reversed(base.entries) if name == key), UNKNOWN)
         if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
             self.fallible = True
             return any_of(base.values)
@@ -329,13 +356,13 @@ class Evaluator(ABC):
         )
 
     def environment_copy(self, flow: Flow) -> Pairs:
-        """A copy of the environment: what is known of the variables that decide about GPUs, and
-        others."""
-        names = flow.header_variables()
-        return Pairs(tuple((Known(name), self.environment(name, flow)) for name in names), True)
+        """A copy of the process environment, as a dict."""
+        names = dict.fromkeys((MASK, ORDER, *flow.header_variables()))
+        held = tuple((name, self.environment(name, flow)) for name in names)
+        return Pairs((), open=True, copied=held)
 
-    def taken_from(self, value: Value, flow: Flow) -> Pairs:
-        """What ``{**value}`` holds."""
+    def as_pairs(self, value: Value, flow: Flow) -> Pairs:
+        """A dict with what a mapping holds, as far as it is known."""
         if value == _ENVIRONMENT:
             return self.environment_copy(flow)
         return value if isinstance(value, Pairs) else Pairs((), open=True)
@@ -372,6 +399,8 @@ class Evaluator(ABC):
             return membership(node.operator, text_of(left), flow)
         elif isinstance(left, Known) and isinstance(right, Known):
             return compared(left.value, node.operator, right.value)
+        elif isinstance(left, Member) and isinstance(right, Member) and left.cls == right.cls:
+            return compared(left.name, node.operator, right.name)
         elif node.operator in ("is", "is not", "==", "!="):
             for one, other in ((left, right), (right, left)):
                 if isinstance(one, Known) and one.value is None and isinstance(other, _SOMETHING):
@@ -406,6 +435,7 @@ class Evaluator(ABC):
 
     def _binary(self, node: p.Binary, flow: Flow) -> Value:
         left, right = self.evaluate(node.left, flow), self.evaluate(node.right, flow)
+        self.fallible |= cannot_be_joined(left, node.operator, right)
         if node.operator == "+":
             if isinstance(left, Items) and isinstance(right, Items):
                 return joined(left, right)
@@ -419,12 +449,13 @@ class Evaluator(ABC):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
                 return input_named(f"({name} {node.operator} {by})")
         if node.operator == "|" and (isinstance(left, Pairs) or isinstance(right, Pairs)):
-            return merged(self.taken_from(left, flow), self.taken_from(right, flow))
+            return merged(self.as_pairs(left, flow), self.as_pairs(right, flow))
         if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):
             if isinstance(right.value, int) and 0 <= right.value * len(left.values) <= MOST_ITEMS:
                 return Items(left.kind, left.values * right.value)
         if node.operator == "%" and (template := text_of(left)) is not None:
-            values = right.values if isinstance(right, Items) else (right,)
+            several = isinstance(right, Items) and right.kind == "tuple"
+            values = right.values if isinstance(right, Items) and several else (right,)
             return substitute(template, values)
         return UNKNOWN
 
@@ -441,14 +472,19 @@ class Evaluator(ABC):
         targets = [n for generator in node.generators for n in bound_names(generator.target)]
         saved = {name: flow.get(frame, name) for name in targets}
         first = node.generators[0]
-        items = self.iterate(self.evaluate(first.iterable, flow), flow)
+        is_dict = len(node.generators) == 1 and node.kind == "dict"
+        known = self._environment_items(first.iterable, flow) if is_dict else None
+        found = Items("list", known) if known else self.evaluate(first.iterable, flow)
+        items = self.iterate(found, flow)
         results: list[Value] = []
         if len(node.generators) == 1 and items is not None and self.may_repeat(len(items)):
             is_complete = True
             with self.repeating(len(items)):
                 for item in items:
                     self.assign_names(first.target, item, flow)
-                    is_complete &= self._run_elements(node, item, results, flow)
+                    is_complete &= self._run_elements(
+                        node, item, results, flow, of_environment=bool(known)
+                    )
             items = items if is_complete else None
         else:
             inner = flow.copy()
@@ -458,28 +494,49 @@ class Evaluator(ABC):
         for name, value in saved.items():
             flow.bind(frame, name, UNKNOWN if value is None else value)
         if items is None and (node.kind != "dict" or len(results) != 2):
-            return UNKNOWN
+            return Typed(node.kind)
         if node.kind == "dict":
-            return Pairs(tuple(zip(results[::2], results[1::2], strict=True)))
-        return Items("set" if node.kind == "set" else "list", tuple(results))
+            entries = tuple(zip(results[::2], results[1::2], strict=True))
+            return Pairs(entries, open=bool(known))
+        return Items(node.kind, tuple(results))
+
+    def _environment_items(self, node: p.Expression, flow: Flow) -> tuple[Value, ...] | None:
+        """The items of the process environment, or of a copy of it, that are about GPUs."""
+        match node:
+            case p.Call(function=p.Attribute(base=p.Name() | p.Attribute() as base, name="items")):
+                pairs = self.as_pairs(self.evaluate(base, flow), flow)
+                names = (MASK, ORDER) if pairs.copied else ()
+                held = [(name, pairs.holds(name)) for name in names]
+                return tuple(Items("tuple", (Known(n), v)) for n, v in held if v is not None)
+        return None
 
     def _run_elements(
-        self, node: p.Comprehension, item: Value, results: list[Value], flow: Flow
+        self,
+        node: p.Comprehension,
+        item: Value,
+        results: list[Value],
+        flow: Flow,
+        *,
+        of_environment: bool,
     ) -> bool:
         """Run a comprehension's elements for one item, if its conditions hold; whether it is known
-        what this adds to the results."""
+        what this adds to the results. A dict ``of_environment`` has None for what it lacks."""
         skipped: list[Flow] = []
         for condition in node.generators[0].conditions:
             truth = self.truth(condition, flow)
             if truth is False:
+                if of_environment:
+                    results += [self.evaluate(node.elements[0], flow), Known(None)]
                 flow.join_all(skipped)
-                return not skipped
+                return not skipped or of_environment
             if truth is None:
                 skipped.append(flow.copy())
             self.refine(condition, True, flow)
         results += [self.evaluate(element, flow) for element in node.elements]
+        if skipped and of_environment:
+            results[-1] = any_of((results[-1], Known(None)))
         flow.join_all(skipped)
-        return not skipped or ANOTHER_NAME in (item, *held_by(item))
+        return not skipped or of_environment or ANOTHER_NAME in (item, *held_by(item))
 
     def _run_generators(
         self, node: p.Comprehension, items: tuple[Value, ...] | None, flow: Flow
@@ -529,6 +586,8 @@ class Evaluator(ABC):
             value = self.special(value, "__iter__", (), flow) or value
             if isinstance(value, Items):
                 return value.values
+        if isinstance(value, Bound) and value.kind == "map":
+            return self.mapped(value, flow)
         if isinstance(value, Bound) and value.kind == "generator":
             self.resume(value, flow)
         else:
@@ -541,6 +600,9 @@ class Evaluator(ABC):
             self.iterate(value, flow)
         self.yielded(node, flow)
         return UNKNOWN
+
+    def _await(self, node: p.Await, flow: Flow) -> Value:
+        return self.awaited(node, flow)
 
     def _opaque(self, node: p.Opaque, flow: Flow) -> Value:
         for child in node.children:
@@ -659,7 +721,9 @@ def adapted(value: Value, flow: Flow) -> Value:
     return UNKNOWN if flow.needs > 1 else value
 
 
-_SOMETHING = (Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound)
+_SOMETHING = (
+    Symbol, ModuleValue, FunctionValue, ClassValue, Instance, Items, Pairs, Bound, Member, Typed,
+)  # fmt: skip
 """Values that are not None."""
 
 
@@ -682,5 +746,6 @@ _RULES: dict[type[Any], _Rule] = {
     p.Walrus: Evaluator._walrus,
     p.Comprehension: Evaluator._comprehension,
     p.Yield: Evaluator._yield,
+    p.Await: Evaluator._await,
     p.Opaque: Evaluator._opaque,
 }

@@ -161,10 +161,10 @@ class Flow:
         return other
 
     def settle(self) -> Version:
-        """The version that stands for all that this path has done so far."""
+        """The version that stands for all that this path has done so far; what it does from now on
+        is newer than all that other paths have done."""
         settled = self._version.settled
-        if settled is self._version:
-            self._version = Version(settled)
+        self._version = Version(settled)
         return settled
 
     def become(self, other: Flow) -> None:

@@ -216,7 +216,7 @@ def _write(setting: Setting, row: int) -> Write:
     if setting.value is not None:
         known = constants(setting.value) or ()
         value = " or ".join(str(constant.value) for constant in known) or "?"
-    weak = setting.form in (Form.SETDEFAULT, Form.IF_UNSET, Form.PUTENV)
+    weak = setting.form in (Form.SETDEFAULT, Form.IF_UNSET) or not setting.form.reaches_cuda
     return Write(setting.variable, value, row, effect, setting.form.value, weak)
 
 

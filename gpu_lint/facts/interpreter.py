@@ -36,6 +36,7 @@ from gpu_lint.facts.values import (
     Items,
     Key,
     Known,
+    Member,
     Pairs,
     Returned,
     Unknown,
@@ -368,6 +369,8 @@ class Interpreter(Statements):
                 if isinstance(constant, bool) or not isinstance(constant, int):
                     return False
                 return 0 < constant <= _LARGEST_INDEX
+            case Member():
+                return self._may_matter(value.value)
             case AnyOf() | Items() | Pairs():
                 return any(map(self._may_matter, held_by(value)))
             case Instance(key) | ClassValue(key):

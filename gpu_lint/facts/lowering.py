@@ -303,6 +303,9 @@ class Lowering:
         value = node.value.item if isinstance(node.value, cst.From) else node.value
         return p.Yield(self.span(node), self.expression(value) if value is not None else None)
 
+    def _await(self, node: cst.Await) -> p.Expression:
+        return p.Await(self.span(node), self.expression(node.expression))
+
     def _parameters(self, node: cst.Parameters) -> tuple[p.Parameter, ...]:
         def one(param: cst.Param, star: str = "", keyword_only: bool = False) -> p.Parameter:
             default = self.expression(param.default) if param.default else None
@@ -463,7 +466,8 @@ class Lowering:
         self._yields, self._nests = outer, True
         span = self._definition_span(node)
         suite = p.Suite(lambda: found)
-        yield p.Function(span, node.name.value, parameters, decorators, suite)
+        is_async = node.asynchronous is not None
+        yield p.Function(span, node.name.value, parameters, decorators, suite, is_async)
 
     def _class(self, node: cst.ClassDef) -> Iterator[p.Statement]:
         self._nests = True
@@ -521,6 +525,7 @@ _EXPRESSIONS: dict[type[cst.CSTNode], _ExpressionRule] = {
     cst.GeneratorExp: Lowering._comprehension,
     cst.DictComp: Lowering._comprehension,
     cst.Yield: Lowering._yield,
+    cst.Await: Lowering._await,
 }
 _COMPREHENSIONS: dict[type[cst.CSTNode], str] = {
     cst.ListComp: "list",

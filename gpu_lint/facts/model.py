@@ -79,11 +79,17 @@ class Form(Enum):
     SETDEFAULT = "setdefault()"
     IF_UNSET = "only if not already set"
     PUTENV = "putenv()"
+    EXPORT = "export in a shell"
     REMOVE = "removal"
     POSSIBLE = "under a name that is not known"
     REBOUND = "another dict in place of os.environ"
     FOR_A_WHILE = "for a while"
     """It is taken back when a context manager, or a test, ends."""
+
+    @property
+    def reaches_cuda(self) -> bool:
+        """Whether CUDA in the same process sees what is written."""
+        return self not in (Form.PUTENV, Form.EXPORT)
 
 
 @record(keeps_hash=True)
@@ -148,6 +154,8 @@ class Setting:
     """The enclosing function itself imports a framework after the write."""
     values: tuple[Value | None, ...] = ()
     """Every value that it was seen to write, the first one first; ``value`` is the last."""
+    chosen: bool = False
+    """The process has chosen its device by ``set_device()`` on the way there."""
 
     @property
     def harmless(self) -> bool:
@@ -238,12 +246,18 @@ class Child:
     """What the call itself sets CUDA_VISIBLE_DEVICES to; None where the child inherits it."""
     mask_span: Span | None = None
     """The literal that says so."""
+    order: Value | None = None
+    """The same of CUDA_DEVICE_ORDER."""
+    uses_gpu: Certainty = Certainty.NEVER
+    """Whether it is a Python that uses a GPU, as far as its command line says."""
     processes: int = 0
     """How many processes with a GPU of their own it starts, where it says so."""
     copies: bool = False
     """It starts the same program again."""
     masks: tuple[Written, ...] = ()
     """The masks in effect in this process."""
+    orders: tuple[Written, ...] = ()
+    """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
 

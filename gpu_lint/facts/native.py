@@ -399,7 +399,7 @@ class NativeLowering:
         return p.Yield(self.span(node), value)
 
     def _await(self, node: ast.Await) -> p.Expression:
-        return p.Opaque(self.span(node), (self.expression(node.value),))
+        return p.Await(self.span(node), self.expression(node.value))
 
     def _parameters(self, node: ast.arguments) -> tuple[p.Parameter, ...]:
         plain = [*node.posonlyargs, *node.args]
@@ -553,7 +553,8 @@ class NativeLowering:
         self._nests = True
         span = self._definition_span(node)
         suite = p.Suite(self._later(node, span))
-        return p.Function(span, node.name, parameters, decorators, suite)
+        is_async = isinstance(node, ast.AsyncFunctionDef)
+        return p.Function(span, node.name, parameters, decorators, suite, is_async)
 
     def _later(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef, definition: Span

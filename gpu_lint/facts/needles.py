@@ -24,9 +24,16 @@ _CHILDREN = (
     b"os.popen", b"os.posix_spawn", b"runpy", b"concurrent.futures",
 )  # fmt: skip
 _OF_OS = tuple(word for word in _CHILDREN if word.startswith(b"os."))
-_STARTING = frozenset({b"multiprocessing", b"subprocess", b"runpy", b"concurrent"})
+_STARTING = frozenset(
+    {b"multiprocessing", b"subprocess", b"runpy", b"concurrent"}
+    | {b"create_subprocess_exec", b"create_subprocess_shell"}
+)
 """Words of which one must be there, unless something of ``os`` is."""
-_CHILD_DETAILS = (b"fork", b"env=", b"env =", b"nproc", b"num_proc", b"num-proc", b"accelerate")
+_CHILD_DETAILS = (
+    b"fork", b"env=", b"env =", b"env -", b"nproc", b"num_proc", b"num-proc", b"accelerate",
+    b"deepspeed", b"execle", b"execlpe", b"execve", b"execvpe", b"spawnle", b"spawnlpe", b"spawnve",
+    b"spawnvpe",
+)  # fmt: skip
 _PROCESS = b"Process"
 """What the name of a class of processes ends with."""
 _IMPORT = b"import"
@@ -42,6 +49,8 @@ _LEAST_PART = 7
 _MOST_MEANT = 100_000
 _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
+_ASSIGNED = re.compile(r"(?<!\w)([A-Za-z]\w{11,})=")
+"""In a command, a name that is long enough to be that of a variable."""
 _PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER", b"AFFINITY",
@@ -102,7 +111,10 @@ class Needles:
                 if name in data and in_code(data, name):
                     return Touch.SETTINGS | Touch.ENVIRONMENT
         if not said.have(self._parts["environment"]):
-            return Touch.NOTHING
+            if b"CUDA" not in data or not any(word in data for word in _CHILDREN):
+                return Touch.NOTHING
+            misspelt = any(map(self._is_misspelt, set(_LONG_WORD.findall(data))))
+            return Touch.SETTINGS | Touch.ENVIRONMENT if misspelt else Touch.NOTHING
         if any(name in data and in_code(data, name) for name in self._others):
             return Touch.SETTINGS | Touch.ENVIRONMENT
         if any(map(self._is_misspelt, set(_LONG_WORD.findall(data)))):
@@ -124,6 +136,8 @@ class Needles:
     def is_variable(self, text: str) -> bool:
         """Whether a text may be the name of a variable that decides about GPUs, or part of it, or
         a command that sets one."""
+        if any(self.knowledge.misspelt(name) for name in _ASSIGNED.findall(text)):
+            return True
         if _PROSE.search(text):
             return self._assigning.search(text) is not None
         known = (*self.knowledge.variables, *self.knowledge.other_names)

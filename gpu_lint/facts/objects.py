@@ -21,18 +21,24 @@ from gpu_lint.facts.values import (
     Items,
     Key,
     Known,
+    Member,
     ModuleValue,
     Pairs,
     Returned,
     Symbol,
+    Typed,
     Value,
     alternatives,
     any_of,
     text_of,
 )
+from gpu_lint.facts.walk import last_name
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
 
+_ENUMS = frozenset({"Enum", "Flag"})
+_PLAIN_BASES = frozenset({"object", "ABC", "NamedTuple", "BaseModel", "BaseSettings"})
+"""Classes from outside the project that make no strings."""
 _MOST_CLASSES = 64
 """Classes among which an attribute is looked for: a class and those that it inherits from."""
 
@@ -60,8 +66,17 @@ class Objects(Effects):
         """How many frames have been numbered in it."""
 
     @abstractmethod
-    def enter(self, callee: FunctionValue, args: Arguments | None, flow: Flow, at: Span) -> Value:
-        """Follow a call into its body; without ``args``, as an unknown caller would call it."""
+    def enter(
+        self,
+        callee: FunctionValue,
+        args: Arguments | None,
+        flow: Flow,
+        at: Span,
+        *,
+        resumed: bool = False,
+    ) -> Value:
+        """Follow a call into its body; without ``args``, as an unknown caller would call it. A
+        generator or coroutine is only run if it is ``resumed``."""
 
     def new_frame(self, *, lasting: bool = True) -> int:
         if self._numbering is None:
@@ -137,6 +152,8 @@ class Objects(Effects):
     def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
         if isinstance(base, ModuleValue):
             return self.member(base.file, name, flow) or UNKNOWN
+        if isinstance(base, Member):
+            base = Instance(base.cls)
         assert isinstance(base, (Instance, ClassValue))
         if isinstance(base, Instance) and base.frame is not None and base.behind is None:
             found = flow.get(base.frame, name)
@@ -160,6 +177,8 @@ class Objects(Effects):
             if found is not None:
                 bound = [self._bound(single, base, flow) for single in alternatives(found)]
                 callable_ = all(isinstance(single, FunctionValue) for single in bound)
+                if isinstance(base, ClassValue) and not callable_ and self._is_enum(key):
+                    return self._member_of(key, name, any_of(bound))
                 return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
         if not name.startswith("__"):
             return self.special(base, "__getattr__", (Known(name),), flow) or UNKNOWN
@@ -199,6 +218,40 @@ class Objects(Effects):
         at = self.statement.span
         given: list[tuple[p.Expression, Value]] = [(p.Opaque(at, ()), one) for one in arguments]
         return self.enter(method, Arguments(given), flow, at)
+
+    def _is_enum(self, key: Key) -> bool:
+        """Whether the members of a class are no strings or numbers themselves, but have a value."""
+        bases = self._foreign_bases(key)
+        return bool(bases & _ENUMS) and bases <= _ENUMS | _PLAIN_BASES
+
+    def _foreign_bases(self, key: Key) -> frozenset[str]:
+        """The last names of what a class of the project inherits from outside the project; an
+        empty one where that is not known."""
+        found: set[str] = set()
+        for cls in self.lineage(key):
+            if len(cls.node.bases) > len(cls.bases):
+                own = {known.node.name for base in cls.bases if (known := self.class_of(base))}
+                found |= {last_name(base) for base in cls.node.bases} - own
+        return frozenset(found)
+
+    def _member_of(self, key: Key, name: str, value: Value) -> Member:
+        """A member of an Enum."""
+        classes = list(self.lineage(key))
+        says = any("__str__" in cls.attributes or "__format__" in cls.attributes for cls in classes)
+        return Member(key, name, value, "" if says else f"{classes[0].node.name}.{name}")
+
+    def as_written(self, value: Value) -> Value:
+        """A value as the environment takes it: of an object that is surely no string, the type
+        alone is of interest."""
+        if not any(isinstance(single, Instance) for single in alternatives(value)):
+            return value
+        return any_of(map(self._without_content, alternatives(value)))
+
+    def _without_content(self, value: Value) -> Value:
+        cls = self.class_of(value.cls) if isinstance(value, Instance) else None
+        if cls is None or not self._foreign_bases(cls.key) <= _ENUMS | _PLAIN_BASES:
+            return value
+        return Typed(cls.node.name)
 
     def member(self, file: str, name: str, flow: Flow) -> Value | None:
         """A module's name: what it bound, or a submodule that has been imported."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.values import (
     UNKNOWN,
     ClassValue,
@@ -41,7 +42,7 @@ def substitute(template: str, values: tuple[Value, ...]) -> Value:
         return UNKNOWN
     parts: list[Value] = [Known(pieces[0])]
     for value, piece in zip(values, pieces[1:], strict=True):
-        parts += [value, Known(piece)]
+        parts += [formatted(value), Known(piece)]
     return concatenate(parts)
 
 
@@ -103,6 +104,8 @@ def compared(one: p.Constant, operator: str, other: p.Constant) -> Value:
 
 def contained(operator: str, left: Known, right: Items | Pairs) -> Value:
     """``left in right``, or ``not in``."""
+    if isinstance(right, Pairs) and right.open and right.get(left.value) == Known(None):
+        return Known(operator == "not in")
     held = right.values if isinstance(right, Items) else tuple(key for key, _ in right.entries)
     if operator not in ("in", "not in"):
         return UNKNOWN

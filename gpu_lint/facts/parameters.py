@@ -135,16 +135,21 @@ def _options(function: Function) -> dict[str, _Filled]:
 
 def _of_click(decorator: p.Call, file: str) -> dict[str, _Filled]:
     """What ``@click.option("--gpu", default=0)`` fills in."""
-    default: Value | None = None
+    default: Known | None = None
     names: list[str] = []
+    read_as = ""
     for argument in decorator.arguments:
         literal = argument.value
+        if argument.keyword == "type" and isinstance(literal, p.Name) and literal.id == "int":
+            read_as = "int"
         if argument.keyword == "default" and isinstance(literal, p.Literal):
             default = Known(literal.value, Place(file, literal.span))
         elif argument.keyword is None and isinstance(literal, p.Literal):
             names.append(str(literal.value))
     flag = flag_among(names).partition("/")[0]
-    filled = _Filled(default, Option(flag, Place(file, decorator.span)))
+    if default is not None and type(default.value) is int:
+        read_as = "int"
+    filled = _Filled(default, Option(flag, Place(file, decorator.span), read_as))
     return {name.lstrip("-").partition("/")[0].replace("-", "_"): filled for name in names}
 
 

@@ -11,15 +11,13 @@ from gpu_lint.facts.children import (
     HANDING,
     PROCESSES,
     SPAWNING,
-    Command,
-    argument_positions,
-    command_of,
     spawns_ranks,
     starts_when_made,
 )
+from gpu_lint.facts.commands import Command, CommandLine, Given, command_of
 from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.evaluation import MOST_ITEMS, PROCESS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Child, in_order
 from gpu_lint.facts.values import (
@@ -36,14 +34,13 @@ from gpu_lint.facts.values import (
     alternatives,
     text_of,
 )
+from gpu_lint.variables import MASK, ORDER
 
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
 _STARTING = PROCESSES | {f"{SPAWNING}.Process"}
 RANK = Input("the rank of a spawned process")
 """What a process that is started with others is given first."""
-_PROCESS = -2
-"""The frame of what is known of the process as a whole."""
 _INHERITS = "inherits CUDA"
 """In the frame of a pool, whether its processes are copies of one that has initialised CUDA."""
 
@@ -65,7 +62,7 @@ class Processes(Devices):
         """Take note of how ``multiprocessing`` is told to start processes; what the call gives.
         None for any other call."""
         if name.endswith("multiprocessing.set_start_method"):
-            flow.bind(_PROCESS, "start method", args.value(0, "method") or UNKNOWN)
+            flow.bind(PROCESS, "start method", args.value(0, "method") or UNKNOWN)
             return UNKNOWN
         if name.endswith("multiprocessing.get_context"):
             method = args.value(0, "method")
@@ -73,13 +70,20 @@ class Processes(Devices):
             return Symbol("multiprocessing" if copies else SPAWNING)
         return None
 
-    def note_child(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> None:
-        """Note a call that may start a process."""
-        command_at, environment_at = argument_positions(name)
-        found = args.find(command_at, "args")
-        environment = args.value(environment_at, "env")
-        expression, value = found if found is not None else (None, None)
-        command = command_of(expression, value, environment, self.file)
+    def note_child(
+        self,
+        name: str,
+        node: p.Call,
+        args: Arguments,
+        given: Given | None,
+        line: CommandLine,
+        environment: Value | None,
+        flow: Flow,
+    ) -> None:
+        """Note a call that may start a process, given its command and its environment."""
+        command = command_of(given, line, environment, self.file)
+        if isinstance(environment, Pairs) and environment.copied:
+            command = self._unless_inherited(command, flow)
         forks = name == "os.fork"
         if spawns_ranks(name):
             processes = self._ranks_with_gpu(args, flow)
@@ -90,24 +94,33 @@ class Processes(Devices):
             forks = uses and copied
         self._record_child(node, forks, command, flow)
 
+    def _unless_inherited(self, command: Command, flow: Flow) -> Command:
+        """What a command says, without what it would inherit as well."""
+        mask = None if command.mask == self.environment(MASK, flow) else command.mask
+        order = None if command.order == self.environment(ORDER, flow) else command.order
+        return replace(command, mask=mask, order=order)
+
     def _record_child(self, node: p.Call, forks: bool, command: Command, flow: Flow) -> None:
         self.recorder.child(
             Child(
                 node.span,
                 forks,
-                command.mask,
-                command.mask_span,
-                command.processes,
-                command.copies,
-                in_order(flow.masks()),
-                flow.frozen,
-                self.reach,
+                mask=command.mask,
+                mask_span=command.mask_span,
+                order=command.order,
+                uses_gpu=command.uses_gpu,
+                processes=command.processes,
+                copies=command.copies,
+                masks=in_order(flow.masks()),
+                orders=in_order(flow.orders()),
+                frozen=flow.frozen,
+                reach=self.reach,
             )
         )
 
     def _forks(self, flow: Flow) -> bool:
         """Whether ``multiprocessing`` copies this process to start another."""
-        return text_of(flow.get(_PROCESS, "start method") or FORK) == "fork"
+        return text_of(flow.get(PROCESS, "start method") or FORK) == "fork"
 
     def _ranks_with_gpu(self, args: Arguments, flow: Flow) -> int:
         """How many processes a call starts that each take their rank as the index of a GPU, or

@@ -165,6 +165,12 @@ class Comprehension:
 
 
 @record
+class Await:
+    span: Span
+    value: Expression
+
+
+@record
 class Yield:
     """``yield value``, or ``yield from value``: the function is a generator."""
 
@@ -183,7 +189,7 @@ class Opaque:
 Expression: TypeAlias = (
     "Literal | Name | Attribute | Call | Template | Sequence | Mapping | Subscript"
     " | Conditional | Comparison | Boolean | Unary | Binary | Lambda | Walrus"
-    " | Comprehension | Yield | Opaque"
+    " | Comprehension | Yield | Await | Opaque"
 )
 
 
@@ -379,6 +385,8 @@ class Function:
     parameters: tuple[Parameter, ...]
     decorators: tuple[Expression, ...]
     suite: Suite
+    asynchronous: bool = False
+    """A call of it runs nothing; to await what it returns does."""
 
     @property
     def body(self) -> Block:

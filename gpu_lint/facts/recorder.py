@@ -117,7 +117,11 @@ class Recorder:
         if old is not None:
             child = replace(
                 child,
-                mask=_mask_of(old, child),
+                mask=_given(old.mask, child.mask),
+                order=_given(old.order, child.order),
+                uses_gpu=max(old.uses_gpu, child.uses_gpu),
+                masks=_union(old.masks, child.masks),
+                orders=_union(old.orders, child.orders),
                 mask_span=child.mask_span if child.mask_span == old.mask_span else None,
                 processes=max(old.processes, child.processes),
             )
@@ -156,6 +160,7 @@ class Recorder:
                 before=_union(old.before, setting.before),
                 undisturbed=old.undisturbed and setting.undisturbed,
                 conditional=old.conditional or setting.conditional,
+                chosen=old.chosen and setting.chosen,
             )
 
     def selector(
@@ -248,12 +253,12 @@ class Recorder:
         self.calls[call.span] = call
 
 
-def _mask_of(one: Child, other: Child) -> Value | None:
-    """The masks that a call gives on either of two ways; a way on which it gives none inherits the
-    mask in effect, which is recorded beside."""
-    if one.mask is None or other.mask is None:
-        return one.mask or other.mask
-    return any_of((one.mask, other.mask))
+def _given(one: Value | None, other: Value | None) -> Value | None:
+    """The values that a call gives on either of two ways; a way on which it gives none inherits the
+    one in effect, which is recorded beside."""
+    if one is None or other is None:
+        return one or other
+    return any_of((one, other))
 
 
 def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

@@ -7,8 +7,9 @@ from typing import TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.attempts import Attempts
+from gpu_lint.facts.devices import CHOSEN
 from gpu_lint.facts.environment import ENVIRONS, Arguments
-from gpu_lint.facts.evaluation import ATTRIBUTES, adapted
+from gpu_lint.facts.evaluation import ATTRIBUTES, PROCESS, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
@@ -34,8 +35,9 @@ from gpu_lint.facts.values import (
     any_of,
     constants,
     with_entry,
+    without_entry,
 )
-from gpu_lint.facts.walk import last_name, plain_names
+from gpu_lint.facts.walk import last_name, plain_names, statements
 from gpu_lint.facts.world import World
 from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
@@ -73,6 +75,8 @@ class Statements(Attempts):
         """Run one statement."""
         outer, self.statement = self.statement, node
         match node:
+            case p.Evaluate(value=p.Comprehension(kind="generator") as unused):
+                self.evaluate(unused.generators[0].iterable, flow)
             case p.Evaluate():
                 self.evaluate(node.value, flow)
             case p.Assign():
@@ -160,8 +164,12 @@ class Statements(Attempts):
                 self._assign_item(target, value, at, flow)
             case p.Sequence():
                 items: tuple[Value, ...] = ()
+                if isinstance(value, Bound) and (made := self.iterate(value, flow)) is not None:
+                    value = Items("list", made)
                 if isinstance(value, Items) and len(value.values) == len(target.items):
                     items = value.values
+                elif isinstance(value, Items) and not any(map(_is_starred, target.items)):
+                    self.fallible = True
                 for number, item in enumerate(target.items):
                     self.assign_to(item, items[number] if items else UNKNOWN, at, flow)
             case _:
@@ -208,8 +216,12 @@ class Statements(Attempts):
                 key = self.evaluate(target.key, flow)
                 self.write_under(target.key, key, None, Form.REMOVE, target.key.span, flow)
             elif isinstance(target, p.Subscript):
-                base = self.evaluate(target.base, flow)
-                self.special(base, "__delitem__", (self.evaluate(target.key, flow),), flow)
+                base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
+                if isinstance(base, Pairs) and isinstance(key, Known):
+                    flow.change(base, without_entry(base, key))
+                elif isinstance(base, (Items, Pairs)):
+                    flow.change(base, UNKNOWN)
+                self.special(base, "__delitem__", (key,), flow)
             elif isinstance(target, p.Attribute):
                 base = self.evaluate(target.base, flow)
                 self.special(base, f"{target.name}.deleter", (), flow)
@@ -260,20 +272,53 @@ class Statements(Attempts):
             handler = p.Handler(types or ("Exception",), None, ())
             self._try(p.Try(node.span, (rest,), (handler,), (), ()), flow)
             return
-        left: Value | None = None
+        left: FunctionValue | None = None
         if isinstance(value, Instance):
-            entered = self.attribute_of(value, "__enter__", flow)
-            left = self.attribute_of(value, "__exit__", flow)
-            if isinstance(entered, FunctionValue):
-                value = self.enter(entered, Arguments(), flow, item.span)
+            entered = self._method_of(value, "enter", flow)
+            left = self._method_of(value, "exit", flow)
+            if entered is not None:
+                value = self._run_method(entered, Arguments(), item.span, flow)
         if isinstance(target, p.Name):
             self.bind(target.id, value, flow)
         elif target is not None:
             self.assign_names(target, value, flow)
-        self._with(node, number + 1, flow)
-        if isinstance(left, FunctionValue) and flow.alive:
+        if left is not None and self._may_swallow(left):
+            body = node.body
+            if number + 1 < len(node.items):
+                body = (p.With(node.span, node.items[number + 1 :], body),)
+            handler = p.Handler(("BaseException",), None, ())
+            self._try(p.Try(node.span, body, (handler,), (), ()), flow)
+        else:
+            self._with(node, number + 1, flow)
+        if left is not None and flow.alive:
             nothing: list[tuple[p.Expression, Value]] = [(item, Known(None))] * 3
-            self.enter(left, Arguments(nothing), flow, item.span)
+            self._run_method(left, Arguments(nothing), item.span, flow)
+
+    def _method_of(self, manager: Instance, name: str, flow: Flow) -> FunctionValue | None:
+        """What a context manager of the project does when it is entered or left."""
+        for method in (f"__{name}__", f"__a{name}__"):
+            found = self.attribute_of(manager, method, flow)
+            if isinstance(found, FunctionValue):
+                return found
+        return None
+
+    def _run_method(self, method: FunctionValue, args: Arguments, at: Span, flow: Flow) -> Value:
+        """Call a method, and wait for it where it is a coroutine."""
+        found = self.enter(method, args, flow, at)
+        return self.run_coroutine(found, flow) if isinstance(found, Bound) else found
+
+    def _may_swallow(self, left: FunctionValue) -> bool:
+        """Whether a context manager may say, when it is left, that an exception is dealt with."""
+        function = self.function(left.key)
+        if function is None or not isinstance(function.node, p.Function):
+            return False
+        returned = [
+            one.value for one in statements(function.node.body) if isinstance(one, p.Return)
+        ]
+        return any(
+            value is not None and not (isinstance(value, p.Literal) and not value.value)
+            for value in returned
+        )
 
     def _match(self, node: p.Match, flow: Flow) -> None:
         self.evaluate(node.subject, flow)
@@ -400,6 +445,7 @@ class Statements(Attempts):
     ) -> None:
         step = self._naming_call(variable, form, named, flow)
         module = not self._running
+        value = None if value is None else self.as_written(value)
         file, span, function = self.file, self.statement.span, self._frame.name
         if step is not None:
             key = at = span = step.span
@@ -431,6 +477,7 @@ class Statements(Attempts):
             conditional=self._branches > 0,
             names=plain_names((self.statement,)) if itself else frozenset(),
             values=(value,),
+            chosen=flow.get(PROCESS, CHOSEN) is not None,
         )
         if self._waiting is None:
             self.note_setting(file, setting)
@@ -478,6 +525,10 @@ def _raised_name(node: p.Raise) -> str:
     if isinstance(raised, p.Call):
         raised = raised.function
     return last_name(raised) if raised is not None else ""
+
+
+def _is_starred(node: p.Expression) -> bool:
+    return isinstance(node, p.Opaque)
 
 
 def _is_call(node: p.Expression) -> TypeGuard[p.Call]:

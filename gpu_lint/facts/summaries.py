@@ -173,6 +173,8 @@ def alike(one: Found, other: Found) -> bool:
     if isinstance(one, Pairs) and isinstance(other, Pairs):
         if one.open is not other.open or len(one.entries) != len(other.entries):
             return False
+        if one.copied != other.copied:
+            return False
         return all(
             same(key, its) and same(value, held)
             for (key, value), (its, held) in zip(one.entries, other.entries, strict=True)

@@ -39,6 +39,8 @@ class Option:
 
     flag: str
     place: Place
+    type: str = ""
+    """The type of what it is read as, where that is known and no string: ``int``, ``list``."""
 
 
 @record
@@ -66,8 +68,8 @@ class Items:
     """A list, tuple or set with known length."""
 
     kind: str
-    """``list``, ``tuple`` or ``set``; ``many``: there are several, each one of the values;
-    ``some``: perhaps there are none."""
+    """``list``, ``tuple``, ``set``, ``range``, ``map`` or ``generator``; ``many``: there are
+    several, each one of the values; ``some``: perhaps there are none."""
     values: tuple[Value, ...]
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """Nothing in it can be changed in place."""
@@ -90,7 +92,11 @@ class Pairs:
     """
 
     entries: tuple[tuple[Value, Value], ...]
+    """What was removed from one that is open is None."""
     open: bool = False
+    copied: tuple[tuple[str, Value], ...] = ()
+    """What the process environment held of the variables that decide about GPUs, where the dict
+    began as a copy of it."""
     flat: bool = field(init=False, compare=False, repr=False, default=True)
     """None of its values can be changed in place."""
     size: int = field(init=False, compare=False, repr=False, default=0)
@@ -106,14 +112,19 @@ class Pairs:
     def get(self, key: Constant) -> Value | None:
         """The value stored last under a constant key, or one of those that may be; None where no
         entry is sure to have the key."""
+        return self._last(key, None)
+
+    def _last(self, key: Constant, first: Value | None) -> Value | None:
+        """The same, where something may stand under the key ``first``, before all entries."""
         later: list[Value] = []
         for known, value in reversed(self.entries):
             if isinstance(known, Known):
                 if known.value == key:
-                    return any_of((value, *later)) if later else value
+                    first = value
+                    break
             elif may_be(known, key):
                 later.append(value)
-        return None
+        return any_of((first, *later)) if first is not None and later else first
 
     @property
     def is_listed(self) -> bool:
@@ -123,7 +134,18 @@ class Pairs:
     @property
     def rest(self) -> tuple[tuple[Value, Value], ...]:
         """What a dict that takes over the entries takes over beside those that are known."""
-        return ((UNKNOWN, UNKNOWN),) if self.open else ()
+        return ((UNKNOWN, UNKNOWN),) if self.open and not self.copied else ()
+
+    @property
+    def known_entries(self) -> tuple[tuple[Value, Value], ...]:
+        """Those of the copied environment, then the others; without what was removed."""
+        copied = ((Known(name), value) for name, value in self.copied)
+        entries = (*copied, *self.entries)
+        return tuple(one for one in entries if not self.open or one[1] != Known(None))
+
+    def holds(self, variable: str) -> Value | None:
+        """The same of an environment, which may be a copy of the process's."""
+        return self._last(variable, dict(self.copied).get(variable))
 
 
 @record
@@ -229,14 +251,32 @@ class AnyOf:
 
 
 @record
+class Member:
+    """A member of an Enum of the project that is no string or number itself."""
+
+    cls: Key
+    name: str
+    value: Value
+    text: str
+    """What ``str()`` makes of it; empty where the class says that itself."""
+
+
+@record
 class Unknown:
     pass
+
+
+@record
+class Typed(Unknown):
+    """A value of which nothing is known but the name of its type, which is not ``str``."""
+
+    name: str
 
 
 Value: TypeAlias = (
     "Known | Input | Text | Items | Pairs | Symbol | ModuleValue | FunctionValue | ClassValue"
     " | Instance | Returned | Bound | DeviceCount | Gpus | Numbered | EnvironmentValue | AnyOf"
-    " | Unknown"
+    " | Member | Unknown"
 )
 
 UNKNOWN = Unknown()
@@ -376,7 +416,7 @@ def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
     if isinstance(value, Pairs):
         entries = tuple((key, with_part_replaced(held, old, new)) for key, held in value.entries)
         same = all(one[1] is other[1] for one, other in zip(entries, value.entries, strict=True))
-        return value if same else Pairs(entries, value.open)
+        return value if same else Pairs(entries, value.open, value.copied)
     if isinstance(value, AnyOf):
         options = [with_part_replaced(option, old, new) for option in alternatives(value)]
         same = all(one is other for one, other in zip(options, alternatives(value), strict=True))
@@ -454,14 +494,27 @@ def with_entry(pairs: Pairs, key: Value, value: Value) -> Pairs:
     kept = tuple(entry for entry in pairs.entries if entry[0] != key)
     if len(kept) >= _MOST_PARTS:
         return Pairs((), open=True)
-    return Pairs((*kept, (key, value)), pairs.open)
+    return Pairs((*kept, (key, value)), pairs.open, pairs.copied)
+
+
+def without_entry(pairs: Pairs, key: Known) -> Pairs:
+    """A dict from which a key was removed."""
+    if pairs.open:
+        return with_entry(pairs, key, Known(None))
+    kept = tuple(e for e in pairs.entries if not isinstance(e[0], Known) or e[0].value != key.value)
+    return Pairs(kept, pairs.open, pairs.copied)
 
 
 def merged(one: Pairs, other: Pairs) -> Pairs:
     """``{**one, **other}``."""
     if len(one.entries) + len(other.entries) > _MOST_PARTS:
         return Pairs((), open=True)
-    return Pairs(one.entries + other.rest + other.entries, one.open or other.open)
+    kept = one.entries
+    if other.copied:
+        copied = {variable for variable, _ in other.copied}
+        kept = tuple(e for e in kept if not (isinstance(e[0], Known) and e[0].value in copied))
+    entries = kept + other.rest + other.entries
+    return Pairs(entries, one.open or other.open, other.copied or one.copied)
 
 
 def pairs_from(value: Value) -> Pairs | None:

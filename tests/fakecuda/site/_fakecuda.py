@@ -121,8 +121,9 @@ def parse_mask(mask):
     """The leading valid entries of a mask: numbers, or whole UUIDs."""
     found = []
     for entry in mask.split(","):
-        entry = entry.strip()
+        entry = entry.rstrip()
         matches = [u for u in UUIDS if u.startswith(entry)] if entry.startswith("GPU-") else []
+        entry = entry.lstrip()  # of a number alone
         if len(matches) == 1 and (not found or isinstance(found[0], str)):
             found.append(matches[0])
             continue

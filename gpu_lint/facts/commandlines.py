@@ -1,0 +1,153 @@
+"""Command lines: the programs that one starts, and what it makes of their environment."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from gpu_lint.records import record
+
+UNKNOWN_PART = "\0"
+"""What stands in a command line for a part that only the run will tell."""
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_SEPARATORS = frozenset(";&|()")
+_SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
+_WRAPPERS = frozenset(
+    {"exec", "ionice", "nice", "nohup", "numactl", "setsid", "stdbuf", "time", "timeout"}
+)
+"""Programs that start another one, which is named behind their own options and numbers."""
+_OPTION = re.compile(r"-.*|\d+(?:\.\d+)?[smhd]?")
+_REDIRECTION = re.compile(r"\d*>&\d|&>{1,2}")
+_ENV_TAKES = frozenset({"-C", "--chdir", "-a", "--argv0"})
+_MOST_NESTED = 4
+"""Shells in one another that are followed."""
+
+
+@record
+class Started:
+    """A program that a command line starts, with what it sets, or removes, for it."""
+
+    words: tuple[str, ...]
+    """The program and its arguments."""
+    variables: dict[str, str | None]
+    """What variables are set to, by their names; None where they are removed."""
+    cleared: bool = False
+    """No other variable is handed on."""
+
+
+class _Shell:
+    """A shell that reads commands one after the other."""
+
+    def __init__(self, depth: int = 0) -> None:
+        self.started: list[Started] = []
+        self.variables: dict[str, str | None] = {}
+        self._depth = depth
+
+    def read(self, text: str) -> None:
+        """Read a text of one or several commands."""
+        command: list[str] = []
+        for word in _split(text):
+            if _SEPARATORS.issuperset(word) and word:
+                self.run(command, self.variables)
+                command = []
+            else:
+                command.append(word)
+        self.run(command, self.variables)
+
+    def run(
+        self, words: Sequence[str], given: dict[str, str | None], cleared: bool = False
+    ) -> None:
+        """Run one command in an environment; ``given`` is what differs in it from the one that the
+        shell was started in."""
+        own = dict(given)
+        while words and (found := _ASSIGNMENT.fullmatch(words[0])):
+            own[found.group(1)] = found.group(2)
+            words = words[1:]
+        if not words:
+            self.variables.update(own)
+            return
+        program = words[0].rpartition("/")[2]
+        rest = words[1:]
+        if program in ("export", "set"):
+            for word in rest:
+                if found := _ASSIGNMENT.fullmatch(word):
+                    self.variables[found.group(1)] = found.group(2)
+        elif program == "unset":
+            self.variables.update(dict.fromkeys(rest, None))
+        elif program == "env":
+            self._env(list(rest), own, cleared)
+        elif program in _SHELLS and (text := _handed_text(rest)) is not None:
+            self._nested(text, own, cleared)
+        elif program in _WRAPPERS:
+            while rest and _OPTION.fullmatch(rest[0]):
+                rest = rest[1:]
+            self.run(rest, own, cleared)
+        else:
+            self.started.append(Started(tuple(words), own, cleared))
+
+    def _env(self, words: list[str], own: dict[str, str | None], cleared: bool) -> None:
+        """Run ``env`` with its options."""
+        while words and words[0].startswith("-"):
+            option = words.pop(0)
+            if option in ("-i", "-", "--ignore-environment"):
+                own, cleared = {}, True
+            elif option in ("-u", "--unset") and words:
+                own[words.pop(0)] = None
+            elif option.startswith(("-u", "--unset=")):
+                own[option.removeprefix("--unset=").removeprefix("-u")] = None
+            elif option in _ENV_TAKES and words:
+                words.pop(0)
+            elif option == "--":
+                break
+        if words and not all(map(_ASSIGNMENT.fullmatch, words)):
+            self.run(words, own, cleared)
+
+    def _nested(self, text: str, own: dict[str, str | None], cleared: bool) -> None:
+        """Run a shell that is handed a text of commands."""
+        if self._depth >= _MOST_NESTED:
+            return
+        inner = _Shell(self._depth + 1)
+        inner.variables = dict(own)
+        inner.read(text)
+        self.started += [
+            Started(one.words, one.variables, cleared or one.cleared) for one in inner.started
+        ]
+
+
+def _handed_text(words: Sequence[str]) -> str | None:
+    """The text that a shell is handed by ``-c``, perhaps among other options: ``-lc``."""
+    for number, word in enumerate(words[:-1]):
+        if not word.startswith("-"):
+            return None
+        if word.endswith("c") and not word.startswith("--"):
+            return words[number + 1]
+    return None
+
+
+def read_text(text: str) -> tuple[tuple[Started, ...], dict[str, str | None]]:
+    """Return the programs that a text starts in a shell, and the variables that are set in the
+    shell itself when it ends."""
+    shell = _Shell()
+    shell.read(text)
+    return tuple(shell.started), shell.variables
+
+
+def read_words(words: Sequence[str]) -> tuple[tuple[Started, ...], dict[str, str | None]]:
+    """Return the same of a command that is split into words."""
+    shell = _Shell()
+    shell.run(words, {})
+    return tuple(shell.started), shell.variables
+
+
+def _split(text: str) -> list[str]:
+    """The words of a text, each separator being one."""
+    lexer = shlex.shlex(
+        _REDIRECTION.sub(">", text).replace("\n", ";"), posix=True, punctuation_chars=";&|()"
+    )
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        return list(lexer)
+    except ValueError:  # a quote that is not closed
+        return text.split()

@@ -234,6 +234,7 @@ class Effects(Processes):
         if api is not None:
             return self.apply_api(api, node, args, flow)
         if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
+            self.fallible |= not receiver.value.isascii()
             return decoded(receiver)
         if isinstance(receiver, ClassValue) and name == "__subclasses__":
             return self.subclasses(receiver.key)
@@ -289,6 +290,7 @@ class Effects(Processes):
             args = Arguments([cell])
         command = args.find(0, "cmd")
         line = read_command(command)
+        self._note_exports(node, line, None, flow)
         if line.may_use_gpu:
             self.note_child("os.system", node, args, command, line, None, flow)
         flow.quiet = frozenset()

@@ -63,6 +63,10 @@ class Devices(Environment):
         """Note a contact with a framework, before it takes effect on the flow."""
 
     @abstractmethod
+    def framework_named(self, name: str) -> bool:
+        """Whether an import anywhere in the file mentions a framework."""
+
+    @abstractmethod
     def may_be_missing(self) -> None:
         """Note that something is imported that need not be installed."""
 
@@ -235,10 +239,22 @@ class Devices(Environment):
     def named_device(self, api: str, expression: p.Expression, value: Value, flow: Flow) -> None:
         """Record a device string such as ``cuda:1``; nothing else counts here."""
         texts = [v for v in alternatives(value) if text_of(v) is not None]
-        selection = select(DeviceArgument("device"), expression, any_of(texts))
-        if texts and selection.indices:
+        chosen = value if isinstance(value, Pairs) else any_of(texts)
+        selection = select(DeviceArgument("device"), expression, chosen)
+        if (texts or chosen is value) and selection.indices:
             masks = flow.masks()
             self.recorder.selector(api, selection, expression.span, masks, flow.needs, self.reach)
+
+    def assigned_device(self, name: str, value: Value, at: Span, flow: Flow) -> None:
+        """``options.visible_device_list = "1"`` selects where a row says so of the attribute."""
+        api = self.knowledge.attributes.get(name)
+        if api is None or not self.framework_named(api.framework):
+            return
+        for argument in api.devices:
+            selection = select(argument, p.Opaque(at, ()), value)
+            if selection.indices or selection.count or selection.inputs:
+                masks = flow.masks()
+                self.recorder.selector(f".{name} =", selection, at, masks, flow.needs, self.reach)
 
     def default_device(self, parameter: p.Parameter, value: Value, flow: Flow) -> None:
         """A default such as ``device="cuda:1"`` selects when the caller names nothing."""

@@ -59,6 +59,8 @@ _NO_NUMBER = rb"(?:None|True|False|0)\s*[,)]|[{\[]"
 _GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
 _SPEAKING = ("device", "DEVICE", "gpu", "memory", "tensor", "provider")
 """Parts of the keywords that tell of devices by themselves; others do beside their call alone."""
+_NAMING = re.compile(r"\w_\w")
+"""Part of a text beside a device that is a name of its own: ``jax_cuda_visible_devices``."""
 _COMMON = "torch"
 """The framework that most others hand their devices to: it need not be mentioned."""
 
@@ -325,6 +327,9 @@ def _spellings(api: Api) -> Iterator[_Spelling]:
         if device.variable is not None:
             yield _Spelling(last, rb"\(", api.framework)
         if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
+            continue
+        if device.after is not None and _NAMING.search(device.after):
+            yield _Spelling(device.after.encode(), rb"[\"']", api.framework)
             continue
         entry = device.key or device.keyword
         if entry is not None and device.kind != "device" and entry not in _GENERAL_KEYWORDS:

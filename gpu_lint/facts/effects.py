@@ -12,6 +12,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, may_use_gpu, starts_child
 from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
+from gpu_lint.facts.fields import default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
@@ -67,10 +68,6 @@ class Effects(Processes):
     """Applies the effects of calls whose meaning does not depend on this file."""
 
     @abstractmethod
-    def framework_named(self, name: str) -> bool:
-        """Whether an import anywhere in the file mentions a framework."""
-
-    @abstractmethod
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
         """``import_module(name)``: the module."""
 
@@ -121,6 +118,8 @@ class Effects(Processes):
         if name in ("typer.Option", "typer.Argument", "click.option"):
             default = args.value(0, "default")
             return UNKNOWN if default is None else any_of((default, UNKNOWN))
+        if (default := default_of_field(name, args)) is not None:
+            return default
         if name == LOADER:
             self.note_loader(node, args, flow)
         api = self.knowledge.function(name)

@@ -25,8 +25,7 @@ class DeviceArgument:
     key: str | None = None
     """The argument is a dict; this entry of it names the device."""
     after: str | None = None
-    """Counts only when the first argument, or one with a keyword, is this string:
-    ``torch.device("cuda", 1)``."""
+    """Counts only when another argument is this string: ``torch.device("cuda", 1)``."""
     variable: str | None = None
     """Where it is not given, this environment variable is read."""
 
@@ -38,6 +37,8 @@ class Api:
     name: str
     framework: str
     method: bool = False
+    attribute: bool = False
+    """It is no call: an attribute of this name is assigned what names the device."""
     devices: tuple[DeviceArgument, ...] = ()
     freezes: str = "never"
     """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), ``unless-cpu`` (then,
@@ -99,6 +100,7 @@ class Knowledge:
     frameworks: tuple[Framework, ...]
     functions: dict[str, Api] = field(default_factory=dict)
     methods: dict[str, Api] = field(default_factory=dict)
+    attributes: dict[str, Api] = field(default_factory=dict)
     modules: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, Api] = field(default_factory=dict)
     """Rows that a project wrote of its own functions and classes."""
@@ -118,6 +120,7 @@ class Knowledge:
                 knowledge.modules[module] = framework
             for api in framework.apis:
                 table = knowledge.methods if api.method else knowledge.functions
+                table = knowledge.attributes if api.attribute else table
                 table.setdefault(api.name, api)
         apis = [api for framework in frameworks for api in framework.apis if api.physical]
         beside = {api.name.rpartition(".")[2].removesuffix("_v2") for api in apis}
@@ -143,7 +146,8 @@ class Knowledge:
         frameworks = tuple(replace(framework, own=True) for framework in frameworks)
         knowledge = Knowledge.of((*frameworks, *self.frameworks), self.others)
         for framework in frameworks:
-            knowledge.own.update((api.name, api) for api in framework.apis if not api.method)
+            own = (api for api in framework.apis if not api.method and not api.attribute)
+            knowledge.own.update((api.name, api) for api in own)
         return knowledge
 
     def of_file(self, file: str, name: str) -> Api | None:

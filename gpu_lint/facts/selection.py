@@ -48,9 +48,13 @@ class Selection:
 
 def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Selection:
     """What a device argument asks for, as far as it is known."""
-    if argument.kind in ("index", "device"):
-        return _select_one(node, value)
     parts: list[Selection] = []
+    if argument.kind in ("index", "device"):
+        if isinstance(value, Pairs):  # a map from where tensors were to where they go
+            parts = [_select_one(node, target) for _, target in value.entries]
+            gpus = {index.number for part in parts for index in part.indices}
+            return _combine(parts, Shape.MANY if len(gpus) > 1 else Shape.ONE)
+        return _select_one(node, value)
     if argument.kind == "providers":
         parts = [_select_one(node, found) for found in _provider_devices(value)]
         return _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
@@ -67,8 +71,9 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         return Selection(Shape.COUNT, (), max(numbers, default=0), gpu, bool(numbers), bare, bare)
     if argument.kind == "split" and isinstance(value, Items):
         shares = [constants(share) for share in value.values]
-        used = sum(1 for share in shares if share is None or any(k.value for k in share))
-        return Selection(Shape.COUNT, (), used, Certainty.ALWAYS, True)
+        used = [share is None or any(k.value for k in share) for share in shares]
+        last = max((number for number, one in enumerate(used, 1) if one), default=0)
+        return Selection(Shape.COUNT, (), last, Certainty.ALWAYS, True)
     if argument.kind == "indices" and isinstance(value, Items):
         parts = [_select_one(node, item) for item in value.values]
         return _combine(parts, Shape.MANY if len(parts) > 1 else Shape.ONE)
@@ -103,7 +108,7 @@ def _select_ranges(node: p.Expression, value: Value) -> Selection:
     if text is None:
         return select(DeviceArgument("indices"), node, value)
     numbers: list[int] = []
-    for part in re.split(r"[:,]", text):
+    for part in re.split(r"[:,]", text.strip().removesuffix(",")):
         ends = [number_in(end.strip()) for end in part.split("-")]
         first, last = ends[0], ends[-1]
         if first is None or last is None or len(ends) > 2 or last - first > _MOST_LISTED:

@@ -27,6 +27,7 @@ from gpu_lint.facts.selection import (
     select,
     surely_exist,
 )
+from gpu_lint.facts.spellings import DEVICE_KEYWORDS, DEVICE_PARAMETER
 from gpu_lint.facts.values import (
     UNKNOWN,
     DeviceCount,
@@ -50,8 +51,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.source import Span
 
-_DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
-_DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
+_DEVICE_PARAMETER = re.compile(DEVICE_PARAMETER)
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 
 
@@ -232,7 +232,7 @@ class Devices(Environment):
             return
         if root in sys.stdlib_module_names:
             return
-        for keyword in _DEVICE_KEYWORDS & args.keywords.keys():
+        for keyword in DEVICE_KEYWORDS & args.keywords.keys():
             expression, value = args.keywords[keyword]
             self.named_device(f"{last or 'call'}({keyword}=)", expression, value, flow)
 

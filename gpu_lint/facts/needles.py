@@ -40,6 +40,8 @@ _COUNTING = ("index", "indices", "device-count")
 _LEAST_PART = 7
 """Letters that names must share to be searched for together."""
 _MOST_MEANT = 100_000
+_LINES_OF_PROSE = 2
+"""Lines of a string in triple quotes that names no device by itself."""
 _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
 _PROSE = re.compile(r"\S\s+\S")
@@ -182,13 +184,15 @@ class Needles:
         """How a file may name devices, or ask how many there are."""
         found = self._devices.ways(data, words or Words(data, self._vocabulary))
         if any(found):
-            code = without_long_strings(data)
+            code = without_long_strings(data, _LINES_OF_PROSE)
             found = self._devices.ways(code, Words(code, self._vocabulary))
         return found
 
     def says_device(self, data: bytes) -> bool:
         """Whether the code of a file holds the name of a device other than the first."""
-        return says_device(data) and says_device(without_long_strings(without_docstrings(data)))
+        return says_device(data) and says_device(
+            without_long_strings(without_docstrings(data), _LINES_OF_PROSE)
+        )
 
     def comments(self, data: bytes) -> bool:
         """Whether a file may hold a comment that is meant for us."""

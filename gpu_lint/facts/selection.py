@@ -8,6 +8,7 @@ from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import DeviceArgument
 from gpu_lint.facts.model import Certainty, Index, Shape, Written
+from gpu_lint.facts.spellings import DEVICE_WORDS, NOT_A_GPU
 from gpu_lint.facts.values import (
     Items,
     Known,
@@ -24,11 +25,10 @@ from gpu_lint.facts.values import (
 from gpu_lint.masks import read_mask
 from gpu_lint.records import record
 
-_PREFIX = r"(?:/[\w:/]*)?(?:cuda|gpu):"
-_GPU_PREFIX = re.compile(_PREFIX, re.IGNORECASE)
-_INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})", re.IGNORECASE)
+_PREFIX = rf"(?:/[\w:/]*)?(?:{'|'.join(DEVICE_WORDS)}):"
+_GPU_PREFIX = re.compile(_PREFIX)
+_INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})")
 _MOST_LISTED = 1_000
-_NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
 
 
 @record
@@ -142,7 +142,7 @@ def _select_one(node: p.Expression, value: Value) -> Selection:
             if match:
                 indices.append(_index(int(match.group(1)), single))
             word = constant.partition(":")[0].lower()
-            gpus.append(False if word in _NOT_A_GPU else True if word in ("cuda", "gpu") else None)
+            gpus.append(False if word in NOT_A_GPU else True if word in ("cuda", "gpu") else None)
         elif type(constant) is int:
             if constant >= 0:
                 indices.append(_index(constant, single))

@@ -21,6 +21,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.findings import Applicability
 from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
+from gpu_lint.variables import MASK
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
 _INDEX_NAME = re.compile(
@@ -66,8 +67,10 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
             if index is not None and all(_is_mask(held, index) for held in selector.masks):
                 if INHERITED in selector.masks and context.removes_mask:
                     break  # the index was read from the mask, and then the mask was removed
+                entry = isinstance(index, Input) and index.entry_of is not None
+                said = "an entry of the mask" if entry else "the value that is the mask"
                 message = (
-                    f"{selector.api}: the value that is the mask is used as an index behind it; "
+                    f"{selector.api}: {said} is used as an index behind it; "
                     "with one visible device the only index is 0"
                 )
                 prefix = text_of(used.parts[0]) if isinstance(used, Text) else None
@@ -80,9 +83,12 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
 
 
 def _is_mask(written: Written, used: Value) -> bool:
+    """Whether a value that is used as an index is the mask, or an entry of it."""
+    whole = used.entry_of if isinstance(used, Input) else None
     if written.value is None:
-        return used == EnvironmentValue("CUDA_VISIBLE_DEVICES")
-    return any(input_of(single) == used for single in alternatives(written.value))
+        return EnvironmentValue(MASK) in (used, whole)
+    held = [input_of(single) for single in alternatives(written.value)]
+    return any(one is not None and one in (used, whole) for one in held)
 
 
 def _visible(devices: tuple[str, ...]) -> str:

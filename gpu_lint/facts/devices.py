@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import replace
 
 from gpu_lint.facts import program as p
@@ -90,6 +91,9 @@ class Devices(Environment):
         gpu = Certainty.NEVER if api.devices else Certainty.ALWAYS
         called = f"{'.' if api.method else ''}{api.name}()"
         given = False
+        if not api.physical:
+            described = {argument.keyword for argument in api.devices}
+            self._generic_keywords(api.name.rpartition(".")[2], args, described, flow)
         selections: list[tuple[Selection, Span]] = []
         for argument in api.devices:
             found = args.find(argument.position, argument.keyword)
@@ -232,16 +236,22 @@ class Devices(Environment):
             return
         if root in sys.stdlib_module_names:
             return
-        for keyword in DEVICE_KEYWORDS & args.keywords.keys():
+        self._generic_keywords(last or "call", args, frozenset(), flow)
+
+    def _generic_keywords(
+        self, called: str, args: Arguments, described: Collection[str | None], flow: Flow
+    ) -> None:
+        """Read the keywords that take a device in any call, but for those that a row describes."""
+        for keyword in (DEVICE_KEYWORDS & args.keywords.keys()).difference(described):
             expression, value = args.keywords[keyword]
-            self.named_device(f"{last or 'call'}({keyword}=)", expression, value, flow)
+            self.named_device(f"{called}({keyword}=)", expression, value, flow)
 
     def named_device(self, api: str, expression: p.Expression, value: Value, flow: Flow) -> None:
-        """Record a device string such as ``cuda:1``; nothing else counts here."""
-        texts = [v for v in alternatives(value) if text_of(v) is not None]
+        """Record a device string such as ``cuda:1`` or ``cuda:{n}``; nothing else counts here."""
+        texts = [v for v in alternatives(value) if isinstance(v, Text) or text_of(v) is not None]
         chosen = value if isinstance(value, Pairs) else any_of(texts)
         selection = select(DeviceArgument("device"), expression, chosen)
-        if (texts or chosen is value) and selection.indices:
+        if (texts or chosen is value) and (selection.indices or selection.inputs):
             masks = flow.masks()
             self.recorder.selector(api, selection, expression.span, masks, flow.needs, self.reach)
 

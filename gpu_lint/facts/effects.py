@@ -17,6 +17,7 @@ from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
+from gpu_lint.facts.texts import parts_of_text, split_text
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     THIS_FILE,
@@ -154,6 +155,8 @@ class Effects(Processes):
         api = self._method(name, args, flow)
         if api is not None:
             return self.apply_api(api, node, args, flow)
+        if (found := parts_of_text(receiver, name, args)) is not None:
+            return found
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
@@ -272,12 +275,20 @@ class Effects(Processes):
             if first == Symbol("str") or items is None or len(items) > MOST_ITEMS:
                 self.call_value(first, node, one, flow)
                 return UNKNOWN
-            expression = args.positional[1][0]
-            results = tuple(
-                self.call_value(first, node, Arguments([(expression, item)]), flow)
-                for item in items
-            )
-            return Items("list", results)
+            function, expression = args.positional[0][0], args.positional[1][0]
+            if isinstance(function, p.Name) and function.id in ("int", "str") and first is UNKNOWN:
+                results = tuple(
+                    any_of(convert(function.id, single) for single in alternatives(item))
+                    for item in items
+                )
+            else:
+                results = tuple(
+                    self.call_value(first, node, Arguments([(expression, item)]), flow)
+                    for item in items
+                )
+            several = args.positional[1][1]
+            vague = isinstance(several, Items) and several.kind in ("some", "many")
+            return Items(several.kind if vague else "list", results)
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
@@ -301,10 +312,8 @@ class Effects(Processes):
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None
             return Known(str(getattr(text, name)()), origin)
-        if name == "split" and args.exact and not args.keywords:
-            separator = text_of(args.value(0) or UNKNOWN) if args.positional else None
-            if len(args.positional) < 2 and (separator or not args.positional):
-                return Items("list", tuple(Known(part) for part in text.split(separator)))
+        if name == "split" and (found := split_text(text, args)) is not None:
+            return found
         if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
             return Known(bool(getattr(text, name)(part)))
         return UNKNOWN

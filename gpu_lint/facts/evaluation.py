@@ -42,6 +42,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     concatenate,
+    entry_of,
     input_named,
     input_of,
     joined,
@@ -183,6 +184,8 @@ class Evaluator(ABC):
         if isinstance(base, Returned) and base.frame is not None:
             found = flow.get(base.frame, part)
             return found or input_named(f"{base.symbol}@{base.frame}{part}")
+        if isinstance(base, EnvironmentValue) and part.startswith("["):
+            return entry_of(base)
         if isinstance(base, Input):
             name = f"{base.name}{part}"
             return flow.get(_INPUTS, name) or input_named(name)
@@ -245,7 +248,7 @@ class Evaluator(ABC):
             found = base.get(constant)
             if found is not None:
                 return found
-        if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
+        if isinstance(base, Items) and base.kind == "some":
             self.fallible = True
             return any_of(base.values)
         if isinstance(base, Items) and base.kind not in ("set", "many"):
@@ -363,7 +366,8 @@ class Evaluator(ABC):
         saved = {name: flow.get(frame, name) for name in targets}
         first = node.generators[0]
         single = len(node.generators) == 1 and not first.conditions
-        items = self.iterate(self.evaluate(first.iterable, flow), flow)
+        iterable = self.evaluate(first.iterable, flow)
+        items = self.iterate(iterable, flow)
         results: list[Value] = []
         if single and items is not None and self.may_repeat(len(items)):
             with self.repeating(len(items)):
@@ -379,6 +383,8 @@ class Evaluator(ABC):
             flow.bind(frame, name, UNKNOWN if value is None else value)
         if items is None:
             return UNKNOWN
+        if isinstance(iterable, Items) and iterable.kind in ("some", "many"):
+            return UNKNOWN if node.kind == "dict" else Items(iterable.kind, tuple(results))
         if node.kind == "dict":
             return Pairs(tuple(zip(results[::2], results[1::2], strict=True)))
         return Items("set" if node.kind == "set" else "list", tuple(results))

@@ -334,6 +334,8 @@ class Project(ImportGraph):
             if self.is_handed(file, everywhere=True):
                 return True
         under_settings = matters.under_settings & ~Touch.PASSED
+        if touch & under_settings & Touch.DEVICES and touch & Touch.SETTINGS:
+            return True  # the mask that it reads may be the device that it names
         if not touch & under_settings and not self.is_handed(file, everywhere=False):
             return False
         return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)

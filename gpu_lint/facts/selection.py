@@ -76,7 +76,8 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         return Selection(Shape.COUNT, (), last, Certainty.ALWAYS, True)
     if argument.kind == "indices" and isinstance(value, Items):
         parts = [_select_one(node, item) for item in value.values]
-        return _combine(parts, Shape.MANY if len(parts) > 1 else Shape.ONE)
+        single = len(parts) < 2 and value.kind not in ("some", "many")
+        return _combine(parts, Shape.ONE if single else Shape.MANY)
     if isinstance(value, Pairs) and argument.kind in ("map", "memory"):
         chosen = [pair[argument.kind == "map"] for pair in value.entries]
         parts = [_select_one(node, item) for item in chosen]

@@ -288,7 +288,8 @@ class Effects(Processes):
                 )
             several = args.positional[1][1]
             vague = isinstance(several, Items) and several.kind in ("some", "many")
-            return Items(several.kind if vague else "list", results)
+            kind = several.kind if isinstance(several, Items) and vague else "list"
+            return Items(kind, results)
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True

@@ -134,6 +134,16 @@ class Knowledge:
         return misspelt(name, self.other_names)
 
     @cached_property
+    def roots_beside_cuda(self) -> tuple[bytes, ...]:
+        """The modules that count the machine's devices, whatever the mask."""
+        return tuple(
+            module.encode()
+            for framework in self.frameworks
+            if not framework.uses_mask
+            for module in framework.modules
+        )
+
+    @cached_property
     def other_names(self) -> tuple[str, ...]:
         return tuple(variable.name for variable in self.others)
 

@@ -21,6 +21,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.findings import Applicability
 from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
+from gpu_lint.rulebook import Severity
 from gpu_lint.variables import MASK
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
@@ -38,15 +39,17 @@ def check_selectors(context: Context) -> Iterator[Found]:
         if not devices or selector.needs > len(devices):
             continue
         single = selector.shape is Shape.ONE
+        if selector.versions:
+            if not (INHERITED in selector.masks and context.removes_mask):
+                yield from _by_version(selector, devices, _visible(devices))
+            continue
         if all(index.number < len(devices) for index in selector.indices):
             if single or selector.count <= len(devices):
                 continue
         if INHERITED in selector.masks and context.removes_mask:
             continue  # it is behind a removal (GPU118), and sees what the parent process says
         visible = _visible(devices)
-        if selector.versions:
-            yield from _by_version(selector, devices, visible)
-        elif single:
+        if single:
             for found in _one(selector, devices, visible, context):
                 if found.span not in reported:
                     reported.add(found.span)
@@ -101,17 +104,21 @@ def _visible(devices: tuple[str, ...]) -> str:
 def _by_version(selector: Selector, devices: tuple[str, ...], visible: str) -> Iterator[Found]:
     """Devices that are wrong in every release of a framework whose releases number them
     differently: no number is right in all, unless the mask's own, so none is put in."""
-    wrong = [
-        index.number
-        for index in selector.indices
-        if index.number >= len(devices) and str(index.number) not in devices
-    ]
+    code = "GPU201" if selector.shape is Shape.ONE else "GPU204"
+    others = [one.number for one in selector.indices if str(one.number) not in devices]
+    wrong = [number for number in others if number >= len(devices)]
     if wrong:
         message = (
             f"{selector.api}: there is no device {wrong[0]}, {visible}; no fix: {selector.versions}"
         )
-        code = "GPU201" if selector.shape is Shape.ONE else "GPU204"
         yield Found(code, selector.span, message, _INDEX_NOTE)
+    elif others:
+        mask = ",".join(devices)
+        message = (
+            f"{selector.api}: device {others[0]} may be a card that the mask {mask!r} hides: "
+            f"{selector.versions}; a number of the mask is right in every release"
+        )
+        yield Found(code, selector.span, message, _INDEX_NOTE, severity=Severity.WARNING)
 
 
 def _one(

@@ -156,6 +156,10 @@ class Calls(Parameters):
             method = self.attribute_of(callee, "__call__", flow)
             if isinstance(method, FunctionValue):
                 return self._call_one(method, callee, node, args, flow)
+        if isinstance(callee, Returned):
+            api = self.knowledge.function(f"{callee.symbol}.__call__")
+            if api is not None:
+                return self.apply_api(api, node, args, flow)
         if isinstance(callee, (Unknown, Returned, Input)) and isinstance(
             node.function, p.Attribute
         ):

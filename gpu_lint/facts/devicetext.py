@@ -42,6 +42,8 @@ _NO_INDEX = (
 )
 """Not followed by what surely names no device other than the first."""
 _GIVEN = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
+_ANY_NUMBER = rb"\s*=" + _GAP + rb"[\[(\"'\s]*\d"
+"""What stands behind a keyword that names a device by its number, the first one too."""
 _NUMBER = rb"\((?:[^)]*[,(=])?" + _GAP + _INDEX_BEGINS
 _CALL = rb"\("
 """What stands behind a keyword, and behind the name of a call: a number other than 0, or
@@ -328,6 +330,9 @@ def _spellings(api: Api) -> Iterator[_Spelling]:
     if api.returns.startswith(("gpus", "ind")):
         yield _Spelling(last, rb"\(", api.framework)
     for device in api.devices:
+        if api.versions and device.keyword is not None:
+            beside = frozenset({api.framework.encode()})
+            yield _Spelling(device.keyword.encode(), _ANY_NUMBER, api.framework, beside)
         if device.variable is not None:
             yield _Spelling(last, rb"\(", api.framework)
         if device.after is not None and device.keyword in _GENERAL_KEYWORDS:

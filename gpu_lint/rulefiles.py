@@ -92,7 +92,15 @@ API = (
         "freezes",
         "text",
         "When the call makes CUDA read the mask for good.",
-        choices=("never", "always", "on-gpu", "unless-cpu", "without-device", "on-enter"),
+        choices=(
+            "never",
+            "maybe",
+            "always",
+            "on-gpu",
+            "unless-cpu",
+            "without-device",
+            "on-enter",
+        ),
     ),
     Field(
         "allocates",

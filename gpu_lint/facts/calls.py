@@ -73,6 +73,7 @@ class Calls(Parameters):
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.fallible = self.failing = self.missing = False
         self._tested = {}
+        self._frozen_through = {}
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []

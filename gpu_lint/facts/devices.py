@@ -139,12 +139,13 @@ class Devices(Environment):
                 self.recorder.selector(
                     called, selection, span, masks, flow.needs, self.reach, also, api.versions
                 )
-                touches = api.freezes != "never" or api.counts == "checks"
+                touches = api.freezes not in ("never", "maybe") or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)
         if _may_use_gpu(api):
             flow.quiet = frozenset()
-            if given and gpu is not Certainty.NEVER and self.reach is not Reach.UNCALLED:
+            works = gpu is not Certainty.NEVER if given else api.freezes == "maybe"
+            if works and self.reach is not Reach.UNCALLED:
                 self.recorder.possible_use(trigger)
                 flow.freeze(trigger, Certainty.MAYBE)
         if api.unless is not None and self._has_value(*api.unless, flow):
@@ -155,7 +156,7 @@ class Devices(Environment):
                 certainty = Certainty.ALWAYS
             elif how == "without-device" and given:
                 certainty = Certainty.NEVER
-            if how in ("never", "on-enter") or certainty is Certainty.NEVER:
+            if how in ("never", "maybe", "on-enter") or certainty is Certainty.NEVER:
                 continue
             if effect == "freeze":
                 self.note_use(trigger, flow)
@@ -277,7 +278,7 @@ def _may_use_gpu(api: Api) -> bool:
     """Whether a call that is given a GPU may initialise CUDA, though nobody has measured that it
     does. What PyTorch's own calls do is measured."""
     asks = api.physical or bool(api.counts) or api.returns == "device"
-    return api.freezes == "never" and api.framework != "torch" and not asks
+    return api.freezes in ("never", "maybe") and api.framework != "torch" and not asks
 
 
 def _result_of(api: Api, args: Arguments) -> Value:

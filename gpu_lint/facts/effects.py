@@ -153,6 +153,8 @@ class Effects(Processes):
         if isinstance(receiver, Returned) and is_pool(receiver):
             self.note_handed(receiver, name, node, args, flow)
         api = self._method(name, args, flow)
+        if isinstance(receiver, Returned):
+            api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
         if api is not None:
             return self.apply_api(api, node, args, flow)
         if (found := parts_of_text(receiver, name, args)) is not None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.flow import Flow, Frozen
 from gpu_lint.facts.operations import (
     arithmetic,
     compared,
@@ -82,6 +82,9 @@ class Evaluator(ABC):
     """How often execution comes by because of the loops that it is in, item by item."""
     _tested: dict[int, tuple[p.Expression, Value]]
     """What the parts of tests were found to be when they were last evaluated, by ``id()``."""
+
+    _frozen_through: dict[int, tuple[p.Expression, Frozen]]
+    """What froze CUDA where both operands of an ``and`` or ``or`` were evaluated, by ``id()``."""
 
     @abstractmethod
     def call(self, node: p.Call, flow: Flow) -> Value:
@@ -316,6 +319,8 @@ class Evaluator(ABC):
         self.refine(node.left, node.operator == "and", other)
         right = self.test(node.right, other)
         other.needs = needs
+        if other.frozen.certainty > flow.frozen.certainty:
+            self._frozen_through[id(node)] = node, Frozen.of(other)
         flow.join(other)
         return any_of((left, right)) if node.operator == "or" else UNKNOWN
 
@@ -466,6 +471,9 @@ class Evaluator(ABC):
             self.refine(test.operand, not truth, flow)
         elif isinstance(test, p.Boolean):
             if truth == (test.operator == "and"):
+                through = self._frozen_through.get(id(test))
+                if through is not None and through[0] is test:
+                    through[1].put_on(flow)
                 self.refine(test.left, truth, flow)
                 self.refine(test.right, truth, flow)
         elif isinstance(test, p.Comparison):

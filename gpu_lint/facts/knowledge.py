@@ -41,7 +41,8 @@ class Api:
     """It is no call: an attribute of this name is assigned what names the device."""
     devices: tuple[DeviceArgument, ...] = ()
     freezes: str = "never"
-    """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), ``unless-cpu`` (then,
+    """``always``, ``never``, ``maybe`` (it works with a GPU, whether or not one is named; that it
+    freezes is not measured), ``on-gpu`` (when a device argument is a GPU), ``unless-cpu`` (then,
     and also when no device is given), ``without-device`` (only when none is given), or
     ``on-enter`` (when a ``with`` statement enters what it returns)."""
     allocates: str = "never"

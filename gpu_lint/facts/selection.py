@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
@@ -28,6 +29,7 @@ from gpu_lint.records import record
 _PREFIX = rf"(?:/[\w:/]*)?(?:{'|'.join(DEVICE_WORDS)}):"
 _GPU_PREFIX = re.compile(_PREFIX)
 _INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})")
+_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRT")
 _MOST_LISTED = 1_000
 
 
@@ -57,7 +59,8 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         return _select_one(node, value)
     if argument.kind == "providers":
         parts = [_select_one(node, found) for found in _provider_devices(value)]
-        return _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
+        selected = _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
+        return replace(selected, gpu=max(selected.gpu, _provider_gpu(value)))
     if argument.kind == "devices":
         return _select_devices(node, value)
     if argument.kind == "ranges":
@@ -188,6 +191,16 @@ def _provider_devices(value: Value) -> list[Value]:
     if isinstance(value, Items):
         return [device for item in value.values for device in _provider_devices(item)]
     return []
+
+
+def _provider_gpu(value: Value) -> Certainty:
+    """Whether ONNX Runtime's providers are given, and one of them is CUDA's or TensorRT's."""
+    texts = [text_of(single) for single in alternatives(value)]
+    if any(text is not None and text.startswith(_GPU_PROVIDERS) for text in texts):
+        return Certainty.ALWAYS
+    if isinstance(value, Items):
+        return max(map(_provider_gpu, value.values), default=Certainty.NEVER)
+    return Certainty.NEVER
 
 
 def _as_index(value: Value) -> Value:

@@ -121,7 +121,7 @@ def check_removals(context: Context) -> Iterator[Found]:
 def check_orders(context: Context) -> Iterator[Found]:
     """GPU119: a number that counts the machine's GPUs becomes the mask, and nothing says that CUDA
     is to count them alike."""
-    if context.wanted(ORDER) is not None or _sets_order(context):
+    if context.wanted(ORDER) is not None:
         return
     for setting in context.settings:
         if setting.variable != MASK or setting.value is None or constants(setting.value):
@@ -129,6 +129,8 @@ def check_orders(context: Context) -> Iterator[Found]:
         source = context.facts.reading.counted_by(setting.value_span)
         if source is None or setting.frozen.certainty is Certainty.ALWAYS:
             continue
+        if _sets_order(context):
+            return
         message = (
             f"this index counts GPUs in PCI order ({source}), but nothing sets {ORDER}: CUDA "
             "counts the fastest first, so on a machine with different cards it is another card"

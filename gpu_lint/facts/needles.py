@@ -14,6 +14,7 @@ from gpu_lint.facts.freezing import GPU_WORDS, found_on_import
 from gpu_lint.facts.handedtext import says_device
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
+from gpu_lint.facts.ranktext import RANK_PARTS, gives_global_rank
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Said, Searched, Vocabulary, Words
 
@@ -46,11 +47,6 @@ _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
 _PROSE = re.compile(r"\S\s+\S")
 _LONG_WORD = re.compile(rb"[A-Za-z][\w-]{11,}")
-_RANK_PARTS = (b"get_rank", b"PROCID", b"hvd", b"horovod")
-_RANKED = re.compile(rb"\bget_rank\(|SLURM_PROCID|\b(?:hvd|horovod)\.rank\(")
-"""How a file asks for a number that counts the processes on all machines."""
-_RANK_GIVEN = re.compile(rb"\bset_device\(|cuda:[{%\"']|cuda\([a-z]|\bdevice\(|visible_device_list")
-"""What it may give that number to as the index of a device."""
 _WORDS_OF_NAMES = (b"CUDA", b"VISIBLE", b"DEVICE", b"ALLOC", b"PYTORCH", b"ORDER", b"AFFINITY",
                    b"XLA", b"CLIENT", b"FORCE_GPU")  # fmt: skip
 _MULTIPROCESSING = re.compile(rb"\bimport\s+(multiprocessing)\b(?:\.\w+)*(?:\s+as\s+(\w+))?")
@@ -91,7 +87,7 @@ class Needles:
             "spelt": _GPU_SPELT,
             "gpu": GPU_WORDS,
             "variables": _shared_parts(self._variables),
-            "ranks": _RANK_PARTS,
+            "ranks": RANK_PARTS,
             "beside": _shared_parts(knowledge.beside_cuda),
         }
         every = chain(self._devices.parts, *groups.values())
@@ -149,7 +145,7 @@ class Needles:
             found |= Touch.IMPORTS
         if self._counts_otherwise(data, said) and any(name in data for name in self._counting):
             found |= Touch.NUMBERING
-        if said.have(self._parts["ranks"]) and _RANKED.search(data) and _RANK_GIVEN.search(data):
+        if said.have(self._parts["ranks"]) and gives_global_rank(data):
             found |= Touch.NUMBERING
         if said.have(self._parts["forks"]):
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING

@@ -282,7 +282,7 @@ def test_programs_that_are_followed_in_part_are_counted(project: Project) -> Non
 
 def test_a_program_that_is_followed_in_part_is_not_called_clear(project: Project) -> None:
     names = [f"long{number}.py" for number in range(7)]
-    root = project({name: LONG + "step()\n" * 250 for name in names} | {"a.py": "x = 1\n"})
+    root = project(dict.fromkeys(names, LONG + "step()\n" * 250) | {"a.py": "x = 1\n"})
     for options in (["--no-cache"], [], []):
         done = run("check", *options, cwd=root)
         assert done.stderr.splitlines() == [

@@ -119,7 +119,7 @@ def holds_python(path: Path) -> bool:
     for top, directories, files in os.walk(path):
         if any(
             name.endswith((".py", ".pyw"))
-            or ("." not in name and is_python_script(os.path.join(top, name)))
+            or ("." not in name and is_python_script(os.path.join(top, name), by_mode=False))
             for name in files
         ):
             return True
@@ -297,7 +297,7 @@ class _Walk:
                 if link:
                     if target := self._usable_link(path, included, str(start)):
                         yield target, path
-                elif included and (not script or (entry.is_file() and is_python_script(path))):
+                elif included and (not script or (entry.is_file() and _is_script(path))):
                     yield inside + name, path
 
     def _usable_link(self, path: Path, included: bool, start: str) -> str | None:
@@ -352,6 +352,12 @@ class _Walk:
             if why:
                 self.troubles.append(Trouble(path, f"is not followed in full: {why}"))
         return [("", ignore_spec(lines)), *ignores] if lines else ignores
+
+
+def _is_script(path: Path) -> bool:
+    """Whether a file's first line starts Python: it may be started by ``python FILE``, too, so it
+    need not be executable."""
+    return is_python_script(path, by_mode=False)
 
 
 def _is_junction(entry: os.DirEntry[str]) -> bool:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT = (
     "a file that is started (a main guard, a console or GUI script, __main__.py, a file that",
-    "`entry-points` names, or one that works with a GPU and that nothing imports) and reaches a",
-    "GPU framework.",
+    "`entry-points` names, one that makes the app of a web server, or one that works with a GPU",
+    "and that nothing imports) and reaches a GPU framework.",
 )
 """What an entry point is, in words, line by line."""
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
@@ -60,6 +60,11 @@ _RUN_BY_TOOLS = {
     "hubconf.py": ("torch.hub", re.compile(rb"^dependencies[ \t]*=", re.M)),
 }
 """Files that a tool runs for its own purposes, by name, and what they then hold."""
+_APPS = (b"Flask", b"FastAPI", b"Starlette", b"Quart", b"Sanic", b"Litestar")
+_APP = re.compile(
+    rb"^\w+[ \t]*(?::[^=\n]+)?=[ \t]*(?:\w+\.)?(" + b"|".join(_APPS) + rb")\(", re.MULTILINE
+)
+"""How a module makes the app that a server such as uvicorn or gunicorn finds by its name."""
 _IMPORTED = ("test_", "conftest", "__init__")
 """What the names of files begin with that others import, unseen by the import graph."""
 _GUARDED = "it has a main guard"
@@ -108,6 +113,14 @@ class Wanted:
         if alone.value & self.by_itself:
             return True
         return False if policy is None else None
+
+
+def _server_app(data: bytes) -> str:
+    """The framework of the app that a module makes for a web server; empty if it makes none."""
+    if not any(b"%s(" % name in data for name in _APPS):
+        return ""
+    found = _APP.search(data)
+    return found.group(1).decode() if found is not None else ""
 
 
 def _everywhere(required_in: str | tuple[str, ...]) -> bool:
@@ -177,6 +190,8 @@ class Relevance:
             return f"the command `{script.command}` calls {called} ({place})"
         if os.path.basename(file) == "__main__.py":
             return "it is a __main__.py"
+        if read is not None and (framework := _server_app(read.source.data)):
+            return f"a server starts the {framework} app that it makes"
         return _GUARDED if graph.has_guard(file) else ""
 
     def _entry_point(self, file: str, facts: FileFacts, graph: Imported) -> str:

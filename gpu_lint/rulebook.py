@@ -300,6 +300,7 @@ def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:
             name=name,
             framework=framework,
             method=row.get("method", False),
+            attribute=row.get("attribute", False),
             devices=devices,
             freezes=row.get("freezes", "never"),
             allocates=row.get("allocates", "never"),

@@ -67,13 +67,14 @@ DEVICE = (
     Field(
         "after",
         "text",
-        "It counts only when the first argument, or one with a keyword, is this text.",
+        "It counts only when another argument is this text.",
     ),
     Field("variable", "text", "Where it is not given, this environment variable is read."),
 )
 API = (
     Field("names", "dotted", "Dotted names of functions and classes, or names of methods.", True),
     Field("method", "flag", "The names are those of methods, of whatever object."),
+    Field("attribute", "flag", "The names are those of attributes that are assigned a device."),
     Field("devices", "array", "Which arguments name devices.", fields=DEVICE),
     Field(
         "numbering",
@@ -91,7 +92,15 @@ API = (
         "freezes",
         "text",
         "When the call makes CUDA read the mask for good.",
-        choices=("never", "always", "on-gpu", "unless-cpu", "without-device", "on-enter"),
+        choices=(
+            "never",
+            "maybe",
+            "always",
+            "on-gpu",
+            "unless-cpu",
+            "without-device",
+            "on-enter",
+        ),
     ),
     Field(
         "allocates",

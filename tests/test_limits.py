@@ -278,3 +278,16 @@ def test_programs_that_are_followed_in_part_are_counted(project: Project) -> Non
         done = run("check", "--statistics", *options, cwd=root)
         assert "1 program followed in part" in done.stdout, options
     assert "in part" not in run("check", "--statistics", "short.py", cwd=root).stdout
+
+
+def test_a_program_that_is_followed_in_part_is_not_called_clear(project: Project) -> None:
+    names = [f"long{number}.py" for number in range(7)]
+    root = project(dict.fromkeys(names, LONG + "step()\n" * 250) | {"a.py": "x = 1\n"})
+    for options in (["--no-cache"], [], []):
+        done = run("check", *options, cwd=root)
+        assert done.stderr.splitlines() == [
+            f"Not followed to the end: {', '.join(names[:5])} and 2 more; "
+            "what they do after many thousand calls is not known.",
+            "No findings in 8 files checked.",
+        ]
+    assert run("check", "a.py", cwd=root).stderr == "All clear: 1 file checked.\n"

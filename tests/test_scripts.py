@@ -98,6 +98,16 @@ def test_check_finds_scripts_as_the_hook_does(
     assert (root / "run").read_text().startswith("#!/usr/bin/env python3\nimport os\n")
 
 
+def test_a_script_that_is_started_by_its_name_need_not_be_executable(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project({"LICENSE": "free\n", "NOTES": "#!not python\n"})
+    script(root / "train", f"#!/usr/bin/env python3\n{LATE}", 0o644)
+    monkeypatch.chdir(root)
+    done = run_cli("check", "--output-format", "concise")
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["train"]
+
+
 def test_an_include_of_the_projects_own_decides_alone(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,7 +204,12 @@ YOLO = "from ultralytics import YOLO\n\nm = YOLO('yolo26n.pt')\n"
     [
         ("m.predict('bus.jpg', device=1)", ""),
         ("m.predict('bus.jpg', device='1')", ""),
-        ("m.predict('bus.jpg', device=0)", ""),
+        ("m.predict('bus.jpg', device=0)", "GPU201"),
+        ("m.train(data='coco8.yaml', device='0')", "GPU201"),
+        ("m('bus.jpg', device=0)", "GPU201"),
+        ("m('bus.jpg', device='2')", "GPU201"),
+        ("m('bus.jpg', device=1)", ""),
+        ("m('bus.jpg')", ""),
         ("m.predict('bus.jpg', device='cpu')", ""),
         ("m.train(data='coco8.yaml', device=2)", "GPU201"),
         ("m.train(data='coco8.yaml', device=[1, 2])", "GPU204"),

@@ -17,11 +17,12 @@ from gpu_lint.checks.devices import (
     check_selectors,
 )
 from gpu_lint.checks.header import check_drift, check_missing
-from gpu_lint.checks.ranks import check_ranks
+from gpu_lint.checks.ranks import check_global_ranks, check_ranks
 from gpu_lint.checks.validation import check_order, check_validation, check_validators
 from gpu_lint.checks.writes import (
     check_conflicts,
     check_forced_settings,
+    check_orders,
     check_removals,
     check_settings,
 )
@@ -42,6 +43,7 @@ CHECKS: dict[str, Check] = {
     "header-drift": check_drift,
     "forced-settings": check_forced_settings,
     "removals": check_removals,
+    "orders": check_orders,
     "selectors": check_selectors,
     "followed-masks": check_followed_masks,
     "numberings": check_numberings,
@@ -50,6 +52,7 @@ CHECKS: dict[str, Check] = {
     "validation-order": check_order,
     "children": check_children,
     "ranks": check_ranks,
+    "global-ranks": check_global_ranks,
     "device-counts": check_device_counts,
     "validation": check_validation,
     "validators": check_validators,

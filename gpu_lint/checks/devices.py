@@ -21,6 +21,8 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.findings import Applicability
 from gpu_lint.remedies import Remedy, Renumber, TakePart, UseFirst, UseNumber, UseVisible
+from gpu_lint.rulebook import Severity
+from gpu_lint.variables import MASK
 
 _INDEX_NOTE = "measured: cuda-facts section 6 (CUDA error: invalid device ordinal, and the like)"
 _INDEX_NAME = re.compile(
@@ -37,15 +39,17 @@ def check_selectors(context: Context) -> Iterator[Found]:
         if not devices or selector.needs > len(devices):
             continue
         single = selector.shape is Shape.ONE
+        if selector.versions:
+            if not (INHERITED in selector.masks and context.removes_mask):
+                yield from _by_version(selector, devices, _visible(devices))
+            continue
         if all(index.number < len(devices) for index in selector.indices):
             if single or selector.count <= len(devices):
                 continue
         if INHERITED in selector.masks and context.removes_mask:
             continue  # it is behind a removal (GPU118), and sees what the parent process says
         visible = _visible(devices)
-        if selector.versions:
-            yield from _by_version(selector, devices, visible)
-        elif single:
+        if single:
             for found in _one(selector, devices, visible, context):
                 if found.span not in reported:
                     reported.add(found.span)
@@ -66,8 +70,10 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
             if index is not None and all(_is_mask(held, index) for held in selector.masks):
                 if INHERITED in selector.masks and context.removes_mask:
                     break  # the index was read from the mask, and then the mask was removed
+                entry = isinstance(index, Input) and index.entry_of is not None
+                said = "an entry of the mask" if entry else "the value that is the mask"
                 message = (
-                    f"{selector.api}: the value that is the mask is used as an index behind it; "
+                    f"{selector.api}: {said} is used as an index behind it; "
                     "with one visible device the only index is 0"
                 )
                 prefix = text_of(used.parts[0]) if isinstance(used, Text) else None
@@ -80,9 +86,12 @@ def check_followed_masks(context: Context) -> Iterator[Found]:
 
 
 def _is_mask(written: Written, used: Value) -> bool:
+    """Whether a value that is used as an index is the mask, or an entry of it."""
+    whole = used.entry_of if isinstance(used, Input) else None
     if written.value is None:
-        return used == EnvironmentValue("CUDA_VISIBLE_DEVICES")
-    return any(input_of(single) == used for single in alternatives(written.value))
+        return EnvironmentValue(MASK) in (used, whole)
+    held = [input_of(single) for single in alternatives(written.value)]
+    return any(one is not None and one in (used, whole) for one in held)
 
 
 def _visible(devices: tuple[str, ...]) -> str:
@@ -95,17 +104,21 @@ def _visible(devices: tuple[str, ...]) -> str:
 def _by_version(selector: Selector, devices: tuple[str, ...], visible: str) -> Iterator[Found]:
     """Devices that are wrong in every release of a framework whose releases number them
     differently: no number is right in all, unless the mask's own, so none is put in."""
-    wrong = [
-        index.number
-        for index in selector.indices
-        if index.number >= len(devices) and str(index.number) not in devices
-    ]
+    code = "GPU201" if selector.shape is Shape.ONE else "GPU204"
+    others = [one.number for one in selector.indices if str(one.number) not in devices]
+    wrong = [number for number in others if number >= len(devices)]
     if wrong:
         message = (
             f"{selector.api}: there is no device {wrong[0]}, {visible}; no fix: {selector.versions}"
         )
-        code = "GPU201" if selector.shape is Shape.ONE else "GPU204"
         yield Found(code, selector.span, message, _INDEX_NOTE)
+    elif others:
+        mask = ",".join(devices)
+        message = (
+            f"{selector.api}: device {others[0]} may be a card that the mask {mask!r} hides: "
+            f"{selector.versions}; a number of the mask is right in every release"
+        )
+        yield Found(code, selector.span, message, _INDEX_NOTE, severity=Severity.WARNING)
 
 
 def _one(

@@ -96,6 +96,24 @@ def check_ranks(context: Context) -> Iterator[Found]:
     yield from found or _groups(context)
 
 
+def check_global_ranks(context: Context) -> Iterator[Found]:
+    """GPU210: a rank that counts the processes on all machines is the index of a device; each rank
+    once."""
+    reported: set[str] = set()
+    for selector in context.facts.selectors:
+        rank = rank_of(selector)
+        if rank is None or rank.counted is not Counted.IN_ALL or rank.name in reported:
+            continue
+        if _only_device(selector, context) is not None:
+            continue  # GPU209
+        reported.add(rank.name)
+        message = (
+            f"{selector.api}: {rank.name} counts the processes on all machines, so on the second "
+            "machine there is no such device; use the local rank"
+        )
+        yield Found("GPU210", selector.span, message, _NOTE)
+
+
 def _launches(context: Context) -> Iterator[Found]:
     """Calls that start more processes than there are devices, or copies with masks of their own."""
     for child in context.facts.children:

@@ -9,11 +9,13 @@ from gpu_lint.checks.places import judge_place
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting, Written
 from gpu_lint.facts.values import UNKNOWN, EnvironmentValue, Text, alternatives, constants
+from gpu_lint.findings import Applicability
 from gpu_lint.records import record
-from gpu_lint.remedies import ReplaceLiteral
+from gpu_lint.remedies import ReplaceLiteral, SetAtModuleLevel
 from gpu_lint.rulebook import Severity
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
+_ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 _REMOVED_NOTE = "measured: cuda-facts section 2 (only the value at first use counts)"
 _REBOUND_NOTE = (
     "measured: runtime-facts (torch counts by os.environ, the driver by the environment itself)"
@@ -183,6 +185,48 @@ def check_removals(context: Context) -> Iterator[Found]:
             message += " before CUDA reads it: the parent process decides"
             severity = Severity.WARNING
             yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
+
+
+def check_orders(context: Context) -> Iterator[Found]:
+    """GPU119: a number that counts the machine's GPUs becomes the mask, and nothing says that CUDA
+    is to count them alike."""
+    if context.wanted(ORDER) is not None:
+        return
+    for setting in context.settings:
+        if setting.variable != MASK or setting.value is None or constants(setting.value):
+            continue
+        source = context.facts.reading.counted_by(setting.value_span)
+        if source is None or setting.frozen.certainty is Certainty.ALWAYS:
+            continue
+        if _sets_order(context):
+            return
+        message = (
+            f"this index counts GPUs in PCI order ({source}), but nothing sets {ORDER}: CUDA "
+            "counts the fastest first, so on a machine with different cards it is another card"
+        )
+        remedy = SetAtModuleLevel(ORDER, "PCI_BUS_ID") if setting.reach is Reach.MODULE else None
+        safety = Applicability.UNSAFE if _names_others(context) else Applicability.SAFE
+        yield Found("GPU119", setting.span, message, _ORDER_NOTE, remedy, safety)
+
+
+def _sets_order(context: Context) -> bool:
+    """Whether this file, or another one of its processes, sets the order."""
+    companions = (companion.facts for companion in context.companions())
+    return any(
+        one.variable == ORDER and one.value is not None
+        for facts in (context.facts, *companions)
+        for one in (*facts.settings, *facts.reached_settings)
+    )
+
+
+def _names_others(context: Context) -> bool:
+    """Whether this file, or another one of its processes, names a device other than the first."""
+    companions = (companion.facts for companion in context.companions())
+    return any(
+        selector.inputs or any(index.number for index in selector.indices)
+        for facts in (context.facts, *companions)
+        for selector in facts.selectors
+    )
 
 
 def check_forced_settings(context: Context) -> Iterator[Found]:

@@ -43,7 +43,11 @@ def module_calls(own: Recorder, run: ProgramRun) -> tuple[str, ...]:
     """The names of calls that have to do with a GPU and are made when a file is run."""
     made = [own_freeze(run.imported.frozen, run.file), _own(run.end.allocated.trigger, run.file)]
     made += [use for _, use in own.possible_uses.values()]
-    selecting = (s for s in own.selectors.values() if s.reach > Reach.UNCALLED)
+    selecting = [s for s in own.selectors.values() if s.reach > Reach.UNCALLED]
+    if any(call.reach is Reach.MODULE for call in own.calls.values()):
+        others = (one for file, one in run.recorders.items() if file != run.file)
+        found = (s for other in others for s in other.selectors.values())
+        selecting += [s for s in found if s.reach is Reach.CALLED]
     names = [selector.api for selector in selecting if not selector.is_default]
     names += [one.text for one in made if one is not None and not one.text.startswith("import ")]
     return tuple(dict.fromkeys(name.removesuffix("()").lstrip(".") for name in names))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.fields import field_name, is_factory
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
 from gpu_lint.facts.recorder import Recorder
@@ -77,6 +78,7 @@ class Calls(Waiting):
         self._tested = {}
         self._waiting = None
         self._patches = []
+        self._frozen_through = {}
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []
@@ -161,6 +163,10 @@ class Calls(Waiting):
             method = self.attribute_of(callee, "__call__", flow)
             if isinstance(method, FunctionValue):
                 return self._call_one(method, callee, node, args, flow)
+        if isinstance(callee, Returned):
+            api = self.knowledge.function(f"{callee.symbol}.__call__")
+            if api is not None:
+                return self.apply_api(api, node, args, flow)
         if isinstance(callee, (Unknown, Returned, Input)) and isinstance(
             node.function, p.Attribute
         ):
@@ -188,6 +194,9 @@ class Calls(Waiting):
                 self.set_attribute(instance, name, found[1], flow)
             elif not args.exact:
                 self.set_attribute(instance, name, UNKNOWN, flow)
+            elif is_factory(default := self.attribute_of(callee, name, flow)):
+                made = self.call_value(default, node, Arguments(), flow)
+                self.set_attribute(instance, name, made, flow)
         method = self.attribute_of(instance, "__post_init__", flow)
         if isinstance(method, FunctionValue):
             self.enter(method, Arguments(), flow, node.span)
@@ -198,13 +207,8 @@ class Calls(Waiting):
         names: dict[str, None] = {}
         for cls in reversed(list(self.lineage(key))):
             for statement in cls.node.body:
-                target: p.Expression | None = None
-                if isinstance(statement, p.Declare):
-                    target = statement.target
-                elif isinstance(statement, p.Assign) and statement.annotated:
-                    target = statement.targets[0]
-                if isinstance(target, p.Name):
-                    names[target.id] = None
+                if name := field_name(statement):
+                    names[name] = None
         return list(names)
 
     def _super(self) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import abstractmethod
+from collections.abc import Collection
 from dataclasses import replace
 
 from gpu_lint.facts import program as p
@@ -28,6 +29,7 @@ from gpu_lint.facts.selection import (
     select,
     surely_exist,
 )
+from gpu_lint.facts.spellings import DEVICE_KEYWORDS, DEVICE_PARAMETER
 from gpu_lint.facts.values import (
     UNKNOWN,
     DeviceCount,
@@ -52,8 +54,7 @@ from gpu_lint.facts.values import (
 from gpu_lint.facts.writers import Writers
 from gpu_lint.source import Span
 
-_DEVICE_KEYWORDS = frozenset({"device", "map_location", "target_device", "torch_device"})
-_DEVICE_PARAMETER = re.compile(r"(?:.*_)?device")
+_DEVICE_PARAMETER = re.compile(DEVICE_PARAMETER)
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 
 
@@ -68,6 +69,10 @@ class Devices(Writers):
     @abstractmethod
     def note_use(self, trigger: Trigger, flow: Flow) -> None:
         """Note a contact with a framework, before it takes effect on the flow."""
+
+    @abstractmethod
+    def framework_named(self, name: str) -> bool:
+        """Whether an import anywhere in the file mentions a framework."""
 
     @abstractmethod
     def may_be_missing(self) -> None:
@@ -95,6 +100,9 @@ class Devices(Writers):
         if api.name == _CHOOSING:
             flow.bind(PROCESS, CHOSEN, Known(True))
         given = False
+        if not api.physical:
+            described = {argument.keyword for argument in api.devices}
+            self._generic_keywords(api.name.rpartition(".")[2], args, described, flow)
         selections: list[tuple[Selection, Span]] = []
         for argument in api.devices:
             found = args.find(argument.position, argument.keyword)
@@ -140,12 +148,13 @@ class Devices(Writers):
                 self.recorder.selector(
                     called, selection, span, masks, flow.needs, self.reach, also, api.versions
                 )
-                touches = api.freezes != "never" or api.counts == "checks"
+                touches = api.freezes not in ("never", "maybe") or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)
         trigger = Trigger(called, node.span, self.file, self.steps, under=self.conditions)
         if _may_use_gpu(api):
             flow.quiet = frozenset()
-            if given and gpu is not Certainty.NEVER and self.reach is not Reach.UNCALLED:
+            works = gpu is not Certainty.NEVER if given else api.freezes == "maybe"
+            if works and self.reach is not Reach.UNCALLED:
                 self.recorder.possible_use(trigger)
                 flow.freeze(trigger, Certainty.MAYBE)
         if api.unless is not None and self._has_value(*api.unless, flow):
@@ -156,7 +165,7 @@ class Devices(Writers):
                 certainty = Certainty.ALWAYS
             elif how == "without-device" and given:
                 certainty = Certainty.NEVER
-            if how in ("never", "on-enter") or certainty is Certainty.NEVER:
+            if how in ("never", "maybe", "on-enter") or certainty is Certainty.NEVER:
                 continue
             if effect == "freeze":
                 self.note_use(trigger, flow)
@@ -237,17 +246,35 @@ class Devices(Writers):
             return
         if root in sys.stdlib_module_names:
             return
-        for keyword in _DEVICE_KEYWORDS & args.keywords.keys():
+        self._generic_keywords(last or "call", args, frozenset(), flow)
+
+    def _generic_keywords(
+        self, called: str, args: Arguments, described: Collection[str | None], flow: Flow
+    ) -> None:
+        """Read the keywords that take a device in any call, but for those that a row describes."""
+        for keyword in (DEVICE_KEYWORDS & args.keywords.keys()).difference(described):
             expression, value = args.keywords[keyword]
-            self.named_device(f"{last or 'call'}({keyword}=)", expression, value, flow)
+            self.named_device(f"{called}({keyword}=)", expression, value, flow)
 
     def named_device(self, api: str, expression: p.Expression, value: Value, flow: Flow) -> None:
-        """Record a device string such as ``cuda:1``; nothing else counts here."""
-        texts = [v for v in alternatives(value) if text_of(v) is not None]
-        selection = select(DeviceArgument("device"), expression, any_of(texts))
-        if texts and selection.indices:
+        """Record a device string such as ``cuda:1`` or ``cuda:{n}``; nothing else counts here."""
+        texts = [v for v in alternatives(value) if isinstance(v, Text) or text_of(v) is not None]
+        chosen = value if isinstance(value, Pairs) else any_of(texts)
+        selection = select(DeviceArgument("device"), expression, chosen)
+        if (texts or chosen is value) and (selection.indices or selection.inputs):
             masks = flow.masks()
             self.recorder.selector(api, selection, expression.span, masks, flow.needs, self.reach)
+
+    def assigned_device(self, name: str, value: Value, at: Span, flow: Flow) -> None:
+        """``options.visible_device_list = "1"`` selects where a row says so of the attribute."""
+        api = self.knowledge.attributes.get(name)
+        if api is None or not self.framework_named(api.framework):
+            return
+        for argument in api.devices:
+            selection = select(argument, p.Opaque(at, ()), value)
+            if selection.indices or selection.count or selection.inputs:
+                masks = flow.masks()
+                self.recorder.selector(f".{name} =", selection, at, masks, flow.needs, self.reach)
 
     def default_device(self, parameter: p.Parameter, value: Value, flow: Flow) -> None:
         """A default such as ``device="cuda:1"`` selects when the caller names nothing."""
@@ -260,7 +287,7 @@ def _may_use_gpu(api: Api) -> bool:
     """Whether a call that is given a GPU may initialise CUDA, though nobody has measured that it
     does. What PyTorch's own calls do is measured."""
     asks = api.physical or bool(api.counts) or api.returns == "device"
-    return api.freezes == "never" and api.framework != "torch" and not asks
+    return api.freezes in ("never", "maybe") and api.framework != "torch" and not asks
 
 
 def _result_of(api: Api, args: Arguments) -> Value:

@@ -16,18 +16,15 @@ from typing import NamedTuple
 from gpu_lint.facts.handedtext import TOO_LONG, HandedText, place_of_argument
 from gpu_lint.facts.knowledge import Api, Framework
 from gpu_lint.facts.skim import line_start
+from gpu_lint.facts.spellings import DEVICE_WORDS, GAP, GIVEN, JOINED, LISTED, NUMBER
 from gpu_lint.facts.words import Vocabulary, Words, words_of
 from gpu_lint.records import record
 
 _GENERAL_NAMES = frozenset({b"to", b"device"})
 _GENERAL_KEYWORDS = frozenset({"device", "map_location", "index"})
-_GIVING = (
-    (b"to", b".to(", rb"\.to\("),
-    (b"device", b"device", rb"device(?<!\wdevice)\s*="),
-    (b"map_location", b"map_location", rb"map_location(?<!\wmap_location)\s*="),
-)
-"""What stands before a device: a word, what the pattern begins with, and the pattern."""
-_INDEX = rb"(?:[1-9]|[A-Z][A-Z\d_]+\b|\(\s*\d|\[\s*\d)"
+_GIVING = tuple(tuple(part.encode() for part in row) for row in GIVEN)
+_GAP, _INDEX_BEGINS = GAP.encode(), NUMBER.encode()
+_INDEX = rb"(?:" + _INDEX_BEGINS + rb"|[A-Z][A-Z\d_]+\b|int\(|\(\s*(?:\w+\s*:=\s*)?\d|\[\s*\d)"
 _INDEX_NAME = rb"\w*(?:gpu|GPU|dev_id|device_id|(?:idx|index|rank|ordinal)(?![a-z]))\w*\s*[,)]"
 _NUMBERED_NAME = rb"(?:s|_?(?:ids?|idx|index|num|number|no|nr|ordinal|rank|to_use))?"
 """What may stand behind ``gpu`` in the name of a number that says which."""
@@ -45,7 +42,9 @@ _NO_INDEX = (
 )
 """Not followed by what surely names no device other than the first."""
 _GIVEN = rb"(?:[\"']\s*:|\s*=(?!=))" + _NO_INDEX + _PASSED_ON
-_NUMBER = rb"\([^)]*[,(=]\s*[1-9]\d*\s*[,)]"
+_ANY_NUMBER = rb"\s*=" + _GAP + rb"[\[(\"'\s]*\d"
+"""What stands behind a keyword that names a device by its number, the first one too."""
+_NUMBER = rb"\((?:[^)]*[,(=])?" + _GAP + _INDEX_BEGINS
 _CALL = rb"\("
 """What stands behind a keyword, and behind the name of a call: a number other than 0, or
 anything."""
@@ -59,13 +58,19 @@ _NO_NUMBER = rb"(?:None|True|False|0)\s*[,)]|[{\[]"
 _GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
 _SPEAKING = ("device", "DEVICE", "gpu", "memory", "tensor", "provider")
 """Parts of the keywords that tell of devices by themselves; others do beside their call alone."""
+_NAMING = re.compile(r"\w_\w")
+"""Part of a text beside a device that is a name of its own: ``jax_cuda_visible_devices``."""
 _COMMON = "torch"
 """The framework that most others hand their devices to: it need not be mentioned."""
 
 _GIVEN_NAMES = [
     (word, fixed, re.compile(giving + rb"\s*(?:\w+\.)*(\w+)\b")) for word, fixed, giving in _GIVING
 ]
-_NUMBERED = re.compile(rb"[ \t]*(?::[ \t]*[\w.\[\]| ]+)?=[ \t]*[\[(]?[ \t]*[1-9]")
+_NUMBERED = re.compile(
+    rb"[ \t]*(?::[ \t]*[\w.\[\]| ]+)?="
+    rb"[ \t]*(?:[\[({][^=]{0,300}?[:,\[({])?[\[({\s]*" + _INDEX_BEGINS
+)
+"""What stands behind a name bound to a number other than 0, or to a list or dict of such."""
 _NEVER_BOUND = {b"None", b"int", b"bool", b"float", b"str"}
 _DEFINING = re.compile(rb"\b(?:def|class)[ \t]+\Z")
 _GIVEN_ON = re.compile(rb"\s*(?:\w+\.)*(\w+)\s*[,)\n]")
@@ -299,18 +304,21 @@ class _General(NamedTuple):
 
 
 def _general() -> Iterator[_General]:
-    for kind in (b"cuda", b"CUDA", b"Cuda", b"gpu", b"GPU", b"Gpu"):
-        yield _General(re.compile(kind + rb":[1-9{%\"']"), kind + b":", part=kind)
+    for kind in map(str.encode, DEVICE_WORDS):
+        yield _General(re.compile(kind + rb":(?:0*[1-9]|[{%\"'])"), kind + b":", part=kind)
+        apart = re.compile(kind + rb"(?:" + JOINED.encode() + rb"|" + LISTED.encode() + rb")")
+        for quote in (b'"', b"'"):
+            yield _General(apart, kind + quote, part=kind)
     indexed = rb"(?:index\s*=|(?![A-Za-z_]\w*\s*=[^=]|" + _NO_NUMBER + rb")[^\s)\]}\"'])"
     yield _General(re.compile(rb"cuda[\"']\s*,\s*" + indexed), b"cuda", part=b"cuda")
     for word, fixed, giving in _GIVING:
-        given = rb"\s*(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
+        given = _GAP + rb"(?:\w+\.)*(?:" + _INDEX + b"|" + _INDEX_NAME + b")"
         yield _General(re.compile(giving + given), fixed, word=word)
-    device = rb"device(?<![\w \t]device)\(\s*(?:\d|[A-Za-z_]\w*\s*[),])"
+    device = rb"device(?<![\w \t]device)\(" + _GAP + rb"(?:\d|[A-Za-z_]\w*\s*[),])"
     yield _General(re.compile(device), b"device", word=b"device")
     for name in _GPU_NAMES:
         number = _NUMBERED_NAME.upper() if name.isupper() else _NUMBERED_NAME
-        pattern = re.compile(name + number + _ANNOTATION + rb"=\s*[1-9]")
+        pattern = re.compile(name + number + _ANNOTATION + rb"=\s*" + _INDEX_BEGINS)
         yield _General(pattern, name, part=name)
     yield _General(re.compile(b"device_count"), b"device_count", part=b"device_count")
 
@@ -322,9 +330,15 @@ def _spellings(api: Api) -> Iterator[_Spelling]:
     if api.returns.startswith(("gpus", "ind")):
         yield _Spelling(last, rb"\(", api.framework)
     for device in api.devices:
+        if api.versions and device.keyword is not None:
+            beside = frozenset({api.framework.encode()})
+            yield _Spelling(device.keyword.encode(), _ANY_NUMBER, api.framework, beside)
         if device.variable is not None:
             yield _Spelling(last, rb"\(", api.framework)
         if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
+            continue
+        if device.after is not None and _NAMING.search(device.after):
+            yield _Spelling(device.after.encode(), rb"[\"']", api.framework)
             continue
         entry = device.key or device.keyword
         if entry is not None and device.kind != "device" and entry not in _GENERAL_KEYWORDS:

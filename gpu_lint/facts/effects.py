@@ -20,6 +20,7 @@ from gpu_lint.facts.environment import (
     decoded,
 )
 from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS, callable_of
+from gpu_lint.facts.fields import default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
@@ -33,9 +34,11 @@ from gpu_lint.facts.soundness import (
     may_lack,
     may_not_convert,
 )
+from gpu_lint.facts.texts import parts_of_text, split_text
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     THIS_FILE,
+    UNCOUNTED,
     UNKNOWN,
     Bound,
     ClassValue,
@@ -94,10 +97,6 @@ _HARMLESS_BUILTINS = frozenset(
 
 class Effects(Processes):
     """Applies the effects of calls whose meaning does not depend on this file."""
-
-    @abstractmethod
-    def framework_named(self, name: str) -> bool:
-        """Whether an import anywhere in the file mentions a framework."""
 
     @abstractmethod
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
@@ -177,6 +176,8 @@ class Effects(Processes):
             return self.environment_copy(flow)
         if name == "json.dumps" and len(args.positional) == 1 and args.exact and not args.keywords:
             return as_json(args.positional[0][1])
+        if (default := default_of_field(name, args)) is not None:
+            return default
         if name == LOADER:
             self.note_loader(node, args, flow)
         api = self.knowledge.function(name)
@@ -231,6 +232,8 @@ class Effects(Processes):
         if (patched := self.test_patch(receiver, name, node, args, flow)) is not None:
             return patched
         api = self._method(name, args, flow)
+        if isinstance(receiver, Returned):
+            api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
         if api is not None:
             return self.apply_api(api, node, args, flow)
         if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
@@ -243,6 +246,8 @@ class Effects(Processes):
                 return self._attributes_method(receiver, name, args, flow)
             if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
                 return self._attributes_method(receiver.callee, name, args, flow)
+        if (found := parts_of_text(receiver, name, args)) is not None:
+            return found
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
@@ -426,7 +431,11 @@ class Effects(Processes):
             waiting = Bound("map", first, (node, args))
             if isinstance(first, FunctionValue):
                 return waiting
-            return Items("map", results) if (results := self.mapped(waiting, flow)) else UNKNOWN
+            results = self.mapped(waiting, flow)
+            several = args.positional[1][1]
+            is_uncounted = isinstance(several, Items) and several.kind in UNCOUNTED
+            kind = several.kind if isinstance(several, Items) and is_uncounted else "map"
+            return Items(kind, results) if results else UNKNOWN
         if name not in _HARMLESS_BUILTINS:
             flow.quiet = frozenset()
             self.fallible = True
@@ -444,6 +453,13 @@ class Effects(Processes):
             one = Arguments([(expression, any_of(items or ()))])
             self.call_value(waiting.callee, node, one, flow)
             return None
+        function = args.positional[0][0]
+        if waiting.callee is UNKNOWN and isinstance(function, p.Name):
+            if function.id in ("int", "str"):
+                return tuple(
+                    any_of(convert(function.id, single) for single in alternatives(item))
+                    for item in items
+                )
         return tuple(
             self.call_value(waiting.callee, node, Arguments([(expression, item)]), flow)
             for item in items
@@ -474,15 +490,13 @@ class Effects(Processes):
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None
             return Known(str(getattr(text, name)()), origin)
-        if name == "split" and args.exact and not args.keywords:
-            separator = text_of(args.value(0) or UNKNOWN) if args.positional else None
-            if len(args.positional) < 2 and (separator or not args.positional):
-                return Items("list", tuple(Known(part) for part in text.split(separator)))
+        if name == "split" and (found := split_text(text, args)) is not None:
+            return found
         if name in ("startswith", "endswith") and first is not None:
             several = first.values if isinstance(first, Items) else (first,)
-            parts_of_text = [text_of(part) for part in several]
-            if None not in parts_of_text:
-                return Known(any(getattr(text, name)(part) for part in parts_of_text))
+            pieces = [text_of(part) for part in several]
+            if None not in pieces:
+                return Known(any(getattr(text, name)(part) for part in pieces))
         return UNKNOWN
 
 

@@ -76,8 +76,8 @@ class Arguments:
 
     @property
     def texts(self) -> list[str | None]:
-        """The texts among the first argument and those with keywords."""
-        given = [*self.positional[:1], *self.keywords.values()]
+        """The texts among the arguments; None for each of the others."""
+        given = [*self.positional, *self.keywords.values()]
         return [text_of(value) for _, value in given]
 
     def value(self, position: int, keyword: str | None = None) -> Value | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.flow import Flow, Frozen
 from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.operations import (
     arithmetic,
@@ -25,6 +25,7 @@ from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
     THIS_FILE,
+    UNCOUNTED,
     UNKNOWN,
     AnyOf,
     Bound,
@@ -50,6 +51,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     concatenate,
+    entry_of,
     held_by,
     input_named,
     input_of,
@@ -99,6 +101,9 @@ class Evaluator(ABC):
     """How often execution comes by because of the loops that it is in, item by item."""
     _tested: dict[int, tuple[p.Expression, Value]]
     """What the parts of tests were found to be when they were last evaluated, by ``id()``."""
+
+    _frozen_through: dict[int, tuple[p.Expression, Frozen]]
+    """What froze CUDA where both operands of an ``and`` or ``or`` were evaluated, by ``id()``."""
 
     @abstractmethod
     def call(self, node: p.Call, flow: Flow) -> Value:
@@ -236,6 +241,8 @@ class Evaluator(ABC):
         if isinstance(base, Returned) and base.frame is not None:
             found = flow.get(base.frame, part)
             return found or input_named(f"{base.symbol}@{base.frame}{part}")
+        if isinstance(base, EnvironmentValue) and part.startswith("["):
+            return entry_of(base)
         if isinstance(base, Input):
             name = f"{base.name}{part}"
             return flow.get(_INPUTS, name) or input_named(name)
@@ -335,7 +342,7 @@ class Evaluator(ABC):
             return self.attribute(base.callee, constant, flow)
         if isinstance(base, Pairs) and isinstance(key, Member):
             return next((held for name, held in reversed(base.entries) if name == key), UNKNOWN)
-        if isinstance(base, Items) and base.kind == "some" and isinstance(constant, int):
+        if isinstance(base, Items) and base.kind == "some":
             self.fallible = True
             return any_of(base.values)
         if isinstance(base, Items) and base.kind not in ("set", "many"):
@@ -423,6 +430,8 @@ class Evaluator(ABC):
         self.refine(node.left, node.operator == "and", other)
         right = self.test(node.right, other)
         other.needs = needs
+        if other.frozen.certainty > flow.frozen.certainty:
+            self._frozen_through[id(node)] = node, Frozen.of(other)
         flow.join(other)
         return any_of((left, right)) if node.operator == "or" else UNKNOWN
 
@@ -474,8 +483,8 @@ class Evaluator(ABC):
         first = node.generators[0]
         is_dict = len(node.generators) == 1 and node.kind == "dict"
         known = self._environment_items(first.iterable, flow) if is_dict else None
-        found = Items("list", known) if known else self.evaluate(first.iterable, flow)
-        items = self.iterate(found, flow)
+        iterable = Items("list", known) if known else self.evaluate(first.iterable, flow)
+        items = self.iterate(iterable, flow)
         results: list[Value] = []
         if len(node.generators) == 1 and items is not None and self.may_repeat(len(items)):
             is_complete = True
@@ -495,6 +504,8 @@ class Evaluator(ABC):
             flow.bind(frame, name, UNKNOWN if value is None else value)
         if items is None and (node.kind != "dict" or len(results) != 2):
             return Typed(node.kind)
+        if node.kind != "dict" and isinstance(iterable, Items) and iterable.kind in UNCOUNTED:
+            return Items(iterable.kind, tuple(results))
         if node.kind == "dict":
             entries = tuple(zip(results[::2], results[1::2], strict=True))
             return Pairs(entries, open=bool(known))
@@ -634,6 +645,9 @@ class Evaluator(ABC):
             self.refine(test.operand, not truth, flow)
         elif isinstance(test, p.Boolean):
             if truth == (test.operator == "and"):
+                through = self._frozen_through.get(id(test))
+                if through is not None and through[0] is test:
+                    through[1].put_on(flow)
                 self.refine(test.left, truth, flow)
                 self.refine(test.right, truth, flow)
         elif isinstance(test, p.Comparison):

@@ -8,7 +8,7 @@ paths changed since they parted, and at nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.history import ROOT, Changes, Slot, Version, changed_between
@@ -537,6 +537,25 @@ class Flow:
             if other is None or value is other or value == other:
                 continue
             self.bind(frame, name, other if value is None else any_of((value, other)))
+
+
+class Frozen(NamedTuple):
+    """That CUDA has read the mask on some path, and what it found."""
+
+    mark: Mark
+    initialised: Certainty
+    visible: frozenset[Written]
+    ordered: frozenset[Written]
+
+    @classmethod
+    def of(cls, flow: Flow) -> Frozen:
+        """Return what is so on a path."""
+        return cls(flow.frozen, flow.initialised, flow.visible, flow.ordered)
+
+    def put_on(self, flow: Flow) -> None:
+        """Let a path that is shown to go on from that one know it too."""
+        if self.mark.certainty > flow.frozen.certainty:
+            flow.frozen, flow.initialised, flow.visible, flow.ordered = self
 
 
 _NOTHING: dict[int, Names] = {}

@@ -12,6 +12,7 @@ from functools import cache
 
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.skim import line_start
+from gpu_lint.facts.spellings import DEVICE_WORDS, JOINED
 
 TOO_LONG = -1
 _LONGEST_CALL = 2_000
@@ -35,7 +36,7 @@ _MAKING = re.compile(rb"device(?<!def device)\(" + _VALUE)
 _UNPACKED = re.compile(rb"\*\*[A-Za-z_][\w.]*(?:\([^()\n]{0,100}\))?\s*,?\s*\)(?!\s*(?:->|:))")
 """A dict whose entries are a call's keywords; not one that a ``def`` takes up."""
 _GENERAL = ((b".to(", _TO), (b"device(", _MAKING), (b"**", _UNPACKED))
-_SAYING = re.compile(rb"(?i:cuda|gpu):[1-9]")
+_SAYING = re.compile(rf"(?:{'|'.join(DEVICE_WORDS)})(?::0*[1-9]|{JOINED})".encode())
 """A device other than the first, in a text."""
 
 

@@ -25,8 +25,7 @@ class DeviceArgument:
     key: str | None = None
     """The argument is a dict; this entry of it names the device."""
     after: str | None = None
-    """Counts only when the first argument, or one with a keyword, is this string:
-    ``torch.device("cuda", 1)``."""
+    """Counts only when another argument is this string: ``torch.device("cuda", 1)``."""
     variable: str | None = None
     """Where it is not given, this environment variable is read."""
 
@@ -38,9 +37,12 @@ class Api:
     name: str
     framework: str
     method: bool = False
+    attribute: bool = False
+    """It is no call: an attribute of this name is assigned what names the device."""
     devices: tuple[DeviceArgument, ...] = ()
     freezes: str = "never"
-    """``always``, ``never``, ``on-gpu`` (when a device argument is a GPU), ``unless-cpu`` (then,
+    """``always``, ``never``, ``maybe`` (it works with a GPU, whether or not one is named; that it
+    freezes is not measured), ``on-gpu`` (when a device argument is a GPU), ``unless-cpu`` (then,
     and also when no device is given), ``without-device`` (only when none is given), or
     ``on-enter`` (when a ``with`` statement enters what it returns)."""
     allocates: str = "never"
@@ -99,6 +101,7 @@ class Knowledge:
     frameworks: tuple[Framework, ...]
     functions: dict[str, Api] = field(default_factory=dict)
     methods: dict[str, Api] = field(default_factory=dict)
+    attributes: dict[str, Api] = field(default_factory=dict)
     modules: dict[str, Framework] = field(default_factory=dict)
     own: dict[str, Api] = field(default_factory=dict)
     """Rows that a project wrote of its own functions and classes."""
@@ -118,6 +121,7 @@ class Knowledge:
                 knowledge.modules[module] = framework
             for api in framework.apis:
                 table = knowledge.methods if api.method else knowledge.functions
+                table = knowledge.attributes if api.attribute else table
                 table.setdefault(api.name, api)
         apis = [api for framework in frameworks for api in framework.apis if api.physical]
         beside = {api.name.rpartition(".")[2].removesuffix("_v2") for api in apis}
@@ -129,6 +133,16 @@ class Knowledge:
     def misspelt(self, name: str) -> str | None:
         """The variable that a name was certainly meant to be, if it is not one itself."""
         return misspelt(name, self.other_names)
+
+    @cached_property
+    def roots_beside_cuda(self) -> tuple[bytes, ...]:
+        """The modules that count the machine's devices, whatever the mask."""
+        return tuple(
+            module.encode()
+            for framework in self.frameworks
+            if not framework.uses_mask
+            for module in framework.modules
+        )
 
     @cached_property
     def other_names(self) -> tuple[str, ...]:
@@ -143,7 +157,8 @@ class Knowledge:
         frameworks = tuple(replace(framework, own=True) for framework in frameworks)
         knowledge = Knowledge.of((*frameworks, *self.frameworks), self.others)
         for framework in frameworks:
-            knowledge.own.update((api.name, api) for api in framework.apis if not api.method)
+            own = (api for api in framework.apis if not api.method and not api.attribute)
+            knowledge.own.update((api.name, api) for api in own)
         return knowledge
 
     def of_file(self, file: str, name: str) -> Api | None:

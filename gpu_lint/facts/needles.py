@@ -14,6 +14,7 @@ from gpu_lint.facts.freezing import GPU_WORDS, found_on_import
 from gpu_lint.facts.handedtext import says_device
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
+from gpu_lint.facts.ranktext import RANK_PARTS, gives_global_rank
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Said, Searched, Vocabulary, Words
 
@@ -47,6 +48,8 @@ _COUNTING = ("index", "indices", "device-count")
 _LEAST_PART = 7
 """Letters that names must share to be searched for together."""
 _MOST_MEANT = 100_000
+_LINES_OF_PROSE = 2
+"""Lines of a string in triple quotes that names no device by itself."""
 _LEAST_NAME = 8
 """Letters of a call's name: shorter ones stand for other things, too."""
 _ASSIGNED = re.compile(r"(?<!\w)([A-Za-z]\w{11,})=")
@@ -93,6 +96,7 @@ class Needles:
             "spelt": _GPU_SPELT,
             "gpu": GPU_WORDS,
             "variables": _shared_parts(self._variables),
+            "ranks": RANK_PARTS,
             "beside": _shared_parts(knowledge.beside_cuda),
         }
         every = chain(self._devices.parts, *groups.values())
@@ -155,6 +159,8 @@ class Needles:
             found |= Touch.IMPORTS
         if self._counts_otherwise(data, said) and any(name in data for name in self._counting):
             found |= Touch.NUMBERING
+        if said.have(self._parts["ranks"]) and gives_global_rank(data):
+            found |= Touch.NUMBERING
         if said.have(self._parts["forks"]):
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if said.have(self._parts["spelt"]) and self.comments(data):
@@ -196,13 +202,15 @@ class Needles:
         """How a file may name devices, or ask how many there are."""
         found = self._devices.ways(data, words or Words(data, self._vocabulary))
         if any(found):
-            code = without_long_strings(data)
+            code = without_long_strings(data, _LINES_OF_PROSE)
             found = self._devices.ways(code, Words(code, self._vocabulary))
         return found
 
     def says_device(self, data: bytes) -> bool:
         """Whether the code of a file holds the name of a device other than the first."""
-        return says_device(data) and says_device(without_long_strings(without_docstrings(data)))
+        return says_device(data) and says_device(
+            without_long_strings(without_docstrings(data), _LINES_OF_PROSE)
+        )
 
     def comments(self, data: bytes) -> bool:
         """Whether a file may hold a comment that is meant for us."""

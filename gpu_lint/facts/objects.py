@@ -263,7 +263,17 @@ class Objects(Effects):
                     self._recording.asks_for_file(submodule)
                 if submodule in flow.touched:
                     return ModuleValue(submodule)
+                return None
+            return self._asked_of_module(file, name, flow)
         return found
+
+    def _asked_of_module(self, file: str, name: str, flow: Flow) -> Value | None:
+        """What a module's ``__getattr__`` gives for a name that it does not bind."""
+        hook = flow.get(self.world.frame_of(file), "__getattr__")
+        if not isinstance(hook, FunctionValue) or name.startswith("__"):
+            return None
+        asked = p.Literal(self.statement.span, name)
+        return self.enter(hook, Arguments([(asked, Known(name))]), flow, self.statement.span)
 
     def set_attribute(self, base: Value, name: str, value: Value, flow: Flow) -> None:
         """What an assignment to an attribute does."""

@@ -53,6 +53,8 @@ _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _DEVICES = Touch.DEVICES | Touch.HANDED | Touch.PASSED
 _FROM_OTHERS = _DEVICES | Touch.SETTINGS | Touch.ENVIRONMENT | Touch.NUMBERING
 """What a file shows of which other programs may tell more."""
+_CALLING = re.compile(rb"^(?!print\b)[A-Za-z_][\w.]*\(", re.M)
+"""A statement at module level that is a call."""
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
@@ -341,15 +343,27 @@ class Project(ImportGraph):
         touch = self.touch(file)
         if touch & matters.otherwise & ~Touch.PASSED:
             return True
+        if matters.otherwise & Touch.FREEZES and self._calls_at_once(file):
+            return True
         if matters.otherwise & Touch.DEVICES:
             if touch & Touch.HANDED and self._starts_that_hand(file):
                 return True
             if self.is_handed(file, everywhere=True):
                 return True
         under_settings = matters.under_settings & ~Touch.PASSED
+        if touch & under_settings & Touch.DEVICES and touch & Touch.SETTINGS:
+            return True  # the mask that it reads may be the device that it names
         if not touch & under_settings and not self.is_handed(file, everywhere=False):
             return False
         return self.decides(file) or bool(self._reach.bit(file) & self._bits_under_settings)
+
+    def _calls_at_once(self, file: str) -> bool:
+        """Whether a program calls something at module level, in a statement of its own, and what it
+        imports uses a framework: ``lib.main()`` may do all the work."""
+        if not self.may_be_started(file) or not self.reached_frameworks(file):
+            return False
+        data = self._data(file)
+        return data is not None and _CALLING.search(data) is not None
 
     def starts_asked_for(self, file: str) -> list[str]:
         """The other programs that are most likely run when it is asked what a file does."""

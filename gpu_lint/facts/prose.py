@@ -50,13 +50,15 @@ def _comments(data: bytes) -> Iterator[Span]:
             yield Span(found.start() + start, found.end())
 
 
-def without_long_strings(data: bytes) -> bytes:
-    """A file without its strings in triple quotes, except those in which there may be code."""
+def without_long_strings(data: bytes, least_lines: int = 1) -> bytes:
+    """A file without its strings in triple quotes of so many lines or more, except those in which
+    there may be code."""
     try:
         spans = [
             span
             for span in all_long_strings(data)
             if not any(kind in data[max(span.start - 2, 0) : span.start] for kind in b"fFtT")
+            and (least_lines < 2 or b"\n" in data[span.start : span.end])
         ]
     except Unskimmable:
         return data

@@ -23,6 +23,7 @@ from gpu_lint.facts.imports import named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import is_stdlib, layout_of
 from gpu_lint.facts.limits import USUAL, Limits, deep_recursion
+from gpu_lint.facts.machine_numbers import MachineNumbers
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
@@ -214,6 +215,18 @@ class Reading:
             or (around in (None, one.function) and any(map(one.expects, values)))
             for one in self.assertions
         )
+
+    def counted_by(self, span: Span) -> str | None:
+        """Return what counted the number that an expression is, such as ``nvidia-smi``, if it
+        counts the machine's GPUs; None where nothing says so."""
+        data = self.source.data
+        if b"nvidia-smi" in data or any(one in data for one in self._knowledge.roots_beside_cuda):
+            return self._machine_numbers.source_of(span)
+        return None
+
+    @cached_property
+    def _machine_numbers(self) -> MachineNumbers:
+        return MachineNumbers(self.program, self._knowledge)
 
     @cached_property
     def decides(self) -> bool:

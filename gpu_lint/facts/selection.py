@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import DeviceArgument
 from gpu_lint.facts.model import Certainty, Index, Shape, Written
+from gpu_lint.facts.spellings import DEVICE_WORDS, NOT_A_GPU
 from gpu_lint.facts.values import (
     Items,
     Known,
@@ -24,11 +26,11 @@ from gpu_lint.facts.values import (
 from gpu_lint.masks import read_mask
 from gpu_lint.records import record
 
-_PREFIX = r"(?:/[\w:/]*)?(?:cuda|gpu):"
-_GPU_PREFIX = re.compile(_PREFIX, re.IGNORECASE)
-_INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})", re.IGNORECASE)
+_PREFIX = rf"(?:/[\w:/]*)?(?:{'|'.join(DEVICE_WORDS)}):"
+_GPU_PREFIX = re.compile(_PREFIX)
+_INDEXED_DEVICE = re.compile(rf"{_PREFIX}([0-9]{{1,18}})")
+_GPU_PROVIDERS = ("CUDA", "Tensorrt", "NvTensorRT")
 _MOST_LISTED = 1_000
-_NOT_A_GPU = frozenset({"cpu", "mps", "meta", "xpu", "hpu", "npu", "xla", "disk"})
 
 
 @record
@@ -48,12 +50,17 @@ class Selection:
 
 def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Selection:
     """What a device argument asks for, as far as it is known."""
-    if argument.kind in ("index", "device"):
-        return _select_one(node, value)
     parts: list[Selection] = []
+    if argument.kind in ("index", "device"):
+        if isinstance(value, Pairs):  # a map from where tensors were to where they go
+            parts = [_select_one(node, target) for _, target in value.entries]
+            gpus = {index.number for part in parts for index in part.indices}
+            return _combine(parts, Shape.MANY if len(gpus) > 1 else Shape.ONE)
+        return _select_one(node, value)
     if argument.kind == "providers":
         parts = [_select_one(node, found) for found in _provider_devices(value)]
-        return _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
+        selected = _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
+        return replace(selected, gpu=max(selected.gpu, _provider_gpu(value)))
     if argument.kind == "devices":
         return _select_devices(node, value)
     if argument.kind == "ranges":
@@ -67,11 +74,13 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         return Selection(Shape.COUNT, (), max(numbers, default=0), gpu, bool(numbers), bare, bare)
     if argument.kind == "split" and isinstance(value, Items):
         shares = [constants(share) for share in value.values]
-        used = sum(1 for share in shares if share is None or any(k.value for k in share))
-        return Selection(Shape.COUNT, (), used, Certainty.ALWAYS, True)
+        used = [share is None or any(k.value for k in share) for share in shares]
+        last = max((number for number, one in enumerate(used, 1) if one), default=0)
+        return Selection(Shape.COUNT, (), last, Certainty.ALWAYS, True)
     if argument.kind == "indices" and isinstance(value, Items):
         parts = [_select_one(node, item) for item in value.values]
-        return _combine(parts, Shape.MANY if len(parts) > 1 else Shape.ONE)
+        single = len(parts) < 2 and value.kind not in ("some", "many")
+        return _combine(parts, Shape.ONE if single else Shape.MANY)
     if isinstance(value, Pairs) and argument.kind in ("map", "memory"):
         chosen = [pair[argument.kind == "map"] for pair in value.entries]
         parts = [_select_one(node, item) for item in chosen]
@@ -103,7 +112,7 @@ def _select_ranges(node: p.Expression, value: Value) -> Selection:
     if text is None:
         return select(DeviceArgument("indices"), node, value)
     numbers: list[int] = []
-    for part in re.split(r"[:,]", text):
+    for part in re.split(r"[:,]", text.strip().removesuffix(",")):
         ends = [number_in(end.strip()) for end in part.split("-")]
         first, last = ends[0], ends[-1]
         if first is None or last is None or len(ends) > 2 or last - first > _MOST_LISTED:
@@ -137,7 +146,7 @@ def _select_one(node: p.Expression, value: Value) -> Selection:
             if match:
                 indices.append(_index(int(match.group(1)), single))
             word = constant.partition(":")[0].lower()
-            gpus.append(False if word in _NOT_A_GPU else True if word in ("cuda", "gpu") else None)
+            gpus.append(False if word in NOT_A_GPU else True if word in ("cuda", "gpu") else None)
         elif type(constant) is int:
             if constant >= 0:
                 indices.append(_index(constant, single))
@@ -182,6 +191,16 @@ def _provider_devices(value: Value) -> list[Value]:
     if isinstance(value, Items):
         return [device for item in value.values for device in _provider_devices(item)]
     return []
+
+
+def _provider_gpu(value: Value) -> Certainty:
+    """Whether ONNX Runtime's providers are given, and one of them is CUDA's or TensorRT's."""
+    texts = [text_of(single) for single in alternatives(value)]
+    if any(text is not None and text.startswith(_GPU_PROVIDERS) for text in texts):
+        return Certainty.ALWAYS
+    if isinstance(value, Items):
+        return max(map(_provider_gpu, value.values), default=Certainty.NEVER)
+    return Certainty.NEVER
 
 
 def _as_index(value: Value) -> Value:

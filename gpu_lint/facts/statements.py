@@ -158,6 +158,7 @@ class Statements(Attempts):
             case p.Name():
                 self.bind(target.id, adapted(value, flow), flow)
             case p.Attribute():
+                self.assigned_device(target.name, value, at, flow)
                 for base in alternatives(self.evaluate(target.base, flow)):
                     self.set_attribute(base, target.name, adapted(value, flow), flow)
             case p.Subscript():

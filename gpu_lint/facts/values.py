@@ -54,6 +54,8 @@ class Input:
     name: str
     option: Option | None = field(default=None, compare=False)
     """The option of the command line that says it, if one does."""
+    entry_of: Value | None = None
+    """The text that it is one entry of: ``ids.split(",")[0]``."""
 
 
 @record
@@ -82,6 +84,10 @@ class Items:
         if not CHANGEABLE.isdisjoint(map(type, self.values)):
             object.__setattr__(self, "flat", False)
             object.__setattr__(self, "size", sum(map(size_of, self.values)))
+
+
+UNCOUNTED = frozenset({"some", "many"})
+"""The kinds of :class:`Items` of unknown length."""
 
 
 @record(keeps_hash=True)
@@ -376,6 +382,18 @@ def input_of(value: Value) -> Value | None:
 def flag_among(names: Sequence[str]) -> str:
     """Return the name of an option that messages use: the long form, where it has one."""
     return next((name for name in names if name.startswith("--")), names[0] if names else "")
+
+
+def entry_of(whole: Value) -> Value:
+    """Return one entry, no matter which, of a text that only the run will tell; unknown where that
+    has no name."""
+    if isinstance(whole, Text) and len(whole.parts) == 1:
+        whole = whole.parts[0]
+    if isinstance(whole, EnvironmentValue):
+        return Input(f"${whole.variable}[entry]", None, whole)
+    if isinstance(whole, Input) and len(whole.name) < _LONGEST_NAME:
+        return Input(f"{whole.name}[entry]", whole.option, whole)
+    return UNKNOWN
 
 
 def option_behind(value: Value) -> Option | None:

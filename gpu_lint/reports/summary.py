@@ -12,6 +12,8 @@ from gpu_lint.reports import shown_path
 from gpu_lint.reports.table import Column, table
 from gpu_lint.rulebook import Rulebook
 
+_MOST_NAMED = 5
+"""Files that one line names."""
 _STATISTICS = (
     Column("", number=True),
     Column(""),
@@ -42,6 +44,8 @@ def count_line(results: list[FileFindings], clean: int = 0, troubled: int = 0) -
     if not findings:
         if troubled:
             return f"{plural(checked, 'file')} checked{failed}."
+        if any(result.in_part for result in results):
+            return f"No findings in {plural(checked, 'file')} checked."
         return f"All clear: {plural(checked, 'file')} checked."
     safe = sum(1 for f in findings if f.fix and f.fix.applicability is Applicability.SAFE)
     unsafe = sum(1 for f in findings if f.fix) - safe
@@ -54,6 +58,17 @@ def count_line(results: list[FileFindings], clean: int = 0, troubled: int = 0) -
         fixes = f" {unsafe} fixable with `gpu-lint fix --unsafe-fixes`."
     found = f"{plural(len(findings), 'finding')} in {plural(files, 'file')}"
     return f"{found} ({checked} checked{failed}).{fixes}"
+
+
+def left_open(results: list[FileFindings], base: Path) -> str:
+    """Return a line that names the programs of which not everything is known, by their paths
+    below a directory; empty if there are none."""
+    names = [printable(shown_path(result.path, base)) for result in results if result.in_part]
+    if not names:
+        return ""
+    more = len(names) - _MOST_NAMED
+    named = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"Not followed to the end: {named}; what they do after many thousand calls is not known."
 
 
 def plural(number: int, word: str) -> str:

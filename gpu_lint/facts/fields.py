@@ -1,0 +1,69 @@
+"""Fields of classes whose constructor is generated: dataclasses, attrs and pydantic models.
+
+``device: str = field(default="cuda:1")`` gives every object that attribute unless the caller gives
+another, and ``default_factory`` is called for each object.
+"""
+
+from __future__ import annotations
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.values import UNKNOWN, Bound, Value
+from gpu_lint.facts.walk import last_name
+
+_DEFAULT_AT = {
+    "dataclasses.field": None,
+    "pydantic.Field": 0,
+    "pydantic.fields.Field": 0,
+    "pydantic_settings.Field": 0,
+    "sqlmodel.Field": 0,
+    "attr.ib": 0,
+    "attr.attrib": 0,
+    "attr.field": None,
+    "attrs.field": None,
+}
+"""Functions that describe a field, by the position of its default; None where it has a keyword
+alone."""
+_FACTORIES = frozenset({"attr.Factory", "attrs.Factory"})
+_UNANNOTATED = frozenset({"ib", "attrib", "field"})
+"""Last names of those that make a field of a name without an annotation."""
+FACTORY = "factory"
+"""The kind of a :class:`Bound` that is called for each object."""
+
+
+def default_of_field(name: str, args: Arguments) -> Value | None:
+    """Return the default of the field that a call by a dotted name describes; None for any other
+    call."""
+    if name in _FACTORIES:
+        factory = args.value(0, "factory")
+        return UNKNOWN if factory is None else _called_later(factory)
+    if name not in _DEFAULT_AT:
+        return None
+    for keyword in ("default_factory", "factory"):
+        if keyword in args.keywords:
+            return _called_later(args.keywords[keyword][1])
+    found = args.find(_DEFAULT_AT[name], "default")
+    return UNKNOWN if found is None else found[1]
+
+
+def _called_later(factory: Value) -> Value:
+    return Bound(FACTORY, factory, Arguments())
+
+
+def is_factory(value: Value | None) -> bool:
+    """Whether a field's default is what a call gives that is made for each object."""
+    return isinstance(value, Bound) and value.kind == FACTORY
+
+
+def field_name(statement: p.Statement) -> str:
+    """Return the name of the field that a statement of a class body defines; empty if it defines
+    none."""
+    target: p.Expression | None = None
+    if isinstance(statement, p.Declare):
+        target = statement.target
+    elif isinstance(statement, p.Assign) and not statement.operator:
+        value = statement.value
+        described = isinstance(value, p.Call) and last_name(value.function) in _UNANNOTATED
+        if statement.annotated or described:
+            target = statement.targets[0]
+    return target.id if isinstance(target, p.Name) else ""

@@ -1,0 +1,29 @@
+"""What the bytes of a file show that gives a rank of the whole group as the index of a device."""
+
+from __future__ import annotations
+
+import re
+
+RANK_PARTS = (b"get_rank", b"SLURM_PROCID", b"hvd", b"horovod")
+"""Of these, part of a word is there."""
+_RANK = (
+    rb"(?:int\(\s*)?(?:(?:\w+\.)*get_rank\(|(?:hvd|horovod)\.rank\("
+    rb"|os\.(?:environ(?:\.get)?|getenv)[\[(][\"']SLURM_PROCID)"
+)
+"""What asks for a number that counts the processes on all machines."""
+_BOUND = re.compile(rb"\b(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*" + _RANK)
+_GIVEN = (
+    rb"(?:\bset_device\(|cuda:\{|cuda[\"'][ \t]*,|cuda:[\"'][ \t]*\+|\.cuda\(|\.to\(|\bdevice\("
+    rb"|device_ids[ \t]*=[ \t]*\[|visible_device_list[ \t]*=)\s*(?:(?:str|int)\(\s*)?"
+)
+"""What gives a number as the index of a device."""
+_GIVEN_AT_ONCE = re.compile(_GIVEN + _RANK)
+_GIVEN_NAME = re.compile(_GIVEN + rb"(?:\w+\.)*(\w+)")
+
+
+def gives_global_rank(data: bytes) -> bool:
+    """Whether a file gives such a number as the index of a device: at once, or by its name."""
+    if _GIVEN_AT_ONCE.search(data):
+        return True
+    bound = set(_BOUND.findall(data))
+    return bool(bound) and not bound.isdisjoint(_GIVEN_NAME.findall(data))

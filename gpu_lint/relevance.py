@@ -257,13 +257,17 @@ class Relevance:
         """Whether and why a file is a GPU file."""
         if tool := self._tool_of(file):
             return f"no, {tool} runs it for its own purposes"
-        way = _way_to_framework(file, graph)
-        if way:
+        if way := graph.way_to_framework(file):
             *files, framework = way
             steps = [f"imports {self._shown(other)}, which " for other in files]
             return f"yes, it {''.join(steps)}imports {framework}"
         if facts.selectors:
             return "yes, it selects a device"
+        if mentioned := graph.reached_frameworks(file):
+            return (
+                f"no, {min(mentioned)} is imported only in functions of what it imports, "
+                "none of which it names"
+            )
         return "no, neither it nor what it imports uses a framework that the rules know"
 
     def _demanded(self, file: str, key: str, standing: Standing) -> str:
@@ -331,19 +335,6 @@ class Relevance:
             return False
         listed = policy.validation.required_in != "entry-points"
         return listed or bool(self._surely_started(file, graph))
-
-
-def _way_to_framework(file: str, graph: Imported) -> list[str]:
-    """The files through which a file brings a framework in, and its name; empty if it does not."""
-    ways: dict[str, tuple[str, ...]] = {file: ()}
-    for one in (waiting := [file]):
-        if names := graph.frameworks(one):
-            return [*ways[one], min(names)]
-        for other in graph.edges(one):
-            if other not in ways:
-                ways[other] = (*ways[one], other)
-                waiting.append(other)
-    return []
 
 
 def _starts_something(facts: FileFacts) -> bool:

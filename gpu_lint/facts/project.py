@@ -168,7 +168,7 @@ class Project(ImportGraph):
         return frames[number]
 
     def may_matter(self, file: str) -> bool:
-        data = self._data(file)
+        data = self.data(file)
         if data is None or len(data) <= _ONLY_VALUES:
             return True
         return bool(self.touch(file) & (EVERYTHING.otherwise | Touch.HANDED | Touch.NEAR))
@@ -237,7 +237,7 @@ class Project(ImportGraph):
                 at_first_use=self._held_at_first_use(file, reading, own, follows=False),
                 settings=settings,
                 reached_settings=settings,
-                reached_frameworks=self.reached_frameworks(file),
+                reached_frameworks=self.loading.frameworks(file),
                 importers=self.importers.get(file, ()),
             )
         run = self.run(file)
@@ -269,7 +269,7 @@ class Project(ImportGraph):
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             ends=(run.end, run.imported)[: 1 + bool(own.children)] if is_start else (),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
-            reached_frameworks=self.reached_frameworks(file),
+            reached_frameworks=self.loading.frameworks(file),
             importers=self.importers.get(file, ()),
         )
 
@@ -379,13 +379,13 @@ class Project(ImportGraph):
     def _words(self, file: str) -> frozenset[bytes]:
         """Every word of a file's text."""
         if file not in self._words_of:
-            self._words_of[file] = words_of(self._data(file) or b"")
+            self._words_of[file] = words_of(self.data(file) or b"")
         return self._words_of[file]
 
     def _defined(self, file: str) -> frozenset[bytes]:
         """The names of a file's functions and classes."""
         if file not in self._defined_in:
-            self._defined_in[file] = frozenset(_DEFINED.findall(self._data(file) or b""))
+            self._defined_in[file] = frozenset(_DEFINED.findall(self.data(file) or b""))
         return self._defined_in[file]
 
     def run(self, file: str) -> ProgramRun:

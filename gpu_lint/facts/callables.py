@@ -1,0 +1,191 @@
+"""What a file runs when it is imported, and which functions of it may be called, told by names.
+
+A function may be called by its own name, a method also by that of its class: whoever has an object
+may call all of its methods. What something calls unseen counts as run: what a decorator hands on,
+what a module does for a name that it lacks, and methods of classes that register themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from gpu_lint.facts import program as p
+from gpu_lint.facts.outcomes import is_main_guard
+from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.skimmed import Imported
+from gpu_lint.facts.walk import blocks, last_name, own_expressions
+from gpu_lint.facts.words import words_of
+from gpu_lint.records import record
+from gpu_lint.source import Span
+
+_HANDING_ON_NOTHING = frozenset(
+    {
+        *("property", "cached_property", "setter", "getter", "deleter"),
+        *("staticmethod", "classmethod", "abstractmethod", "override", "overload", "final"),
+        *("cache", "lru_cache", "contextmanager", "asynccontextmanager", "wraps"),
+        *("dataclass", "total_ordering"),
+    }
+)
+"""Decorators by which nothing gets to know a function that it would call."""
+_REGISTERING = frozenset({"__subclasses__", "__init_subclass__"})
+"""By which a class gets to know the classes that are derived from it."""
+_LOOKING_UP = frozenset({b"globals", b"getmembers", b"import_module", b"__import__"})
+_COMPUTED = re.compile(rb"\bgetattr\(\s*([\w.]+)\s*,\s*(?![\s\"'])")
+"""``getattr`` by a name that is not written there."""
+_METACLASS = re.compile(rb"\bmetaclass\s*=\s*([\w.]+)")
+_RENAMING = re.compile(rb"\bas\b")
+
+
+@record
+class Code:
+    """What some code brings in, and all that it names."""
+
+    words: frozenset[bytes]
+    imported: tuple[Imported, ...]
+    looks_up: bool
+    """It may call functions of modules by names that stand nowhere."""
+
+
+@record
+class Part:
+    """A function of a module, or a method of a class in one."""
+
+    names: frozenset[bytes]
+    """Each of these may mean it."""
+    code: Code
+
+
+@record
+class Callables:
+    """What a file runs when it is imported, and what may be called then."""
+
+    on_import: Code
+    functions: tuple[Part, ...]
+
+
+def whole(reading: Reading) -> Code:
+    """All code of a file as one, whatever runs when it is imported."""
+    return _Finder(reading).code_in(Span(0, len(reading.source.data)))
+
+
+def callables_of(reading: Reading) -> Callables:
+    """What a file runs when it is imported, and what may be called of it then."""
+    finder = _Finder(reading)
+    finder.look_through(reading.program.body, frozenset(), False)
+    return finder.found()
+
+
+def _without_imports(data: bytes, imported: Iterable[Imported]) -> bytes:
+    """The text of a file with blanks for what imports something under its own name: that a name is
+    imported does not mean that it is used."""
+    parts: list[bytes] = []
+    done = 0
+    for start, end in sorted({(one.start, one.end) for one in imported}):
+        if start >= done and not _RENAMING.search(data, start, end):
+            parts += [data[done:start], b" " * (end - start)]
+            done = end
+    return b"".join((*parts, data[done:]))
+
+
+class _Finder:
+    """Goes through one file."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._imported = reading.imported
+        self._data = _without_imports(reading.source.data, self._imported)
+        self._modules = {
+            name.bound.encode()
+            for statement in reading.program.body
+            if isinstance(statement, p.Import)
+            for name in statement.names
+        }
+        self._functions: list[tuple[frozenset[bytes], Span]] = []
+        self._called_unseen: list[Span] = []
+        self._left_out: list[Span] = []
+        """What names nothing when the file is imported, in order."""
+        self._named: set[bytes] = set()
+        """What it names nevertheless."""
+
+    def found(self) -> Callables:
+        parts: list[bytes] = []
+        done = 0
+        for span in self._left_out:
+            parts.append(self._data[done : span.start])
+            done = span.end
+        text = b"\n".join((*parts, self._data[done:]))
+        imported = [
+            one
+            for one in self._imported
+            if not one.is_deferred or any(one.span in span for span in self._called_unseen)
+        ]
+        words = words_of(text) | self._named
+        return Callables(
+            Code(words, tuple(imported), self._looks_up(text, words)),
+            tuple(Part(names, self.code_in(span)) for names, span in self._functions),
+        )
+
+    def code_in(self, span: Span) -> Code:
+        text = self._data[span.start : span.end]
+        words = words_of(text)
+        imported = tuple(one for one in self._imported if one.span in span)
+        return Code(words, imported, self._looks_up(text, words))
+
+    def _looks_up(self, text: bytes, words: frozenset[bytes]) -> bool:
+        return not words.isdisjoint(_LOOKING_UP) or not self._modules.isdisjoint(
+            base.partition(b".")[0] for base in _COMPUTED.findall(text)
+        )
+
+    def look_through(self, body: p.Block, names: frozenset[bytes], unseen: bool) -> None:
+        """Look through a suite; its functions may also be called by some ``names``, and ``unseen``
+        says whether something may do so without naming them."""
+        for one in body:
+            match one:
+                case p.Function():
+                    self._add_function(one, names, unseen)
+                case p.Class():
+                    self._add_class(one, names, unseen)
+                case p.Assign() if any(last_name(target) == "__all__" for target in one.targets):
+                    self._left_out.append(one.span)
+                case p.If() if is_main_guard(one.test):
+                    self._left_out.append(Span(one.span.start, one.body[-1].span.end))
+                    self.look_through(one.orelse, names, unseen)
+                case _:
+                    for suite in blocks(one):
+                        self.look_through(suite, names, unseen)
+
+    def _add_function(self, one: p.Function, names: frozenset[bytes], unseen: bool) -> None:
+        is_special = one.name.startswith("__") and one.name.endswith("__")
+        if unseen or _hands_on(one.decorators) or (is_special and not names):
+            self._called_unseen.append(one.span)
+            return
+        self._left_out.append(one.span)
+        for expression in own_expressions(one):  # decorators and defaults run on import
+            self._named |= words_of(self._data[expression.span.start : expression.span.end])
+        if one.name in _REGISTERING:
+            self._named.add(one.name.encode())
+        own = frozenset() if is_special else frozenset({one.name.encode()})
+        self._functions.append((names | own, one.span))
+
+    def _add_class(self, one: p.Class, names: frozenset[bytes], unseen: bool) -> None:
+        head = Span(one.span.start, one.body[0].span.start)
+        self._left_out.append(head)
+        for expression in own_expressions(one):
+            self._named |= words_of(self._data[expression.span.start : expression.span.end])
+        unseen = unseen or _hands_on(one.decorators) or _has_metaclass(one, self._data)
+        registered = frozenset(map(str.encode, _REGISTERING)) if one.bases else frozenset()
+        self.look_through(one.body, names | registered | {one.name.encode()}, unseen)
+
+
+def _hands_on(decorators: Iterable[p.Expression]) -> bool:
+    """Whether something may call what is decorated without naming it."""
+    return any(
+        last_name(one.function if isinstance(one, p.Call) else one) not in _HANDING_ON_NOTHING
+        for one in decorators
+    )
+
+
+def _has_metaclass(one: p.Class, data: bytes) -> bool:
+    """Whether a class is made by another one than ``type``, which may keep it."""
+    head = data[one.span.start : one.body[0].span.start]
+    return (found := _METACLASS.search(head)) is not None and not found[1].endswith(b"ABCMeta")

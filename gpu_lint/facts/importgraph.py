@@ -399,6 +399,15 @@ class ImportGraph:
                     waiting.append(other)
         return frozenset(found)
 
+    def run_together_with(self, files: Iterable[str]) -> frozenset[str]:
+        """The files that run in a program which may run one of some files, these included."""
+        together = 0
+        for file in files:
+            together |= self._reach.mask(file)
+            for start in self.starts_reaching(file):
+                together |= self._reach.mask(start)
+        return frozenset(self._reach.names(together))
+
     def starts_reaching(self, file: str) -> list[str]:
         """The other files that, started as programs, may run a file."""
         bit = self._reach.bit(file)

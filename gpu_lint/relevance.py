@@ -184,7 +184,9 @@ class Relevance:
         if not facts.reaches_gpu or self._tool_of(file):
             return ""
         if surely := self._surely_started(file, graph):
-            if surely != _GUARDED or not facts.importers or _starts_something(facts):
+            if surely != _GUARDED or not facts.importers:
+                return surely
+            if _starts_something(facts) and graph.may_use_gpu(file):
                 return surely
         if not facts.importers and (works := _work(facts)):
             return f"nothing imports it, and it calls {works}"
@@ -249,7 +251,10 @@ class Relevance:
         if not facts.reaches_gpu:
             return f"{started}, but it reaches no GPU framework" if started else "it is not started"
         if facts.importers:
-            guard = "its main guard starts nothing" if started else "it has no main guard"
+            guard = "it has no main guard"
+            if started:
+                idle = "uses no GPU" if _starts_something(facts) else "starts nothing"
+                guard = f"its main guard {idle}"
             return f"{self._shown(facts.importers[0])} imports it, and {guard}"
         return "it has no main guard, and works with no GPU when it is run"
 

@@ -245,6 +245,83 @@ def test_graph_says_why_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "yes, it imports torch" in told
 
 
+NET = (
+    "import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n\n\n"
+    "def to_gpu(net):\n    return net.cuda()\n"
+)
+TESTED = NET + '\n\nif __name__ == "__main__":\n    {}\n'
+ON_CPU: dict[str, Files] = {
+    "a network and random numbers": {"net.py": TESTED.format("print(Net()(torch.zeros(1)))")},
+    "the header is there already": {
+        "net.py": 'import os\n\nos.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+        'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n' + TESTED.format("print(Net())")
+    },
+    "a comment and a docstring name a GPU": {
+        "net.py": TESTED.format('"""On the GPU."""\n    print(Net())  # no cuda')
+    },
+    "a tokenizer": {
+        "net.py": "from transformers import AutoTokenizer\n\n"
+        + TESTED.format('print(AutoTokenizer.from_pretrained("x"))')
+    },
+    "a loader of data": {
+        "net.py": "from torch.utils.data import DataLoader\n\n"
+        + TESTED.format("print(list(DataLoader([1])))")
+    },
+    "a helper of another file that uses none": {
+        "net.py": "import aid\n" + TESTED.format("aid.show(Net())"),
+        "aid.py": "import torch\n\n\ndef show(net):\n    print(net)\n\n\n"
+        "def bench(net):\n    net.cuda()\n",
+    },
+    "a regular expression": {
+        "net.py": "import re\n" + TESTED.format('print(re.compile("x"), Net())')
+    },
+}
+"""Modules that others import, with a test of their own that needs no GPU."""
+ON_GPU: dict[str, Files] = {
+    "its function is called": {"net.py": TESTED.format("to_gpu(Net())")},
+    "any method may be called of a class that is used": {
+        "net.py": TESTED.replace("    pass", "    def gpu(self):\n        self.cuda()").format(
+            "print(Net())"
+        )
+    },
+    "cuda is named": {"net.py": TESTED.format("print(Net().cuda())")},
+    "a device in a text": {"net.py": TESTED.format('print(Net().to("cuda"))')},
+    "a device from the options": {
+        "net.py": "import sys\n" + TESTED.format("device = sys.argv[1]\n    Net().to(device)")
+    },
+    "memory that is pinned": {"net.py": TESTED.format("torch.zeros(1).pin_memory()")},
+    "what was saved on a GPU": {"net.py": TESTED.format('print(torch.load("x.pt"))')},
+    "a model of torch.hub": {"net.py": TESTED.format('print(torch.hub.load("x", "y"))')},
+    "a helper of another file": {
+        "net.py": "import aid\n" + TESTED.format("aid.bench(Net())"),
+        "aid.py": "def bench(net):\n    net.cuda()\n",
+    },
+    "a part of the framework for GPUs": {
+        "net.py": "from torch.cuda import init\n" + TESTED.format("init()")
+    },
+    "a library that takes a GPU unasked": {
+        "net.py": TESTED.format('from vllm import LLM\n\n    LLM("x")')
+    },
+    "a trainer": {
+        "net.py": TESTED.format("from lightning import Trainer\n\n    Trainer().fit(Net())")
+    },
+    "what a configuration names": {
+        "net.py": TESTED.format("import hydra\n\n    hydra.utils.instantiate({})")
+    },
+}
+
+
+@pytest.mark.parametrize("name", [*ON_CPU, *ON_GPU])
+def test_the_test_of_a_module_needs_a_validator_if_it_may_use_a_gpu(
+    tmp_path: Path, name: str
+) -> None:
+    files = {**(ON_CPU.get(name) or ON_GPU[name]), "app.py": "import net\n"}
+    found = check_files(tmp_path, files, policy())["net.py"]
+    assert ("GPU301" in {one.code for one in found.findings}) is (name in ON_GPU)
+    alone = check_files(tmp_path, {**files, "app.py": ""}, policy())["net.py"]
+    assert "GPU301" in {one.code for one in alone.findings}
+
+
 DEFERRED: dict[str, tuple[str, list[bool]]] = {
     "a function": ("def f():\n    import a\nimport b\n", [True, False]),
     "an async method": ("class A:\n    import a\n    async def f(self):\n        import b\n", [False, True]),

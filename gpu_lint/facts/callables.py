@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from gpu_lint.facts import program as p
 from gpu_lint.facts.outcomes import is_main_guard
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.skim import Unskimmable, all_long_strings, line_start
 from gpu_lint.facts.skimmed import Imported
 from gpu_lint.facts.walk import blocks, last_name, own_expressions
 from gpu_lint.facts.words import words_of
@@ -30,10 +31,14 @@ _HANDING_ON_NOTHING = frozenset(
 """Decorators by which nothing gets to know a function that it would call."""
 _REGISTERING = frozenset({"__subclasses__", "__init_subclass__"})
 """By which a class gets to know the classes that are derived from it."""
-_LOOKING_UP = frozenset({b"globals", b"getmembers", b"import_module", b"__import__"})
+_LOOKING_UP = frozenset(
+    {b"globals", b"getmembers", b"import_module", b"__import__", b"instantiate"}
+)
+"""Functions that find others by their names, those of Hydra's configuration too."""
 _COMPUTED = re.compile(rb"\bgetattr\(\s*([\w.]+)\s*,\s*(?![\s\"'])")
 """``getattr`` by a name that is not written there."""
 _METACLASS = re.compile(rb"\bmetaclass\s*=\s*([\w.]+)")
+_RESTORING = re.compile(rb"\btorch\.(?:jit\.|hub\.)?load\(")
 _RENAMING = re.compile(rb"\bas\b")
 
 
@@ -41,10 +46,12 @@ _RENAMING = re.compile(rb"\bas\b")
 class Code:
     """What some code brings in, and all that it names."""
 
-    words: frozenset[bytes]
-    imported: tuple[Imported, ...]
-    looks_up: bool
+    words: frozenset[bytes] = frozenset()
+    imported: tuple[Imported, ...] = ()
+    looks_up: bool = False
     """It may call functions of modules by names that stand nowhere."""
+    restores: bool = False
+    """It may bring back what was saved, on the device that it was saved from."""
 
 
 @record
@@ -61,7 +68,9 @@ class Callables:
     """What a file runs when it is imported, and what may be called then."""
 
     on_import: Code
-    functions: tuple[Part, ...]
+    functions: tuple[Part, ...] = ()
+    behind_guard: Code = Code()
+    """What it runs besides when it is started."""
 
 
 def whole(reading: Reading) -> Code:
@@ -76,16 +85,31 @@ def callables_of(reading: Reading) -> Callables:
     return finder.found()
 
 
-def _without_imports(data: bytes, imported: Iterable[Imported]) -> bytes:
-    """The text of a file with blanks for what imports something under its own name: that a name is
-    imported does not mean that it is used."""
+def _code_alone(reading: Reading) -> bytes:
+    """The text of a file with blanks for comments, for long strings that stand alone, and for what
+    imports something under its own name: that a name is imported does not mean that it is used."""
+    data = reading.source.data
+    spans = [comment.span for comment in reading.comments]
+    spans += _strings_alone(data)
+    for one in reading.imported:
+        if not _RENAMING.search(data, one.start, one.end):
+            spans.append(one.span)
     parts: list[bytes] = []
     done = 0
-    for start, end in sorted({(one.start, one.end) for one in imported}):
-        if start >= done and not _RENAMING.search(data, start, end):
-            parts += [data[done:start], b" " * (end - start)]
-            done = end
+    for span in sorted(spans):
+        if span.start >= done:
+            parts += [data[done : span.start], b" " * (span.end - span.start)]
+            done = span.end
     return b"".join((*parts, data[done:]))
+
+
+def _strings_alone(data: bytes) -> list[Span]:
+    """The long strings that begin a line, such as docstrings."""
+    try:
+        found = all_long_strings(data)
+    except Unskimmable:
+        return []
+    return [one for one in found if not data[line_start(data, one.start) : one.start].strip()]
 
 
 class _Finder:
@@ -93,7 +117,7 @@ class _Finder:
 
     def __init__(self, reading: Reading) -> None:
         self._imported = reading.imported
-        self._data = _without_imports(reading.source.data, self._imported)
+        self._data = _code_alone(reading)
         self._modules = {
             name.bound.encode()
             for statement in reading.program.body
@@ -104,6 +128,7 @@ class _Finder:
         self._called_unseen: list[Span] = []
         self._left_out: list[Span] = []
         """What names nothing when the file is imported, in order."""
+        self._guarded: list[Span] = []
         self._named: set[bytes] = set()
         """What it names nevertheless."""
 
@@ -119,17 +144,21 @@ class _Finder:
             for one in self._imported
             if not one.is_deferred or any(one.span in span for span in self._called_unseen)
         ]
-        words = words_of(text) | self._named
         return Callables(
-            Code(words, tuple(imported), self._looks_up(text, words)),
+            self._code(text, imported, self._named),
             tuple(Part(names, self.code_in(span)) for names, span in self._functions),
+            self.code_in(*self._guarded),
         )
 
-    def code_in(self, span: Span) -> Code:
-        text = self._data[span.start : span.end]
-        words = words_of(text)
-        imported = tuple(one for one in self._imported if one.span in span)
-        return Code(words, imported, self._looks_up(text, words))
+    def code_in(self, *spans: Span) -> Code:
+        text = b"\n".join(self._data[span.start : span.end] for span in spans)
+        imported = [one for one in self._imported if any(one.span in span for span in spans)]
+        return self._code(text, imported)
+
+    def _code(self, text: bytes, imported: Iterable[Imported], named: Iterable[bytes] = ()) -> Code:
+        words = words_of(text).union(named)
+        restores = _RESTORING.search(text) is not None
+        return Code(words, tuple(imported), self._looks_up(text, words), restores)
 
     def _looks_up(self, text: bytes, words: frozenset[bytes]) -> bool:
         return not words.isdisjoint(_LOOKING_UP) or not self._modules.isdisjoint(
@@ -148,7 +177,9 @@ class _Finder:
                 case p.Assign() if any(last_name(target) == "__all__" for target in one.targets):
                     self._left_out.append(one.span)
                 case p.If() if is_main_guard(one.test):
-                    self._left_out.append(Span(one.span.start, one.body[-1].span.end))
+                    guarded = Span(one.span.start, one.body[-1].span.end)
+                    self._left_out.append(guarded)
+                    self._guarded.append(guarded)
                     self.look_through(one.orelse, names, unseen)
                 case _:
                     for suite in blocks(one):

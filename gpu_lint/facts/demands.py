@@ -83,6 +83,9 @@ class Imported(Protocol):
         """The files through which a program that may run any code of a file loads a framework, and
         its name; empty if it loads none."""
 
+    def may_use_gpu(self, file: str) -> bool:
+        """Whether a file may use a GPU when it is started."""
+
     def mentions(self, file: str) -> bool:
         """Whether a file may write a variable that decides about GPUs."""
 

@@ -283,6 +283,10 @@ class ImportGraph:
         its name; empty if it loads none."""
         return self.loading.way(file)
 
+    def may_use_gpu(self, file: str) -> bool:
+        """Whether a file may use a GPU when it is started."""
+        return self.loading.may_use_gpu(file)
+
     @cached_property
     def importers(self) -> dict[str, tuple[str, ...]]:
         """The files that import each file."""

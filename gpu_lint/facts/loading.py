@@ -9,6 +9,7 @@ It is seldom looked into: most programs load a framework outside of functions.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -18,11 +19,15 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.callables import Callables, Code, Part, callables_of, whole
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.reach import Reachability
+from gpu_lint.facts.words import words_of
 
 if TYPE_CHECKING:
     from gpu_lint.facts.importgraph import ImportGraph
     from gpu_lint.facts.reading import Reading
 
+_ABOUT_GPU = re.compile(rb"cuda|gpu|device|accelerat|rocm|xpu|nccl", re.IGNORECASE)
+_USED_BY_NAME = frozenset({"torch"})
+"""Frameworks that use a GPU only where one is named, or by a method such as ``pin_memory``."""
 _MOST_FILES = 400
 """Files that are looked into for one program: of one that imports more, all is taken as called."""
 
@@ -47,7 +52,32 @@ class Loading:
         """The files through which such a program loads a framework, and its name; empty if it
         loads none."""
         search = _Search(self, self._graph, file)
-        return search.way() if search.run(lambda found: bool(found)) else ()
+        search.run(bool)
+        return search.way()
+
+    def may_use_gpu(self, file: str) -> bool:
+        """Whether a file may use a GPU when it is started: what then may run names one, or calls
+        what uses one unasked."""
+        search = _Search(self, self._graph, file)
+        if not search.run_as_program():
+            return True
+        using = frozenset[bytes]().union(*map(self._using_unasked, search.found))
+        return any(word in using or self._is_about_gpu(word) for word in search.named)
+
+    def _is_about_gpu(self, word: bytes) -> bool:
+        """Whether a word names a GPU, or what does something with one; the name of an environment
+        variable does not."""
+        found = _ABOUT_GPU.search(word) is not None
+        return found and not self._graph.needles.is_variable(word.decode())
+
+    def _using_unasked(self, framework: str) -> frozenset[bytes]:
+        """Names of a framework's listed calls that use a GPU, or may, where none is named."""
+        rows = next(one.apis for one in self._graph.knowledge.frameworks if one.name == framework)
+        if framework in _USED_BY_NAME:
+            rows = tuple(row for row in rows if row.method and row.freezes == "always")
+        return frozenset(
+            row.name.rpartition(".")[2].encode() for row in rows if row.freezes != "on-gpu"
+        )
 
     def _frameworks(self, file: str) -> frozenset[str]:
         mentioned, own = self._graph.reached_frameworks(file), self._graph.frameworks(file)
@@ -106,7 +136,7 @@ class Loading:
         if file not in self._callables:
             reading = self._reading(file)
             self._callables[file] = (
-                Callables(self._unread(file), ()) if reading is None else callables_of(reading)
+                Callables(self._unread(file)) if reading is None else callables_of(reading)
             )
         return self._callables[file]
 
@@ -132,19 +162,31 @@ class _Search:
         self._start = start
         self.found: dict[str, str] = {}
         """Frameworks, each with the file that brings it in."""
+        self.named: set[bytes] = set()
         self._imported_by: dict[str, str] = {}
         """The files that are loaded, each with the one that imports it."""
-        self._named: set[bytes] = set()
         self._not_named: dict[bytes, list[tuple[str, Part]]] = {}
         """Functions that nothing has named yet, by names of theirs."""
         self._called: set[int] = set()
         self._looks_up = False
+        self._restores = False
         self._waiting: deque[tuple[str, Code]] = deque()
 
     def run(self, is_enough: Callable[[Iterable[str]], bool]) -> bool:
-        """Follow the program until the frameworks found are enough; returns whether they are, or
-        the program is too large to tell."""
+        """Follow a program that may run any code of its file until the frameworks found are enough;
+        returns whether they are, or the program is too large to tell."""
         self._waiting.append((self._start, self._loading.code_of(self._start)))
+        return self._run(is_enough)
+
+    def run_as_program(self) -> bool:
+        """Follow a program from its main guard on; returns whether that tells all that it calls,
+        and on which devices it makes what it has saved."""
+        self._load(self._start)
+        self._waiting.append((self._start, self._loading.callables(self._start).behind_guard))
+        is_cut_short = self._run(lambda found: False)
+        return not (is_cut_short or self._looks_up or self._restores)
+
+    def _run(self, is_enough: Callable[[Iterable[str]], bool]) -> bool:
         while self._waiting:
             self._follow(*self._waiting.popleft())
             if is_enough(self.found) or len(self._imported_by) > _MOST_FILES:
@@ -164,17 +206,20 @@ class _Search:
 
     def _follow(self, file: str, code: Code) -> None:
         """Go on with what some code of a file imports and calls."""
+        words = code.words
         for one in code.imported:
             if (framework := self._graph.framework_of(one)) is not None:
                 self.found.setdefault(framework, file)
+                words |= words_of(f"{one.module}.{one.name}".encode())
             for other in self._graph.run_by(file, one):
                 if other not in self._imported_by and other != self._start:
                     self._imported_by[other] = file
                     self._load(other)
-        for name in code.words - self._named:
+        for name in words - self.named:
             for holder, function in self._not_named.pop(name, ()):
                 self._call(holder, function)
-        self._named |= code.words
+        self.named |= words
+        self._restores = self._restores or code.restores
         if code.looks_up and not self._looks_up:
             self._looks_up = True
             for waiting in [*self._not_named.values()]:
@@ -185,7 +230,7 @@ class _Search:
         callables = self._loading.callables(file)
         self._waiting.append((file, callables.on_import))
         for function in callables.functions:
-            if self._looks_up or not function.names.isdisjoint(self._named):
+            if self._looks_up or not function.names.isdisjoint(self.named):
                 self._call(file, function)
             for name in function.names:
                 self._not_named.setdefault(name, []).append((file, function))

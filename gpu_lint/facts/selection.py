@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import DeviceArgument
 from gpu_lint.facts.model import Certainty, Index, Shape, Written
 from gpu_lint.facts.values import (
+    AnyOf,
     Items,
     Known,
     Pairs,
@@ -54,6 +56,8 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
     if argument.kind == "providers":
         parts = [_select_one(node, found) for found in _provider_devices(value)]
         return _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
+    if argument.kind in ("map", "memory", "indices") and isinstance(value, AnyOf):
+        return _either([select(argument, node, single) for single in alternatives(value)])
     if argument.kind == "devices":
         return _select_devices(node, value)
     if argument.kind == "ranges":
@@ -123,6 +127,19 @@ def _combine(parts: list[Selection], shape: Shape) -> Selection:
     bare = tuple(value for part in parts for value in part.bare)
     count = len({index.number for index in indices})
     return Selection(shape, indices, count, gpu, complete, inputs, bare)
+
+
+def _either(parts: list[Selection]) -> Selection:
+    """One of several selections; each index counts, and what only some of them leave to the run is
+    not bare."""
+    gpus = {part.gpu for part in parts}
+    shape = next((part.shape for part in parts if part.shape is not Shape.ONE), Shape.ONE)
+    return replace(
+        _combine(parts, shape),
+        gpu=gpus.pop() if len(gpus) == 1 else Certainty.MAYBE,
+        count=max(part.count for part in parts),
+        bare=(),
+    )
 
 
 def _select_one(node: p.Expression, value: Value) -> Selection:

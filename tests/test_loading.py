@@ -165,6 +165,23 @@ LOADING: dict[str, Files] = {
         "run.py": program("from utils import call", 'call("memory")'),
         "utils.py": f'{GPU}\n\ndef call(name):\n    return globals()["gpu_" + name]()\n',
     },
+    "a function of a module that is imported in a function": {
+        "run.py": program("import sys", "import utils\n\n    getattr(utils, sys.argv[1])()"),
+        "utils.py": UTILS,
+    },
+    "a function in the dict of the module": {
+        "run.py": program("import sys\n\nimport utils", "utils.__dict__[sys.argv[1]]()"),
+        "utils.py": UTILS,
+    },
+    "a function by an expression": {
+        "run.py": program("import sys\n\nimport utils", 'eval("utils." + sys.argv[1])()'),
+        "utils.py": UTILS,
+    },
+    "a function of the module itself, by its name": {
+        "run.py": program("from utils import call", 'call("memory")'),
+        "utils.py": f'import sys\n\n\n{GPU}\n\ndef call(name):\n'
+        '    return getattr(sys.modules[__name__], "gpu_" + name)()\n',
+    },
     "a command of click in another file": {
         "run.py": program("from commands import cli", "cli()"),
         "commands.py": "import click\n\n\n@click.group()\ndef cli():\n    pass\n\n\n"

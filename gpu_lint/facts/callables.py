@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.outcomes import is_main_guard
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.skim import Unskimmable, all_long_strings, line_start
 from gpu_lint.facts.skimmed import Imported
-from gpu_lint.facts.walk import blocks, last_name, own_expressions
+from gpu_lint.facts.walk import blocks, last_name, own_expressions, statements
 from gpu_lint.facts.words import words_of
 from gpu_lint.records import record
 from gpu_lint.source import Span
@@ -31,12 +32,13 @@ _HANDING_ON_NOTHING = frozenset(
 """Decorators by which nothing gets to know a function that it would call."""
 _REGISTERING = frozenset({"__subclasses__", "__init_subclass__"})
 """By which a class gets to know the classes that are derived from it."""
-_LOOKING_UP = frozenset(
-    {b"globals", b"getmembers", b"import_module", b"__import__", b"instantiate"}
+_LOOKING_UP = re.compile(
+    rb"(?<![\w.])(?:eval|exec)\("
+    rb"|\bsys\.modules\b|\b(?:globals|getmembers|import_module|__import__|instantiate)\b"
 )
-"""Functions that find others by their names, those of Hydra's configuration too."""
-_COMPUTED = re.compile(rb"\bgetattr\(\s*([\w.]+)\s*,\s*(?![\s\"'])")
-"""``getattr`` by a name that is not written there."""
+"""What finds functions by their names, those of Hydra's configuration too."""
+_OF_MODULE = re.compile(rb"\bgetattr\(\s*([\w.]+)\s*,\s*(?![\s\"'])|\b([\w.]+)\.__dict__\b")
+"""The same, where it is done with a module: ``getattr`` by a name that is not written there."""
 _METACLASS = re.compile(rb"\bmetaclass\s*=\s*([\w.]+)")
 _RESTORING = re.compile(rb"\btorch\.(?:jit\.|hub\.)?load\(")
 _RENAMING = re.compile(rb"\bas\b")
@@ -116,14 +118,9 @@ class _Finder:
     """Goes through one file."""
 
     def __init__(self, reading: Reading) -> None:
+        self._reading = reading
         self._imported = reading.imported
         self._data = _code_alone(reading)
-        self._modules = {
-            name.bound.encode()
-            for statement in reading.program.body
-            if isinstance(statement, p.Import)
-            for name in statement.names
-        }
         self._functions: list[tuple[frozenset[bytes], Span]] = []
         self._called_unseen: list[Span] = []
         self._left_out: list[Span] = []
@@ -158,11 +155,26 @@ class _Finder:
     def _code(self, text: bytes, imported: Iterable[Imported], named: Iterable[bytes] = ()) -> Code:
         words = words_of(text).union(named)
         restores = _RESTORING.search(text) is not None
-        return Code(words, tuple(imported), self._looks_up(text, words), restores)
+        return Code(words, tuple(imported), self._looks_up(text), restores)
 
-    def _looks_up(self, text: bytes, words: frozenset[bytes]) -> bool:
-        return not words.isdisjoint(_LOOKING_UP) or not self._modules.isdisjoint(
-            base.partition(b".")[0] for base in _COMPUTED.findall(text)
+    def _looks_up(self, text: bytes) -> bool:
+        return _LOOKING_UP.search(text) is not None or any(
+            (base or other).partition(b".")[0] in self._modules
+            for base, other in _OF_MODULE.findall(text)
+        )
+
+    @cached_property
+    def _modules(self) -> frozenset[bytes]:
+        """The names that imports bind, in functions too."""
+        data = self._reading.source.data
+        return frozenset(
+            name.bound.encode()
+            for one in statements(
+                self._reading.program.body,
+                lambda one: data.find(b"import", one.span.start, one.span.end) >= 0,
+            )
+            if isinstance(one, p.Import)
+            for name in one.names
         )
 
     def look_through(self, body: p.Block, names: frozenset[bytes], unseen: bool) -> None:

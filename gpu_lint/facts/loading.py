@@ -117,7 +117,8 @@ class Loading:
         found: dict[str, int] = {}
         everything = 0
         for file in self._graph.files:
-            everything |= self._reach.mask(file)
+            for other in (file, *self._graph.edges(file)):
+                everything |= self._reach.mask(other)
         for file in self._reach.names(everything):
             skimmed = self._graph.skimmed(file)
             for one in skimmed.imported if skimmed is not None else ():

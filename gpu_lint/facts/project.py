@@ -50,6 +50,7 @@ _DEFINED = re.compile(rb"\b(?:def|class)[ \t]+(?!__)(\w+)")
 _DEVICES = Touch.DEVICES | Touch.HANDED | Touch.PASSED
 _FROM_OTHERS = _DEVICES | Touch.SETTINGS | Touch.ENVIRONMENT | Touch.NUMBERING
 """What a file shows of which other programs may tell more."""
+_COUNTING = b"device_count"
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
@@ -244,7 +245,7 @@ class Project(ImportGraph):
         own = run.recorders[file]
         arrivals = [
             self.run(start)
-            for start in (self.starts_that_matter(file) if self._others_may_add(own, file) else ())
+            for start in self._others_that_add(own, file)
             if self.reading(start) is not None  # it may have a syntax error
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
@@ -273,9 +274,24 @@ class Project(ImportGraph):
             importers=self.importers.get(file, ()),
         )
 
-    def _others_may_add(self, own: Recorder, file: str) -> bool:
-        """Whether other programs may add to what the run of a file as the program tells of it."""
-        return bool(own.settings or own.count_tests or self.touch(file) & _DEVICES)
+    def _others_that_add(self, own: Recorder, file: str) -> list[str]:
+        """The other programs that may add to what the run of a file as the program tells of it.
+
+        Where no variable is set, those that are run anyway may call a function of the file that
+        compares the number of devices."""
+        if not (own.settings or own.count_tests or self.touch(file) & _DEVICES):
+            return []
+        found = self.starts_that_matter(file)
+        asked = self._demands.matter(file).otherwise & Touch.DEVICES
+        if asked and _COUNTING in (self.data(file) or b""):
+            found += [
+                start
+                for start in self.starts_reaching(file)
+                if start not in found
+                and self.may_do_something(start)
+                and self._names_part_of(start, file)
+            ]
+        return found
 
     def _held_at_first_use(
         self, file: str, reading: Reading, own: Recorder, *, follows: bool

@@ -34,7 +34,7 @@ from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span, read_bytes
 
 DIRECTORY = ".gpu-lint-cache"
-_FORMAT = 4
+_FORMAT = 5
 _SECRET_BYTES = 32
 _LARGEST = 256 << 20
 """Bytes of an index that are read."""
@@ -279,7 +279,10 @@ def _read_note(raw: Any) -> Note:
     if imported is not None:
         guard, names = imported
         skimmed = Skimmed(
-            tuple(Imported(str(m), int(lv), str(n), int(s), int(e)) for m, lv, n, s, e in names),
+            tuple(
+                Imported(str(m), int(lv), str(n), int(s), int(e), bool(d))
+                for m, lv, n, s, e, d in names
+            ),
             _truth(guard),
         )
     findings = None

@@ -216,18 +216,20 @@ class Fixing:
     ) -> dict[str, FileFindings]:
         """What is found when fixes are left out of a connected part of the project, so that nothing
         new is: the validators where something new is found, or else all fixes there, or else those
-        of the whole part."""
+        in every program that such a file is part of, or else those of the whole part."""
         files = {file: new for file, new in failing.items() if file in part}
-        ways: tuple[Callable[[str], Iterable[Change]], ...] = (
-            lambda file: self._first_changes(file, OF_VALIDATION | LEFT_OVER),
-            self._first_changes,
-            self._first_changes,
+        project = self._start.project
+        ways: tuple[tuple[Callable[[], Iterable[str]], Collection[str] | None], ...] = (
+            (lambda: files, OF_VALIDATION | LEFT_OVER),
+            (lambda: files, None),
+            (lambda: sorted(project.run_together_with(files) & part), None),
+            (lambda: part, None),
         )
         reasons: dict[Change, str] = {}
-        for number, way in enumerate(ways):
+        for wider, codes in ways:
             while files:
-                more = part if number == len(ways) - 1 else files
-                added = {change: file for file in more for change in way(file)}
+                more = {file: self._first_changes(file, codes) for file in wider()}
+                added = {change: file for file, changes in more.items() for change in changes}
                 added = {change: file for change, file in added.items() if change not in reasons}
                 if not added:
                     break

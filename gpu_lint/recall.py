@@ -55,7 +55,7 @@ class Recall:
             self._settings_digest,
             read.settings.policy_for(read.path),
             sorted(read.settings.rules_for(read.path)),
-            sorted(project.reached_frameworks(file)),
+            sorted(project.loading.frameworks(file)),
             file in project.importers,
             self._view.commands(file),
             file in self._view.outlined,

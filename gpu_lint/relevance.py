@@ -199,7 +199,9 @@ class Relevance:
         if not facts.reaches_gpu or self._tool_of(file):
             return ""
         if surely := self._surely_started(file, graph):
-            if surely != _GUARDED or not facts.importers or _starts_something(facts):
+            if surely != _GUARDED or not facts.importers:
+                return surely
+            if _starts_something(facts) and graph.may_use_gpu(file):
                 return surely
         if not facts.importers and (works := _work(facts)):
             return f"nothing imports it, and it calls {works}"
@@ -264,7 +266,10 @@ class Relevance:
         if not facts.reaches_gpu:
             return f"{started}, but it reaches no GPU framework" if started else "it is not started"
         if facts.importers:
-            guard = "its main guard starts nothing" if started else "it has no main guard"
+            guard = "it has no main guard"
+            if started:
+                idle = "uses no GPU" if _starts_something(facts) else "starts nothing"
+                guard = f"its main guard {idle}"
             return f"{self._shown(facts.importers[0])} imports it, and {guard}"
         return "it has no main guard, and works with no GPU when it is run"
 
@@ -272,13 +277,17 @@ class Relevance:
         """Whether and why a file is a GPU file."""
         if tool := self._tool_of(file):
             return f"no, {tool} runs it for its own purposes"
-        way = _way_to_framework(file, graph)
-        if way:
+        if way := graph.way_to_framework(file):
             *files, framework = way
             steps = [f"imports {self._shown(other)}, which " for other in files]
             return f"yes, it {''.join(steps)}imports {framework}"
         if facts.selectors:
             return "yes, it selects a device"
+        if mentioned := graph.reached_frameworks(file):
+            return (
+                f"no, {min(mentioned)} is imported only in functions of what it imports, "
+                "none of which it names"
+            )
         return "no, neither it nor what it imports uses a framework that the rules know"
 
     def _demanded(self, file: str, key: str, standing: Standing) -> str:
@@ -346,19 +355,6 @@ class Relevance:
             return False
         listed = policy.validation.required_in != "entry-points"
         return listed or bool(self._surely_started(file, graph))
-
-
-def _way_to_framework(file: str, graph: Imported) -> list[str]:
-    """The files through which a file brings a framework in, and its name; empty if it does not."""
-    ways: dict[str, tuple[str, ...]] = {file: ()}
-    for one in (waiting := [file]):
-        if names := graph.frameworks(one):
-            return [*ways[one], min(names)]
-        for other in graph.edges(one):
-            if other not in ways:
-                ways[other] = (*ways[one], other)
-                waiting.append(other)
-    return []
 
 
 def _starts_something(facts: FileFacts) -> bool:

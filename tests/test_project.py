@@ -942,3 +942,51 @@ def test_a_device_that_another_file_names_is_found_under_a_mask(
     assert _of_devices(masked, project) == [where]
     right = {name: text.replace("cuda:1", "cuda:0") for name, text in masked.items()}
     assert _of_devices(right, project) == []
+
+
+# --- numbers of devices ------------------------------------------------------------------------
+
+ENOUGH = (
+    "import torch\n\n\ndef enough(n=2):\n    count = torch.cuda.device_count()\n"
+    "    return count >= n\n"
+)
+NEEDS_TWO: dict[str, str] = {
+    "it exits": "import sys\n\nfrom aid import enough\n\nif not enough():\n    sys.exit(1)\n",
+    "it raises": "import aid\n\nif not aid.enough(4):\n    raise RuntimeError\n",
+    "it asserts": "from aid import enough as two\n\nassert two()\n",
+    "behind the main guard": "from aid import enough\n\nif __name__ == '__main__':\n"
+    "    if not enough(n=2):\n        raise SystemExit\n",
+    "its tests are skipped": "import pytest\nfrom aid import enough\n\n"
+    "pytestmark = pytest.mark.skipif(not enough(), reason='two')\n",
+}
+NEEDS_ONE: dict[str, str] = {
+    "one is enough": "from aid import enough\n\nif not enough(1):\n    raise RuntimeError\n",
+    "it goes on": "from aid import enough\n\nif not enough():\n    print('slow')\n",
+    "it gives up with two": "from aid import enough\n\nif enough():\n    raise RuntimeError\n",
+    "it is not called": "from aid import enough\n\nif not enough:\n    raise RuntimeError\n",
+    "it is called where the program never comes": "from aid import enough\n\n\ndef unused():\n"
+    "    if not enough(1):\n        raise RuntimeError\n",
+}
+USES = "import torch\n\ntorch.zeros(1).cuda()\n"
+WITH_HEADER = 'import os\nos.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n' + MASK
+TWO_CARDS: dict[str, Any] = {
+    "gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"},
+    "header": {"required-in": "gpu-files"},
+    "validation": {"required-in": "never"},
+}
+
+
+@pytest.mark.parametrize("header", ["", WITH_HEADER], ids=["no header", "a header"])
+@pytest.mark.parametrize("name", [*NEEDS_TWO, *NEEDS_ONE])
+def test_a_function_of_another_file_that_compares_the_number_of_devices(
+    tmp_path: Path, name: str, header: str
+) -> None:
+    text = NEEDS_TWO.get(name) or NEEDS_ONE[name]
+    files = {"aid.py": header + ENOUGH, "run.py": header + USES + text}
+    expected = [("aid.py", header.count("\n") + 6, "GPU203")] if name in NEEDS_TWO else []
+    assert [one for one in found(tmp_path, files, policy=TWO_CARDS) if one[2] == "GPU203"] == (
+        expected
+    )
+    if not header and name != "its tests are skipped":
+        fixed = fix_files(tmp_path / "fix", files, TWO_CARDS)
+        assert (fixed == files) is (name in NEEDS_TWO)

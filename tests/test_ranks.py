@@ -262,6 +262,40 @@ def test_a_program_that_may_be_one_of_several_gets_no_header(joined: str, tmp_pa
     assert_unsafe({"run.py": program}, "LOCAL_RANK", tmp_path)
 
 
+OF_SEVERAL: dict[str, str] = {
+    "a default, and the number of processes": 'size = int(os.environ.get("WORLD_SIZE", 1))\n'
+    'torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))\n',
+    "or nothing": 'ddp = int(os.environ.get("WORLD_SIZE", 1)) != 1\n'
+    'if ddp:\n    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK") or 0))\n',
+    "in a map of devices": 'device_map = "auto"\nif int(os.environ.get("WORLD_SIZE", 1)) != 1:\n'
+    '    device_map = {"": int(os.environ.get("LOCAL_RANK") or 0)}\n'
+    'from transformers import AutoModel\nAutoModel.from_pretrained("x", device_map=device_map)\n',
+    "in a text": 'n = int(os.environ.get("SLURM_NTASKS", 1))\n'
+    "torch.zeros(1).to(f\"cuda:{os.environ.get('SLURM_LOCALID', 0)}\")\n",
+}
+OF_ONE: dict[str, str] = {
+    "a default alone": 'torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))\n',
+    "a number of processes alone": 'print(os.environ.get("WORLD_SIZE", 1))\n'
+    "torch.cuda.set_device(0)\n",
+    "a rank that is only compared": 'if os.environ.get("WORLD_SIZE") and '
+    'int(os.environ.get("LOCAL_RANK", 0)) == 0:\n    torch.zeros(1).cuda()\n',
+    "a map of devices by itself": 'size = os.environ.get("WORLD_SIZE", 1)\n'
+    'from transformers import AutoModel\nAutoModel.from_pretrained("x", device_map={"": 0})\n',
+}
+
+
+@pytest.mark.parametrize("name", [*OF_SEVERAL, *OF_ONE])
+def test_a_rank_with_a_default_counts_where_the_number_of_processes_is_asked_for(
+    name: str, tmp_path: Path
+) -> None:
+    program = TORCH + (OF_SEVERAL.get(name) or OF_ONE[name])
+    assert of_ranks(check_files(tmp_path / "as is", {"run.py": program}, ONE)["run.py"]) == []
+    if name in OF_SEVERAL:
+        assert_unsafe({"run.py": program}, "as the index of a device", tmp_path)
+    else:
+        assert "begin header" in fix_files(tmp_path, {"run.py": program}, MIGRATING)["run.py"]
+
+
 def test_a_header_of_another_file_is_not_safe_either(tmp_path: Path) -> None:
     files = {
         "part.py": "import torch\n\n\ndef load():\n    return torch.zeros(1).cuda()\n",

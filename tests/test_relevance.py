@@ -247,7 +247,8 @@ IDLE = {
 }
 """Modules that others import, and that are not meant to be started."""
 STARTED = {
-    "a main guard that imports what works": USES + '\n\nif __name__ == "__main__":\n    import b\n',
+    "a main guard that imports what works": USES
+    + '\n\nif __name__ == "__main__":\n    import b\n\n    b.a.main()\n',
     "two main guards": IDLE["a main guard that chooses how to import"] + "\n\n" + MAIN,
     "a main guard that works, or else imports": USES
     + '\n\nif __name__ == "__main__":\n    main()\nelse:\n    import b\n',

@@ -163,6 +163,12 @@ def test_a_number_behind_a_name_is_not_changed_without_asking() -> None:
     assert fix_text(text, POLICY).after.source.text == text
 
 
+FEW = "torch.cuda.device_count() < 2"
+ENOUGH = "def enough(n=2):\n    count = torch.cuda.device_count()\n    return count >= n\n"
+TOO_FEW = f"def too_few():\n    return {FEW}\n"
+EARLY = f"def enough():\n    if {FEW}:\n        return False\n    return True\n"
+
+
 @pytest.mark.parametrize(
     ("test", "message"),
     [
@@ -173,6 +179,17 @@ def test_a_number_behind_a_name_is_not_changed_without_asking() -> None:
         ("d = 'cuda' if torch.cuda.device_count() > 1 else 'cpu'", "CPU"),
         ("@unittest.skipIf(torch.cuda.device_count() < 2, 'two')\ndef test(): pass", "skips"),
         ("n = torch.cuda.device_count()\nif n < 2:\n    raise RuntimeError", "raises"),
+        (f"{ENOUGH}if not enough(2):\n    sys.exit(1)", "exits"),
+        (f"{ENOUGH}if not ready or not enough():\n    raise RuntimeError", "raises"),
+        (f"{ENOUGH}assert enough()", "raises"),
+        (f"{ENOUGH}@unittest.skipUnless(enough(), 'two')\ndef test(): pass", "skips"),
+        (ENOUGH.replace(" >= n", " >= n and ready") + "if not enough():\n    sys.exit()", "exits"),
+        (f"{TOO_FEW}if too_few():\n    sys.exit(1)", "exits"),
+        (f"{EARLY}if not enough():\n    sys.exit(1)", "exits"),
+        (f"import pytest\npytestmark = pytest.mark.skipif({FEW}, reason='two')", "skips"),
+        (f"import pytest\npytestmark = [pytest.mark.slow, pytest.mark.skipif({FEW})]", "skips"),
+        (f"import pytest\n{ENOUGH}pytestmark = pytest.mark.skipif(not enough())", "skips"),
+        (f"@unittest.skipIf({FEW}, 'two')\nclass Two(unittest.TestCase): pass", "skips"),
     ],
 )
 def test_a_count_that_the_mask_decides(test: str, message: str) -> None:
@@ -190,6 +207,17 @@ def test_a_count_that_the_mask_decides(test: str, message: str) -> None:
         "if ready and torch.cuda.device_count() < 2:\n    raise RuntimeError",
         "print(torch.cuda.device_count() < 2)",
         "if torch.cuda.device_count() <= 1:\n    return_early = True",
+        f"{ENOUGH}if enough():\n    raise SystemExit",
+        f"{ENOUGH}if not enough(1):\n    raise SystemExit",
+        f"{ENOUGH}if not enough():\n    print('slow')",
+        f"{ENOUGH}print(enough())",
+        f"{ENOUGH}ready = enough() or input()\nif not ready:\n    raise SystemExit",
+        f"{ENOUGH}if not (enough() or ready):\n    raise SystemExit",
+        ENOUGH.replace(" >= n", " >= n or ready") + "if not enough():\n    raise SystemExit",
+        f"{TOO_FEW}if not too_few():\n    raise SystemExit",
+        f"import pytest\npytestmark = pytest.mark.skipif({FEW.replace('2', '1')})",
+        f"import pytest\nmark = pytest.mark.skipif({FEW})",
+        f"import pytest\npytestmark = pytest.mark.xfail({FEW})",
     ],
 )
 def test_a_count_that_is_no_fault(test: str) -> None:

@@ -25,7 +25,7 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.programrun import End
-from gpu_lint.facts.ranks import Counted
+from gpu_lint.facts.ranks import Counted, asks_for_size
 from gpu_lint.facts.values import Known, alternatives, constants, option_behind
 from gpu_lint.findings import Misfit, MisfitKind
 from gpu_lint.masks import MaskReading, read_mask, same_mask
@@ -242,8 +242,9 @@ def _is(written: Written, wanted: str | None) -> bool:
 
 def _shared_out(facts: FileFacts) -> Iterator[Misfit]:
     """Processes that each need a device of their own, where a mask shows fewer."""
+    is_one_of_several = asks_for_size(facts.reading.source.data)
     for selector in facts.selectors:
-        rank = rank_behind(selector)
+        rank = rank_behind(selector, is_one_of_several)
         if rank is not None and any(_shown(mask) < 2 for mask in selector.masks):
             is_size = rank.counted is Counted.SIZE
             kind = MisfitKind.GROUP if is_size else MisfitKind.RANK

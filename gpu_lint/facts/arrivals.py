@@ -121,12 +121,22 @@ def selectors(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[Sel
 
 
 def count_tests(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[CountTest, ...]:
+    """The comparisons of a file with a number of devices, given what its run as the program and
+    those of others tell: only a call from another file may say with which number, and what
+    follows."""
     found = dict(own.count_tests)
-    for span, test in own.count_tests.items():
+    for span in {span for other in there for span in other.count_tests}:
         ways = [other.count_tests[span] for other in there if span in other.count_tests]
-        if ways:
-            masks = _union(way.masks for way in ([*ways, test] if is_start else ways))
-            found[span] = replace(test, masks=masks)
+        test = own.count_tests.get(span)
+        ways += [test] if is_start and test is not None else []
+        found[span] = replace(
+            test or ways[0],
+            if_true=next((way.if_true for way in ways if way.if_true), None),
+            if_false=next((way.if_false for way in ways if way.if_false), None),
+            masks=_union(way.masks for way in ways),
+            reach=max(way.reach for way in ways),
+            tried=all(way.tried for way in ways),
+        )
     return tuple(sorted(found.values(), key=lambda test: test.span))
 
 

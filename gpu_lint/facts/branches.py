@@ -12,8 +12,16 @@ from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, CountTest, Fallback, Mark, Outcome, in_order
 from gpu_lint.facts.modules import Modules
-from gpu_lint.facts.outcomes import deciders, is_cpu, is_cuda, is_main_guard, outcome_of
-from gpu_lint.facts.values import Items, Symbol, any_of
+from gpu_lint.facts.outcomes import (
+    deciders,
+    deciders_of_result,
+    deciding_calls,
+    is_cpu,
+    is_cuda,
+    is_main_guard,
+    outcome_of,
+)
+from gpu_lint.facts.values import FunctionValue, Items, Symbol, any_of
 from gpu_lint.facts.world import World
 
 _AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
@@ -98,9 +106,23 @@ class Branches(Modules):
     def _note_outcome(self, test: p.Expression, truth: bool, body: p.Block, flow: Flow) -> None:
         outcome = outcome_of(body, flow.alive)
         if outcome is not None:
-            for comparison, decided, whole in deciders(test):
-                if whole is truth:
-                    self.recorder.outcome(comparison.span, decided, outcome)
+            self.note_outcome(test, truth, outcome, flow)
+
+    def note_outcome(self, test: p.Expression, truth: bool, outcome: Outcome, flow: Flow) -> None:
+        """Note what follows from a test having come out as ``truth``, for the numbers of devices
+        that decide it, also in a function of the project that it calls."""
+        for comparison, decided, whole in deciders(test):
+            if whole is truth:
+                self.recorder.outcome(comparison.span, decided, outcome)
+        for call, returned, whole in deciding_calls(test):
+            function = self.evaluate(call.function, flow.copy()) if whole is truth else None
+            found = self.function(function.key) if isinstance(function, FunctionValue) else None
+            if found is not None and isinstance(found.node, p.Function):
+                recorder = self.recorder_of(found.file)
+                body = found.node.body if recorder.count_tests else ()
+                for comparison, decided, result in deciders_of_result(body):
+                    if result is returned:
+                        recorder.outcome(comparison.span, decided, outcome)
 
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
         masks = in_order(flow.masks())

@@ -76,6 +76,16 @@ class Imported(Protocol):
     def frameworks(self, file: str) -> frozenset[str]:
         """The frameworks that a file's own imports bring in."""
 
+    def reached_frameworks(self, file: str) -> frozenset[str]:
+        """The frameworks that a file, or what it imports, brings in, in functions too."""
+
+    def way_to_framework(self, file: str) -> tuple[str, ...]:
+        """The files through which a program that may run any code of a file loads a framework, and
+        its name; empty if it loads none."""
+
+    def may_use_gpu(self, file: str) -> bool:
+        """Whether a file may use a GPU when it is started."""
+
     def mentions(self, file: str) -> bool:
         """Whether a file may write a variable that decides about GPUs."""
 

@@ -59,7 +59,8 @@ class FileFacts:
     children: tuple[Child, ...] = ()
     """Calls that may start another process, which inherits the environment."""
     reached_frameworks: frozenset[str] = frozenset()
-    """Frameworks that an import anywhere in the file, or in what it imports, mentions."""
+    """Frameworks that a program loads which may run any code of the file: an import in a function
+    of another one counts where that may be called."""
     importers: tuple[str, ...] = ()
     """Files that import this one."""
 

@@ -12,11 +12,12 @@ from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.reach import Reachability
-from gpu_lint.facts.skimmed import Skimmed
+from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
+    from gpu_lint.facts.loading import Loading
     from gpu_lint.facts.needles import Needles
     from gpu_lint.facts.reading import Reading
     from gpu_lint.notes import Note
@@ -47,7 +48,7 @@ class ImportGraph:
         if imports is not None:
             self.imports = imports
         self._read = read
-        self._data = data or self._data_read
+        self.data = data or self._data_read
         self._note = note
         self._demands = demands or NoDemands()
         self._find_header = header
@@ -122,7 +123,7 @@ class ImportGraph:
     def _skim(self, file: str) -> Skimmed | None:
         from gpu_lint.facts.skim import Unskimmable, skim
 
-        data = self._data(file)
+        data = self.data(file)
         if data is None:
             return None
         try:
@@ -141,7 +142,7 @@ class ImportGraph:
         if file not in self._touches:
             touch = self._touch_alone(file)
             if touch & Touch.FOREIGN:
-                data = self._data(file) or b""
+                data = self.data(file) or b""
                 touch &= ~Touch.FOREIGN
                 if self.needles.device_ways(data).frameworks & self.reached_frameworks(file):
                     touch |= Touch.DEVICES
@@ -152,7 +153,7 @@ class ImportGraph:
         note = self._note(file)
         if note is not None and note.touch is not None:
             return note.touch
-        data = self._data(file)
+        data = self.data(file)
         touch = Touch.NOTHING if data is None else self.needles.touch(data)
         if note is not None:
             note.touch, note.grown = touch, True
@@ -163,7 +164,7 @@ class ImportGraph:
         if file not in self._headers:
             note = self._note(file)
             shown = note is None or note.alone & Touch.SETTINGS
-            data = self._data(file) if shown else None
+            data = self.data(file) if shown else None
             self._headers[file] = None if data is None else self._find_header(data)
         return self._headers[file]
 
@@ -187,7 +188,7 @@ class ImportGraph:
         return found
 
     def _mentions_beside(self, file: str, header: Span) -> bool:
-        data = self._data(file) or b""
+        data = self.data(file) or b""
         rest = data[: header.start] + data[header.end :]
         if not self.needles.settings(rest) & Touch.SETTINGS:
             return False
@@ -202,7 +203,7 @@ class ImportGraph:
         if note is not None:
             alone = note.alone
         else:
-            data = self._data(file)
+            data = self.data(file)
             alone = Touch.NOTHING if data is None else self.needles.settings(data)
         if not alone & Touch.SETTINGS:
             return False
@@ -224,12 +225,21 @@ class ImportGraph:
             skimmed = self.skimmed(file)
             found: dict[str, Span] = {}
             for one in skimmed.imported if skimmed is not None else ():
-                for other in self.imports.run_by(file, one.module, one.level, one.name):
+                for other in self.run_by(file, one):
                     if other not in found:
                         found[other] = one.span
             found.pop(file, None)
             self.all_edges[file] = found
         return self.all_edges[file]
+
+    def run_by(self, file: str, one: Imported) -> tuple[str, ...]:
+        """The project's files that one import of a file runs."""
+        return self.imports.run_by(file, one.module, one.level, one.name)
+
+    def framework_of(self, one: Imported) -> str | None:
+        """The framework that an import brings in, if any."""
+        framework = self.knowledge.framework_of(one.module)
+        return None if framework is None else framework.name
 
     def closure(self, file: str) -> frozenset[str]:
         """A file and everything of the project that it may import, directly or not."""
@@ -239,9 +249,9 @@ class ImportGraph:
         """The frameworks that a file's own imports bring in."""
         skimmed = self.skimmed(file)
         return frozenset(
-            framework.name
+            framework
             for one in (skimmed.imported if skimmed is not None else ())
-            if (framework := self.knowledge.framework_of(one.module)) is not None
+            if (framework := self.framework_of(one)) is not None
         )
 
     @cached_property
@@ -257,9 +267,25 @@ class ImportGraph:
         return found
 
     def reached_frameworks(self, file: str) -> frozenset[str]:
-        """The frameworks that a file, or what it imports, brings in."""
+        """The frameworks that a file, or what it imports, brings in, in functions too."""
         mask = self._reach.mask(file)
         return frozenset(name for name, users in self._users.items() if users & mask)
+
+    @cached_property
+    def loading(self) -> Loading:
+        """What programs load of what their files mention."""
+        from gpu_lint.facts.loading import Loading
+
+        return Loading(self)
+
+    def way_to_framework(self, file: str) -> tuple[str, ...]:
+        """The files through which a program that may run any code of a file loads a framework, and
+        its name; empty if it loads none."""
+        return self.loading.way(file)
+
+    def may_use_gpu(self, file: str) -> bool:
+        """Whether a file may use a GPU when it is started."""
+        return self.loading.may_use_gpu(file)
 
     @cached_property
     def importers(self) -> dict[str, tuple[str, ...]]:
@@ -358,7 +384,7 @@ class ImportGraph:
         known, found = self._naming
         for file in self._reach.names(mask & ~known):
             if self.touch(file) & Touch.DEVICES and self.needles.says_device(
-                self._data(file) or b""
+                self.data(file) or b""
             ):
                 found |= self._reach.bit(file)
         self._naming = known | mask, found
@@ -376,6 +402,15 @@ class ImportGraph:
                     found.add(other)
                     waiting.append(other)
         return frozenset(found)
+
+    def run_together_with(self, files: Iterable[str]) -> frozenset[str]:
+        """The files that run in a program which may run one of some files, these included."""
+        together = 0
+        for file in files:
+            together |= self._reach.mask(file)
+            for start in self.starts_reaching(file):
+                together |= self._reach.mask(start)
+        return frozenset(self._reach.names(together))
 
     def starts_reaching(self, file: str) -> list[str]:
         """The other files that, started as programs, may run a file."""

@@ -19,17 +19,44 @@ def is_main_guard(test: p.Expression) -> bool:
 
 def deciders(test: p.Expression) -> Iterator[tuple[p.Comparison, bool, bool]]:
     """Comparisons in a test with (their truth, the truth it forces on the whole test)."""
-    if isinstance(test, p.Comparison):
+    for decider, truth, whole in _deciders(test):
+        if isinstance(decider, p.Comparison):
+            yield decider, truth, whole
+
+
+def deciding_calls(test: p.Expression) -> Iterator[tuple[p.Call, bool, bool]]:
+    """The same of calls."""
+    for decider, truth, whole in _deciders(test):
+        if isinstance(decider, p.Call):
+            yield decider, truth, whole
+
+
+def _deciders(test: p.Expression) -> Iterator[tuple[p.Expression, bool, bool]]:
+    if isinstance(test, (p.Comparison, p.Call)):
         yield test, True, True
         yield test, False, False
     elif isinstance(test, p.Unary) and test.operator == "not":
-        for comparison, truth, whole in deciders(test.operand):
-            yield comparison, truth, not whole
+        for decider, truth, whole in _deciders(test.operand):
+            yield decider, truth, not whole
     elif isinstance(test, p.Boolean):
         for operand in (test.left, test.right):
-            for comparison, truth, whole in deciders(operand):
+            for decider, truth, whole in _deciders(operand):
                 if whole is (test.operator == "or"):
-                    yield comparison, truth, whole
+                    yield decider, truth, whole
+
+
+def deciders_of_result(body: p.Block) -> Iterator[tuple[p.Comparison, bool, bool]]:
+    """Comparisons in a function with (their truth, the truth it forces on what is returned)."""
+    for statement in body:
+        if isinstance(statement, p.Return) and statement.value is not None:
+            yield from deciders(statement.value)
+        elif isinstance(statement, p.If) and statement.body:
+            last = statement.body[-1]
+            value = last.value if isinstance(last, p.Return) else None
+            if isinstance(value, p.Literal) and isinstance(value.value, bool):
+                for comparison, truth, whole in deciders(statement.test):
+                    if whole:
+                        yield comparison, truth, value.value
 
 
 def outcome_of(body: p.Block, alive: bool) -> Outcome | None:

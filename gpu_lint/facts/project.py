@@ -55,6 +55,7 @@ _FROM_OTHERS = _DEVICES | Touch.SETTINGS | Touch.ENVIRONMENT | Touch.NUMBERING
 """What a file shows of which other programs may tell more."""
 _CALLING = re.compile(rb"^(?!print\b)[A-Za-z_][\w.]*\(", re.M)
 """A statement at module level that is a call."""
+_COUNTING = b"device_count"
 _ONLY_VALUES = 16_384
 """Bytes: a module no longer than this may be one that others take their settings from."""
 _DEEPEST_IMPORT = 60
@@ -174,12 +175,12 @@ class Project(ImportGraph):
 
     def dotenv(self, file: str) -> Pairs | None:
         for path in dotenv_paths(file, self.imports.home):
-            if os.path.isfile(path) and (data := self._data(path)) is not None:
+            if os.path.isfile(path) and (data := self.data(path)) is not None:
                 return entries_of(data)
         return None
 
     def may_matter(self, file: str) -> bool:
-        data = self._data(file)
+        data = self.data(file)
         if data is None or len(data) <= _ONLY_VALUES:
             return True
         return bool(self.touch(file) & (EVERYTHING.otherwise | Touch.HANDED | Touch.NEAR))
@@ -248,14 +249,14 @@ class Project(ImportGraph):
                 at_first_use=self._held_at_first_use(file, reading, own, follows=False),
                 settings=settings,
                 reached_settings=settings,
-                reached_frameworks=self.reached_frameworks(file),
+                reached_frameworks=self.loading.frameworks(file),
                 importers=self.importers.get(file, ()),
             )
         run = self.run(file)
         own = run.recorders[file]
         arrivals = [
             self.run(start)
-            for start in (self.starts_that_matter(file) if self._others_may_add(own, file) else ())
+            for start in self._others_that_add(own, file)
             if self.reading(start) is not None  # it may have a syntax error
         ]
         there = [found for other in arrivals if (found := other.recorders.get(file))]
@@ -282,15 +283,30 @@ class Project(ImportGraph):
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             ends=(run.end, run.imported)[: 1 + bool(own.children)] if is_start else (),
             children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
-            reached_frameworks=self.reached_frameworks(file),
+            reached_frameworks=self.loading.frameworks(file),
             importers=self.importers.get(file, ()),
         )
 
-    def _others_may_add(self, own: Recorder, file: str) -> bool:
-        """Whether other programs may add to what the run of a file as the program tells of it."""
-        return bool(
+    def _others_that_add(self, own: Recorder, file: str) -> list[str]:
+        """The other programs that may add to what the run of a file as the program tells of it.
+
+        Where no variable is set, those that are run anyway may call a function of the file that
+        compares the number of devices."""
+        if not (
             own.settings or own.count_tests or own.writes_any_name or self.touch(file) & _DEVICES
-        )
+        ):
+            return []
+        found = self.starts_that_matter(file)
+        asked = self._demands.matter(file).otherwise & Touch.DEVICES
+        if asked and _COUNTING in (self.data(file) or b""):
+            found += [
+                start
+                for start in self.starts_reaching(file)
+                if start not in found
+                and self.may_do_something(start)
+                and self._names_part_of(start, file)
+            ]
+        return found
 
     def _held_at_first_use(
         self, file: str, reading: Reading, own: Recorder, *, follows: bool
@@ -362,7 +378,7 @@ class Project(ImportGraph):
         imports uses a framework: ``lib.main()`` may do all the work."""
         if not self.may_be_started(file) or not self.reached_frameworks(file):
             return False
-        data = self._data(file)
+        data = self.data(file)
         return data is not None and _CALLING.search(data) is not None
 
     def starts_asked_for(self, file: str) -> list[str]:
@@ -406,13 +422,13 @@ class Project(ImportGraph):
     def _words(self, file: str) -> frozenset[bytes]:
         """Every word of a file's text."""
         if file not in self._words_of:
-            self._words_of[file] = words_of(self._data(file) or b"")
+            self._words_of[file] = words_of(self.data(file) or b"")
         return self._words_of[file]
 
     def _defined(self, file: str) -> frozenset[bytes]:
         """The names of a file's functions and classes."""
         if file not in self._defined_in:
-            self._defined_in[file] = frozenset(_DEFINED.findall(self._data(file) or b""))
+            self._defined_in[file] = frozenset(_DEFINED.findall(self.data(file) or b""))
         return self._defined_in[file]
 
     def run(self, file: str) -> ProgramRun:

@@ -25,6 +25,7 @@ _GLOBAL = frozenset({"RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
 """The same, counted over all machines."""
 _SIZES = frozenset({WORLD_SIZE, "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE"})
 """How many processes are started together."""
+_TOLD_SIZE = re.compile(rb"\b(?:" + "|".join(sorted(_SIZES)).encode() + rb")\b")
 _CALL = re.compile(
     r"torch\.distributed\.(?P<torch>get_rank|get_node_local_rank)"
     r"|horovod\.[\w.]*?(?P<horovod>rank|local_rank)"
@@ -48,6 +49,11 @@ class Rank:
 
     name: str
     counted: Counted
+
+
+def asks_for_size(text: bytes) -> bool:
+    """Return whether a program's text asks the environment how many processes there are."""
+    return _TOLD_SIZE.search(text) is not None
 
 
 def rank_of_call(name: str) -> Value | None:

@@ -29,7 +29,9 @@ from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.model import FunctionFacts, Layout, ManagedBlock
 from gpu_lint.facts.native import NotNative, lower_heads, lower_native, lower_part
 from gpu_lint.facts.needles import needles_for
+from gpu_lint.facts.outcomes import is_main_guard
 from gpu_lint.facts.outline import NoOutline, binds_os, opening, outlined
+from gpu_lint.facts.skim import inside
 from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.values import CHANGING_METHODS
@@ -367,11 +369,17 @@ def _read_whole(source: Source, knowledge: Knowledge, limits: Limits) -> Reading
 def _imported_names(
     program: p.Program, may_import: Callable[[p.Statement], bool]
 ) -> Iterator[Imported]:
+    deferred: list[Span] = []
+    """Suites that do not run on import, without those that stand in others."""
     for statement in _that_may_run(program.body, may_import):
+        start, end = statement.span.start, statement.span.end
+        if _is_deferring(statement) and not inside(start, deferred):
+            body = next(blocks(statement))
+            deferred.append(Span(body[0].span.start, body[-1].span.end))
         if isinstance(statement, p.Import):
-            span = statement.span
+            is_deferred = inside(start, deferred)
             for name in statement.names:
-                yield Imported(name.module, name.level, name.name, span.start, span.end)
+                yield Imported(name.module, name.level, name.name, start, end, is_deferred)
     for node in expressions(program.body, may_import):
         if isinstance(node, p.Call) and node.arguments:
             function = node.function
@@ -381,7 +389,15 @@ def _imported_names(
                 texts = [_literal_text(argument.value) for argument in node.arguments[:2]]
                 module, level = named_module(texts[0], "".join(texts[1:]))
                 if module:
-                    yield Imported(module, level, "", node.span.start, node.span.end)
+                    start, end = node.span.start, node.span.end
+                    yield Imported(module, level, "", start, end, inside(start, deferred))
+
+
+def _is_deferring(statement: p.Statement) -> bool:
+    """Whether the first suite of a statement does not run when the file is imported."""
+    if isinstance(statement, p.If):
+        return is_main_guard(statement.test)
+    return isinstance(statement, p.Function)
 
 
 def _that_may_run(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[p.Statement]:

@@ -11,6 +11,7 @@ from gpu_lint.facts.knowledge import DeviceArgument
 from gpu_lint.facts.model import Certainty, Index, Shape, Written
 from gpu_lint.facts.spellings import DEVICE_WORDS, NOT_A_GPU
 from gpu_lint.facts.values import (
+    AnyOf,
     Items,
     Known,
     Pairs,
@@ -61,6 +62,8 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         parts = [_select_one(node, found) for found in _provider_devices(value)]
         selected = _combine(parts, Shape.ONE if len(parts) < 2 else Shape.MANY)
         return replace(selected, gpu=max(selected.gpu, _provider_gpu(value)))
+    if argument.kind in ("map", "memory", "indices") and isinstance(value, AnyOf):
+        return _either([select(argument, node, single) for single in alternatives(value)])
     if argument.kind == "devices":
         return _select_devices(node, value)
     if argument.kind == "ranges":
@@ -132,6 +135,19 @@ def _combine(parts: list[Selection], shape: Shape) -> Selection:
     bare = tuple(value for part in parts for value in part.bare)
     count = len({index.number for index in indices})
     return Selection(shape, indices, count, gpu, complete, inputs, bare)
+
+
+def _either(parts: list[Selection]) -> Selection:
+    """One of several selections; each index counts, and what only some of them leave to the run is
+    not bare."""
+    gpus = {part.gpu for part in parts}
+    shape = next((part.shape for part in parts if part.shape is not Shape.ONE), Shape.ONE)
+    return replace(
+        _combine(parts, shape),
+        gpu=gpus.pop() if len(gpus) == 1 else Certainty.MAYBE,
+        count=max(part.count for part in parts),
+        bare=(),
+    )
 
 
 def _select_one(node: p.Expression, value: Value) -> Selection:

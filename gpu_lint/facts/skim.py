@@ -42,6 +42,13 @@ _STATEMENT = re.compile(
     rb"(?P<names>" + _BLANK + rb"*\((?:[^()#]|#[^\r\n]*)*\)|" + _BLANK + rb"*\*|[^\r\n;#(]*))"
     rb"[ \t\f]*(?=[\r\n;#]|\Z)"
 )
+_HEAD = re.compile(
+    rb"(?P<function>(?:async[ \t]+)?def\b)"
+    rb"|(?:class|try|with|while|elif|except|finally)\b"
+    rb"|(?P<may_go_on>(?:if|else|for|async|match|case)\b)"
+)
+"""How the head of a suite begins; some of these may as well go on with a line in brackets."""
+_HEAD_END = re.compile(rb":[ \t\f]*(?:#.*)?\Z")
 _CONTINUED = re.compile(rb"\\\r?\n")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _LONGEST_LINE = 4_000
@@ -83,6 +90,7 @@ def _imports_in(data: bytes) -> list[Imported]:
     strings = all_long_strings(data)
     continued = b"\\\n" in data or b"\\\r" in data
     hidden: list[Span] | None = None
+    suites = _Suites(data, strings)
     passed = 0
     """The strings that end above."""
     for blanks, start in starts:
@@ -100,8 +108,71 @@ def _imports_in(data: bytes) -> list[Imported]:
         if not hidden or not inside(start, hidden):
             text = statement.group().rstrip(b" \t\f")
             end = start + len(text)
-            found += [Imported(*named, start, end) for named in _names(text)]
+            is_deferred = suites.defer(start)
+            found += [Imported(*named, start, end, is_deferred) for named in _names(text)]
     return found
+
+
+class _Suites:
+    """Tells by indentation which statements run when a file is imported; asked in their order."""
+
+    def __init__(self, data: bytes, strings: Sequence[Span]) -> None:
+        self._data = data
+        self._strings = strings
+        self._may_defer = b"def" in data or b"__main__" in data
+        self._told: dict[int, tuple[int, bool]] = {}
+        """By indentation, the line that was asked for last, and the answer."""
+
+    def defer(self, start: int) -> bool:
+        """Whether the statement at an offset stands in a function, or behind the main guard.
+        Raises :class:`Unskimmable`."""
+        first = line = self._data.rfind(b"\n", 0, start) + 1
+        own = indent = self._indent(line)
+        found = False
+        while indent and self._may_defer and not found:
+            line = self._line_above(line)
+            told = self._told.get(indent)
+            if told is not None and told[0] == line:
+                found = told[1]
+                break
+            width = self._indent(line)
+            head = _HEAD.match(self._data, line + width) if width < indent else None
+            if head is not None:  # else it is blank, a comment, or goes on with the line above
+                found = self._defers(head)
+                indent = width
+        self._told[own] = first, found
+        return found
+
+    def _defers(self, head: re.Match[bytes]) -> bool:
+        """Whether the suite below a head does not run on import. Raises :class:`Unskimmable`."""
+        if head["function"]:
+            return True
+        text = self._data[head.start() : line_end(self._data, head.start())]
+        if head["may_go_on"] and not _HEAD_END.search(text):
+            raise Unskimmable
+        if b"__main__" not in text or not text.startswith(b"if"):
+            return False
+        if _GUARD.match(self._data, head.start()):
+            return True
+        raise Unskimmable
+
+    def _indent(self, line: int) -> int:
+        end = line
+        while self._data[end : end + 1] in (b" ", b"\t", b"\f"):
+            end += 1
+        return end - line
+
+    def _line_above(self, line: int) -> int:
+        """Where the line above begins; where that ends a long string, the line that begins it.
+        Raises :class:`Unskimmable`."""
+        if not line:
+            raise Unskimmable
+        above = self._data.rfind(b"\n", 0, line - 1) + 1
+        at = bisect_right(self._strings, above, key=lambda span: span.start) - 1
+        while at >= 0 and self._strings[at].start < above < self._strings[at].end:
+            above = self._data.rfind(b"\n", 0, self._strings[at].start) + 1
+            at -= 1  # the line may begin in another one
+        return above
 
 
 def _goes_on(data: bytes, start: int) -> bool:

@@ -16,6 +16,9 @@ class Imported(NamedTuple):
     name: str
     start: int
     end: int
+    is_deferred: bool = False
+    """It does not run when the file is imported: it stands in a function, or behind the main
+    guard."""
 
     @property
     def span(self) -> Span:
@@ -41,5 +44,5 @@ class Skimmed(NamedTuple):
         return cls(tuple(map(_imported_of, imported)), guard)
 
 
-Plain: TypeAlias = "tuple[tuple[tuple[str, int, str, int, int], ...], bool | None]"
+Plain: TypeAlias = "tuple[tuple[tuple[str, int, str, int, int, bool], ...], bool | None]"
 _imported_of = partial(tuple.__new__, Imported)

@@ -13,7 +13,6 @@ from gpu_lint.facts.evaluation import ATTRIBUTES, PROCESS, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
-from gpu_lint.facts.outcomes import deciders
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -150,6 +149,8 @@ class Statements(Attempts):
             value = self.evaluate(p.Binary(node.span, target, node.operator, node.value), flow)
         else:
             value = self.evaluate(node.value, flow)
+        if isinstance(target, p.Name) and target.id == "pytestmark":
+            self._note_skip(node.value, flow)
         for target in node.targets:
             self.assign_to(target, value, node.value.span, flow)
 
@@ -230,9 +231,7 @@ class Statements(Attempts):
 
     def _assert(self, node: p.Assert, flow: Flow) -> None:
         truth = self.truth(node.test, flow)
-        for test, decided, whole in deciders(node.test):
-            if not whole:
-                self.recorder.outcome(test.span, decided, Outcome.RAISES)
+        self.note_outcome(node.test, False, Outcome.RAISES, flow)
         if truth is False:
             self.end_path("AssertionError", flow)
             return
@@ -337,7 +336,7 @@ class Statements(Attempts):
     def _function(self, node: p.Function, flow: Flow) -> None:
         decorators = [(d, self.evaluate(d, flow)) for d in node.decorators]
         for decorator in node.decorators:
-            self._note_skip(decorator)
+            self._note_skip(decorator, flow)
         for parameter in node.parameters:
             if parameter.default is not None:
                 self.default_device(parameter, self.evaluate(parameter.default, flow), flow)
@@ -354,20 +353,23 @@ class Statements(Attempts):
         kinds = [d.name for d in accessors if self._class_depth and d.name in _ACCESSORS]
         self.bind(f"{node.name}.{kinds[0]}" if kinds else node.name, value, flow)
 
-    def _note_skip(self, decorator: p.Expression) -> None:
-        """``@skipIf(device_count() < 2, …)`` skips when its condition holds."""
+    def _note_skip(self, decorator: p.Expression, flow: Flow) -> None:
+        """``@skipIf(device_count() < 2, …)`` skips when its condition holds; of a list, each."""
+        if isinstance(decorator, p.Sequence):
+            for one in decorator.items:
+                self._note_skip(one, flow)
         if isinstance(decorator, p.Call) and decorator.arguments:
             function = decorator.function
             name = function.name if isinstance(function, p.Attribute) else ""
             name = function.id if isinstance(function, p.Name) else name
             skips_if = {"skipif": True, "skipIf": True, "skipUnless": False}.get(name)
             if skips_if is not None:
-                for comparison, decided, whole in deciders(decorator.arguments[0].value):
-                    if whole is skips_if:
-                        self.recorder.outcome(comparison.span, decided, Outcome.SKIPS)
+                self.note_outcome(decorator.arguments[0].value, skips_if, Outcome.SKIPS, flow)
 
     def _class(self, node: p.Class, flow: Flow) -> None:
         decorators = [self.evaluate(expression, flow) for expression in node.decorators]
+        for expression in node.decorators:
+            self._note_skip(expression, flow)
         bases = [self.evaluate(expression, flow) for expression in node.bases]
         key = (self.file, node.span.start)
         keys = tuple(base.key for base in bases if isinstance(base, ClassValue))

@@ -25,7 +25,6 @@ from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.model import Form
-from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
 from gpu_lint.facts.soundness import (
     is_sound,
@@ -35,6 +34,7 @@ from gpu_lint.facts.soundness import (
     may_not_convert,
 )
 from gpu_lint.facts.texts import parts_of_text, split_text
+from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     THIS_FILE,
@@ -95,7 +95,7 @@ _HARMLESS_BUILTINS = frozenset(
 )
 
 
-class Effects(Processes):
+class Effects(Threads):
     """Applies the effects of calls whose meaning does not depend on this file."""
 
     @abstractmethod
@@ -113,10 +113,6 @@ class Effects(Processes):
     @abstractmethod
     def new_frame(self, *, lasting: bool = True) -> int:
         """A frame that nothing uses yet, and that may outlive the function that runs."""
-
-    @abstractmethod
-    def call_value(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> Value:
-        """Call a value with arguments that are evaluated already."""
 
     @abstractmethod
     def run_coroutine(self, value: Value, flow: Flow) -> Value:
@@ -165,6 +161,8 @@ class Effects(Processes):
             return THIS_FILE
         if (decided := self.start_method(name, args, flow)) is not None:
             return decided
+        if (thread := self.thread_call(name, node, args, flow)) is not None:
+            return thread
         if (rank := rank_of_call(name)) is not None:
             return rank
         if name in _PARSERS:
@@ -231,6 +229,8 @@ class Effects(Processes):
             self.note_handed(receiver, name, node, args, flow)
         if (patched := self.test_patch(receiver, name, node, args, flow)) is not None:
             return patched
+        if (started := self.thread_method(receiver, name, node, args, flow)) is not None:
+            return started
         api = self._method(name, args, flow)
         if isinstance(receiver, Returned):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api

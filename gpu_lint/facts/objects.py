@@ -221,10 +221,10 @@ class Objects(Effects):
 
     def _is_enum(self, key: Key) -> bool:
         """Whether the members of a class are no strings or numbers themselves, but have a value."""
-        bases = self._foreign_bases(key)
+        bases = self.foreign_bases(key)
         return bool(bases & _ENUMS) and bases <= _ENUMS | _PLAIN_BASES
 
-    def _foreign_bases(self, key: Key) -> frozenset[str]:
+    def foreign_bases(self, key: Key) -> frozenset[str]:
         """The last names of what a class of the project inherits from outside the project; an
         empty one where that is not known."""
         found: set[str] = set()
@@ -249,7 +249,7 @@ class Objects(Effects):
 
     def _without_content(self, value: Value) -> Value:
         cls = self.class_of(value.cls) if isinstance(value, Instance) else None
-        if cls is None or not self._foreign_bases(cls.key) <= _ENUMS | _PLAIN_BASES:
+        if cls is None or not self.foreign_bases(cls.key) <= _ENUMS | _PLAIN_BASES:
             return value
         return Typed(cls.node.name)
 

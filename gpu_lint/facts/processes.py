@@ -89,7 +89,7 @@ class Processes(Devices):
             processes = self._ranks_with_gpu(args, flow)
             command = replace(command, processes=processes)
         if name.removeprefix("torch.") in _STARTING:
-            uses = self._uses_gpu_each(args.value(1, "target"), [_given_to(args)], flow)
+            uses = self._uses_gpu_each(args.value(1, "target"), [given_to(args)], flow)
             copied = name.removeprefix("torch.") in PROCESSES and self._forks(flow)
             forks = uses and copied
         self._record_child(node, forks, command, flow)
@@ -133,7 +133,7 @@ class Processes(Devices):
         if processes < 2 or function is None or not isinstance(function[1], FunctionValue):
             return processes
         found = args.find(1, "args")
-        given = (Arguments() if found is None else _arguments(found)) or Arguments(exact=False)
+        given = (Arguments() if found is None else arguments_in(found)) or Arguments(exact=False)
         ranked = replace(given, positional=[(function[0], RANK), *given.positional])
         return processes if self.uses_rank(function[1], ranked, flow) else 0
 
@@ -161,17 +161,17 @@ class Processes(Devices):
         one that has initialised CUDA, and it uses the GPU."""
         if method not in HANDING or not args.positional or pool.frame is None:
             return
-        calls = self._calls_of(method, args, flow)
+        calls = self.calls_of(method, args, flow)
         uses = self._uses_gpu_each(args.positional[0][1], calls, flow)
         if uses and flow.get(pool.frame, _INHERITS) == Known(True):
             self._record_child(node, True, Command(), flow)
 
-    def _calls_of(self, method: str, args: Arguments, flow: Flow) -> list[Arguments | None]:
+    def calls_of(self, method: str, args: Arguments, flow: Flow) -> list[Arguments | None]:
         """The calls that a pool makes of a function that it is handed."""
         if method == "submit":
             return [Arguments(args.positional[1:], args.keywords, args.exact)]
         if method.startswith("apply"):
-            return [_arguments(args.find(1, "args"))]
+            return [arguments_in(args.find(1, "args"))]
         found = args.find(1, "iterable")
         items = self.iterate(found[1], flow) if found is not None else None
         if found is None or items is None:
@@ -179,7 +179,7 @@ class Processes(Devices):
         several: list[Arguments | None] = []
         for item in items[:MOST_ITEMS]:
             each = Arguments([(found[0], item)])
-            several.append(_arguments((found[0], item)) if "star" in method else each)
+            several.append(arguments_in((found[0], item)) if "star" in method else each)
         return several
 
     def note_loader(self, node: p.Call, args: Arguments, flow: Flow) -> None:
@@ -192,16 +192,16 @@ class Processes(Devices):
                 self._record_child(node, True, Command(), flow)
 
 
-def _given_to(args: Arguments) -> Arguments | None:
+def given_to(args: Arguments) -> Arguments | None:
     """What a process that is made with some arguments gives its target."""
     keywords = args.value(4, "kwargs")
     if not _is_none(keywords) and keywords != Pairs(()):
         return None
     found = args.find(3, "args")
-    return Arguments() if found is None else _arguments(found)
+    return Arguments() if found is None else arguments_in(found)
 
 
-def _arguments(found: tuple[p.Expression, Value] | None) -> Arguments | None:
+def arguments_in(found: tuple[p.Expression, Value] | None) -> Arguments | None:
     """The arguments that a tuple holds; None where they are not known."""
     if found is None or not isinstance(found[1], Items) or found[1].kind == "some":
         return None

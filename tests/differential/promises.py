@@ -188,7 +188,7 @@ _COPIES: dict[str, _Form] = {
     "item": ("subprocess sys", [], ["env = os.environ.copy()", 'env["{k}"] = "{v}"']),
     "update": ("subprocess sys", [], ["env = dict(os.environ)", 'env.update({{"{k}": "{v}"}})']),
     "pop": ("subprocess sys", [], ["env = os.environ.copy()", 'env.pop("{k}", None)']),
-    "del": ("subprocess sys", [], ["env = dict(os.environ)", 'del env["{k}"]']),
+    "del": ("subprocess sys", [], ["env = dict(os.environ)", 'del env["CUDA_VISIBLE_DEVICES"]']),
     "comprehension": ("subprocess sys", [],
                       ['env = {{k: v for k, v in os.environ.items() if k != "{k}"}}']),
     "prefix": ("subprocess sys", [],

@@ -660,13 +660,14 @@ class Evaluator(ABC):
                 flow.unset |= {name}
 
     def _another_name(self, test: p.Expression, truth: bool, flow: Flow) -> str | None:
-        """The name, as :func:`unnamed` gives it, that a test says is not the mask's."""
+        """The name, as :func:`unnamed` gives it, that a test says is not the mask's; nor the
+        order's, where it says which one it is."""
         if isinstance(test, p.Unary) and test.operator == "not":
             return self._another_name(test.operand, not truth, flow)
         if isinstance(test, p.Call) and isinstance(test.function, p.Attribute):
             if test.function.name == "startswith" and test.arguments:
                 prefix = text_of(self._found(test.arguments[0].value, flow))
-                if prefix and truth != MASK.startswith(prefix):
+                if prefix and _excludes_mask(truth, lambda name: name.startswith(prefix)):
                     return unnamed(test.function.base)
         if isinstance(test, p.Comparison) and test.operator in ("==", "!=", "in", "not in"):
             right = self._found(test.right, flow)
@@ -674,7 +675,7 @@ class Evaluator(ABC):
             held = (key for key, _ in right.entries) if isinstance(right, Pairs) else held
             texts = [text_of(one) for one in held]
             is_one = truth == (test.operator in ("==", "in"))
-            if None not in texts and is_one != (MASK in texts):
+            if None not in texts and _excludes_mask(is_one, texts.__contains__):
                 return unnamed(test.left)
         return None
 
@@ -763,3 +764,9 @@ _RULES: dict[type[Any], _Rule] = {
     p.Await: Evaluator._await,
     p.Opaque: Evaluator._opaque,
 }
+
+
+def _excludes_mask(is_met: bool, meets: Callable[[str], bool]) -> bool:
+    """Whether a name that meets a test, or does not, is surely not the mask's; nor the order's, if
+    it meets the test."""
+    return not (meets(MASK) or meets(ORDER)) if is_met else meets(MASK)

@@ -197,7 +197,7 @@ _COPIES: dict[str, _Form] = {
     "fresh with": ("subprocess sys", [], ['env = {{"PATH": "", "{k}": "{v}"}}']),
 }  # fmt: skip
 _VALUES: dict[str, _Form] = {
-    # how a value comes about: modules, definitions, and one expression
+    # modules, definitions, and one expression that gives the value
     "text": ("", [], ['"{v}"']),
     "number": ("", [], ["{v}"]),
     "str": ("", [], ["str({v})"]),
@@ -232,6 +232,10 @@ _VALUES: dict[str, _Form] = {
 }  # fmt: skip
 
 
+_WEAK = frozenset({"putenv", "putenv bytes"})
+"""What CUDA reads, and ``os.environ`` does not show: it may be blamed wherever it stands."""
+
+
 class Promises:
     """Writes one project."""
 
@@ -239,10 +243,8 @@ class Promises:
         self._pick = chooser.pick
         self._pieces = 0
         self.is_harmless = True
-        """Nothing in the project would be wrong if it ran."""
+        """Nothing in the project would be wrong, whether it runs or not."""
         self._files: dict[str, str] = {}
-        self.forms: list[str] = []
-        """The names of what was chosen."""
 
     def project(self) -> Owned:
         """A project, with at most two things that may undo its header."""
@@ -259,6 +261,7 @@ class Promises:
     def _header(self) -> _Piece:
         """The right header: as it is taught, or by what may leave it out."""
         form = self._pick(("plain", "plain", "plain", "around", "value", "write"))
+        self.is_harmless &= form in ("plain", "write")
         plain = [f'os.environ["{key}"] = "{value}"' for key, value in _HEADER.items()]
         if form == "value":
             value = self._made(_VALUES, k=MASK, v="1")
@@ -314,7 +317,7 @@ class Promises:
 
     def _chosen(self, forms: dict[str, _Form]) -> _Form:
         name = self._pick(sorted(forms))
-        self.forms.append(name)
+        self.is_harmless &= name not in _WEAK
         return forms[name]
 
     def _suffix(self) -> str:

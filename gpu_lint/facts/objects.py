@@ -135,6 +135,10 @@ class Objects(Effects):
     def lineage(self, key: Key) -> Iterator[Class]:
         """A class and the classes of the project that it inherits from, in the order in which
         attributes are looked up: one that several inherit from stands behind all of them."""
+        first = self.class_of(key)
+        if first is None or not first.bases:
+            yield from () if first is None else (first,)
+            return
         found: list[Class] = []
         waiting = [key]
         while waiting and len(found) < _MOST_CLASSES:

@@ -63,11 +63,9 @@ class Waiting(Parameters):
     def take_waiting(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> None:
         """Run what something outside the project is given that waits to be run, such as ``map()``;
         coroutines may wait for the next ``await``."""
-        given = [
-            value
-            for _, value in (*args.positional, *args.keywords.values())
-            if type(value) in _HOLDING
-        ]
+        given = [value for _, value in args.positional if type(value) in _HOLDING]
+        if args.keywords:
+            given += [value for _, value in args.keywords.values() if type(value) in _HOLDING]
         if not given:
             return
         waiting = [

@@ -155,6 +155,20 @@ def test_a_child_counts_otherwise_than_this_process() -> None:
     assert found(f"{IMPORTS}{mask}{line}", None) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "is_found"),
+    [
+        ('os.environ.pop("CUDA_VISIBLE_DEVICES")', True),
+        ("pass", False),
+        ('os.environ.pop("CUDA_VISIBLE_DEVICES")\n' + HEADER, False),
+    ],
+)
+def test_a_mask_that_is_removed_when_cuda_has_read_it(line: str, is_found: bool) -> None:
+    program = f"{IMPORTS}{HEADER}import torch\n\ntorch.cuda.init()\n{line}\n"
+    codes_found = found(f'{program}subprocess.run(["python", "a.py"])\n')
+    assert ("GPU207" in codes_found) is is_found
+
+
 def test_a_file_that_only_starts_another_is_looked_at(tmp_path: Path) -> None:
     for number, line in enumerate(("env -i python a.py", "deepspeed --include localhost:0 a.py")):
         program = f'import asyncio\nasyncio.create_subprocess_shell("{line}")\n'

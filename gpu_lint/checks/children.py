@@ -86,7 +86,7 @@ def _perhaps_masked(child: Child, mask: Value, here: str, context: Context) -> F
     if option is not None:
         message = f"{deciding(option, context)} decides the mask of the child"
     elif EnvironmentValue(MASK) in alternatives(mask):
-        message = f"the child is given the mask that the parent process had set before {MASK} was"
+        message = "the child is started with the mask of this program's parent, not with its own"
     else:
         message = f"the mask of the child is not known to be {here!r}"
     message += f"; the policy demands {here!r}"

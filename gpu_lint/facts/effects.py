@@ -187,7 +187,8 @@ class Effects(Threads):
         child = starts_child(name)
         found, environment = command_and_environment(name, args) if child else (None, None)
         line = read_command(found) if child else CommandLine()
-        self._note_exports(node, line, environment, flow)
+        if child:
+            self._note_exports(node, line, environment, flow)
         if child and line.may_use_gpu:
             self.note_child(name, node, args, found, line, environment, flow)
         elif found is not None:

@@ -19,9 +19,10 @@ from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, PROCESS
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import Certainty, Child, in_order
+from gpu_lint.facts.model import INHERITED, Certainty, Child, in_order
 from gpu_lint.facts.values import (
     UNKNOWN,
+    EnvironmentValue,
     FunctionValue,
     Input,
     Instance,
@@ -84,6 +85,8 @@ class Processes(Devices):
         command = command_of(given, line, environment, self.file)
         if isinstance(environment, Pairs) and environment.copied:
             command = self._unless_inherited(command, flow)
+        if command.mask is None and _is_removed_late(flow):
+            command = replace(command, mask=EnvironmentValue(MASK))
         forks = name == "os.fork"
         if spawns_ranks(name):
             processes = self._ranks_with_gpu(args, flow)
@@ -190,6 +193,12 @@ class Processes(Devices):
         if isinstance(workers, Known) and workers.value and isinstance(items, Instance):
             if self._uses_gpu_each(self.attribute_of(items, "__getitem__", flow), [None], flow):
                 self._record_child(node, True, Command(), flow)
+
+
+def _is_removed_late(flow: Flow) -> bool:
+    """Whether the mask that decides in this process is no longer there for those that it starts."""
+    shown = flow.frozen.certainty is Certainty.ALWAYS and flow.visible
+    return bool(shown) and INHERITED in flow.holds(MASK) and INHERITED not in flow.visible
 
 
 def given_to(args: Arguments) -> Arguments | None:

@@ -10,6 +10,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.parameters import Parameters
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     Bound,
     FunctionValue,
     Items,
@@ -22,6 +23,8 @@ from gpu_lint.facts.values import (
 _SCHEDULING = "asyncio."
 """What the names of functions begin with that let a coroutine run at the next ``await``."""
 _SCHEDULING_METHODS = frozenset({"create_task", "ensure_future", "start_soon"})
+_HOLDING = frozenset({AnyOf, Bound, Items})
+"""Types of values that may wait, or hold such a one."""
 _TASKS = "tasks"
 """In the frame of the process, the coroutines that wait for the next ``await``."""
 
@@ -60,7 +63,11 @@ class Waiting(Parameters):
     def take_waiting(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> None:
         """Run what something outside the project is given that waits to be run, such as ``map()``;
         coroutines may wait for the next ``await``."""
-        given = [value for _, value in (*args.positional, *args.keywords.values())]
+        given = [value for _, value in args.positional if type(value) in _HOLDING]
+        if args.keywords:
+            given += [value for _, value in args.keywords.values() if type(value) in _HOLDING]
+        if not given:
+            return
         waiting = [
             single
             for value in given

@@ -14,12 +14,14 @@ from gpu_lint.facts.environment import ENVIRON, VAGUE, Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.fields import default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
+from gpu_lint.facts.imports import module_at_path
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
 from gpu_lint.facts.ranks import rank_of_call
 from gpu_lint.facts.texts import parts_of_text, split_text
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
+    SPEC,
     THIS_FILE,
     UNKNOWN,
     Bound,
@@ -73,6 +75,10 @@ class Effects(Processes):
         """``import_module(name)``: the module."""
 
     @abstractmethod
+    def module_named(self, name: str) -> Value:
+        """The module of the project that a dotted name means, whether or not it was imported."""
+
+    @abstractmethod
     def new_frame(self, *, lasting: bool = True) -> int:
         """A frame that nothing uses yet, and that may outlive the function that runs."""
 
@@ -97,6 +103,11 @@ class Effects(Processes):
         ):
             package = text_of(args.value(1, "package") or UNKNOWN)
             return self.import_by_name(text, node.span, flow, package or "")
+        if name == "importlib.util.spec_from_file_location" and (module := module_at_path(node)):
+            return Bound(SPEC, Known(module), Arguments())
+        if name == "importlib.util.module_from_spec":
+            spec = args.value(0, "spec")
+            return self.module_named(_module_of(spec)) if spec is not None else UNKNOWN
         if name in ("functools.partial", "functools.partialmethod") and args.positional:
             rest = Arguments(args.positional[1:], args.keywords, args.exact)
             return Bound("partial", args.positional[0][1], rest)
@@ -150,6 +161,9 @@ class Effects(Processes):
         """A call of a method of an object that is not of this file."""
         assert isinstance(node.function, p.Attribute)
         name = node.function.name
+        if name == "exec_module" and (module := _module_of(receiver)):
+            self.import_by_name(module, node.span, flow)
+            return Known(None)
         if isinstance(receiver, Returned) and is_pool(receiver):
             self.note_handed(receiver, name, node, args, flow)
         api = self._method(name, args, flow)
@@ -320,6 +334,12 @@ class Effects(Processes):
         if name in ("startswith", "endswith") and (part := text_of(first or UNKNOWN)) is not None:
             return Known(bool(getattr(text, name)(part)))
         return UNKNOWN
+
+
+def _module_of(spec: Value) -> str:
+    """The module that what ``spec_from_file_location()`` gave loads; empty for anything else."""
+    is_spec = isinstance(spec, Bound) and spec.kind == SPEC
+    return text_of(spec.callee) or "" if is_spec and isinstance(spec, Bound) else ""
 
 
 def option_name(args: Arguments) -> str:

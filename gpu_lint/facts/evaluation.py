@@ -20,6 +20,7 @@ from gpu_lint.facts.operations import (
     truth_of,
 )
 from gpu_lint.facts.values import (
+    SPEC,
     THIS_FILE,
     UNKNOWN,
     AnyOf,
@@ -175,6 +176,8 @@ class Evaluator(ABC):
             return Symbol(f"{base.name}.{name}")
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
             return self.attribute_of(base, name, flow)
+        if isinstance(base, Bound) and base.kind == SPEC and name == "loader":
+            return base
         if isinstance(base, Known):
             if name == "value":
                 return base  # of an enum's member

@@ -19,7 +19,7 @@ from gpu_lint.facts.bodies import Bodies
 from gpu_lint.facts.calling import functions_of, guarded, names_called, run_on_import
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
-from gpu_lint.facts.imports import named_module
+from gpu_lint.facts.imports import module_at_path, named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import is_stdlib, layout_of
 from gpu_lint.facts.limits import USUAL, Limits, deep_recursion
@@ -369,6 +369,8 @@ def _imported_names(
                 module, level = named_module(texts[0], "".join(texts[1:]))
                 if module:
                     yield Imported(module, level, "", node.span.start, node.span.end)
+            elif called == "spec_from_file_location" and (module := module_at_path(node)):
+                yield Imported(module, 0, "", node.span.start, node.span.end)
 
 
 def _that_may_run(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[p.Statement]:

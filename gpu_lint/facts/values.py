@@ -222,6 +222,8 @@ Value: TypeAlias = (
 )
 
 UNKNOWN = Unknown()
+SPEC = "spec"
+"""The kind of a :class:`Bound` that loads the module whose name it holds."""
 THIS_FILE = Input("__file__")
 """The path of the file that is run."""
 CHANGEABLE = frozenset({Items, Pairs, AnyOf, Returned, Input, Instance})

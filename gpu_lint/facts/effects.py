@@ -17,7 +17,7 @@ from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.imports import module_at_path
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.processes import Processes
-from gpu_lint.facts.ranks import rank_of_call
+from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.texts import parts_of_text, split_text
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
@@ -123,8 +123,10 @@ class Effects(Processes):
             return THIS_FILE
         if (decided := self.start_method(name, args, flow)) is not None:
             return decided
-        if (rank := rank_of_call(name)) is not None:
+        if (rank := rank_of_call(name, self.rank_in_group(flow))) is not None:
             return rank
+        if name == GROUP:
+            self.note_group(args, flow)
         if name in _PARSERS:
             return Returned(name, self.new_frame())
         if name in ("typer.Option", "typer.Argument", "click.option"):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT = (
     "a file that is started (a main guard, a console or GUI script, __main__.py, a file that",
-    "`entry-points` names, one that makes the app of a web server, or one that works with a GPU",
-    "and that nothing imports) and reaches a GPU framework.",
+    "`entry-points` names, or one that nothing imports and that makes the app of a web server or",
+    "works with a GPU) and reaches a GPU framework.",
 )
 """What an entry point is, in words, line by line."""
 _BY_ITSELF = Touch.SETTINGS | Touch.FORKS | Touch.COMMENTS | Touch.NUMBERING
@@ -190,8 +190,9 @@ class Relevance:
             return f"the command `{script.command}` calls {called} ({place})"
         if os.path.basename(file) == "__main__.py":
             return "it is a __main__.py"
-        if read is not None and (framework := _server_app(read.source.data)):
-            return f"a server starts the {framework} app that it makes"
+        if read is not None and file not in graph.importers:
+            if framework := _server_app(read.source.data):
+                return f"a server starts the {framework} app that it makes"
         return _GUARDED if graph.has_guard(file) else ""
 
     def _entry_point(self, file: str, facts: FileFacts, graph: Imported) -> str:

@@ -792,6 +792,29 @@ RANKS: dict[str, tuple[dict[str, str], list[tuple[str, str, int]]]] = {
     ),
 }
 NO_RANKS: dict[str, dict[str, str]] = {
+    "given": {
+        "run.py": (
+            "import os\n"
+            "import torch\n"
+            "import torch.distributed as dist\n"
+            'local = int(os.environ["LOCAL_RANK"])\n'
+            'dist.init_process_group("gloo", rank=local)\n'
+            "rank = dist.get_rank()\n"
+            "torch.cuda.set_device(rank)"
+        )
+    },
+    "given by spawn": {
+        "run.py": (
+            "import torch\n"
+            "import torch.distributed as dist\n"
+            "import torch.multiprocessing as mp\n"
+            "def work(rank, size):\n"
+            '    dist.init_process_group("nccl", rank=rank, world_size=size)\n'
+            "    torch.cuda.set_device(dist.get_rank())\n"
+            'if __name__ == "__main__":\n'
+            "    mp.spawn(work, nprocs=2, args=(2,))"
+        )
+    },
     "mod": {
         "run.py": (
             "import torch\n"

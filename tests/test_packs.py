@@ -148,7 +148,7 @@ WRONG = [
         "[framework]\nname = 'x'\nmodules = ['a']\n\n[[api]]\nnames = ['a.b']\n\n[[api]]\n"
         "names = ['a.c']\nfreezes = 'allways'\n",
         ":10",
-        "api[2].freezes: 'allways' is not accepted; accepted: never, always,",
+        "api[2].freezes: 'allways' is not accepted; accepted: never, maybe, always,",
     ),
     (
         "[framework]\nname = 'x'\nmodules = ['a']\n\n[[api]]\nnames = ['a.b']\n"

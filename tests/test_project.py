@@ -944,6 +944,40 @@ def test_a_device_that_another_file_names_is_found_under_a_mask(
     assert _of_devices(right, project) == []
 
 
+LOADED = (
+    "import importlib.util\nimport os\nfrom pathlib import Path\n"
+    'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\nimport torch\n'
+    'spec = importlib.util.spec_from_file_location("other", {})\n'
+    "module = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(module)\n"
+    "torch.zeros(1, device=module.DEVICE)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [
+        ("'other.py'", "other.py"),
+        ("location='./other.py'", "other.py"),
+        ("os.path.join(os.path.dirname(__file__), 'other.py')", "other.py"),
+        ("Path(__file__).parent / 'sub' / 'other.py'", "sub/other.py"),
+    ],
+)
+def test_a_module_that_is_loaded_by_its_path_is_run(tmp_path: Path, path: str, file: str) -> None:
+    other = "import os\n\nDEVICE = 'cuda:1'\nos.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
+    found = check_files(tmp_path, {"run.py": LOADED.format(path), file: other})
+    assert codes(found[file]) == [("GPU118", 4)]
+    right = {"run.py": LOADED.format(path), file: "DEVICE = 'cuda:0'\n"}
+    assert not any(result.findings for result in check_files(tmp_path, right).values())
+    wrong = {"run.py": LOADED.format(path), file: "DEVICE = 'cuda:1'\n"}
+    assert codes(check_files(tmp_path, wrong)["run.py"]) == [("GPU201", 9)]
+
+
+@pytest.mark.parametrize("path", ["name", "'data.json'", "'missing.py'"])
+def test_a_module_at_an_unknown_path_is_not(tmp_path: Path, path: str) -> None:
+    found = check_files(tmp_path, {"run.py": "name = input()\n" + LOADED.format(path)})
+    assert not found["run.py"].findings
+
+
 # --- numbers of devices ------------------------------------------------------------------------
 
 ENOUGH = (

@@ -762,6 +762,7 @@ NOT_STARTED = {
     "a call that asks for a name": "import lib\n\nprint(lib.name())\n",
     "a call that does nothing with a GPU": "import lib\n\nlib.name()\n",
     "an app without a GPU": "from flask import Flask\n\napp = Flask(__name__)\n",
+    "an app that another file imports": "import lib\nfrom flask import Flask\n\napp = Flask('x')\n",
     "a class of that name": "import lib\n\n\nclass App(Flask):\n    pass\n",
 }
 
@@ -775,5 +776,6 @@ def test_what_is_started_without_a_guard(program: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", NOT_STARTED.values(), ids=NOT_STARTED.keys())
 def test_what_only_looks_like_a_start(program: str, tmp_path: Path) -> None:
-    found = check_files(tmp_path, {"run.py": program, "lib.py": LIBRARY}, policy("entry-points"))
-    assert not found["run.py"].findings
+    user = "import run\n\nprint(run.__name__)\n"
+    files = {"run.py": program, "lib.py": LIBRARY, "user.py": user}
+    assert not check_files(tmp_path, files, policy("entry-points"))["run.py"].findings

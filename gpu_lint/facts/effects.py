@@ -22,10 +22,11 @@ from gpu_lint.facts.environment import (
 from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS, callable_of
 from gpu_lint.facts.fields import default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
+from gpu_lint.facts.imports import module_at_path
 from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.model import Form
-from gpu_lint.facts.ranks import rank_of_call
+from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.soundness import (
     is_sound,
     may_be_empty,
@@ -37,6 +38,7 @@ from gpu_lint.facts.texts import parts_of_text, split_text
 from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
+    SPEC,
     THIS_FILE,
     UNCOUNTED,
     UNKNOWN,
@@ -111,6 +113,10 @@ class Effects(Threads):
         """What ``setattr(base, name, value)`` does, by a name that may be unknown."""
 
     @abstractmethod
+    def module_named(self, name: str) -> Value:
+        """The module of the project that a dotted name means, whether or not it was imported."""
+
+    @abstractmethod
     def new_frame(self, *, lasting: bool = True) -> int:
         """A frame that nothing uses yet, and that may outlive the function that runs."""
 
@@ -142,6 +148,11 @@ class Effects(Threads):
         ):
             package = text_of(args.value(1, "package") or UNKNOWN)
             return self.import_by_name(text, node.span, flow, package or "")
+        if name == "importlib.util.spec_from_file_location" and (module := module_at_path(node)):
+            return Bound(SPEC, Known(module), Arguments())
+        if name == "importlib.util.module_from_spec":
+            spec = args.value(0, "spec")
+            return self.module_named(_module_of(spec)) if spec is not None else UNKNOWN
         if name in ("functools.partial", "functools.partialmethod") and args.positional:
             rest = Arguments(args.positional[1:], args.keywords, args.exact)
             return Bound("partial", args.positional[0][1], rest)
@@ -163,8 +174,10 @@ class Effects(Threads):
             return decided
         if (thread := self.thread_call(name, node, args, flow)) is not None:
             return thread
-        if (rank := rank_of_call(name)) is not None:
+        if (rank := rank_of_call(name, self.rank_in_group(flow))) is not None:
             return rank
+        if name == GROUP:
+            self.note_group(args, flow)
         if name in _PARSERS:
             return Returned(name, self.new_frame())
         if name in ("typer.Option", "typer.Argument", "click.option"):
@@ -226,6 +239,9 @@ class Effects(Threads):
         """A call of a method of an object that is not of this file."""
         assert isinstance(node.function, p.Attribute)
         name = node.function.name
+        if name == "exec_module" and (module := _module_of(receiver)):
+            self.import_by_name(module, node.span, flow)
+            return Known(None)
         if isinstance(receiver, Returned) and is_pool(receiver):
             self.note_handed(receiver, name, node, args, flow)
         if (patched := self.test_patch(receiver, name, node, args, flow)) is not None:
@@ -503,6 +519,12 @@ class Effects(Threads):
 
 def _is_nothing(value: Value) -> bool:
     return isinstance(value, Known) and value.value is None
+
+
+def _module_of(spec: Value) -> str:
+    """The module that what ``spec_from_file_location()`` gave loads; empty for anything else."""
+    is_spec = isinstance(spec, Bound) and spec.kind == SPEC
+    return text_of(spec.callee) or "" if is_spec and isinstance(spec, Bound) else ""
 
 
 def option_name(args: Arguments) -> str:

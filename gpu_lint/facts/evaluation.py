@@ -24,6 +24,7 @@ from gpu_lint.facts.operations import (
 from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
+    SPEC,
     THIS_FILE,
     UNCOUNTED,
     UNKNOWN,
@@ -224,6 +225,8 @@ class Evaluator(ABC):
             return Bound(ATTRIBUTES, base, None)
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
             return self.attribute_of(base, name, flow)
+        if isinstance(base, Bound) and base.kind == SPEC and name == "loader":
+            return base
         if isinstance(base, Known):
             if name == "value":
                 return base  # of an enum's member

@@ -15,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpu_lint.errors import SourceError
+from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.walk import subexpressions
 from gpu_lint.records import record
 from gpu_lint.repository import Confinement
 
@@ -40,6 +42,23 @@ def named_module(name: str, package: str) -> tuple[str, int]:
         above = package.split(".")[: -(level - 1) or None]
         return ".".join([*above, module]), 0
     return module, level
+
+
+def module_at_path(call: p.Call) -> str:
+    """The module that ``spec_from_file_location(name, path)`` means, as its importer would name it:
+    by the texts of which the path is made. Empty where they do not end in a file of Python."""
+    given = [argument.value for argument in call.arguments if argument.keyword == "location"]
+    path = (given or [argument.value for argument in call.arguments[1:2]])[:1]
+    texts = [
+        node.value
+        for argument in path
+        for node in subexpressions(argument)
+        if isinstance(node, p.Literal) and isinstance(node.value, str)
+    ]
+    parts = [part for part in "/".join(texts).split("/") if part not in ("", ".")]
+    if not parts or not parts[-1].endswith(".py"):
+        return ""
+    return ".".join([*parts[:-1], parts[-1].removesuffix(".py")])
 
 
 class EntriesOnDisk:

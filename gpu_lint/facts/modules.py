@@ -10,7 +10,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import Reach, Trigger
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.values import ModuleValue, Symbol, Value
+from gpu_lint.facts.values import UNKNOWN, ModuleValue, Symbol, Value
 from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
@@ -84,6 +84,10 @@ class Modules(Calls):
                 found = ModuleValue(submodule)
             symbol = Symbol(f"{dots}{name.module}.{name.name}")
             self.bind(name.bound, found or symbol, flow)
+
+    def module_named(self, name: str) -> Value:
+        located = self.world.locate(self.file, name, 0) if name else ()
+        return ModuleValue(located[-1].file) if located else UNKNOWN
 
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
         module, level = named_module(name, package)

@@ -71,6 +71,16 @@ class Processes(Devices):
             return Symbol("multiprocessing" if copies else SPAWNING)
         return None
 
+    def note_group(self, args: Arguments, flow: Flow) -> None:
+        """Take note of the rank that a group of processes is told this one has."""
+        rank = args.value(4, "rank")
+        if rank is not None and rank != Known(-1):
+            flow.bind(PROCESS, "rank", rank)
+
+    def rank_in_group(self, flow: Flow) -> Value | None:
+        """The rank that the group was given; None where it finds it out."""
+        return flow.get(PROCESS, "rank")
+
     def note_child(
         self,
         name: str,

@@ -56,9 +56,20 @@ def asks_for_size(text: bytes) -> bool:
     return _TOLD_SIZE.search(text) is not None
 
 
-def rank_of_call(name: str) -> Value | None:
-    """Return the rank that a call of a library's function gives; None for any other function."""
-    return Input(f"{name}()") if _CALL.fullmatch(name) else None
+GROUP = "torch.distributed.init_process_group"
+"""What makes a group of processes, and may be given the rank of this one."""
+_AS_GIVEN = ", as this program gave it"
+"""What the name of a rank ends with that the program itself decides."""
+
+
+def rank_of_call(name: str, given: Value | None = None) -> Value | None:
+    """Return the rank that a call of a library's function gives, where the group was ``given`` the
+    rank of this process, that; None for any other function."""
+    if not _CALL.fullmatch(name):
+        return None
+    if given is None or not name.endswith(".get_rank"):
+        return Input(f"{name}()")
+    return given if rank_in(given) is not None else Input(f"{name}(){_AS_GIVEN}")
 
 
 def rank_in(value: Value | None) -> Rank | None:
@@ -71,9 +82,10 @@ def rank_in(value: Value | None) -> Rank | None:
         ):
             if value.variable in names:
                 return Rank(value.variable, counted)
-    if isinstance(value, Input) and (call := _CALL.fullmatch(value.name.removesuffix("()"))):
-        is_local = "local" in (call["torch"] or call["horovod"])
-        return Rank(value.name, Counted.ON_MACHINE if is_local else Counted.IN_ALL)
+    name = value.name.removesuffix(_AS_GIVEN) if isinstance(value, Input) else ""
+    if isinstance(value, Input) and (call := _CALL.fullmatch(name.removesuffix("()"))):
+        is_local = name != value.name or "local" in (call["torch"] or call["horovod"])
+        return Rank(name, Counted.ON_MACHINE if is_local else Counted.IN_ALL)
     if isinstance(value, Input) and value.option is not None:
         if _OPTION.fullmatch(value.option.flag):
             return Rank(value.option.flag, Counted.ON_MACHINE)

@@ -19,7 +19,7 @@ from gpu_lint.facts.bodies import Bodies
 from gpu_lint.facts.calling import functions_of, guarded, names_called, run_on_import
 from gpu_lint.facts.comments import comments_of
 from gpu_lint.facts.functions import function_facts
-from gpu_lint.facts.imports import named_module
+from gpu_lint.facts.imports import module_at_path, named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import is_stdlib, layout_of
 from gpu_lint.facts.limits import USUAL, Limits, deep_recursion
@@ -391,6 +391,9 @@ def _imported_names(
                 if module:
                     start, end = node.span.start, node.span.end
                     yield Imported(module, level, "", start, end, inside(start, deferred))
+            elif called == "spec_from_file_location" and (module := module_at_path(node)):
+                start, end = node.span.start, node.span.end
+                yield Imported(module, 0, "", start, end, inside(start, deferred))
 
 
 def _is_deferring(statement: p.Statement) -> bool:

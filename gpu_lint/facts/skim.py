@@ -73,6 +73,8 @@ def _imports_in(data: bytes) -> list[Imported]:
 
     Raises :class:`Unskimmable`.
     """
+    if b"spec_from_file_location(" in data:
+        raise Unskimmable
     if b"import_module" in data or b"__import__" in data:
         if _BY_NAME.search(data):
             raise Unskimmable

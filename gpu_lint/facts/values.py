@@ -286,6 +286,8 @@ Value: TypeAlias = (
 )
 
 UNKNOWN = Unknown()
+SPEC = "spec"
+"""The kind of a :class:`Bound` that loads the module whose name it holds."""
 THIS_FILE = Input("__file__")
 """The path of the file that is run."""
 ANOTHER_NAME = Input("the name of another environment variable")

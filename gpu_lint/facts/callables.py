@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cached_property
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.outcomes import is_main_guard
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.skim import Unskimmable, all_long_strings, line_start
 from gpu_lint.facts.skimmed import Imported
-from gpu_lint.facts.walk import blocks, last_name, own_expressions, statements
+from gpu_lint.facts.walk import blocks, last_name, own_expressions
 from gpu_lint.facts.words import words_of
 from gpu_lint.records import record
 from gpu_lint.source import Span
@@ -41,7 +40,7 @@ _OF_MODULE = re.compile(rb"\bgetattr\(\s*([\w.]+)\s*,\s*(?![\s\"'])|\b([\w.]+)\.
 """The same, where it is done with a module: ``getattr`` by a name that is not written there."""
 _METACLASS = re.compile(rb"\bmetaclass\s*=\s*([\w.]+)")
 _RESTORING = re.compile(rb"\btorch\.(?:jit\.|hub\.)?load\(")
-_RENAMING = re.compile(rb"\bas\b")
+_ALIAS = re.compile(rb"\bas\s+(\w+)")
 
 
 @record
@@ -75,9 +74,9 @@ class Callables:
     """What it runs besides when it is started."""
 
 
-def whole(reading: Reading) -> Code:
-    """All code of a file as one, whatever runs when it is imported."""
-    return _Finder(reading).code_in(Span(0, len(reading.source.data)))
+def whole(data: bytes, imported: tuple[Imported, ...]) -> Code:
+    """All code of a file as one, whatever runs when it is imported; comments count, too."""
+    return _code(_without(data, _plain_imports(data, imported)), imported, _bound(data, imported))
 
 
 def callables_of(reading: Reading) -> Callables:
@@ -87,15 +86,35 @@ def callables_of(reading: Reading) -> Callables:
     return finder.found()
 
 
-def _code_alone(reading: Reading) -> bytes:
-    """The text of a file with blanks for comments, for long strings that stand alone, and for what
-    imports something under its own name: that a name is imported does not mean that it is used."""
-    data = reading.source.data
-    spans = [comment.span for comment in reading.comments]
-    spans += _strings_alone(data)
-    for one in reading.imported:
-        if not _RENAMING.search(data, one.start, one.end):
-            spans.append(one.span)
+def _code(
+    text: bytes,
+    imported: Iterable[Imported],
+    modules: frozenset[bytes],
+    named: Iterable[bytes] = (),
+) -> Code:
+    """What some text brings in and names; ``modules`` are names that may be those of modules."""
+    looks_up = _LOOKING_UP.search(text) is not None or any(
+        (base or other).partition(b".")[0] in modules for base, other in _OF_MODULE.findall(text)
+    )
+    restores = _RESTORING.search(text) is not None
+    return Code(words_of(text).union(named), tuple(imported), looks_up, restores)
+
+
+def _bound(data: bytes, imported: Iterable[Imported]) -> frozenset[bytes]:
+    """The names that imports bind."""
+    found = {(one.name or one.module.partition(".")[0]).encode() for one in imported}
+    for start, end in {(one.start, one.end) for one in imported}:
+        found.update(_ALIAS.findall(data, start, end))
+    return frozenset(found)
+
+
+def _plain_imports(data: bytes, imported: Iterable[Imported]) -> list[Span]:
+    """What imports something under its own name: that does not mean that the name is used."""
+    return [one.span for one in imported if not _ALIAS.search(data, one.start, one.end)]
+
+
+def _without(data: bytes, spans: Iterable[Span]) -> bytes:
+    """The text of a file with blanks for some of it."""
     parts: list[bytes] = []
     done = 0
     for span in sorted(spans):
@@ -118,9 +137,12 @@ class _Finder:
     """Goes through one file."""
 
     def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+        data = reading.source.data
         self._imported = reading.imported
-        self._data = _code_alone(reading)
+        self._modules = _bound(data, self._imported)
+        comments = (comment.span for comment in reading.comments)
+        plain = _plain_imports(data, self._imported)
+        self._data = _without(data, (*comments, *_strings_alone(data), *plain))
         self._functions: list[tuple[frozenset[bytes], Span]] = []
         self._called_unseen: list[Span] = []
         self._left_out: list[Span] = []
@@ -142,40 +164,15 @@ class _Finder:
             if not one.is_deferred or any(one.span in span for span in self._called_unseen)
         ]
         return Callables(
-            self._code(text, imported, self._named),
-            tuple(Part(names, self.code_in(span)) for names, span in self._functions),
-            self.code_in(*self._guarded),
+            _code(text, imported, self._modules, self._named),
+            tuple(Part(names, self._code_in(span)) for names, span in self._functions),
+            self._code_in(*self._guarded),
         )
 
-    def code_in(self, *spans: Span) -> Code:
+    def _code_in(self, *spans: Span) -> Code:
         text = b"\n".join(self._data[span.start : span.end] for span in spans)
         imported = [one for one in self._imported if any(one.span in span for span in spans)]
-        return self._code(text, imported)
-
-    def _code(self, text: bytes, imported: Iterable[Imported], named: Iterable[bytes] = ()) -> Code:
-        words = words_of(text).union(named)
-        restores = _RESTORING.search(text) is not None
-        return Code(words, tuple(imported), self._looks_up(text), restores)
-
-    def _looks_up(self, text: bytes) -> bool:
-        return _LOOKING_UP.search(text) is not None or any(
-            (base or other).partition(b".")[0] in self._modules
-            for base, other in _OF_MODULE.findall(text)
-        )
-
-    @cached_property
-    def _modules(self) -> frozenset[bytes]:
-        """The names that imports bind, in functions too."""
-        data = self._reading.source.data
-        return frozenset(
-            name.bound.encode()
-            for one in statements(
-                self._reading.program.body,
-                lambda one: data.find(b"import", one.span.start, one.span.end) >= 0,
-            )
-            if isinstance(one, p.Import)
-            for name in one.names
-        )
+        return _code(text, imported, self._modules)
 
     def look_through(self, body: p.Block, names: frozenset[bytes], unseen: bool) -> None:
         """Look through a suite; its functions may also be called by some ``names``, and ``unseen``

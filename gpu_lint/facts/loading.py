@@ -40,6 +40,8 @@ class Loading:
         self._reach = Reachability(self._run_on_import)
         self._callables: dict[str, Callables] = {}
         self._found: dict[str, frozenset[str]] = {}
+        self._begun: dict[frozenset[str], _Search] = {}
+        """How far programs are followed by what they import themselves: many import the same."""
 
     def frameworks(self, file: str) -> frozenset[str]:
         """The frameworks that a program loads which may run any code of a file. Where PyTorch is
@@ -89,9 +91,12 @@ class Loading:
         surely = own.union(name for name, users in self._users.items() if users & mask)
         if surely == mentioned or self._has_pytorch(surely):
             return mentioned
-        search = _Search(self, self._graph, file)
-        is_over = search.run(self._has_pytorch)
-        return mentioned if is_over else frozenset(search.found)
+        imported = frozenset(self._graph.edges(file))
+        if imported not in self._begun:
+            self._begun[imported] = begun = _Search(self, self._graph, "")
+            begun.load(sorted(imported), self._has_pytorch)
+        search = self._begun[imported].go_on_from(file)
+        return mentioned if search.run(self._has_pytorch) else frozenset(search.found)
 
     def _has_pytorch(self, names: Iterable[str]) -> bool:
         return not self._pytorch.isdisjoint(names)
@@ -129,8 +134,9 @@ class Loading:
 
     def code_of(self, file: str) -> Code:
         """All code of a file as one."""
-        reading = self._reading(file)
-        return self._unread(file) if reading is None else whole(reading)
+        skimmed = self._graph.skimmed(file)
+        imported = skimmed.imported if skimmed is not None else ()
+        return whole(self._graph.data(file) or b"", imported)
 
     def callables(self, file: str) -> Callables:
         """What a file runs when it is imported, and what may be called of it then."""
@@ -166,7 +172,7 @@ class _Search:
         self.named: set[bytes] = set()
         self._imported_by: dict[str, str] = {}
         """The files that are loaded, each with the one that imports it."""
-        self._not_named: dict[bytes, list[tuple[str, Part]]] = {}
+        self._not_named: dict[bytes, tuple[tuple[str, Part], ...]] = {}
         """Functions that nothing has named yet, by names of theirs."""
         self._called: set[int] = set()
         self._looks_up = False
@@ -178,6 +184,22 @@ class _Search:
         returns whether they are, or the program is too large to tell."""
         self._waiting.append((self._start, self._loading.code_of(self._start)))
         return self._run(is_enough)
+
+    def load(self, files: Iterable[str], is_enough: Callable[[Iterable[str]], bool]) -> None:
+        """Follow what the program imports itself, without its own code."""
+        for file in files:
+            self._imported_by[file] = self._start
+            self._load(file)
+        self._run(is_enough)
+
+    def go_on_from(self, start: str) -> _Search:
+        """A copy of this search, with a program whose own code is still to be followed."""
+        other = _Search(self._loading, self._graph, start)
+        other.found, other.named = self.found.copy(), self.named.copy()
+        other._imported_by, other._not_named = self._imported_by.copy(), self._not_named.copy()
+        other._called, other._waiting = self._called.copy(), self._waiting.copy()
+        other._looks_up, other._restores = self._looks_up, self._restores
+        return other
 
     def run_as_program(self) -> bool:
         """Follow a program from its main guard on; returns whether that tells all that it calls,
@@ -234,7 +256,7 @@ class _Search:
             if self._looks_up or not function.names.isdisjoint(self.named):
                 self._call(file, function)
             for name in function.names:
-                self._not_named.setdefault(name, []).append((file, function))
+                self._not_named[name] = (*self._not_named.get(name, ()), (file, function))
 
     def _call(self, file: str, function: Part) -> None:
         if id(function) not in self._called:

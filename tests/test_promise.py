@@ -77,6 +77,7 @@ def test_a_broken_promise_is_noticed(tmp_path: Path) -> None:
     right = Owned({"run.py": "import os\n" + header.format("CUDA_VISIBLE_DEVICES") + use})
     wrong = Owned({"run.py": "import os\n" + header.format("CUDA_VISIBLE_DEVICE") + use})
     assert runs([right, wrong]) == [True, False]
-    assert "GPU117 in run.py" in found(wrong, tmp_path)
-    assert broken(wrong, False, False, []) and broken(right, True, True, ["GPU101 in run.py"])
-    assert not broken(wrong, False, False, ["GPU117 in run.py"])
+    assert "GPU114 in run.py" in found(wrong, tmp_path)
+    assert broken(wrong, False, False, []) == "it is wrong, and nothing is found"
+    assert broken(right, True, True, ["GPU101 in run.py"]).startswith("it is right, and blamed")
+    assert not broken(wrong, False, False, ["GPU114 in run.py"])

@@ -751,14 +751,14 @@ def test_init_says_what_an_entry_point_is(here: Path) -> None:
 LIBRARY = "import torch\n\n\nclass Trainer:\n    def train(self):\n        main()\n\n\n" + (
     "def main():\n    torch.nn.Linear(1, 1).cuda()\n\n\ndef name():\n    return 'x'\n"
 )
-STARTED = {
+SERVED = {
     "a call of another module": "import lib\n\nlib.main()\n",
     "a call of an imported name": "from lib import main\n\nmain()\n",
     "a method of an object": "from lib import Trainer\n\nt = Trainer()\nt.train()\n",
     "a Flask app": "from flask import Flask\nimport lib\n\napp = Flask(__name__)\n",
     "a FastAPI app": "import fastapi\nimport lib\n\napp: fastapi.FastAPI = fastapi.FastAPI()\n",
 }
-NOT_STARTED = {
+NOT_SERVED = {
     "a call that asks for a name": "import lib\n\nprint(lib.name())\n",
     "a call that does nothing with a GPU": "import lib\n\nlib.name()\n",
     "an app without a GPU": "from flask import Flask\n\napp = Flask(__name__)\n",
@@ -767,14 +767,14 @@ NOT_STARTED = {
 }
 
 
-@pytest.mark.parametrize("program", STARTED.values(), ids=STARTED.keys())
+@pytest.mark.parametrize("program", SERVED.values(), ids=SERVED.keys())
 def test_what_is_started_without_a_guard(program: str, tmp_path: Path) -> None:
     found = check_files(tmp_path, {"run.py": program, "lib.py": LIBRARY}, policy("entry-points"))
     assert "GPU101" in {finding.code for finding in found["run.py"].findings}
     assert not found["lib.py"].findings
 
 
-@pytest.mark.parametrize("program", NOT_STARTED.values(), ids=NOT_STARTED.keys())
+@pytest.mark.parametrize("program", NOT_SERVED.values(), ids=NOT_SERVED.keys())
 def test_what_only_looks_like_a_start(program: str, tmp_path: Path) -> None:
     user = "import run\n\nprint(run.__name__)\n"
     files = {"run.py": program, "lib.py": LIBRARY, "user.py": user}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
-from gpu_lint.facts.values import Place, alternatives, constants, input_of
+from gpu_lint.facts.values import Input, Place, alternatives, constants, input_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.remedies import (
@@ -98,7 +98,8 @@ def _has_chosen(setting: Setting, context: Context) -> bool:
     which is then for the processes that it starts; an option or a rank as it is is not."""
     if setting.value is None or constants(setting.value) is not None or not setting.chosen:
         return False
-    if any(input_of(single) is not None for single in alternatives(setting.value)):
+    read = filter(None, map(input_of, alternatives(setting.value)))
+    if not all(isinstance(found, Input) and found.entry_of is not None for found in read):
         return False
     return any(
         selector.api == "torch.cuda.set_device()"

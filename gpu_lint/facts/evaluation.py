@@ -207,9 +207,11 @@ class Evaluator(ABC):
         return self.attribute(self.evaluate(node.base, flow), node.name, flow)
 
     def attribute(self, base: Value, name: str, flow: Flow) -> Value:
-        """The attribute of a value."""
+        """The attribute of a value. What may be None is taken for what has the attribute: it is
+        None where an optional module is missing."""
         if not isinstance(base, AnyOf):
             found = self._attribute_of_one(base, name, flow)
+            self.fallible |= found is None
             return UNKNOWN if found is None else found
         several = [self._attribute_of_one(single, name, flow) for single in base.values]
         return any_of(found for found in several if found is not None)
@@ -231,7 +233,6 @@ class Evaluator(ABC):
             if name == "value":
                 return base  # of an enum's member
             if base.value is None:
-                self.fallible = True
                 return None
         if isinstance(base, Member):
             if name == "name":

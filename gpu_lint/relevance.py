@@ -65,6 +65,7 @@ _APP = re.compile(
     rb"^\w+[ \t]*(?::[^=\n]+)?=[ \t]*(?:\w+\.)?(" + b"|".join(_APPS) + rb")\(", re.MULTILINE
 )
 """How a module makes the app that a server such as uvicorn or gunicorn finds by its name."""
+_APP_MODULES = frozenset(name.decode().lower() for name in _APPS)
 _IMPORTED = ("test_", "conftest", "__init__")
 """What the names of files begin with that others import, unseen by the import graph."""
 _GUARDED = "it has a main guard"
@@ -115,14 +116,6 @@ class Wanted:
         return False if policy is None else None
 
 
-def _server_app(data: bytes) -> str:
-    """The framework of the app that a module makes for a web server; empty if it makes none."""
-    if not any(b"%s(" % name in data for name in _APPS):
-        return ""
-    found = _APP.search(data)
-    return found.group(1).decode() if found is not None else ""
-
-
 def _everywhere(required_in: str | tuple[str, ...]) -> bool:
     return required_in == "all" or isinstance(required_in, tuple)
 
@@ -160,6 +153,7 @@ class Relevance:
         self._reads = reads
         self.scripts = scripts
         self._for_people = for_people
+        self._apps: dict[str, str] = {}
 
     def may_be_started(self, file: str, graph: Imported) -> bool:
         """Whether a file may be the one that a process starts with."""
@@ -191,9 +185,18 @@ class Relevance:
         if os.path.basename(file) == "__main__.py":
             return "it is a __main__.py"
         if read is not None and file not in graph.importers:
-            if framework := _server_app(read.source.data):
+            if framework := self._server_app(file, read.source.data, graph):
                 return f"a server starts the {framework} app that it makes"
         return _GUARDED if graph.has_guard(file) else ""
+
+    def _server_app(self, file: str, data: bytes, graph: Imported) -> str:
+        """The framework of the app that a module makes for a web server; empty if it makes none."""
+        if file not in self._apps:
+            skimmed = graph.skimmed(file)
+            roots = {one.module.partition(".")[0] for one in skimmed.imported} if skimmed else set()
+            found = None if roots.isdisjoint(_APP_MODULES) else _APP.search(data)
+            self._apps[file] = found.group(1).decode() if found is not None else ""
+        return self._apps[file]
 
     def _entry_point(self, file: str, facts: FileFacts, graph: Imported) -> str:
         """Why a file is an entry point; empty if it is none."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-RANK_PARTS = (b"get_rank", b"SLURM_PROCID", b"hvd", b"horovod")
+RANK_PARTS = (b"rank", b"SLURM_PROCID")
 """Of these, part of a word is there."""
+_ASKING = (b"get_rank(", b".rank(", b"SLURM_PROCID")
 _RANK = (
     rb"(?:int\(\s*)?(?:(?:\w+\.)*get_rank\(|(?:hvd|horovod)\.rank\("
     rb"|os\.(?:environ(?:\.get)?|getenv)[\[(][\"']SLURM_PROCID)"
@@ -23,6 +24,8 @@ _GIVEN_NAME = re.compile(_GIVEN + rb"(?:\w+\.)*(\w+)")
 
 def gives_global_rank(data: bytes) -> bool:
     """Whether a file gives such a number as the index of a device: at once, or by its name."""
+    if not any(asking in data for asking in _ASKING):
+        return False
     if _GIVEN_AT_ONCE.search(data):
         return True
     bound = set(_BOUND.findall(data))

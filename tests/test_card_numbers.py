@@ -792,6 +792,16 @@ RANKS: dict[str, tuple[dict[str, str], list[tuple[str, str, int]]]] = {
     ),
 }
 NO_RANKS: dict[str, dict[str, str]] = {
+    "rank in the group of a machine": {
+        "run.py": (
+            "import torch\n"
+            "import torch.distributed as dist\n"
+            'dist.init_process_group("nccl")\n'
+            "local = dist.new_subgroups()[0]\n"
+            "torch.cuda.set_device(dist.get_rank(group=local))\n"
+            "torch.zeros(1).to(dist.get_rank(local))"
+        )
+    },
     "given": {
         "run.py": (
             "import os\n"

@@ -174,7 +174,8 @@ class Effects(Threads):
             return decided
         if (thread := self.thread_call(name, node, args, flow)) is not None:
             return thread
-        if (rank := rank_of_call(name, self.rank_in_group(flow))) is not None:
+        in_part = last == "get_rank" and args.value(0, "group") not in (None, Known(None))
+        if (rank := rank_of_call(name, self.rank_in_group(flow), in_part=in_part)) is not None:
             return rank
         if name == GROUP:
             self.note_group(args, flow)

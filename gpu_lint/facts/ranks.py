@@ -59,14 +59,19 @@ def asks_for_size(text: bytes) -> bool:
 GROUP = "torch.distributed.init_process_group"
 """What makes a group of processes, and may be given the rank of this one."""
 _AS_GIVEN = ", as this program gave it"
-"""What the name of a rank ends with that the program itself decides."""
+_IN_PART = " of a part of them"
+"""What the names of ranks end with that the program itself decides, and that are counted in a group
+of some of the processes, such as those on one machine."""
 
 
-def rank_of_call(name: str, given: Value | None = None) -> Value | None:
+def rank_of_call(name: str, given: Value | None = None, *, in_part: bool = False) -> Value | None:
     """Return the rank that a call of a library's function gives, where the group was ``given`` the
-    rank of this process, that; None for any other function."""
+    rank of this process, that; ``in_part`` if it is asked for in a group of some of the processes.
+    None for any other function."""
     if not _CALL.fullmatch(name):
         return None
+    if in_part:
+        return Input(f"{name}(){_IN_PART}")
     if given is None or not name.endswith(".get_rank"):
         return Input(f"{name}()")
     return given if rank_in(given) is not None else Input(f"{name}(){_AS_GIVEN}")
@@ -82,7 +87,9 @@ def rank_in(value: Value | None) -> Rank | None:
         ):
             if value.variable in names:
                 return Rank(value.variable, counted)
-    name = value.name.removesuffix(_AS_GIVEN) if isinstance(value, Input) else ""
+    name = ""
+    if isinstance(value, Input):
+        name = value.name.removesuffix(_AS_GIVEN).removesuffix(_IN_PART)
     if isinstance(value, Input) and (call := _CALL.fullmatch(name.removesuffix("()"))):
         is_local = name != value.name or "local" in (call["torch"] or call["horovod"])
         return Rank(name, Counted.ON_MACHINE if is_local else Counted.IN_ALL)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.conditions import Condition
-from gpu_lint.facts.evaluation import Evaluator, unnamed
+from gpu_lint.facts.evaluation import Evaluator
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.model import (
@@ -19,6 +19,7 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.refinement import unnamed
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
     UNKNOWN,

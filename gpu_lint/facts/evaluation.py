@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -15,12 +15,12 @@ from gpu_lint.facts.operations import (
     arithmetic,
     compared,
     contained,
-    least_count,
     may_be_text,
     membership,
     substitute,
     truth_of,
 )
+from gpu_lint.facts.refinement import MIRRORED, VISIBLE, Refinement, unnamed
 from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
@@ -31,7 +31,6 @@ from gpu_lint.facts.values import (
     AnyOf,
     Bound,
     ClassValue,
-    DeviceCount,
     EnvironmentValue,
     FunctionValue,
     Gpus,
@@ -55,7 +54,6 @@ from gpu_lint.facts.values import (
     entry_of,
     held_by,
     input_named,
-    input_of,
     joined,
     merged,
     number,
@@ -70,7 +68,6 @@ _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
 PROCESS = -2
 """The frame of what is known of the process as a whole."""
-_VISIBLE = DeviceCount()
 _ALWAYS_BOUND = frozenset(dir(builtins)) | {"__file__", "__builtins__", "__path__", "__class__"}
 """Names that every module has."""
 ATTRIBUTES = "attributes"
@@ -83,7 +80,7 @@ _MOST_TIMES = 512
 any of its items."""
 
 
-class Evaluator(ABC):
+class Evaluator(Refinement):
     """Evaluates expressions along a :class:`Flow`; what calls do is for the subclass."""
 
     file: str
@@ -100,11 +97,6 @@ class Evaluator(ABC):
     """How many statements may still be run before calls are no longer followed."""
     _times: int
     """How often execution comes by because of the loops that it is in, item by item."""
-    _tested: dict[int, tuple[p.Expression, Value]]
-    """What the parts of tests were found to be when they were last evaluated, by ``id()``."""
-
-    _frozen_through: dict[int, tuple[p.Expression, Frozen]]
-    """What froze CUDA where both operands of an ``and`` or ``or`` were evaluated, by ``id()``."""
 
     @abstractmethod
     def call(self, node: p.Call, flow: Flow) -> Value:
@@ -162,11 +154,6 @@ class Evaluator(ABC):
     ) -> Value | None:
         """Call a method that Python calls by itself, such as ``__getitem__``, if an object of the
         project has it; what it returns."""
-
-    @abstractmethod
-    def environment_keys(self) -> frozenset[str]:
-        """The names, as :func:`unnamed` gives them, under which the file that is run writes the
-        environment."""
 
     def may_repeat(self, times: int) -> bool:
         """Whether something is to be run so many times, given the loops that it is in."""
@@ -400,12 +387,12 @@ class Evaluator(ABC):
     def _comparison(self, node: p.Comparison, flow: Flow) -> Value:
         left = self.test(node.left, flow)
         right = self.test(node.right, flow)
-        if left == _VISIBLE and isinstance(right, Known):
+        if left == VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 self.count_test(node, node.operator, right.value, flow)
-        elif right == _VISIBLE and isinstance(left, Known):
+        elif right == VISIBLE and isinstance(left, Known):
             if isinstance(left.value, int):
-                self.count_test(node, _MIRRORED.get(node.operator, "?"), left.value, flow)
+                self.count_test(node, MIRRORED.get(node.operator, "?"), left.value, flow)
         elif isinstance(right, Symbol) and right.name == "os.environ":
             return membership(node.operator, text_of(left), flow)
         elif isinstance(left, Known) and isinstance(right, Known):
@@ -624,101 +611,6 @@ class Evaluator(ABC):
             self.evaluate(child, flow)
         return UNKNOWN
 
-    # --- tests ---------------------------------------------------------------------------
-
-    def truth(self, test: p.Expression, flow: Flow) -> bool | None:
-        """Whether a test holds, or None; evaluating it takes effect on ``flow``."""
-        return truth_of(self.test(test, flow))
-
-    def test(self, node: p.Expression, flow: Flow) -> Value:
-        """The value of a test, or of a part of one; remembered for what follows from it."""
-        value = self.evaluate(node, flow)
-        self._tested[id(node)] = node, value
-        return value
-
-    def _found(self, node: p.Expression, flow: Flow) -> Value:
-        """What a part of a test was found to be."""
-        held = self._tested.get(id(node))
-        if held is not None and held[0] is node:
-            return held[1]
-        return self.evaluate(node, flow.copy())
-
-    def refine(self, test: p.Expression, truth: bool, flow: Flow) -> None:
-        """Note on ``flow`` what follows from a test having come out as ``truth``."""
-        if isinstance(test, p.Unary) and test.operator == "not":
-            self.refine(test.operand, not truth, flow)
-        elif isinstance(test, p.Boolean):
-            if truth == (test.operator == "and"):
-                through = self._frozen_through.get(id(test))
-                if through is not None and through[0] is test:
-                    through[1].put_on(flow)
-                self.refine(test.left, truth, flow)
-                self.refine(test.right, truth, flow)
-        elif isinstance(test, p.Comparison):
-            self._refine_comparison(test, truth, flow)
-        elif not truth:
-            flow.unset |= self._variables_read(test, flow)
-        if isinstance(test, (p.Call, p.Comparison)) and (keys := self.environment_keys()):
-            name = self._another_name(test, truth, flow)
-            if name is not None and name in keys:
-                flow.unset |= {name}
-
-    def _another_name(self, test: p.Expression, truth: bool, flow: Flow) -> str | None:
-        """The name, as :func:`unnamed` gives it, that a test says is not the mask's; nor the
-        order's, where it says which one it is."""
-        if isinstance(test, p.Unary) and test.operator == "not":
-            return self._another_name(test.operand, not truth, flow)
-        if isinstance(test, p.Call) and isinstance(test.function, p.Attribute):
-            if test.function.name == "startswith" and test.arguments:
-                prefix = text_of(self._found(test.arguments[0].value, flow))
-                if prefix and _excludes_mask(truth, lambda name: name.startswith(prefix)):
-                    return unnamed(test.function.base)
-        if isinstance(test, p.Comparison) and test.operator in ("==", "!=", "in", "not in"):
-            right = self._found(test.right, flow)
-            held = held_by(right) if isinstance(right, Items) else (right,)
-            held = (key for key, _ in right.entries) if isinstance(right, Pairs) else held
-            texts = [text_of(one) for one in held]
-            is_one = truth == (test.operator in ("==", "in"))
-            if None not in texts and _excludes_mask(is_one, texts.__contains__):
-                return unnamed(test.left)
-        return None
-
-    def _refine_comparison(self, test: p.Comparison, truth: bool, flow: Flow) -> None:
-        right = self._found(test.right, flow)
-        operator = test.operator
-        if operator in ("in", "not in") and right == Symbol("os.environ"):
-            variable = text_of(self._found(test.left, flow)) or unnamed(test.left)
-            if variable is not None and truth == (operator == "not in"):
-                flow.unset |= {variable}
-            return
-        if isinstance(right, Known) and right.value in (None, ""):
-            if truth == (operator in ("is", "==")):
-                flow.unset |= self._variables_read(test.left, flow)
-            return
-        left = self._found(test.left, flow)
-        if right == _VISIBLE:
-            left, right, operator = right, left, _MIRRORED.get(operator, "?")
-        if left == _VISIBLE and (operator, truth) in ((">", True), ("<=", False)):
-            numbers = (input_of(single) for single in alternatives(right))
-            flow.checked |= {number for number in numbers if number is not None}
-        if left == _VISIBLE and isinstance(right, Known):
-            if isinstance(right.value, int):
-                least = least_count(operator, right.value, truth)
-                flow.needs = max(flow.needs, least)
-
-    def _variables_read(self, node: p.Expression, flow: Flow) -> frozenset[str]:
-        """Names of the environment variables whose value an expression is."""
-        if isinstance(node, p.Call) and node.arguments:
-            reader = self._found(node.function, flow)
-            name = unnamed(node.arguments[0].value)
-            if name and reader in (Symbol("os.environ.get"), Symbol("os.getenv")):
-                return frozenset({name})
-        return frozenset(
-            single.variable
-            for single in alternatives(self._found(node, flow))
-            if isinstance(single, EnvironmentValue)
-        )
-
 
 def callable_of(table: Pairs) -> Value:
     """What a table of functions holds under a key that is not known: one of them; nothing is known
@@ -727,12 +619,6 @@ def callable_of(table: Pairs) -> Value:
     if held and all(isinstance(value, (FunctionValue, ClassValue, Bound)) for value in held):
         return any_of(held)
     return UNKNOWN
-
-
-def unnamed(key: p.Expression) -> str | None:
-    """What ``Flow.unset`` holds where the variable of an unknown name, as a name holds it, was
-    found to be none that decides about GPUs, or not to be set."""
-    return f"${key.id}" if isinstance(key, p.Name) else None
 
 
 def adapted(value: Value, flow: Flow) -> Value:
@@ -746,7 +632,6 @@ _SOMETHING = (
 """Values that are not None."""
 
 
-_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 _RULES: dict[type[Any], _Rule] = {
     p.Literal: Evaluator._literal,
     p.Name: Evaluator._name,
@@ -768,9 +653,3 @@ _RULES: dict[type[Any], _Rule] = {
     p.Await: Evaluator._await,
     p.Opaque: Evaluator._opaque,
 }
-
-
-def _excludes_mask(is_met: bool, meets: Callable[[str], bool]) -> bool:
-    """Whether a name that meets a test, or does not, is surely not the mask's; nor the order's, if
-    it meets the test."""
-    return not (meets(MASK) or meets(ORDER)) if is_met else meets(MASK)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 from abc import abstractmethod
-from string import Formatter
 
-from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, starts_child
 from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
@@ -19,12 +17,13 @@ from gpu_lint.facts.environment import (
     Arguments,
     decoded,
 )
-from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS, callable_of
+from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS
 from gpu_lint.facts.fields import default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.imports import module_at_path
-from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, formatted, made_by_builtin, shown
+from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, made_by_builtin, shown
 from gpu_lint.facts.knowledge import Api
+from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
 from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.soundness import (
@@ -45,7 +44,6 @@ from gpu_lint.facts.values import (
     Bound,
     ClassValue,
     DeviceCount,
-    EnvironmentValue,
     FunctionValue,
     Gpus,
     Input,
@@ -53,25 +51,21 @@ from gpu_lint.facts.values import (
     Key,
     Known,
     ModuleValue,
-    Numbered,
     Option,
     Pairs,
     Place,
     Returned,
     Symbol,
     Typed,
-    Unknown,
     Value,
     alternatives,
     any_of,
     concatenate,
     convert,
     flag_among,
-    listing,
     merged,
     pairs_from,
     text_of,
-    without_entry,
     zipped,
 )
 from gpu_lint.facts.writers import SHELL, SHELL_CELLS, SHELL_COMMANDS
@@ -269,13 +263,13 @@ class Effects(Threads):
         if (text := text_of(receiver)) is not None:
             return self._string_method(text, receiver, name, args, flow)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
-            return _dict_method(receiver, name, args)
+            return dict_method(receiver, name, args)
         if name in CHANGING_METHODS and any(
             isinstance(v, (Items, Pairs)) for v in alternatives(receiver)
         ):
             has_default = len(args.positional) > 1
             self.fallible |= not has_default and may_lack(receiver, name, args.value(0))
-            return _changed_in_place(receiver, name, args, flow)
+            return changed_in_place(receiver, name, args, flow)
         if receiver == THIS_FILE and name in _SAME_PATH_METHODS:
             return THIS_FILE
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
@@ -394,7 +388,7 @@ class Effects(Threads):
             self.fallible |= may_be_no_mapping(first)
             return merged(Pairs((), open=True), Pairs(entries)) if entries else Typed("dict")
         if name == "range" and args.exact and args.positional and not args.keywords:
-            return _range([value for _, value in args.positional])
+            return range_of([value for _, value in args.positional])
         if first is not None:
             found = self._builtin_of(name, first, args, node, flow)
             return made_by_builtin(name) if found == UNKNOWN else found
@@ -485,7 +479,7 @@ class Effects(Threads):
 
     def _formatted(self, template: str, args: Arguments) -> Value:
         """``template.format(…)``, which raises where it is not given what it names."""
-        made = _format(template, args)
+        made = text_formatted(template, args)
         self.fallible |= made is None
         return UNKNOWN if made is None else made
 
@@ -551,90 +545,3 @@ def _type_of_option(args: Arguments) -> str:
     if found is None or not isinstance(found[0], p.Name) or found[1] != UNKNOWN:
         return ""
     return found[0].id if found[0].id in _TYPES_OF_OPTIONS else ""
-
-
-def _range(values: list[Value]) -> Value:
-    counts = {one for one in alternatives(values[-1]) if not isinstance(one, (Unknown, Known))}
-    if len(counts) == 1 and len(values) < 3 and isinstance(count := counts.pop(), DeviceCount):
-        whose = "the machine's" if count.physical else "the visible"
-        return Items("some", (Numbered(count.physical, f"range() over {whose} devices"),))
-    numbers = [value.value for value in values if isinstance(value, Known)]
-    whole = [number for number in numbers if type(number) is int]
-    if len(whole) != len(values) or not 1 <= len(whole) <= 3 or (len(whole) == 3 and not whole[2]):
-        return UNKNOWN
-    found = range(*whole)
-    if len(found) > MOST_ITEMS:
-        return Items("many", (UNKNOWN,))
-    return Items("range", tuple(Known(number) for number in found))
-
-
-def _dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
-    if name == "get":
-        key = args.value(0)
-        if isinstance(key, Known):
-            found = receiver.get(key.value)
-            default = args.value(1) or Known(None)
-            if found is not None or receiver.is_listed:
-                return found or default
-            copied = dict(receiver.copied).get(str(key.value))
-            if copied is None:
-                return UNKNOWN
-            is_inherited = any(isinstance(one, EnvironmentValue) for one in alternatives(copied))
-            return any_of((copied, default)) if is_inherited else copied
-        found = callable_of(receiver)
-        return any_of((found, args.value(1) or Known(None))) if found != UNKNOWN else UNKNOWN
-    if name == "copy" or receiver.open:
-        return receiver if name == "copy" else UNKNOWN
-    return listing(name, receiver.entries)
-
-
-def _format(template: str, args: Arguments) -> Value | None:
-    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``; None where it raises."""
-    parts: list[Value] = []
-    position = 0
-    try:
-        fields = list(Formatter().parse(template))
-    except ValueError:
-        return None
-    for literal, name, specification, conversion in fields:
-        parts.append(Known(literal))
-        if name is None:
-            continue
-        if specification or conversion:
-            return UNKNOWN
-        number = number_in(name)
-        if number is not None or not name:
-            found = args.find(position if number is None else number, None)
-            position += not name
-        else:
-            found = args.find(None, name)
-        if found is None:
-            return UNKNOWN if "." in name or "[" in name else None
-        parts.append(formatted(found[1]))
-    return concatenate(parts)
-
-
-def _changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -> Value:
-    """``append`` and the like: what holds the container sees it changed."""
-    first = args.value(0)
-    if isinstance(receiver, Items) and name in ("append", "add") and first is not None:
-        if len(receiver.values) < MOST_ITEMS and receiver.kind not in ("many", "some"):
-            flow.change(receiver, Items(receiver.kind, (*receiver.values, first)))
-            return Known(None)
-    if isinstance(receiver, Items) and name == "extend" and isinstance(first, Items):
-        if len(receiver.values) + len(first.values) < MOST_ITEMS:
-            flow.change(receiver, Items(receiver.kind, receiver.values + first.values))
-            return Known(None)
-    if isinstance(receiver, Pairs) and name == "update" and args.exact:
-        more = first if isinstance(first, Pairs) else Pairs((), open=first is not None)
-        named = Pairs(tuple((Known(key), held) for key, (_, held) in args.keywords.items()))
-        flow.change(receiver, merged(merged(receiver, more), named))
-        return Known(None)
-    if isinstance(receiver, Pairs) and name == "pop" and isinstance(first, Known):
-        held = _dict_method(receiver, "get", args)
-        flow.change(receiver, without_entry(receiver, first))
-        return held
-    for single in alternatives(receiver):
-        if isinstance(single, (Items, Pairs)):
-            flow.change(single, UNKNOWN)
-    return UNKNOWN

@@ -91,6 +91,8 @@ RIGHT = {
     "execle": 'os.execle("/bin/python", "python", "a.py", {**os.environ, "DEBUG": "0"})',
     "a program that reads it": 'subprocess.run([sys.executable, "-c", "import os; '
     "print(os.environ['CUDA_VISIBLE_DEVICES'])\"])",
+    "a script that is named like a launcher": "os.system('python train_deepspeed.py --num_gpus 2')",
+    "another one": "os.system('python my_torchrun_test.py --nproc_per_node 4')",
     "deepspeed with the policy's": 'os.system("deepspeed --include localhost:1 t.py")',
     "set for this process alone": "subprocess.Popen(['a'], preexec_fn=os.setsid)",
 }

@@ -111,10 +111,15 @@ def test_a_dotenv_file_is_read_as_python_dotenv_does(
     assert {text_of(key): text_of(value) for key, value in entries} == expected
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["", "Path(__file__).parent / '.env', ", "os.path.join(os.path.dirname(__file__), '.env'), "],
+)
 def test_what_is_found_depends_on_the_dotenv_file(
-    project: Callable[[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch
+    path: str, project: Callable[[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = "from dotenv import load_dotenv\nload_dotenv(override=True)\n"
+    load = "from pathlib import Path\nfrom dotenv import load_dotenv\n"
+    load += f"load_dotenv({path}override=True)\n"
     root = project({"run.py": HEADER + load + USE, ".env": "HF_TOKEN=1\n"})
     monkeypatch.chdir(root)
     assert run_cli("check").exit_code == 0

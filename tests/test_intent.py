@@ -107,6 +107,10 @@ ASSERTED = {
     "a device in an assertion": 'assert torch.zeros(1).to("cuda:1").sum() == 0\n',
     "an assertion of unittest": 'x = torch.zeros(1, device="cuda:1")\n'
     "    unittest.TestCase().assertEqual(x.device.index, 1)\n",
+    "a failure that pytest expects": "with pytest.raises(RuntimeError):\n"
+    "        torch.cuda.set_device(1)\n",
+    "a failure that unittest expects": "with self.assertRaises(RuntimeError):\n"
+    '        torch.zeros(1, device="cuda:1")\n',
     "a mock that was called": 'm = torch.device("cuda:1")\n    model = torch.zeros(1).to(m)\n'
     '    m.to.assert_called_with("cuda:1")\n',
 }

@@ -27,6 +27,10 @@ def program(imports: str, body: str) -> str:
 
 
 ALONE: dict[str, Files] = {
+    "a function whose name is not ASCII is not called": {
+        "run.py": SERVER,
+        "utils.py": UTILS.replace("gpu_memory", "größe"),
+    },
     "a server takes its logger from a module with a torch helper": {
         "run.py": SERVER,
         "utils.py": UTILS,

@@ -224,6 +224,20 @@ def test_a_count_that_is_no_fault(test: str) -> None:
     assert "GPU203" not in dict(found(f"import torch\n{test}\n"))
 
 
+@pytest.mark.parametrize(
+    "guard",
+    [
+        f"if {FEW}:\n        return",
+        f"if {FEW}:\n        print('one')\n        return\n    else:\n        print('two')",
+        "n = torch.cuda.device_count()\n    if n == 1:\n        return",
+    ],
+)
+def test_a_path_that_needs_two_devices_names_the_second(guard: str) -> None:
+    text = f"import torch\n\n\ndef main():\n    {guard}\n    torch.zeros(1, device='cuda:1')\n"
+    assert "GPU201" not in dict(found(f"{text}\n\nmain()\n"))
+    assert "GPU201" in dict(found(f"{text.replace('return', 'pass')}\n\nmain()\n"))
+
+
 YOLO = "from ultralytics import YOLO\n\nm = YOLO('yolo26n.pt')\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -272,17 +272,21 @@ def _given_back(
     settings: tuple[Setting, ...], among: tuple[Setting, ...]
 ) -> dict[tuple[str, str], int]:
     found: dict[tuple[str, str], int] = {}
+    among_each: dict[str, list[Setting]] = {}
+    for setting in among:
+        among_each.setdefault(setting.variable, []).append(setting)
     for setting in settings:
         held = EnvironmentValue(setting.variable)
         if setting.value is None:
             continue
-        if held in alternatives(setting.value) or is_put_back(setting, among):
+        beside = among_each.get(setting.variable, ())
+        if held in alternatives(setting.value) or is_put_back(setting, beside):
             place = setting.variable, setting.function
             found[place] = max(found.get(place, 0), setting.span.start)
     return found
 
 
-def is_put_back(setting: Setting, settings: tuple[Setting, ...]) -> bool:
+def is_put_back(setting: Setting, settings: Sequence[Setting]) -> bool:
     """Whether a write puts back what another one has written, after a third in its function wrote
     something else, or removed it."""
     beside = [one for one in settings if one.variable == setting.variable]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.walk import last_name, own_expressions, statements, subexpressions
+from gpu_lint.facts.walk import expressions, last_name, own_expressions, statements, subexpressions
 from gpu_lint.records import record
 from gpu_lint.source import Span
 
@@ -16,7 +16,8 @@ _OF_A_DEVICE = re.compile(r"device|gpu|cuda|rank|index|ordinal", re.IGNORECASE)
 
 @record
 class Assertion:
-    """An ``assert`` statement, or a call such as ``self.assertEqual(…)``."""
+    """An ``assert`` statement, a call such as ``self.assertEqual(…)``, or a ``with`` statement
+    such as ``with pytest.raises(…)``."""
 
     span: Span
     function: Span | None
@@ -36,12 +37,20 @@ def assertions(program: p.Program, functions: Sequence[Span]) -> Iterator[Assert
     for statement in statements(program.body):
         if isinstance(statement, p.Assert):
             yield _assertion(statement.span, (statement.test,), functions)
+        elif isinstance(statement, p.With) and any(_expects(item) for item, _ in statement.items):
+            yield _assertion(statement.span, tuple(expressions(statement.body)), functions)
         else:
             for node in own_expressions(statement):
                 for found in subexpressions(node):
                     if isinstance(found, p.Call) and last_name(found.function).startswith("assert"):
                         arguments = tuple(argument.value for argument in found.arguments)
                         yield _assertion(found.span, arguments, functions)
+
+
+def _expects(manager: p.Expression) -> bool:
+    """Whether a context manager expects its body to fail."""
+    name = last_name(manager.function) if isinstance(manager, p.Call) else ""
+    return name == "raises" or name.startswith("assert")
 
 
 def function_around(span: Span, functions: Sequence[Span]) -> Span | None:

@@ -67,7 +67,6 @@ class Branches(Modules):
         if not flow.alive:
             return
         other = flow.copy()
-        needs = flow.needs
         outer = self.conditions
         with self._branch():
             if truth is not False:
@@ -85,7 +84,6 @@ class Branches(Modules):
             else:
                 other.alive = False
         self.conditions = outer
-        flow.needs = other.needs = needs
         flow.join(other)
 
     def _conditions_of(self, test: p.Expression, truth: bool) -> tuple[Condition, ...]:

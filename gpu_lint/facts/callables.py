@@ -16,7 +16,7 @@ from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.skim import Unskimmable, all_long_strings, line_start
 from gpu_lint.facts.skimmed import Imported
 from gpu_lint.facts.walk import blocks, last_name, own_expressions
-from gpu_lint.facts.words import words_of
+from gpu_lint.facts.words import words_of, words_of_name
 from gpu_lint.records import record
 from gpu_lint.source import Span
 
@@ -203,8 +203,8 @@ class _Finder:
         for expression in own_expressions(one):  # decorators and defaults run on import
             self._named |= words_of(self._data[expression.span.start : expression.span.end])
         if one.name in _REGISTERING:
-            self._named.add(one.name.encode())
-        own = frozenset() if is_special else frozenset({one.name.encode()})
+            self._named.update(words_of_name(one.name))
+        own = frozenset() if is_special else words_of_name(one.name)
         self._functions.append((names | own, one.span))
 
     def _add_class(self, one: p.Class, names: frozenset[bytes], unseen: bool) -> None:
@@ -214,7 +214,7 @@ class _Finder:
             self._named |= words_of(self._data[expression.span.start : expression.span.end])
         unseen = unseen or _hands_on(one.decorators) or _has_metaclass(one, self._data)
         registered = frozenset(map(str.encode, _REGISTERING)) if one.bases else frozenset()
-        self.look_through(one.body, names | registered | {one.name.encode()}, unseen)
+        self.look_through(one.body, names | registered | words_of_name(one.name), unseen)
 
 
 def _hands_on(decorators: Iterable[p.Expression]) -> bool:

@@ -36,6 +36,10 @@ class Started:
     """No other variable is handed on."""
 
 
+_MOST_WORDS = 200
+"""Words of one command that are read."""
+
+
 class _Shell:
     """A shell that reads commands one after the other."""
 
@@ -61,6 +65,7 @@ class _Shell:
         """Run one command in an environment; ``given`` is what differs in it from the one that the
         shell was started in."""
         own = dict(given)
+        words = words[:_MOST_WORDS]
         while words and (found := _ASSIGNMENT.fullmatch(words[0])):
             own[found.group(1)] = found.group(2)
             words = words[1:]

@@ -60,6 +60,16 @@ _NO_GPU_PROGRAMS = frozenset(
         "tar", "touch", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
     }
 )  # fmt: skip
+_LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed"})
+_LAUNCHING_MODULES = {
+    "torch.distributed.run": "torchrun",
+    "torch.distributed.launch": "torchrun",
+    "accelerate.commands.launch": "accelerate",
+    "accelerate": "accelerate",
+    "deepspeed": "deepspeed",
+    "deepspeed.launcher.runner": "deepspeed",
+}
+"""What is started by ``python -m``."""
 _PYTHON = re.compile(r"(?:.*[/\\])?(?:python|torchrun|accelerate|deepspeed)[\d.]*(?:\.exe)?")
 _NO_GPU_MODULES = frozenset(
     {"build", "compileall", "ensurepip", "http.server", "json.tool", "pip", "venv", "zipfile"}
@@ -206,13 +216,22 @@ def _is_unknown(text: str) -> bool:
     return UNKNOWN_PART in text or "$" in text or "`" in text
 
 
+def _launcher(words: Sequence[str]) -> str:
+    """The program that starts others, one for each GPU, which a command runs: by its own name or as
+    a module of Python; empty for any other command."""
+    names = [re.split(r"[/\\]", word)[-1].lower().removesuffix(".exe") for word in words[:1]]
+    if len(words) > 2 and words[1] == "-m":
+        names.append(_LAUNCHING_MODULES.get(words[2], ""))
+    return next((name for name in names if name in _LAUNCHERS), "")
+
+
 def _devices_of_launcher(words: Sequence[str]) -> str | None:
-    """The mask that a launcher sets for its processes, whatever it inherits."""
-    launcher = " ".join(words[:3])
-    if "accelerate" in launcher:
+    """The mask that a launcher sets for its processes in place of the one that it inherits."""
+    launcher = _launcher(words)
+    if launcher == "accelerate":
         found = _option(words, "--gpu-ids")
         return found if found and found != "all" and not _is_unknown(found) else None
-    if "deepspeed" in launcher:
+    if launcher == "deepspeed":
         included = _option(words, "--include")  # with it, the mask is ignored: launcher/runner.py
         if included is not None and not _is_unknown(included):
             _, colon, slots = included.partition(":")
@@ -311,8 +330,7 @@ def _names_program(node: p.Expression) -> bool:
 
 def _processes(words: Sequence[str]) -> int:
     """``--nproc-per-node`` of torchrun, ``--num-processes`` of accelerate, as a number."""
-    launcher = " ".join(words[:3])
-    if not any(name in launcher for name in ("torchrun", "torch.distributed", "accelerate")):
+    if _launcher(words) not in ("torchrun", "accelerate"):
         return 0
     found = _option(words, "--nproc-per-node") or _option(words, "--num-processes")
     return number_in(found or "") or 0

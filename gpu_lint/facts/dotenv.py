@@ -17,7 +17,7 @@ _LINE = re.compile(
     |(?P<plain>[^\n]*))""",
     re.VERBOSE | re.MULTILINE,
 )
-_COMMENT = re.compile(r"\s+#.*")
+_COMMENT = re.compile(r"(?<!\s)\s+#.*")
 
 
 def dotenv_paths(file: str, home: str) -> Iterator[str]:

@@ -497,7 +497,7 @@ class Effects(Threads):
             return concatenate(parts)
         if name == "format" and args.exact:
             return self._formatted(text, args)
-        if name == "encode":
+        if name == "encode" and text.isascii() and not args.positional and not args.keywords:
             return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 
@@ -320,5 +319,5 @@ class Environment(Evaluator):
 def decoded(value: Value) -> Value:
     """A constant as text: ``os.environb`` takes and gives bytes for the same variables."""
     if isinstance(value, Known) and isinstance(value.value, bytes):
-        return replace(value, value=os.fsdecode(value.value))
+        return replace(value, value=value.value.decode("utf-8", "surrogateescape"))
     return value

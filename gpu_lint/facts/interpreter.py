@@ -44,6 +44,7 @@ from gpu_lint.facts.values import (
     any_of,
     held_by,
 )
+from gpu_lint.facts.words import words_of_name
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.variables import MASK
 
@@ -302,10 +303,10 @@ class Interpreter(Statements):
         """The words by which others call a function."""
         node = function.node
         if isinstance(node, p.Function) and not node.name.startswith("__"):
-            yield node.name.encode()
+            yield from words_of_name(node.name)
         cls = self.class_of(function.owner) if function.owner is not None else None
         if cls is not None:
-            yield cls.node.name.encode()
+            yield from words_of_name(cls.node.name)
 
     def _run_alone(self, key: Key, end: Flow) -> None:
         function = self.functions[key]

@@ -39,7 +39,7 @@ def range_of(values: list[Value]) -> Value:
     if len(whole) != len(values) or not 1 <= len(whole) <= 3 or (len(whole) == 3 and not whole[2]):
         return UNKNOWN
     found = range(*whole)
-    if len(found) > MOST_ITEMS:
+    if found[MOST_ITEMS:]:
         return Items("many", (UNKNOWN,))
     return Items("range", tuple(Known(number) for number in found))
 

@@ -129,9 +129,10 @@ def membership(operator: str, variable: str | None, flow: Flow) -> Value:
 
 
 def least_count(operator: str, number: int, truth: bool) -> int:
-    """The least device count for which ``count <operator> number`` has this truth."""
+    """The least device count for which ``count <operator> number`` has this truth; none at all does
+    not count, as no device can be used then."""
     if not truth:
         operator = _NEGATED.get(operator, "?")
-    if operator == ">":
+    if operator == ">" or (operator == "!=" and number == 1):
         return number + 1
     return number if operator in (">=", "==") else 0

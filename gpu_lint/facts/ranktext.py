@@ -12,7 +12,7 @@ _RANK = (
     rb"|os\.(?:environ(?:\.get)?|getenv)[\[(][\"']SLURM_PROCID)"
 )
 """What asks for a number that counts the processes on all machines."""
-_BOUND = re.compile(rb"\b(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*" + _RANK)
+_BOUND = re.compile(rb"^[ \t]*(?:\w+\.)*(\w+)[ \t]*(?::[^=\n]*)?=[ \t]*" + _RANK, re.M)
 _GIVEN = (
     rb"(?:\bset_device\(|cuda:\{|cuda[\"'][ \t]*,|cuda:[\"'][ \t]*\+|\.cuda\(|\.to\(|\bdevice\("
     rb"|device_ids[ \t]*=[ \t]*\[|visible_device_list[ \t]*=)\s*(?:(?:str|int)\(\s*)?"

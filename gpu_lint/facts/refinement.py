@@ -96,6 +96,8 @@ class Refinement(ABC):
                     return unnamed(test.function.base)
         if isinstance(test, p.Comparison) and test.operator in ("==", "!=", "in", "not in"):
             right = self._found(test.right, flow)
+            if test.operator in ("in", "not in") and not _is_list(right):
+                return None
             held = held_by(right) if isinstance(right, Items) else (right,)
             held = (key for key, _ in right.entries) if isinstance(right, Pairs) else held
             texts = [text_of(one) for one in held]
@@ -145,6 +147,11 @@ def unnamed(key: p.Expression) -> str | None:
     """What ``Flow.unset`` holds where the variable of an unknown name, as a name holds it, was
     found to be none that decides about GPUs, or not to be set."""
     return f"${key.id}" if isinstance(key, p.Name) else None
+
+
+def _is_list(value: Value) -> bool:
+    """Whether all that a value holds is known."""
+    return isinstance(value, Items) or (isinstance(value, Pairs) and value.is_listed)
 
 
 def _excludes_mask(is_met: bool, meets: Callable[[str], bool]) -> bool:

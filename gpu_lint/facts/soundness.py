@@ -29,8 +29,8 @@ _SOUND_CALLS = frozenset(
         "abspath", "basename", "dirname", "exists", "expanduser", "expandvars", "isabs", "isdir",
         "isfile", "islink", "join", "normpath", "realpath", "split", "splitext")}
     | {"datetime.date.today", "datetime.datetime.now", "os.cpu_count", "os.fspath", "os.getpid",
-       "pathlib.Path", "pathlib.PurePath", "random.seed", "sys.stderr.flush", "sys.stderr.write",
-       "sys.stdout.flush", "sys.stdout.write", "threading.Lock", "threading.RLock"}
+       "pathlib.Path", "pathlib.PurePath", "random.seed", "threading.Lock", "threading.RLock"}
+    | {f"sys.{stream}.{name}" for stream in ("stderr", "stdout") for name in ("flush", "write")}
 )  # fmt: skip
 _OPENING_KEYWORD = "filename"
 """What ``logging.basicConfig`` opens a file by."""

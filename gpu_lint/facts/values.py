@@ -365,8 +365,25 @@ def may_be(value: Value, constant: Constant) -> bool:
 
 def _may_make(parts: Sequence[Value], text: str) -> bool:
     """Whether the parts of a string, some of them unknown, may make a text."""
-    known = (re.escape(str(part.value)) if isinstance(part, Known) else ".*" for part in parts)
-    return re.fullmatch("".join(known), text, re.DOTALL) is not None
+    between = [""]
+    for part in parts:
+        if isinstance(part, Known):
+            between[-1] += str(part.value)
+        else:
+            between.append("")
+    first, *others = between
+    ends = others.pop() if others else ""
+    if not text.startswith(first) or not text.endswith(ends):
+        return False
+    if len(between) == 1:
+        return text == first
+    at, last = len(first), len(text) - len(ends)
+    for known in others:
+        at = text.find(known, at, last)
+        if at < 0:
+            return False
+        at += len(known)
+    return at <= last
 
 
 def text_of(value: Value) -> str | None:

@@ -24,6 +24,11 @@ def words_of(data: bytes) -> frozenset[bytes]:
     return frozenset(data.translate(_APART).split())
 
 
+def words_of_name(name: str) -> frozenset[bytes]:
+    """The words of every text that holds a name: of one with letters outside ASCII, its parts."""
+    return words_of(name.encode())
+
+
 class Parts(NamedTuple):
     """Parts of words, of which one is looked for."""
 

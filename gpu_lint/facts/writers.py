@@ -28,6 +28,7 @@ from gpu_lint.facts.values import (
     Value,
     text_of,
 )
+from gpu_lint.facts.walk import subexpressions
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES
 
 PATCH = "patch"
@@ -104,14 +105,15 @@ class Writers(Environment):
 
     def _entries(self, args: Arguments, flow: Flow) -> Pairs:
         """What a ``.env`` file holds; only the one that python-dotenv looks for by itself, or by
-        its plain name, is known."""
-        match args.value(0, "dotenv_path"):
+        its plain name, perhaps beside the file that is run, is known."""
+        found = args.find(0, "dotenv_path")
+        match found[1] if found is not None else None:
             case None | Known(value=None) | Known(value=".env"):
                 is_known = args.exact and args.value(1, "stream") is None
-            case Returned(symbol=symbol):
-                is_known = symbol.endswith(".find_dotenv")
+            case Returned(symbol=symbol) if symbol.endswith(".find_dotenv"):
+                is_known = True
             case _:
-                is_known = False
+                is_known = found is not None and _is_beside_file(found[0])
         return (self.dotenv_entries() if is_known else None) or _ALL_ENTRIES
 
     def _magic(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
@@ -215,6 +217,16 @@ class Writers(Environment):
         self._patches.append(patch)
         with self._put_off(patch):
             write()
+
+
+def _is_beside_file(path: p.Expression) -> bool:
+    """Whether a path is made of ``__file__`` and ``.env``, such as
+    ``Path(__file__).parent / ".env"``."""
+    parts = list(subexpressions(path))
+    texts = [part.value for part in parts if isinstance(part, p.Literal)]
+    return texts == [".env"] and any(
+        isinstance(part, p.Name) and part.id == "__file__" for part in parts
+    )
 
 
 def patches_environment(args: Arguments) -> bool:

@@ -67,6 +67,7 @@ class Branches(Modules):
         if not flow.alive:
             return
         other = flow.copy()
+        needs = flow.needs
         outer = self.conditions
         with self._branch():
             if truth is not False:
@@ -84,6 +85,8 @@ class Branches(Modules):
             else:
                 other.alive = False
         self.conditions = outer
+        if not (_leaves_in_peace(node.body) or _leaves_in_peace(node.orelse)):
+            flow.needs = other.needs = needs
         flow.join(other)
 
     def _conditions_of(self, test: p.Expression, truth: bool) -> tuple[Condition, ...]:
@@ -194,3 +197,9 @@ class Branches(Modules):
         with self._branch():
             self.block(orelse, flow)
         flow.join_all(broken)
+
+
+def _leaves_in_peace(block: p.Block) -> bool:
+    """Whether a block ends with a ``return``, or goes on with its loop: where the number of devices
+    decides that, what comes behind fits it. What raises demands that number instead."""
+    return bool(block) and isinstance(block[-1], (p.Return, p.Jump))

@@ -20,7 +20,7 @@ _MOST_FILES = 32
 _REQUIREMENTS = re.compile(r"requirements[\w.-]*\.txt")
 _VERSION = r"(\d{1,3})\.(\d{1,3})(?:\.(?:\d{1,3}|\*))?(?:[.+-][\w.+-]*)?"
 _PIN = re.compile(rf"\s*torch\s*(?:(?:==|===)\s*{_VERSION}|~=\s*(\d{{1,3}})\.(\d{{1,3}})\.\d+)\s*")
-"""A requirement of one release, whatever its last number; none with a condition behind it."""
+"""A requirement of one release, with any last number; none with a condition behind it."""
 _LOCKED = re.compile(rf'^name = "torch"\r?\nversion = "{_VERSION}"', re.MULTILINE)
 _OF_POETRY = re.compile(rf"={{0,2}}\s*{_VERSION}")
 

@@ -84,6 +84,7 @@ RIGHT = {
     "env -u of another": 'os.system("env -u DEBUG python a.py")',
     "env -i with both": 'os.system("env -i CUDA_VISIBLE_DEVICES=1 CUDA_DEVICE_ORDER=PCI_BUS_ID '
     'python a.py")',
+    "a tool by its path on Windows": "subprocess.run([r'C:\\Git\\git.exe', 'gc'], env={})",
     "a tool": 'subprocess.run("env -i git status && unset CUDA_VISIBLE_DEVICES", shell=True)',
     "hidden": 'os.system("CUDA_VISIBLE_DEVICES= python a.py")',
     "asyncio": "async def main():\n    await asyncio.create_subprocess_exec('python', 'a.py')\n"

@@ -1,6 +1,6 @@
-"""What a file runs when it is imported, and which functions of it may be called, told by names.
+"""What a file runs when it is imported, and which of its functions may be called, by their names.
 
-A function may be called by its own name, a method also by that of its class: whoever has an object
+A function may be called by its own name, a method also by that of its class: code with an object
 may call all of its methods. What something calls unseen counts as run: what a decorator hands on,
 what a module does for a name that it lacks, and methods of classes that register themselves.
 """
@@ -75,7 +75,7 @@ class Callables:
 
 
 def whole(data: bytes, imported: tuple[Imported, ...]) -> Code:
-    """All code of a file as one, whatever runs when it is imported; comments count, too."""
+    """All code of a file as one, whether it runs on import or not; comments count, too."""
     return _code(_without(data, _plain_imports(data, imported)), imported, _bound(data, imported))
 
 

@@ -36,6 +36,7 @@ class Started:
     """No other variable is handed on."""
 
 
+_PATH_SEPARATOR = re.compile(r"[/\\]")
 _MOST_WORDS = 200
 """Words of one command that are read."""
 
@@ -72,7 +73,7 @@ class _Shell:
         if not words:
             self.variables.update(own)
             return
-        program = words[0].rpartition("/")[2]
+        program = program_of(words[0])
         rest = words[1:]
         if program in ("export", "set"):
             for word in rest:
@@ -156,3 +157,8 @@ def _split(text: str) -> list[str]:
         return list(lexer)
     except ValueError:  # a quote that is not closed
         return text.split()
+
+
+def program_of(word: str) -> str:
+    """Return the name of the program that the first word of a command starts, on any system."""
+    return _PATH_SEPARATOR.split(word)[-1].lower().removesuffix(".exe")

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
-from gpu_lint.facts.commandlines import UNKNOWN_PART, Started, read_text, read_words
+from gpu_lint.facts.commandlines import UNKNOWN_PART, Started, program_of, read_text, read_words
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.model import Certainty
 from gpu_lint.facts.quiet import parse_quietly
@@ -157,7 +157,7 @@ def read_command(given: Given | None) -> CommandLine:
 
 
 def _may_use_gpu(word: str) -> bool:
-    return word.rpartition("/")[2].lower() not in _NO_GPU_PROGRAMS
+    return program_of(word) not in _NO_GPU_PROGRAMS
 
 
 def command_of(
@@ -219,7 +219,7 @@ def _is_unknown(text: str) -> bool:
 def _launcher(words: Sequence[str]) -> str:
     """The program that starts others, one for each GPU, which a command runs: by its own name or as
     a module of Python; empty for any other command."""
-    names = [re.split(r"[/\\]", word)[-1].lower().removesuffix(".exe") for word in words[:1]]
+    names = [program_of(word) for word in words[:1]]
     if len(words) > 2 and words[1] == "-m":
         names.append(_LAUNCHING_MODULES.get(words[2], ""))
     return next((name for name in names if name in _LAUNCHERS), "")

@@ -30,7 +30,7 @@ def dotenv_paths(file: str, home: str) -> Iterator[str]:
 
 
 def entries_of(data: bytes) -> Pairs:
-    """The names and values of a ``.env`` file; a value with a ``$`` or an escape is not known."""
+    """The names and values of a ``.env`` file; a value with ``${`` or an escape is not known."""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
     found: list[tuple[Value, Value]] = []
     for match in _LINE.finditer(text):

@@ -250,7 +250,7 @@ class Effects(Threads):
             return self.apply_api(api, node, args, flow)
         if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
             self.fallible |= not receiver.value.isascii()
-            return decoded(receiver)
+            return decoded(receiver) if _is_utf8(args) else UNKNOWN
         if isinstance(receiver, ClassValue) and name == "__subclasses__":
             return self.subclasses(receiver.key)
         if name in ("get", "update"):
@@ -497,7 +497,7 @@ class Effects(Threads):
             return concatenate(parts)
         if name == "format" and args.exact:
             return self._formatted(text, args)
-        if name == "encode" and text.isascii() and not args.positional and not args.keywords:
+        if name == "encode" and text.isascii() and _is_utf8(args):
             return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
         if name in ("strip", "lower", "upper") and not args.positional:
             origin = receiver.origin if isinstance(receiver, Known) else None
@@ -545,3 +545,9 @@ def _type_of_option(args: Arguments) -> str:
     if found is None or not isinstance(found[0], p.Name) or found[1] != UNKNOWN:
         return ""
     return found[0].id if found[0].id in _TYPES_OF_OPTIONS else ""
+
+
+def _is_utf8(args: Arguments) -> bool:
+    """Whether ``encode()`` or ``decode()`` is not told another encoding."""
+    encoding = args.value(0, "encoding")
+    return encoding is None or (text_of(encoding) or "").lower() in ("utf-8", "utf8", "ascii")

@@ -21,6 +21,7 @@ from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.refinement import unnamed
 from gpu_lint.facts.values import (
     ANOTHER_NAME,
+    UNCOUNTED,
     UNKNOWN,
     Bound,
     EnvironmentValue,
@@ -54,7 +55,7 @@ _WRITING = {
 }
 _HANDED_AT_ONCE = 16
 """Arguments that are handed on in the time in which a statement is run."""
-VAGUE = ("many", "some", "set")
+VAGUE = UNCOUNTED | {"set"}
 """Kinds of containers of which no single item is known by its place."""
 
 
@@ -278,17 +279,18 @@ class Environment(Evaluator):
         for value in alternatives(given):
             pairs = pairs_from(value) or Pairs((), open=True)
             entries = pairs.known_entries
-            later = [text_of(decoded(key)) for key, _ in entries]
-            surely = frozenset(name for name in later if name is not None)
+            names = [text_of(decoded(key)) for key, _ in entries]
+            last = {name: number for number, name in enumerate(names)}
+            surely = frozenset(name for name in last if name is not None)
             if pairs.rest and form is not Form.SETDEFAULT:
                 self.write_perhaps(UNKNOWN, UNKNOWN, node.span, node.span, flow, surely)
             written = self._written_out(node)
             for number, (key, held) in enumerate(entries):
                 if not isinstance(key, Known):
-                    surely = frozenset(name for name in later[number:] if name is not None)
+                    surely = frozenset(n for n, at in last.items() if n is not None and at > number)
                     self.write_perhaps(key, held, node.span, node.span, flow, surely)
                     continue
-                if later[number] in later[number + 1 :]:
+                if last[names[number]] > number:
                     continue
                 place = number if len(written) == len(entries) else key.origin
                 key_node, value_node = written.get(place, (node, node))

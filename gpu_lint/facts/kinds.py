@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gpu_lint.facts.values import (
+    UNCOUNTED,
     UNKNOWN,
     Bound,
     ClassValue,
@@ -26,7 +27,6 @@ from gpu_lint.facts.values import (
     convert,
 )
 
-_LISTS = ("many", "some")
 _TYPES_OF_CALLS = {
     "pathlib.Path": "Path",
     "pathlib.PurePath": "Path",
@@ -59,7 +59,7 @@ def type_of(value: Value) -> str | None:
         case Known(value=constant):
             return None if isinstance(constant, str) else _name_of(constant)
         case Items(kind=kind):
-            return "list" if kind in _LISTS else kind
+            return "list" if kind in UNCOUNTED else kind
         case Pairs():
             return "dict"
         case FunctionValue():

@@ -10,6 +10,7 @@ from gpu_lint.facts.evaluation import MOST_ITEMS, callable_of
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.values import (
+    UNCOUNTED,
     UNKNOWN,
     DeviceCount,
     EnvironmentValue,
@@ -95,7 +96,7 @@ def changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) ->
     """``append`` and the like: what holds the container sees it changed."""
     first = args.value(0)
     if isinstance(receiver, Items) and name in ("append", "add") and first is not None:
-        if len(receiver.values) < MOST_ITEMS and receiver.kind not in ("many", "some"):
+        if len(receiver.values) < MOST_ITEMS and receiver.kind not in UNCOUNTED:
             flow.change(receiver, Items(receiver.kind, (*receiver.values, first)))
             return Known(None)
     if isinstance(receiver, Items) and name == "extend" and isinstance(first, Items):

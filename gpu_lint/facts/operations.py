@@ -9,6 +9,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.values import (
+    UNCOUNTED,
     UNKNOWN,
     ClassValue,
     FunctionValue,
@@ -109,7 +110,7 @@ def contained(operator: str, left: Known, right: Items | Pairs) -> Value:
     held = right.values if isinstance(right, Items) else tuple(key for key, _ in right.entries)
     if operator not in ("in", "not in"):
         return UNKNOWN
-    if isinstance(right, Items) and right.kind in ("many", "some"):
+    if isinstance(right, Items) and right.kind in UNCOUNTED:
         return UNKNOWN
     if any(isinstance(item, Known) and item.value == left.value for item in held):
         return Known(operator == "in")

@@ -11,6 +11,7 @@ from gpu_lint.facts.knowledge import DeviceArgument
 from gpu_lint.facts.model import Certainty, Index, Shape, Written
 from gpu_lint.facts.spellings import DEVICE_WORDS, NOT_A_GPU
 from gpu_lint.facts.values import (
+    UNCOUNTED,
     AnyOf,
     Items,
     Known,
@@ -82,7 +83,7 @@ def select(argument: DeviceArgument, node: p.Expression, value: Value) -> Select
         return Selection(Shape.COUNT, (), last, Certainty.ALWAYS, True)
     if argument.kind == "indices" and isinstance(value, Items):
         parts = [_select_one(node, item) for item in value.values]
-        single = len(parts) < 2 and value.kind not in ("some", "many")
+        single = len(parts) < 2 and value.kind not in UNCOUNTED
         return _combine(parts, Shape.ONE if single else Shape.MANY)
     if isinstance(value, Pairs) and argument.kind in ("map", "memory"):
         chosen = [pair[argument.kind == "map"] for pair in value.entries]

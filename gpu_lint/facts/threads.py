@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from gpu_lint.facts import program as p
+from gpu_lint.facts.children import HANDING
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.processes import Processes, arguments_in, given_to
@@ -27,8 +28,6 @@ _POOLS = frozenset(
     {"concurrent.futures.ThreadPoolExecutor", "concurrent.futures.thread.ThreadPoolExecutor",
      "multiprocessing.pool.ThreadPool", "multiprocessing.dummy.Pool"}
 )  # fmt: skip
-_HANDING = frozenset({"submit", "map", "starmap", "apply", "imap", "imap_unordered"})
-"""Methods of a pool whose calls are over before their results are used."""
 
 
 class Threads(Processes):
@@ -71,7 +70,7 @@ class Threads(Processes):
         if name == "run_in_executor" and len(args.positional) > 1:
             rest = Arguments(args.positional[2:], args.keywords, args.exact)
             return self._run_thread(args.positional[1][1], node, rest, flow)
-        if isinstance(receiver, Returned) and receiver.symbol in _POOLS and name in _HANDING:
+        if isinstance(receiver, Returned) and receiver.symbol in _POOLS and name in HANDING:
             if args.positional and isinstance(args.positional[0][1], FunctionValue):
                 for call in self.calls_of(name, args, flow):
                     self._run_thread(args.positional[0][1], node, call, flow)

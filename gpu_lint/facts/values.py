@@ -67,7 +67,7 @@ class Text:
 
 @record(keeps_hash=True)
 class Items:
-    """A list, tuple or set with known length."""
+    """A list, tuple or set; of the kinds of :data:`UNCOUNTED`, how many there are is not known."""
 
     kind: str
     """``list``, ``tuple``, ``set``, ``range``, ``map`` or ``generator``; ``many``: there are
@@ -558,7 +558,7 @@ def pairs_from(value: Value) -> Pairs | None:
     """The dict that ``dict(value)`` makes of a dict, or of a list of pairs; None of others."""
     if isinstance(value, Pairs):
         return value
-    if not isinstance(value, Items) or value.kind in ("some", "many"):
+    if not isinstance(value, Items) or value.kind in UNCOUNTED:
         return None
     entries: list[tuple[Value, Value]] = []
     for item in value.values:

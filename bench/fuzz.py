@@ -40,6 +40,10 @@ def seeds(target: str) -> list[bytes]:
         found += [b"ignore[GPU201] reason", b"noqa: GPU201, E501", b"ignore-file"]
     if target == "globs":
         found += [b"*.py[co]\n/build/\n!keep\0a/b.py", b"**/*a*b*/c\\*\0aab/c*"]
+    if target == "surroundings":
+        found += [b"export CUDA_VISIBLE_DEVICES='1' # card\nA=${B:-1}\n", b"torch==2.9.1 ; x\n"]
+        found += [b"env -u A B=1 torchrun --nproc_per_node 2 a.py && (unset C; python -m b)"]
+        found += [b"[project]\ndependencies = ['torch>=2']", b"[[package]]\nname = 'torch'"]
     if target == "option":
         found += [b"gpu.visible-devices='1'", b"select=['GPU1']", b"fail-on=error"]
     return found

@@ -17,7 +17,9 @@ from typing import Any
 
 from gpu_lint.engine import Engine
 from gpu_lint.errors import ConfigError, JournalError, Problem, SourceError, SyntaxFault
+from gpu_lint.facts.commandlines import read_text
 from gpu_lint.facts.comments import comments_of
+from gpu_lint.facts.dotenv import entries_of
 from gpu_lint.facts.limits import check_for_libcst, check_imports, check_limits
 from gpu_lint.facts.mentions import Mentions
 from gpu_lint.facts.needles import needles_for
@@ -25,6 +27,7 @@ from gpu_lint.facts.outline import NoOutline, outlined, without_bodies
 from gpu_lint.facts.skim import Unskimmable, skim
 from gpu_lint.globs import ignore_spec, usable
 from gpu_lint.journal import Journal
+from gpu_lint.pins import pinned_release
 from gpu_lint.policy import KEYS, check_table, check_whole, policy_of
 from gpu_lint.rulebook import Pack, framework_of, load_rulebook, pack_of, rules_of
 from gpu_lint.settings import SettingsFinder, load_settings, parse_config_option
@@ -190,6 +193,23 @@ def globs(data: bytes) -> None:
     ignore_spec(lines).check_file(path.replace("\0", "") or "x")
 
 
+PINNING = ("requirements.txt", "pyproject.toml", "uv.lock")
+
+
+def surroundings(data: bytes) -> None:
+    """What stands around the Python files: a ``.env``, commands, the releases that are pinned."""
+    entries_of(data)
+    started, exported = read_text(data.decode("utf-8", "replace"))
+    assert all(isinstance(name, str) for name in exported)
+    assert all(one.words for one in started)
+    directory = place().parent / "pinned"
+    directory.mkdir(exist_ok=True)
+    for name in PINNING:
+        (directory / name).write_bytes(data)
+        pinned_release(directory)
+        (directory / name).unlink()
+
+
 def journal(data: bytes) -> None:
     """The archive of a run: its beginning is overwritten, or some bytes in it."""
     kept = Journal(place().parent / "journal")
@@ -213,7 +233,9 @@ def journal(data: bytes) -> None:
         path.unlink()
 
 
-_ALL = (globs, journal, reader, check, fix, suppressions, policy, tables, rules, option)
+_ALL = (
+    globs, journal, reader, check, fix, suppressions, surroundings, policy, tables, rules, option,
+)  # fmt: skip
 TARGETS: dict[str, Callable[[bytes], None]] = {target.__name__: target for target in _ALL}
 
 

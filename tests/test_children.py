@@ -45,7 +45,7 @@ OTHER_MASK = {
     "known and unknown": "import random\ngpu = random.choice('01') if sys.argv[1:] else '0'\n"
     "subprocess.run(['t'], env={**os.environ, 'CUDA_VISIBLE_DEVICES': gpu})",
     "unknown": "subprocess.run(['t'], env={**os.environ, 'CUDA_VISIBLE_DEVICES': sys.argv[1]})",
-    "unknown in a command": 'os.system(f"CUDA_VISIBLE_DEVICES={print()} python a.py")',
+    "unknown in a command": 'os.system(f"CUDA_VISIBLE_DEVICES={input()} python a.py")',
     "a variable of the shell": 'os.system("CUDA_VISIBLE_DEVICES=$GPU python a.py")',
     "asyncio": "async def main():\n    await asyncio.create_subprocess_exec(\n"
     "        'python', 'a.py', env={**os.environ, 'CUDA_VISIBLE_DEVICES': '0'})\n"
@@ -99,8 +99,24 @@ RIGHT = {
 }
 
 
+DEAD_MASK = {
+    "None in a text": 'os.system(f"CUDA_VISIBLE_DEVICES={None} python a.py")',
+    "no index": 'os.system("CUDA_VISIBLE_DEVICES=gpu python a.py")',
+    "None as text": 'subprocess.run(["a"], env={**os.environ, "CUDA_VISIBLE_DEVICES": str(None)})',
+    "a list": 'subprocess.run(["a"], env={**os.environ, "CUDA_VISIBLE_DEVICES": str([1])})',
+    "another separator": 'os.environ |= {"A": "1"}\nos.system("CUDA_VISIBLE_DEVICES=1:2 python a.py")',
+}
+"""Masks that CUDA cannot read."""
+
+
 def found(program: str, policy: dict[str, Any] | None = POLICY) -> list[str]:
     return [code for code, _ in codes(check_text(program, policy))]
+
+
+@pytest.mark.parametrize("line", DEAD_MASK.values(), ids=DEAD_MASK.keys())
+def test_a_child_whose_mask_names_no_device(line: str) -> None:
+    assert found(f"{IMPORTS}{HEADER}{line}\n") == ["GPU112"]
+    assert found(f"{IMPORTS}{line}\n", None) == ["GPU112"]
 
 
 @pytest.mark.parametrize("line", OTHER_MASK.values(), ids=OTHER_MASK.keys())

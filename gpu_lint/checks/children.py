@@ -23,6 +23,7 @@ from gpu_lint.variables import MASK, ORDER
 
 _FORK_NOTE = "measured: cuda-facts section 8 (Cannot re-initialize CUDA in forked subprocess)"
 _INHERIT_NOTE = "measured: cuda-facts section 2 (a child process inherits the mask)"
+_VALUE_NOTE = "measured: cuda-facts section 3 (what CUDA makes of a mask)"
 _ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 
 
@@ -31,6 +32,7 @@ def check_children(context: Context) -> Iterator[Found]:
     for child in context.facts.children:
         found = (
             _forked(child, context)
+            or _dead(child)
             or _masked(child, context)
             or _ordered(child, context)
             or _early(child, context)
@@ -50,6 +52,18 @@ def _forked(child: Child, context: Context) -> Found | None:
         "GPU and will fail: use the start method spawn"
     )
     return Found("GPU207", child.span, message, _FORK_NOTE)
+
+
+def _dead(child: Child) -> Found | None:
+    """A child whose mask CUDA cannot read: it sees no GPU, or fewer than was meant."""
+    for text in sorted(filter(None, map(text_of, alternatives(child.mask or Known(None))))):
+        reading = read_mask(text)
+        if reading.fault:
+            message = f"the child is given the mask {text!r}: {reading.fault}"
+            severity = Severity.WARNING if reading.by_accident else None
+            at = child.mask_span or child.span
+            return Found("GPU112", at, message, _VALUE_NOTE, severity=severity)
+    return None
 
 
 def _masked(child: Child, context: Context) -> Found | None:

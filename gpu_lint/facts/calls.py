@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.fields import field_name, is_factory
+from gpu_lint.facts.fields import NAMED_TUPLE, field_name, fields_given, is_factory
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
 from gpu_lint.facts.recorder import Recorder
@@ -151,6 +151,8 @@ class Calls(Waiting):
             return self._construct(callee, cls, node, args, flow)
         if isinstance(callee, Bound) and callee.kind == PATCH and args.positional:
             return self.patch_function(callee, args.positional[0][1])
+        if isinstance(callee, Bound) and callee.kind == NAMED_TUPLE:
+            return self._named_tuple(callee, args, flow)
         if isinstance(callee, Bound) and isinstance(callee.arguments, Arguments):
             first = callee.arguments
             merged = Arguments(
@@ -176,6 +178,17 @@ class Calls(Waiting):
         flow.quiet = frozenset()
         self.fallible = True
         return UNKNOWN
+
+    def _named_tuple(self, cls: Bound, args: Arguments, flow: Flow) -> Value:
+        """The object that a class made by ``namedtuple()`` gives, with its fields."""
+        given = fields_given(cls.callee, args)
+        if given is None:
+            self.fallible = True
+            return Returned(NAMED_TUPLE, None)
+        frame = self.new_frame()
+        for name, value in given.items():
+            flow.bind(frame, f".{name}", value)
+        return Returned(NAMED_TUPLE, frame)
 
     def _construct(
         self, callee: ClassValue, cls: Class, node: p.Call, args: Arguments, flow: Flow

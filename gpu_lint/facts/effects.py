@@ -9,19 +9,27 @@ from abc import abstractmethod
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, starts_child
 from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
+from gpu_lint.facts.constants import function_of_constants, method_of_constant
 from gpu_lint.facts.environment import (
     ENVIRON,
     ENVIRONS,
     OF_ENVIRONMENT,
     VAGUE,
     Arguments,
-    decoded,
 )
 from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS
-from gpu_lint.facts.fields import default_of_field
+from gpu_lint.facts.fields import NAMED_TUPLE, class_of_tuples, default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
 from gpu_lint.facts.imports import module_at_path
-from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, made_by_builtin, shown
+from gpu_lint.facts.kinds import (
+    LIST_METHODS,
+    as_json,
+    as_text,
+    made_by_builtin,
+    made_by_call,
+    shown,
+    type_of,
+)
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
@@ -33,7 +41,7 @@ from gpu_lint.facts.soundness import (
     may_lack,
     may_not_convert,
 )
-from gpu_lint.facts.texts import parts_of_text, split_text
+from gpu_lint.facts.texts import parts_of_text
 from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
@@ -184,6 +192,11 @@ class Effects(Threads):
             return as_json(args.positional[0][1])
         if (default := default_of_field(name, args)) is not None:
             return default
+        if args.exact and (done := function_of_constants(name, args.values, args.named_values)):
+            self.fallible |= done.raises
+            return done.value
+        if name == NAMED_TUPLE:
+            return class_of_tuples(args)
         if name == LOADER:
             self.note_loader(node, args, flow)
         api = self.knowledge.function(name)
@@ -248,9 +261,6 @@ class Effects(Threads):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
         if api is not None:
             return self.apply_api(api, node, args, flow)
-        if isinstance(receiver, Known) and isinstance(receiver.value, bytes) and name == "decode":
-            self.fallible |= not receiver.value.isascii()
-            return decoded(receiver) if _is_utf8(args) else UNKNOWN
         if isinstance(receiver, ClassValue) and name == "__subclasses__":
             return self.subclasses(receiver.key)
         if name in ("get", "update"):
@@ -260,8 +270,13 @@ class Effects(Threads):
                 return self._attributes_method(receiver.callee, name, args, flow)
         if (found := parts_of_text(receiver, name, args)) is not None:
             return found
-        if (text := text_of(receiver)) is not None:
-            return self._string_method(text, receiver, name, args, flow)
+        if (text := text_of(receiver)) is not None and name in ("join", "format"):
+            return self._put_together(text, receiver, name, args, flow)
+        if args.exact and (
+            done := method_of_constant(receiver, name, args.values, args.named_values)
+        ):
+            self.fallible |= done.raises
+            return done.value
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
             return dict_method(receiver, name, args)
         if name in CHANGING_METHODS and any(
@@ -282,6 +297,8 @@ class Effects(Threads):
             self.end_path("SkipTest", flow)
         if name in ("parse_args", "get_args"):
             return Returned(name, self.new_frame())
+        if isinstance(receiver, Returned):
+            return made_by_call(f"{receiver.symbol}.{name}")
         return Typed("list") if name in LIST_METHODS else UNKNOWN
 
     def _attributes_method(self, base: Value, name: str, args: Arguments, flow: Flow) -> Value:
@@ -389,6 +406,9 @@ class Effects(Threads):
             return merged(Pairs((), open=True), Pairs(entries)) if entries else Typed("dict")
         if name == "range" and args.exact and args.positional and not args.keywords:
             return range_of([value for _, value in args.positional])
+        if args.exact and (done := function_of_constants(name, args.values, args.named_values)):
+            self.fallible |= done.raises
+            return done.value
         if first is not None:
             found = self._builtin_of(name, first, args, node, flow)
             return made_by_builtin(name) if found == UNKNOWN else found
@@ -477,39 +497,29 @@ class Effects(Threads):
             for item in items
         )
 
-    def _formatted(self, template: str, args: Arguments) -> Value:
+    def _filled_in(self, template: str, args: Arguments) -> Value:
         """``template.format(…)``, which raises where it is not given what it names."""
         made = text_formatted(template, args)
         self.fallible |= made is None
         return UNKNOWN if made is None else made
 
-    def _string_method(
+    def _put_together(
         self, text: str, receiver: Value, name: str, args: Arguments, flow: Flow
     ) -> Value:
+        """``text.join(…)`` or ``text.format(…)``."""
+        if name == "format":
+            return self._filled_in(text, args) if args.exact else UNKNOWN
         first = args.value(0)
-        if name == "join" and first is not None:
-            items = self.iterate(first, flow)
-            if items is None or (isinstance(first, Items) and first.kind in VAGUE):
-                return UNKNOWN
-            parts: list[Value] = []
-            for item in items:
-                parts += [receiver, item] if parts else [item]
-            return concatenate(parts)
-        if name == "format" and args.exact:
-            return self._formatted(text, args)
-        if name == "encode" and text.isascii() and _is_utf8(args):
-            return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
-        if name in ("strip", "lower", "upper") and not args.positional:
-            origin = receiver.origin if isinstance(receiver, Known) else None
-            return Known(str(getattr(text, name)()), origin)
-        if name == "split" and (found := split_text(text, args)) is not None:
-            return found
-        if name in ("startswith", "endswith") and first is not None:
-            several = first.values if isinstance(first, Items) else (first,)
-            pieces = [text_of(part) for part in several]
-            if None not in pieces:
-                return Known(any(getattr(text, name)(part) for part in pieces))
-        return UNKNOWN
+        items = self.iterate(first, flow) if first is not None else None
+        if items is None or (isinstance(first, Items) and first.kind in VAGUE):
+            return UNKNOWN
+        if any(type_of(item) for item in items):
+            self.fallible = True
+            return UNKNOWN
+        parts: list[Value] = []
+        for item in items:
+            parts += [receiver, item] if parts else [item]
+        return concatenate(parts)
 
 
 def _is_nothing(value: Value) -> bool:
@@ -545,9 +555,3 @@ def _type_of_option(args: Arguments) -> str:
     if found is None or not isinstance(found[0], p.Name) or found[1] != UNKNOWN:
         return ""
     return found[0].id if found[0].id in _TYPES_OF_OPTIONS else ""
-
-
-def _is_utf8(args: Arguments) -> bool:
-    """Whether ``encode()`` or ``decode()`` is not told another encoding."""
-    encoding = args.value(0, "encoding")
-    return encoding is None or (text_of(encoding) or "").lower() in ("utf-8", "utf8", "ascii")

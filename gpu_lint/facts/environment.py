@@ -76,6 +76,16 @@ class Arguments:
         return None
 
     @property
+    def values(self) -> tuple[Value, ...]:
+        """The positional arguments."""
+        return tuple(value for _, value in self.positional)
+
+    @property
+    def named_values(self) -> dict[str, Value]:
+        """The arguments that are given by their names."""
+        return {name: value for name, (_, value) in self.keywords.items()}
+
+    @property
     def texts(self) -> list[str | None]:
         """The texts among the arguments; None for each of the others."""
         given = [*self.positional, *self.keywords.values()]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
+from gpu_lint.facts.constants import item_of_text, sliced, with_format
 from gpu_lint.facts.flow import Flow, Frozen
 from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.operations import (
@@ -256,6 +257,17 @@ class Evaluator(Refinement):
     def _template(self, node: p.Template, flow: Flow) -> Value:
         return concatenate([formatted(self.evaluate(part, flow)) for part in node.parts])
 
+    def _formatted(self, node: p.Formatted, flow: Flow) -> Value:
+        return with_format(self.evaluate(node.value, flow), node.conversion, node.specification)
+
+    def _slice(self, node: p.Slice, flow: Flow) -> Value:
+        self._bounds(node, flow)
+        return UNKNOWN
+
+    def _bounds(self, node: p.Slice, flow: Flow) -> list[Value]:
+        bounds = (node.lower, node.upper, node.step)
+        return [Known(None) if one is None else self.evaluate(one, flow) for one in bounds]
+
     def _sequence(self, node: p.Sequence, flow: Flow) -> Value:
         values = tuple(self.evaluate(item, flow) for item in node.items)
         starred = any(isinstance(item, p.Opaque) and item.children for item in node.items)
@@ -303,6 +315,8 @@ class Evaluator(Refinement):
         base = self.evaluate(node.base, flow)
         if base == Symbol("sys.modules") and node.key == p.Name(node.key.span, "__name__"):
             return ModuleValue(self.file)
+        if isinstance(node.key, p.Slice):
+            return sliced(base, self._bounds(node.key, flow))
         key = self.evaluate(node.key, flow)
         for one in alternatives(base):
             if isinstance(one, (Gpus, Symbol)):
@@ -327,6 +341,9 @@ class Evaluator(Refinement):
             found = base.get(constant)
             if found is not None:
                 return found
+        if (found_in_text := item_of_text(base, key)) is not None:
+            self.fallible |= found_in_text.raises
+            return found_in_text.value
         if isinstance(base, ModuleValue) and isinstance(constant, str):
             return self.attribute_of(base, constant, flow)
         if isinstance(base, Bound) and base.kind == ATTRIBUTES and isinstance(constant, str):
@@ -638,9 +655,11 @@ _RULES: dict[type[Any], _Rule] = {
     p.Attribute: Evaluator._attribute,
     p.Call: Evaluator._call,
     p.Template: Evaluator._template,
+    p.Formatted: Evaluator._formatted,
     p.Sequence: Evaluator._sequence,
     p.Mapping: Evaluator._mapping,
     p.Subscript: Evaluator._subscript,
+    p.Slice: Evaluator._slice,
     p.Conditional: Evaluator._conditional,
     p.Comparison: Evaluator._comparison,
     p.Boolean: Evaluator._boolean,

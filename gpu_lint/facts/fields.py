@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.values import UNKNOWN, Bound, Value
+from gpu_lint.facts.values import UNKNOWN, Bound, Items, Known, Value, text_of
 from gpu_lint.facts.walk import last_name
 
 _DEFAULT_AT = {
@@ -27,8 +27,35 @@ alone."""
 _FACTORIES = frozenset({"attr.Factory", "attrs.Factory"})
 _UNANNOTATED = frozenset({"ib", "attrib", "field"})
 """Last names of those that make a field of a name without an annotation."""
+NAMED_TUPLE = "collections.namedtuple"
+"""The function, the kind of a :class:`Bound` that is a class that it made, and the symbol of the
+objects of such a class."""
 FACTORY = "factory"
 """The kind of a :class:`Bound` that is called for each object."""
+
+
+def class_of_tuples(args: Arguments) -> Value:
+    """Return the class that ``namedtuple("Name", fields)`` makes; unknown where its fields are not
+    known, or some may be left out."""
+    given = args.value(1, "field_names")
+    names: tuple[Value, ...] = ()
+    if given is not None and (text := text_of(given)) is not None:
+        names = tuple(map(Known, text.replace(",", " ").split()))
+    elif isinstance(given, Items) and given.kind in ("list", "tuple"):
+        names = given.values
+    if "defaults" in args.keywords or any(text_of(name) is None for name in names):
+        return UNKNOWN
+    return Bound(NAMED_TUPLE, Items("tuple", names), None) if names else UNKNOWN
+
+
+def fields_given(names: Value, args: Arguments) -> dict[str, Value] | None:
+    """Return what the fields of such a class are, given the arguments of its call; None where they
+    do not fit."""
+    wanted = [text_of(name) or "" for name in names.values] if isinstance(names, Items) else []
+    found = {name: args.value(at, name) for at, name in enumerate(wanted)}
+    known = {name: value for name, value in found.items() if value is not None}
+    is_whole = len(args.positional) + len(args.keywords) == len(wanted) == len(known)
+    return known if args.exact and is_whole else None
 
 
 def default_of_field(name: str, args: Arguments) -> Value | None:

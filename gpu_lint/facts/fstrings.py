@@ -49,8 +49,12 @@ class Part:
     """``string`` (a whole literal without braces), ``text`` or ``expression``."""
     inner: tuple[int, int] = (0, 0)
     """Of an expression: where its code stands."""
-    plain: bool = True
-    """Of an expression: neither a format nor a conversion other than ``!s`` is given."""
+    conversion: str = ""
+    """Of an expression: ``r``, ``s`` or ``a``."""
+    specification: str = ""
+    """Of an expression: the format behind its colon, as it is written."""
+    is_named: bool = False
+    """Of an expression: it is followed by ``=``, so that its code stands in the text too."""
 
 
 def parts_of(text: str) -> Iterator[Part]:
@@ -96,7 +100,8 @@ def _formatted(text: str, position: int, quote: str, raw: bool) -> Generator[Par
 def _expression(text: str, start: int, quote: str) -> Part:
     """``{expression}``, with ``=``, a conversion and a format, from its brace on."""
     position, depth = start + 1, 0
-    plain = True
+    is_named = False
+    conversion = specification = ""
     while True:
         character = text[position : position + 1]
         if character in ("", "\\", "#") or text.startswith(quote, position):
@@ -115,23 +120,24 @@ def _expression(text: str, start: int, quote: str) -> Part:
         elif not depth and character == "=":
             debug = _DEBUG.match(text, position)
             if debug is not None and text[position - 1] not in "=!<>":
-                plain = False
+                is_named = True
                 break
             if text[position + 1] == "=":
                 position += 1
         position += 1
     inner = (start + 1, position)
-    if not plain:
+    if is_named:
         position = _skip(_DEBUG, text, position)
     if text[position] == "!":
-        plain = plain and text[position + 1] == "s"
+        conversion = text[position + 1]
         position = _skip(re.compile(r"!\w+\s*"), text, position)
     if text[position] == ":":
-        plain = False
-        position = _format_end(text, position + 1, quote)
+        end = _format_end(text, position + 1, quote)
+        specification = text[position + 1 : end]
+        position = end
     if text[position] != "}":
         raise Unclear
-    return Part(start, position + 1, "expression", inner, plain)
+    return Part(start, position + 1, "expression", inner, conversion, specification, is_named)
 
 
 def _format_end(text: str, position: int, quote: str) -> int:

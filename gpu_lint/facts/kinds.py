@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from gpu_lint.facts.constants import NotConstant, python_object
 from gpu_lint.facts.values import (
     UNCOUNTED,
     UNKNOWN,
@@ -34,6 +35,21 @@ _TYPES_OF_CALLS = {
     "decimal.Decimal": "Decimal",
     "uuid.UUID": "UUID",
     "torch.device": "torch.device",
+    "torch.tensor": "torch.Tensor",
+    "fractions.Fraction": "Fraction",
+    "collections.namedtuple": "tuple",
+    **dict.fromkeys(("glob.glob", "os.listdir", "re.findall", "re.split", "shlex.split"), "list"),
+    **dict.fromkeys(
+        ("os.cpu_count", "os.getpid", "random.randint", "random.randrange", "time.time_ns"), "int"
+    ),
+    **dict.fromkeys(("random.random", "random.uniform", "time.time"), "float"),
+    **{f"numpy.{name}": f"numpy.{name}" for name in ("float32", "float64", "int32", "int64")},
+    **dict.fromkeys(("numpy.arange", "numpy.array", "numpy.asarray"), "numpy.ndarray"),
+    **{
+        f"configparser.{parser}.get{name}": name
+        for parser in ("ConfigParser", "RawConfigParser")
+        for name in ("boolean", "float", "int")
+    },
 }
 """What calls of things outside the project return, where that is no string."""
 _BUILTINS = {
@@ -44,6 +60,8 @@ _BUILTINS = {
     "reversed": "iterator", "set": "set", "slice": "slice", "sorted": "list", "tuple": "tuple",
     "zip": "zip",
 }  # fmt: skip
+_PROCEDURES = frozenset({"print", "setattr", "delattr"})
+"""Builtins that return nothing."""
 LIST_METHODS = frozenset({"split", "rsplit", "splitlines"})
 """Methods that make a list of a string, and are no methods of other common types."""
 
@@ -96,8 +114,15 @@ def types_of(value: Value) -> tuple[str, ...]:
     return tuple(sorted({name for name in found if name})) if all(found) else ()
 
 
+def made_by_call(name: str) -> Value:
+    """Return what is known of the result of a call of something outside the project."""
+    return Typed(_TYPES_OF_CALLS[name]) if name in _TYPES_OF_CALLS else UNKNOWN
+
+
 def made_by_builtin(name: str) -> Value:
     """Return what is known of the result of a builtin whose arguments are not."""
+    if name in _PROCEDURES:
+        return Known(None)
     return Typed(_BUILTINS[name]) if name in _BUILTINS else UNKNOWN
 
 
@@ -159,17 +184,6 @@ def _shown(value: Value) -> str:
 def as_json(value: Value) -> Value:
     """Return what ``json.dumps(value)`` gives, as far as it is known."""
     try:
-        return Known(json.dumps(_plain(value)))
-    except (_NotKnown, TypeError, ValueError):
+        return Known(json.dumps(python_object(value)))
+    except (NotConstant, TypeError, ValueError):
         return UNKNOWN
-
-
-def _plain(value: Value) -> object:
-    match value:
-        case Known(value=constant):
-            return constant
-        case Items(kind="list" | "tuple", values=values):
-            return [_plain(item) for item in values]
-        case Pairs(entries=entries, open=False):
-            return {_plain(key): _plain(held) for key, held in entries}
-    raise _NotKnown

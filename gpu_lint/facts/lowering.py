@@ -195,11 +195,9 @@ class Lowering:
                 parts.append(p.Literal(span, text) if "\\" not in text else p.Opaque(span, ()))
             elif isinstance(part, cst.FormattedStringExpression):
                 value = self.expression(part.expression)
-                plain = part.format_spec is None and part.equal is None
-                if plain and part.conversion in (None, "s"):
-                    parts.append(value)
-                else:
-                    parts.append(p.Opaque(span, (value,)))
+                named = part.equal is not None
+                given = part.conversion or "", _specification(part)
+                parts.append(p.in_text(span, value, *given, is_named=named))
         return p.Template(self.span(node), tuple(parts))
 
     def _sequence(self, node: cst.List | cst.Tuple | cst.Set) -> p.Expression:
@@ -227,6 +225,10 @@ class Lowering:
         if alone and isinstance(only.slice, cst.Index) and only.slice.star is None:
             index = self.expression(only.slice.value)
             return p.Subscript(self.span(node), base, index)
+        if alone and isinstance(only.slice, cst.Slice):
+            bounds = (only.slice.lower, only.slice.upper, only.slice.step)
+            lowered = [self.expression(one) if one is not None else None for one in bounds]
+            return p.Subscript(self.span(node), base, p.Slice(self.span(only.slice), *lowered))
         children = [base, *(child for s in node.slice for child in self._children(s))]
         return p.Opaque(self.span(node), tuple(children))
 
@@ -486,6 +488,14 @@ def _pieces(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         yield node.left
         node = node.right
     yield node
+
+
+def _specification(part: cst.FormattedStringExpression) -> str:
+    """The format of a part of an f-string, as it is written; braces for what is nested in it."""
+    return "".join(
+        piece.value if isinstance(piece, cst.FormattedStringText) else "{}"
+        for piece in part.format_spec or ()
+    )
 
 
 def _parts(expression: p.Expression) -> tuple[p.Expression, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from string import Formatter
 
 from gpu_lint.digits import number_in
+from gpu_lint.facts.constants import with_format
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, callable_of
 from gpu_lint.facts.flow import Flow
@@ -67,7 +68,7 @@ def dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
 
 
 def text_formatted(template: str, args: Arguments) -> Value | None:
-    """``template.format(…)`` for plain ``{}``, ``{0}`` and ``{name}``; None where it raises."""
+    """``template.format(…)`` for ``{}``, ``{0}`` and ``{name}``; None where it raises."""
     parts: list[Value] = []
     position = 0
     try:
@@ -78,8 +79,6 @@ def text_formatted(template: str, args: Arguments) -> Value | None:
         parts.append(Known(literal))
         if name is None:
             continue
-        if specification or conversion:
-            return UNKNOWN
         number = number_in(name)
         if number is not None or not name:
             found = args.find(position if number is None else number, None)
@@ -88,7 +87,12 @@ def text_formatted(template: str, args: Arguments) -> Value | None:
             found = args.find(None, name)
         if found is None:
             return UNKNOWN if "." in name or "[" in name else None
-        parts.append(formatted(found[1]))
+        is_plain = not specification and not conversion
+        parts.append(
+            formatted(found[1])
+            if is_plain
+            else with_format(found[1], conversion or "", specification or "")
+        )
     return concatenate(parts)
 
 

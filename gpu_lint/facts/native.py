@@ -249,7 +249,8 @@ class NativeLowering:
                 parts.append(p.Literal(here, plain) if whole else p.Opaque(here, ()))
             else:
                 value = self._inner(text[slice(*part.inner)], at(part.inner[0]))
-                parts.append(value if part.plain else p.Opaque(here, (value,)))
+                given = part.conversion, part.specification
+                parts.append(p.in_text(here, value, *given, is_named=part.is_named))
         return tuple(parts)
 
     def _inner(self, code: str, start: int) -> p.Expression:
@@ -290,7 +291,7 @@ class NativeLowering:
     def _subscript(self, node: ast.Subscript) -> p.Expression:
         base, key = self.expression(node.value), node.slice
         if isinstance(key, ast.Slice):
-            return p.Opaque(self.span(node), (base, *self._bounds(key)))
+            return p.Subscript(self.span(node), base, self._slice(key))
         if isinstance(key, ast.Starred):
             return p.Opaque(self.span(node), (base, self.expression(key.value)))
         if isinstance(key, ast.Tuple) and not self._has_parentheses(key):
@@ -303,6 +304,11 @@ class NativeLowering:
                     children.append(self.expression(plain))
             return p.Opaque(self.span(node), tuple(children))
         return p.Subscript(self.span(node), base, self.expression(key))
+
+    def _slice(self, node: ast.Slice) -> p.Slice:
+        bounds = (node.lower, node.upper, node.step)
+        lowered = [self.expression(one) if one is not None else None for one in bounds]
+        return p.Slice(self.span(node), *lowered)
 
     def _bounds(self, node: ast.Slice) -> list[p.Expression]:
         return [self.expression(n) for n in (node.lower, node.upper, node.step) if n is not None]

@@ -65,6 +65,16 @@ class Template:
 
 
 @record
+class Formatted:
+    """What stands in an f-string for a value that is converted, or has a format."""
+
+    span: Span
+    value: Expression
+    conversion: str
+    specification: str
+
+
+@record
 class Sequence:
     """A list, tuple or set display; ``kind`` names which."""
 
@@ -86,6 +96,16 @@ class Subscript:
     span: Span
     base: Expression
     key: Expression
+
+
+@record
+class Slice:
+    """``lower:upper:step`` between brackets."""
+
+    span: Span
+    lower: Expression | None
+    upper: Expression | None
+    step: Expression | None
 
 
 @record
@@ -187,10 +207,21 @@ class Opaque:
 
 
 Expression: TypeAlias = (
-    "Literal | Name | Attribute | Call | Template | Sequence | Mapping | Subscript"
-    " | Conditional | Comparison | Boolean | Unary | Binary | Lambda | Walrus"
+    "Literal | Name | Attribute | Call | Template | Formatted | Sequence | Mapping | Subscript"
+    " | Slice | Conditional | Comparison | Boolean | Unary | Binary | Lambda | Walrus"
     " | Comprehension | Yield | Await | Opaque"
 )
+
+
+def in_text(
+    span: Span, value: Expression, conversion: str, specification: str, *, is_named: bool
+) -> Expression:
+    """Return what stands in an f-string for a value with a conversion and a format."""
+    if is_named or "{" in specification:
+        return Opaque(span, (value,))
+    if conversion in ("", "s") and not specification:
+        return value
+    return Formatted(span, value, conversion, specification)
 
 
 @record

@@ -43,12 +43,6 @@ def parts_of_text(receiver: Value, method: str, args: Arguments) -> Value | None
     return Items("some", entries)
 
 
-def split_text(text: str, args: Arguments) -> Value | None:
-    """Return the list that ``text.split(…)`` gives; None where that is not known."""
-    pieces = _pieces(text, args)
-    return Items("list", tuple(pieces)) if pieces is not None else None
-
-
 def _pieces(text: str, args: Arguments) -> list[Value] | None:
     """Return what stands between separators; None where these are not known."""
     separator = text_of(args.value(0, "sep") or UNKNOWN)

@@ -106,9 +106,23 @@ class Fixing:
                 self._as_told(file, after[file]),
                 self._reasons(file),
                 self._view.reads[file].edits,
+                self._view.reads[file].is_new,
+                self._new_files_for(file),
             )
             for file, found in before.items()
+            if not self._view.reads[file].is_new or self._is_made(file)
         ]
+
+    def _is_made(self, file: str) -> bool:
+        """Whether a new file has been made, and something still imports it."""
+        importers = self._view.project.importers.get(file, ())
+        return bool(importers) and bool(self._view.reads[file].edits)
+
+    def _new_files_for(self, file: str) -> tuple[Path, ...]:
+        """The new files without which a file would fail."""
+        reads = self._view.reads
+        imported = [reads[other] for other in self._view.project.edges(file) if other in reads]
+        return tuple(one.path for one in imported if one.is_new and one.edits)
 
     def _as_told(self, file: str, after: FileFindings) -> FileFindings:
         """What is found in a file, the fixes that were left out as unsafe."""
@@ -124,7 +138,8 @@ class Fixing:
     def trial(self, files: Collection[str]) -> Mapping[Change, str]:
         """The changes that fixing some files would leave out, each with the reason."""
         before = self._found_at_first()
-        self._round({file: found for file, found in before.items() if file in files})
+        reads = self._view.reads
+        self._round({f: found for f, found in before.items() if f in files or reads[f].is_new})
         return self._left_out
 
     def _found_at_first(self) -> dict[str, FileFindings]:
@@ -410,7 +425,9 @@ class Fixing:
         work = Applying(
             self._finder.spec,
             {
-                file: ToEdit(str(one.path), digest_of(one.source.data), one.edits, edits[file])
+                file: ToEdit(
+                    str(one.path), digest_of(one.source.data), one.edits, edits[file], one.is_new
+                )
                 for file, one in reads.items()
             },
         )

@@ -373,7 +373,9 @@ class Engine:
             for file in judged
         }
         view = View(self.finder, reads, together, graph, survey.note, survey.many(judged))
-        return view.with_new_files(unchangeable)
+        view = view.with_new_files(unchangeable)
+        run.clean = len(survey.files.keys() - view.reads.keys())
+        return view
 
     def _judge_ahead(
         self, view: View, run: Run, waiting: Collection[Read]

@@ -166,8 +166,8 @@ class View:
         return view
 
     def with_new_files(self, unchangeable: Collection[str] | None) -> View:
-        """The same files with those that a fix may make: the modules that hold the header for
-        others. None of them may be made where ``unchangeable`` is None."""
+        """The same files with those that a fix may make, or fill: the modules that hold the header
+        for others. None of them may be made where ``unchangeable`` is None."""
         found = (self.policy_modules.of(file) for file in self._under_modules())
         new = {
             one.file: Read(
@@ -175,17 +175,17 @@ class View:
                 self._path(one.file),
                 self._finder,
                 may_change=unchangeable is not None and one.file not in unchangeable,
-                is_new=True,
+                is_new=one.is_new,
             )
             for one in found
-            if one is not None and one.is_new and not one.fault
+            if one is not None and one.is_bare and not one.fault and one.file not in self.reads
         }
         if not new:
             return self
         return View(
             self._finder,
             {**self.reads, **new},
-            (*self.project.files, *new),
+            dict.fromkeys((*self.project.files, *new)),
             note=self._note,
             outlined=self.outlined,
             scripts=self.relevance.scripts,

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gpu_lint.facts.imports import Located
-from gpu_lint.facts.markers import HEADER
 from gpu_lint.globs import matches
 from gpu_lint.records import record
 from gpu_lint.relevance import EACH_FILE
@@ -46,6 +45,10 @@ class PolicyModule:
     """Its absolute path; empty where there is no place for it."""
     is_new: bool = False
     """There is no such file yet."""
+    is_bare: bool = False
+    """It holds nothing but imports and a docstring, if that."""
+    is_judged: bool = False
+    """What it lacks is found in it, by this run."""
     fault: str = ""
     """Why no fix makes the file import it, in words."""
     imported_at: tuple[Span, ...] = ()
@@ -57,6 +60,11 @@ class PolicyModule:
     def is_in_time(self) -> bool:
         """Whether the file imports it before any framework, as far as its own text shows."""
         return bool(self.imported_at) and self.behind is None
+
+    @property
+    def answers_for_file(self) -> bool:
+        """Whether what the file lacks is a fault of the module, and reported there."""
+        return self.is_in_time and self.is_judged
 
 
 class PolicyModules:
@@ -152,21 +160,25 @@ class PolicyModules:
             )
         at = self._imported_at(file, module)
         behind = self._behind(file, module, at[0]) if at else None
-        return PolicyModule(name, module, is_new, fault, at, behind)
+        is_bare = is_new or self._is_bare(module)
+        is_judged = read is not None and not is_new
+        return PolicyModule(name, module, is_new, is_bare, is_judged, fault, at, behind)
 
     def _may_hold_header(self, module: str) -> bool:
-        """Whether a file holds a header, or nothing that would be lost beside one."""
+        """Whether a file holds a header, or nothing that is not in place beside one."""
+        return self._is_bare(module) or self._graph.mentions(module)
+
+    def _is_bare(self, module: str) -> bool:
+        """Whether a file holds nothing but imports and a docstring, if that."""
         reading = self._graph.reading(module)
         if reading is None:
             return False
         layout = reading.layout
         imported = {found.statement for found in layout.imports}
-        is_bare = all(
+        return all(
             statement.end <= layout.prologue_end or statement in imported
             for statement in layout.statements
         )
-        has_block = any(block.kind == HEADER for block in reading.blocks)
-        return is_bare or has_block or self._graph.mentions(module)
 
     def _loaded_before(self, file: str, name: str, located: tuple[Located, ...]) -> str:
         """Why the module comes too late wherever it is imported: a package that it is in loads a

@@ -11,10 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from gpu_lint.cli import fix as fix_command
+from gpu_lint.cli import main
 from tests.conftest import run_cli
 from tests.fakecuda import run_program
+from tests.test_programrun import Apart, found_by
 
 LINE = "import {}  # noqa: F401  # isort: skip\n"
 IMPORT = LINE.format("gpu_policy")
@@ -459,3 +464,187 @@ def test_a_style_that_cannot_be_is_one_line(style: str, why: str, tree: Tree) ->
     assert "gpu-lint.toml:" in done.stderr
     assert "header.style" in done.stderr
     assert why in done.stderr
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def test_a_hook_that_names_one_file_makes_the_module_too(tree: Tree) -> None:
+    tree.write({"gpu-lint.toml": policy(), "a.py": SCRIPT, "b.py": SCRIPT})
+    tree.fix("a.py")
+    assert tree.files == {"a.py": f"{IMPORT}\n{SCRIPT}", "b.py": SCRIPT, "gpu_policy.py": MODULE}
+    tree.fix("b.py")
+    assert tree.files["b.py"] == f"{IMPORT}\n{SCRIPT}"
+    assert tree.files["gpu_policy.py"] == MODULE
+
+
+def on_stdin(command: str, *more: str) -> Any:
+    arguments = [command, *more, "--no-cache", "--stdin-filename", "run.py", "-"]
+    return CliRunner().invoke(main, arguments, input=SCRIPT)
+
+
+def test_standard_input_gets_the_import_only_where_the_module_is_there(tree: Tree) -> None:
+    tree.write({"gpu-lint.toml": policy()})
+    for more in ((), ("--unsafe-fixes",)):
+        done = on_stdin("fix", *more)
+        assert (done.exit_code, done.stdout) == (1, SCRIPT)
+        assert tree.files == {}
+    assert "gpu_policy.py is not there yet; `gpu-lint fix` makes it" in on_stdin("check").stdout
+    tree.write({"gpu_policy.py": MODULE})
+    done = on_stdin("fix")
+    assert (done.exit_code, done.stdout) == (0, f"{IMPORT}\n{SCRIPT}")
+
+
+def test_an_editor_is_offered_no_half_of_a_fix_that_makes_a_file(tree: Tree) -> None:
+    """JSON and SARIF have no word for a new file: alone, the import would fail."""
+    tree.write({"gpu-lint.toml": policy(), "run.py": SCRIPT})
+
+    def offered() -> tuple[set[str], set[bool]]:
+        reports = [run_cli("check", "--no-cache", "--output-format", f) for f in ("json", "sarif")]
+        found, log = (json.loads(done.stdout) for done in reports)
+        results = log["runs"][0]["results"]
+        return {one["fix"]["applicability"] for one in found}, {"fixes" in r for r in results}
+
+    assert offered() == ({"display"}, {False})
+    tree.write({"gpu_policy.py": MODULE})
+    assert offered() == ({"safe"}, {True})
+
+
+@pytest.mark.parametrize("job", ["check", "fix"])
+def test_other_processes_find_and_change_the_same(tree: Tree, job: str) -> None:
+    tree.write({"gpu-lint.toml": policy(), "a.py": SCRIPT, "b.py": SCRIPT, "lib/m.py": LIBRARY})
+    assert found_by(tree.root, Apart(), job) == found_by(tree.root, None, job)
+
+
+@pytest.mark.parametrize("answers", [("n", "y", "y"), ("y", "n", "y"), ("y", "y", "n")])
+def test_what_is_refused_leaves_no_file_that_imports_what_is_not_there(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, answers: tuple[str, ...]
+) -> None:
+    """Asked about the scripts, then the module; what was accepted and changes is asked again."""
+    waiting, asked = iter(answers), []
+
+    def prompt(text: str, **options: object) -> str:
+        asked.append(text.split("(")[0])
+        return next(waiting, "y")
+
+    monkeypatch.setattr(click, "prompt", prompt)
+    monkeypatch.setattr(fix_command, "_may_ask", lambda: True)
+    tree.write({"gpu-lint.toml": policy(), "a.py": SCRIPT, "b.py": SCRIPT})
+    tree.fix("--interactive")
+    scripts = {
+        name: f"{IMPORT}\n{SCRIPT}" if answer == "y" else SCRIPT
+        for name, answer in zip(("a.py", "b.py"), answers, strict=False)
+    }
+    if answers[2] == "n":
+        assert tree.files == {"a.py": SCRIPT, "b.py": SCRIPT}
+    else:
+        assert tree.files == {**scripts, "gpu_policy.py": MODULE}
+    assert asked == [f"Change {name} " for name in ("a.py", "b.py", "gpu_policy.py")]
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or (hasattr(os, "geteuid") and os.geteuid() == 0),
+    reason="needs a directory that may not be written",
+)
+def test_in_a_directory_that_may_not_be_written_no_file_imports_the_module(tree: Tree) -> None:
+    tree.write({"gpu-lint.toml": policy("module:pkg.gpu_policy"), "pkg/__init__.py": ""})
+    tree.write({"run.py": f"import pkg\n{SCRIPT}"})
+    before = tree.files
+    (tree.root / "pkg").chmod(0o555)
+    printed = tree.fix()
+    (tree.root / "pkg").chmod(0o755)
+    assert tree.files == before
+    assert "pkg/gpu_policy.py, which it would import, was not written" in printed
+
+
+def test_a_module_that_cannot_be_made_leaves_every_file_as_it_was(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.write({"gpu-lint.toml": policy(), "a.py": SCRIPT, "b.py": SCRIPT})
+    real = os.replace
+
+    def refuse(source: Any, target: Any) -> None:
+        if os.path.basename(target) == "gpu_policy.py":
+            raise PermissionError(13, "Permission denied")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    printed = tree.fix()
+    assert tree.files == {"a.py": SCRIPT, "b.py": SCRIPT}
+    assert printed.count("gpu_policy.py, which it would import, was not written") == 2
+
+
+def test_line_ends_and_encodings_stay(tree: Tree) -> None:
+    script = f"# -*- coding: latin-1 -*-\n# caf\u00e9\n{SCRIPT}".replace("\n", "\r\n")
+    tree.write({"gpu-lint.toml": policy(), "run.py": script.encode("latin-1")})
+    tree.fix()
+    done = (tree.root / "run.py").read_bytes()
+    line = IMPORT.replace("\n", "\r\n").encode()
+    assert done == script.encode("latin-1").replace(b"import torch", line + b"\r\nimport torch")
+    assert (tree.root / "gpu_policy.py").read_bytes() == MODULE.replace("\n", "\r\n").encode()
+
+
+def test_a_template_of_the_projects_own_is_what_the_module_holds(tree: Tree) -> None:
+    template = (
+        'import os\n$environ["CUDA_DEVICE_ORDER"] = $device_order\n'
+        '$environ["CUDA_VISIBLE_DEVICES"] = $visible_devices\nprint("card", $visible_devices)\n'
+    )
+    table = policy().replace("[header]", '[header]\ntemplate = "h.txt"')
+    tree.write({"gpu-lint.toml": table, "h.txt": template, "run.py": SCRIPT})
+    tree.fix()
+    assert tree.files["gpu_policy.py"] == (
+        f'{DOC}# gpu-lint: begin header\nimport os\nos.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+        'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\nprint("card", "1")\n# gpu-lint: end header\n'
+    )
+
+
+# --- what comes of it --------------------------------------------------------------------------
+
+
+CLEAN = {
+    "plain.py": "import torch\n\nprint(torch.zeros(1).cuda())\n",
+    "stdlib.py": "import os\nimport sys\n\nimport torch\n\nprint(os, sys, torch.zeros(1).cuda())\n",
+    "future.py": '"""Runs."""\n\nfrom __future__ import annotations\n\nimport numpy as np\nimport torch\n'
+    "\nfrom pkg import model\n\nprint(np, model, torch.zeros(1).cuda())\n",
+    "header.py": 'import os\n\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"  # the big card\n\n'
+    "import torch\n\nprint(torch.zeros(1).cuda())\n",
+    "pkg/__init__.py": "",
+    "pkg/model.py": LIBRARY,
+}
+TOOLS = (
+    ("ruff", "check", "--isolated", "--no-cache", "-q", "--select", "E,F,I,W,RUF100"),
+    ("ruff", "format", "--isolated", "--no-cache", "-q", "--check"),
+    ("isort", "--check", "--profile", "black"),
+    ("isort", "--check"),
+    ("flake8", "--isolated", "--max-line-length", "88"),
+    ("black", "-q", "--check"),
+)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: " ".join(tool[:4]))
+def test_what_was_clean_for_linters_formatters_and_sorters_stays_clean(
+    tool: tuple[str, ...], tree: Tree
+) -> None:
+    if importlib.util.find_spec(tool[0]) is None:
+        pytest.skip(f"{tool[0]} is not installed")
+    tree.write({"gpu-lint.toml": policy("module:pkg.gpu_policy"), **CLEAN})
+    command = [sys.executable, "-m", *tool, "."]
+    was_clean = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert was_clean or tool[0] == "flake8", "to it an inline header is code above imports (E402)"
+    tree.fix()
+    assert all(IMPORT_PKG in text for name, text in tree.files.items() if name in CLEAN and text)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", [n for n, c in FIXED.items() if c.after and "src" not in n])
+def test_what_was_migrated_runs_on_the_policys_card(name: str, tree: Tree) -> None:
+    case = FIXED[name]
+    tree.write({"gpu-lint.toml": policy(case.style, case.where), **case.other, **case.before})
+    tree.fix()
+    for file in ("run.py", "train.py", "a.py", "b.py", "scripts/a.py"):
+        if (tree.root / file).exists():
+            outcome = run_program(tree.root / file, tree.root)
+            assert outcome.status == 0, outcome.output
+            used = {use["physical"] for use in outcome.of("use")}
+            assert used == {1}, (file, outcome.events)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -166,10 +166,16 @@ class Fixing:
             failing = {f: new for f, new in self._failing(after).items() if f not in settled}
             if not failing:
                 break
-            part = self._start.project.connected([next(iter(failing))]) & before.keys()
+            part = self._connected(next(iter(failing))) & before.keys()
             after = self._leave_out(part, failing, before, after)
             settled |= part
         return after
+
+    def _connected(self, file: str) -> frozenset[str]:
+        """The part of the project in which a file is: a new one is in that of those that import it
+        now."""
+        view = self._view if self._view.reads[file].is_new else self._start
+        return view.project.connected([file])
 
     def _reasons(self, file: str) -> tuple[str, ...]:
         left_out = (
@@ -213,12 +219,17 @@ class Fixing:
     # --- the outcome -----------------------------------------------------------------------
 
     def _failing(self, after: dict[str, FileFindings]) -> dict[str, New]:
-        """The files in which something is found that was not found before, with the first of it."""
+        """The files in which something is found that was not found before, with the first of it.
+        What a new file lacks, the files that import it lacked before."""
         failing: dict[str, New] = {}
         for file, found in after.items():
             if found.findings or found.unfit:
                 edits = self._edits_of(file)
-                if (new := next(self._before[file].new_in(found, edits), None)) is not None:
+                lacked = OF_HEADER if self._view.reads[file].is_new else frozenset()
+                every = self._before[file].new_in(found, edits)
+                if (
+                    new := next((one for one in every if one.code not in lacked), None)
+                ) is not None:
                     failing[file] = new
         return failing
 
@@ -306,7 +317,7 @@ class Fixing:
         wanted = [
             change
             for file, found in findings.items()
-            for change in self._on_offer(file, found)
+            for change in map(self._as_it_stands, self._on_offer(file, found))
             if change not in self._refused
             and self._view.reads[file].may_change
             and all(other in findings for other in change.files)
@@ -365,6 +376,17 @@ class Fixing:
                 continue
             if Applicability.UNSAFE not in (first.applicability, finding.fix.applicability):
                 yield Change(file, finding.fix)
+
+    def _as_it_stands(self, change: Change) -> Change:
+        """A change without what it does to new files that another one has made already."""
+        elsewhere = change.fix.elsewhere
+        left = tuple(
+            (file, edits)
+            for file, edits in elsewhere
+            if file not in self._view.reads
+            or not (self._view.reads[file].is_new and self._view.reads[file].edits)
+        )
+        return Change(change.file, replace(change.fix, elsewhere=left)) if elsewhere else change
 
     def _lacks_header(self, file: str) -> bool:
         """Whether the header of a file is left out, without which a validator must fail."""

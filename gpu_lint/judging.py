@@ -192,11 +192,17 @@ class View:
         )
 
     def _under_modules(self) -> Iterator[str]:
-        """The files whose policy wants the header in a module."""
+        """The files that may need a header, and whose policy wants it in a module."""
         for file in self.reads:
             policy = self.relevance.policy_of(file)
             if policy is not None and policy.header.module:
-                yield file
+                where = policy.header.required_in
+                anyway = where == "all" or isinstance(where, tuple)
+                if anyway or self.project.reached_frameworks(file) or self._names_device(file):
+                    yield file
+
+    def _names_device(self, file: str) -> bool:
+        return bool(self.project.touch(file) & (Touch.DEVICES | Touch.HANDED | Touch.PASSED))
 
     def _path(self, file: str) -> Path:
         """A file's path as that of others is given: below the directory of the run."""

@@ -114,33 +114,36 @@ class PolicyModules:
         framework = self._graph.knowledge.framework_of(name)
         if framework is not None and not framework.own:
             return PolicyModule(name, fault=f"{name} is a module of {framework.name}; name another")
-        imports, missing = self._graph.imports, ""
         located = self._graph.locate(file, name, 0)
         if located and located[-1].file in self._graph.edges(file):
             return self._checked(file, name, located)
-        roots = [r for r in imports.roots(os.path.dirname(file)) if self._is_searched(file, r)]
+        package, _, last = name.rpartition(".")
+        searched, home = self._roots(file), "" if package else self._home(file)
+        roots = [root for root in searched if home in ("", root)]
+        planned = self._existing(name, roots) or self._planned(package, last, roots)
+        if planned:
+            return self._checked(file, name, planned)
+        shown = self._relevance.shown
+        found = " and ".join(f"{shown(root)}/" for root in searched)
+        found = f"modules are found in {found}" if found else "nothing says where modules are found"
+        belongs = f"there is no package {package}" if package else f"it belongs in {shown(home)}/"
+        why = f"`import {name}` is not sure to work in {shown(file)}: {found}, and {belongs}"
+        return PolicyModule(name, fault=f"{why}; name another in header.style, or {_INLINE}")
+
+    def _existing(self, name: str, roots: list[str]) -> tuple[Located, ...]:
+        """The module below one of some directories, outermost package first; empty if none is."""
+        found = (self._graph.imports.descend(root, name) for root in roots)
+        return next((one for one in found if one and not one[-1].is_namespace), ())
+
+    def _planned(self, package: str, last: str, roots: list[str]) -> tuple[Located, ...]:
+        """The same of a module that is not there yet: where its package is."""
+        imports = self._graph.imports
         for root in roots:
-            located = imports.descend(root, name)
-            if located and not located[-1].is_namespace:
-                return self._checked(file, name, located)
-        *parents, last = name.split(".")
-        for root in roots:
-            directory = os.path.join(root, *parents)
-            if not parents or imports.holds_modules(directory):
-                new = Located(name, os.path.join(directory, f"{last}.py"))
-                above = imports.descend(root, ".".join(parents)) if parents else ()
-                return self._checked(file, name, (*above, new))
-            missing = missing or f"there is no package {self._relevance.shown(directory)}; "
-        where = (
-            " and ".join(map(self._relevance.shown, roots))
-            if roots
-            else "no directory that is sure"
-        )
-        why = (
-            f"`import {name}` is not sure to work in {self._relevance.shown(file)}: {missing}"
-            f"modules are found in {where}; name another module in header.style, or {_INLINE}"
-        )
-        return PolicyModule(name, fault=why)
+            directory = os.path.join(root, *package.split(".")) if package else root
+            if not package or imports.holds_modules(directory):
+                above = imports.descend(root, package) if package else ()
+                return *above, Located(last, os.path.join(directory, f"{last}.py"))
+        return ()
 
     def _checked(self, file: str, name: str, located: tuple[Located, ...]) -> PolicyModule:
         """The module at a place, and what speaks against it."""
@@ -148,16 +151,12 @@ class PolicyModules:
         read = self._reads.get(module)
         is_new = read.is_new if read is not None else not os.path.exists(module)
         fault = self._loaded_before(file, name, located)
-        if is_new and read is not None and not read.may_change:
-            fault = (
-                fault
-                or f"{self._relevance.shown(module)} is not there yet; `gpu-lint fix` makes it"
-            )
-        if not is_new and not self._may_hold_header(module):
-            fault = fault or (
-                f"{self._relevance.shown(module)} is there already and sets no GPU variable: "
-                "name another module in header.style, or delete that file"
-            )
+        shown = self._relevance.shown(module)
+        if not fault and is_new and read is not None and not read.may_change:
+            fault = f"{shown} is not there yet; `gpu-lint fix` makes it"
+        if not fault and not is_new and not self._may_hold_header(module):
+            fault = f"{shown} is there already and sets no GPU variable: "
+            fault += "name another module in header.style, or delete that file"
         at = self._imported_at(file, module)
         behind = self._behind(file, module, at[0]) if at else None
         is_bare = is_new or self._is_bare(module)
@@ -208,20 +207,34 @@ class PolicyModules:
 
     # --- where modules are found ---------------------------------------------------------
 
-    def _is_searched(self, file: str, root: str) -> bool:
-        """Whether Python looks for modules in a directory in every program that runs a file."""
-        return all(root in way for way in self._ways(file))
+    def _home(self, file: str) -> str:
+        """The directory of a module that is in no package: the topmost that holds modules, so that
+        there is one for the whole project."""
+        base = self._base(file)
+        roots = self._graph.imports.roots(base)
+        above = [r for r in roots if os.path.join(base, "").startswith(os.path.join(r, ""))]
+        holding = filter(self._graph.imports.holds_modules, sorted(above, key=len))
+        return next(holding, base)
+
+    def _roots(self, file: str) -> list[str]:
+        """The directories in which Python looks for modules in every program that runs a file:
+        first those that are sure by how it is run, then those that its own imports show."""
+        ways, own = self._ways(file), self._own_roots(file)
+        roots = self._graph.imports.roots(os.path.dirname(file))
+        sure = [root for root in roots if all(root in way for way in ways)]
+        shown = [root for root in roots if all(root in way | own for way in ways)]
+        return list(dict.fromkeys((*sure, *shown)))
 
     def _ways(self, file: str) -> list[set[str]]:
         """The directories in which modules are surely found, for each way to run a file."""
-        own, base = self._own_roots(file), self._base(file)
+        base = self._base(file)
         ways = [
             self._roots_used(importer, file) or {base}
             for importer in self._graph.importers.get(file, ())
         ]
         if self._relevance.may_be_started(file, self._graph):
             ways.append(self._roots_of_program(file))
-        return [own | way for way in ways or [{base}]]
+        return ways or [{base}]
 
     def _roots_of_program(self, file: str) -> set[str]:
         """The same where a file is started. One in a package may be started by its path or by its

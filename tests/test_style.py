@@ -383,9 +383,14 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "another folder than the package's": (
         {"pkg/__init__.py": "", "tools/run.py": SCRIPT},
         "module:pkg.gpu_policy",
-        "`import pkg.gpu_policy` is not sure to work in tools/run.py: there is no package tools/pkg",
+        "`import pkg.gpu_policy` is not sure to work in tools/run.py: modules are found in tools/, "
+        "and there is no package pkg; name another",
     ),
-    "no such package": ({"run.py": SCRIPT}, "module:pkg.gpu_policy", "there is no package pkg;"),
+    "no such package": (
+        {"run.py": SCRIPT},
+        "module:pkg.gpu_policy",
+        "modules are found in ./, and there is no package pkg; ",
+    ),
     "a path that is changed further down": (
         {
             "pkg/__init__.py": "",
@@ -399,7 +404,12 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "a script in a package, which may be started either way": (
         {"pkg/__init__.py": "", "pkg/run.py": SCRIPT},
         "module:pkg.gpu_policy",
-        "modules are found in no directory that is sure",
+        "nothing says where modules are found, and there is no package pkg",
+    ),
+    "a folder of scripts below the module's": (
+        {"lib.py": "X = 1\n", "tools/run.py": SCRIPT},
+        "module:gpu_policy",
+        "in tools/run.py: modules are found in tools/, and it belongs in ./; name another",
     ),
     "a file of the project's own": (
         {"run.py": SCRIPT, "gpu_policy.py": "def choose():\n    return 1\n"},
@@ -642,9 +652,11 @@ def test_what_was_migrated_runs_on_the_policys_card(name: str, tree: Tree) -> No
     case = FIXED[name]
     tree.write({"gpu-lint.toml": policy(case.style, case.where), **case.other, **case.before})
     tree.fix()
+    elsewhere = tree.root / "elsewhere"  # nothing but the script's own directory is on its path
+    elsewhere.mkdir()
     for file in ("run.py", "train.py", "a.py", "b.py", "scripts/a.py"):
         if (tree.root / file).exists():
-            outcome = run_program(tree.root / file, tree.root)
+            outcome = run_program(tree.root / file, elsewhere)
             assert outcome.status == 0, outcome.output
             used = {use["physical"] for use in outcome.of("use")}
             assert used == {1}, (file, outcome.events)

@@ -21,6 +21,7 @@ from gpu_lint.facts.walk import subexpressions
 from gpu_lint.records import record
 from gpu_lint.repository import Confinement
 
+_FOR_TOOLS = frozenset({"setup.py", "conftest.py", "noxfile.py"})
 _ROOT_MARKS = frozenset({".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg", "gpu-lint.toml"})
 
 
@@ -118,8 +119,8 @@ class Imports:
         self._expected.setdefault(directory, set()).add(name)
 
     def holds_modules(self, directory: str) -> bool:
-        """Whether a directory has Python files right in it."""
-        return any(name.endswith(".py") for name in self._names(directory))
+        """Whether a directory has Python files right in it that are not there for a tool."""
+        return any(name.endswith(".py") for name in self._names(directory) - _FOR_TOOLS)
 
     def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
         """The project's files that an import runs, outermost package first; empty if none."""

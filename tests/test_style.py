@@ -476,6 +476,19 @@ def test_a_style_that_cannot_be_is_one_line(style: str, why: str, tree: Tree) ->
     assert why in done.stderr
 
 
+def test_init_offers_both_styles_and_takes_no_other(tree: Tree) -> None:
+    options = ("init", "--visible-devices", "1", "--required-in", "gpu-files", "--force")
+    for style in ("inline", "module:gpu_policy"):
+        assert run_cli(*options, "--style", style).exit_code == 0
+        assert f'header.style = "{style}"' in run_cli("config").stdout
+    refused = run_cli(*options, "--style", "module:")
+    assert refused.exit_code == 2
+    assert "header.style: 'module:' names no module" in refused.stderr
+    tree.write({"run.py": SCRIPT})
+    tree.fix("--ignore", "GPU3")
+    assert tree.files["run.py"] == f"{IMPORT}\n{SCRIPT}"
+
+
 # --- writing -----------------------------------------------------------------------------------
 
 

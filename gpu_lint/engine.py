@@ -127,7 +127,7 @@ class Engine:
             found = dict(self._found(view, run, known))
             found.update(self._tried(view, found, known))
             for file, one in view.reads.items():
-                if file in found:
+                if file in found and not one.is_new:
                     with run.reporting(one.path):
                         if recall is not None and file not in known:
                             recall.keep(one, found[file])
@@ -191,8 +191,8 @@ class Engine:
 
         with deep_recursion():
             one = Read.of(source, self.finder)
-            view = View.of(self.finder, [one])
-            found = {one.file: view.judged(one)}
+            view = View.of(self.finder, [one]).with_new_files(None)
+            found = {file: view.judged(read) for file, read in view.reads.items()}
             found.update(self._tried(view, found, {}))
             return FileFindings.of(source, found[one.file])
 
@@ -241,8 +241,9 @@ class Engine:
             Replacement(
                 one.before.path,
                 tree_of(one.before.path, self.finder.root),
-                one.before.source.data,
+                None if one.is_new else one.before.source.data,
                 one.after.source.data,
+                needs=one.needs,
             )
             for one in run.fixed
             if one.changed
@@ -258,6 +259,7 @@ class Engine:
             if one.before.path in done or not one.changed
             else FixedFile(one.before, one.before, one.dropped)
             for one in run.fixed
+            if one.before.path in done or not one.is_new
         ]
 
     def fix_source(self, source: Source, *, unsafe: bool = False) -> FixedFile:
@@ -269,7 +271,7 @@ class Engine:
 
         run = Run()
         with deep_recursion():
-            view = View.of(self.finder, [Read.of(source, self.finder)])
+            view = View.of(self.finder, [Read.of(source, self.finder)]).with_new_files(None)
             fixed = Fixing(self.finder, view, unsafe, run.reporting).fix()
         for trouble in run.troubles:
             raise SourceError(trouble.message)
@@ -327,7 +329,7 @@ class Engine:
         None where there is no such file.
         """
         judged: list[str] = []
-        paths = [*paths, *importers]
+        paths = [*paths, *filter(os.path.lexists, importers)]
         unchangeable = frozenset(map(os.path.abspath, importers))
         graph = ImportGraph(
             lambda: self.rulebook.knowledge,
@@ -370,7 +372,10 @@ class Engine:
             file: Read(file, survey.files[file], self.finder, may_change=file not in unchangeable)
             for file in judged
         }
-        return View(self.finder, reads, together, graph, survey.note, survey.many(judged))
+        view = View(self.finder, reads, together, graph, survey.note, survey.many(judged))
+        view = view.with_new_files(unchangeable)
+        run.clean = len(survey.files.keys() - view.reads.keys())
+        return view
 
     def _judge_ahead(
         self, view: View, run: Run, waiting: Collection[Read]

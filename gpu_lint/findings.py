@@ -153,6 +153,10 @@ class FixedFile:
     """Fixes that were not applied because they could not be proved harmless, and why."""
     edits: tuple[tuple[Edit, ...], ...] = ()
     """What was changed, pass after pass; spans are in what the file held before the pass."""
+    is_new: bool = False
+    """There was no such file."""
+    needs: tuple[Path, ...] = ()
+    """New files that it imports now."""
 
     @property
     def changed(self) -> bool:

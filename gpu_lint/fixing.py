@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -106,9 +106,23 @@ class Fixing:
                 self._as_told(file, after[file]),
                 self._reasons(file),
                 self._view.reads[file].edits,
+                self._view.reads[file].is_new,
+                self._new_files_for(file),
             )
             for file, found in before.items()
+            if not self._view.reads[file].is_new or self._is_made(file)
         ]
+
+    def _is_made(self, file: str) -> bool:
+        """Whether a new file has been made, and something still imports it."""
+        importers = self._view.project.importers.get(file, ())
+        return bool(importers) and bool(self._view.reads[file].edits)
+
+    def _new_files_for(self, file: str) -> tuple[Path, ...]:
+        """The new files without which a file would fail."""
+        reads = self._view.reads
+        imported = [reads[other] for other in self._view.project.edges(file) if other in reads]
+        return tuple(one.path for one in imported if one.is_new and one.edits)
 
     def _as_told(self, file: str, after: FileFindings) -> FileFindings:
         """What is found in a file, the fixes that were left out as unsafe."""
@@ -124,7 +138,8 @@ class Fixing:
     def trial(self, files: Collection[str]) -> Mapping[Change, str]:
         """The changes that fixing some files would leave out, each with the reason."""
         before = self._found_at_first()
-        self._round({file: found for file, found in before.items() if file in files})
+        reads = self._view.reads
+        self._round({f: found for f, found in before.items() if f in files or reads[f].is_new})
         return self._left_out
 
     def _found_at_first(self) -> dict[str, FileFindings]:
@@ -151,10 +166,16 @@ class Fixing:
             failing = {f: new for f, new in self._failing(after).items() if f not in settled}
             if not failing:
                 break
-            part = self._start.project.connected([next(iter(failing))]) & before.keys()
+            part = self._connected(next(iter(failing))) & before.keys()
             after = self._leave_out(part, failing, before, after)
             settled |= part
         return after
+
+    def _connected(self, file: str) -> frozenset[str]:
+        """The part of the project in which a file is: a new one is in that of those that import it
+        now."""
+        view = self._view if self._view.reads[file].is_new else self._start
+        return view.project.connected([file])
 
     def _reasons(self, file: str) -> tuple[str, ...]:
         left_out = (
@@ -198,12 +219,17 @@ class Fixing:
     # --- the outcome -----------------------------------------------------------------------
 
     def _failing(self, after: dict[str, FileFindings]) -> dict[str, New]:
-        """The files in which something is found that was not found before, with the first of it."""
+        """The files in which something is found that was not found before, with the first of it.
+        What a new file lacks, the files that import it lacked before."""
         failing: dict[str, New] = {}
         for file, found in after.items():
             if found.findings or found.unfit:
                 edits = self._edits_of(file)
-                if (new := next(self._before[file].new_in(found, edits), None)) is not None:
+                lacked = OF_HEADER if self._view.reads[file].is_new else frozenset()
+                every = self._before[file].new_in(found, edits)
+                if (
+                    new := next((one for one in every if one.code not in lacked), None)
+                ) is not None:
                     failing[file] = new
         return failing
 
@@ -291,7 +317,7 @@ class Fixing:
         wanted = [
             change
             for file, found in findings.items()
-            for change in self._on_offer(file, found)
+            for change in map(self._as_it_stands, self._on_offer(file, found))
             if change not in self._refused
             and self._view.reads[file].may_change
             and all(other in findings for other in change.files)
@@ -350,6 +376,17 @@ class Fixing:
                 continue
             if Applicability.UNSAFE not in (first.applicability, finding.fix.applicability):
                 yield Change(file, finding.fix)
+
+    def _as_it_stands(self, change: Change) -> Change:
+        """A change without what it does to new files that another one has made already."""
+        elsewhere = change.fix.elsewhere
+        left = tuple(
+            (file, edits)
+            for file, edits in elsewhere
+            if file not in self._view.reads
+            or not (self._view.reads[file].is_new and self._view.reads[file].edits)
+        )
+        return Change(change.file, replace(change.fix, elsewhere=left)) if elsewhere else change
 
     def _lacks_header(self, file: str) -> bool:
         """Whether the header of a file is left out, without which a validator must fail."""
@@ -410,7 +447,9 @@ class Fixing:
         work = Applying(
             self._finder.spec,
             {
-                file: ToEdit(str(one.path), digest_of(one.source.data), one.edits, edits[file])
+                file: ToEdit(
+                    str(one.path), digest_of(one.source.data), one.edits, edits[file], one.is_new
+                )
                 for file, one in reads.items()
             },
         )

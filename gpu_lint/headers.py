@@ -33,6 +33,7 @@ class SettledHeaders:
             if (
                 policy is None
                 or policy.header_template is not None
+                or policy.header.module
                 or policy.header.required_in not in _EVERYWHERE
             ):
                 return

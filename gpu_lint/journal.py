@@ -62,7 +62,8 @@ class Entry:
     mode: int
     before: str | None
     """None if the file was not there."""
-    after: str
+    after: str | None
+    """None if the run took the file away."""
 
 
 @record
@@ -328,7 +329,7 @@ def _read(archive: Path) -> RunRecord:
                 str(raw["path"]),
                 int(raw["mode"]),
                 None if raw["before"] is None else str(raw["before"]),
-                str(raw["after"]),
+                None if raw["after"] is None else str(raw["after"]),
             )
             for raw in head["entries"]
         )

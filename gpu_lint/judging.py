@@ -25,6 +25,7 @@ from gpu_lint.headers import SettledHeaders
 from gpu_lint.notes import Note
 from gpu_lint.outcome import OF_VALIDATION
 from gpu_lint.policy import Policy
+from gpu_lint.policymodules import PolicyModules
 from gpu_lint.provenance import generated
 from gpu_lint.reads import Read, read_beside
 from gpu_lint.relevance import Relevance, Why
@@ -78,19 +79,24 @@ class View:
         self._on_trial: frozenset[str] | None = None
         self._silenced: tuple[Reading, ByRow] | None = None
         """The suppressions of the file that was asked for last."""
+        imports = Imports(finder.rulebook.knowledge, home=str(finder.root))
+        for read in reads.values():
+            if read.is_new:
+                imports.expect(read.file)
         self.project = Project(
             finder.rulebook.knowledge,
             self._reading,
             together,
             data=self.data,
             note=note,
-            imports=Imports(finder.rulebook.knowledge, home=str(finder.root)),
+            imports=imports,
             demands=self.relevance,
             outline=self._outline,
             header=SettledHeaders(self._policies(), finder.rulebook).span_in,
         )
         if graph is not None:
             self.project.adopt(graph)
+        self.policy_modules = PolicyModules(self.project, self.relevance, reads)
 
     @classmethod
     def of(cls, finder: SettingsFinder, reads: Iterable[Read]) -> View:
@@ -158,6 +164,54 @@ class View:
         )
         view.project.take_over(self.project, frozenset(changed))
         return view
+
+    def with_new_files(self, unchangeable: Collection[str] | None) -> View:
+        """The same files with those that a fix may make, or fill: the modules that hold the header
+        for others. None of them may be made where ``unchangeable`` is None."""
+        found = (self.policy_modules.of(file) for file in self._under_modules())
+        new = {
+            one.file: Read(
+                one.file,
+                self._path(one.file),
+                self._finder,
+                may_change=unchangeable is not None and one.file not in unchangeable,
+                is_new=one.is_new,
+            )
+            for one in found
+            if one is not None and one.is_bare and not one.fault and one.file not in self.reads
+        }
+        if not new:
+            return self
+        return View(
+            self._finder,
+            {**self.reads, **new},
+            dict.fromkeys((*self.project.files, *new)),
+            note=self._note,
+            outlined=self.outlined,
+            scripts=self.relevance.scripts,
+        )
+
+    def _under_modules(self) -> Iterator[str]:
+        """The files that may need a header, and whose policy wants it in a module."""
+        for file in self.reads:
+            policy = self.relevance.policy_of(file)
+            if policy is not None and policy.header.module:
+                where = policy.header.required_in
+                anyway = where == "all" or isinstance(where, tuple)
+                if anyway or self.project.reached_frameworks(file) or self._names_device(file):
+                    yield file
+
+    def _names_device(self, file: str) -> bool:
+        return bool(self.project.touch(file) & (Touch.DEVICES | Touch.HANDED | Touch.PASSED))
+
+    def _path(self, file: str) -> Path:
+        """A file's path as that of others is given: below the directory of the run."""
+        root = self._finder.root
+        inside = file.startswith(os.path.join(root, ""))
+        given = next(iter(self.reads.values())).path
+        return (
+            Path(os.path.relpath(file, root)) if inside and not given.is_absolute() else Path(file)
+        )
 
     def affected_by(self, changed: Iterable[str]) -> frozenset[str]:
         """Files whose findings may differ when others change."""
@@ -269,6 +323,8 @@ class View:
 
     def judged(self, read: Read) -> Judged:
         """What is found in a file. Raises :class:`SourceError`."""
+        if read.is_new and not read.source.data:
+            return Judged(())
         if self._has_fault(read):
             return Judged(tuple(_syntax_finding(read, read.settings.rules_for(read.path))))
         context = self._context(read)
@@ -307,6 +363,8 @@ class View:
             mentioned_elsewhere=self._mentioned,
             functions_beside=lambda names: self._functions_beside(read.file, names),
             pinned=lambda: self._finder.pin_for(read.path),
+            policy_module=self.policy_modules.of(read.file),
+            is_policy_module=self.policy_modules.is_one(read.file),
         )
 
     def _has_fault(self, read: Read) -> bool:

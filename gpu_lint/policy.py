@@ -13,6 +13,7 @@ from typing import Any
 from gpu_lint import allocator
 from gpu_lint.closest import closest
 from gpu_lint.errors import Problem
+from gpu_lint.headerstyle import INLINE, PATTERN, module_of, style_fault
 from gpu_lint.masks import DEVICE_ORDERS, read_mask
 from gpu_lint.records import record
 
@@ -46,6 +47,12 @@ class Header:
     required_in: str | tuple[str, ...] = "entry-points"
     template: str = "builtin"
     alloc_conf_in: str = "torch-files"
+    style: str = INLINE
+
+    @property
+    def module(self) -> str:
+        """The dotted name of the module that holds the header; empty where each file does."""
+        return module_of(self.style)
 
 
 @record
@@ -138,6 +145,13 @@ KEYS: tuple[Key, ...] = (
         "torch-files",
         ("torch-files", "required-files"),
     ),
+    Key(
+        "header.style",
+        "style",
+        "`inline`: a fix writes the header into each file; `module:pkg.gpu_policy`: into that "
+        "module, once, and its import into each file.",
+        INLINE,
+    ),
     Key("validation.required-in", "where", "Where a validator must run.", "entry-points"),
     Key(
         "validation.function",
@@ -159,6 +173,8 @@ KEYS: tuple[Key, ...] = (
 )
 _BY_NAME = {key.name: key for key in KEYS}
 _OVERRIDABLE = ("gpu", "header", "validation")
+_TEXTS = ("string", "identifier", "alloc-conf", "style")
+"""Kinds of keys whose value is a string."""
 TABLES = ("gpu", "header", "validation", "limits")
 
 
@@ -224,7 +240,12 @@ def policy_of(flat: Mapping[str, Any]) -> Policy | None:
             min_memory_gib=get("gpu.min-memory-gib"),
             forbidden=get("gpu.forbidden"),
         ),
-        Header(get("header.required-in"), get("header.template"), get("header.alloc-conf-in")),
+        Header(
+            get("header.required-in"),
+            get("header.template"),
+            get("header.alloc-conf-in"),
+            get("header.style"),
+        ),
         Validation(
             get("validation.required-in"),
             get("validation.function"),
@@ -258,12 +279,14 @@ def _check(name: str, value: Any, known_code: Callable[[str], bool]) -> Any:
         raise Problem(keys, _unknown(name))
     if key.kind == "mask":
         return _mask(keys, value)
-    if key.kind in ("string", "identifier", "alloc-conf") and not isinstance(value, str):
+    if key.kind in _TEXTS and not isinstance(value, str):
         raise Problem(keys, f"must be a string, not {_kind(value)}")
     if key.kind == "string" and not value:
         raise Problem(keys, "must not be empty; leave the key out instead")
     if key.kind == "identifier" and not value.isidentifier():
         raise Problem(keys, f"{value!r} is not a Python function name")
+    if key.kind == "style" and (fault := style_fault(value)):
+        raise Problem(keys, fault)
     if key.kind == "alloc-conf" and (fault := allocator.fault(value)):
         raise Problem(keys, f"{fault}; accepted keys: {', '.join(allocator.keys())}")
     if key.kind == "release" and (not isinstance(value, str) or not allocator.Release.of(value)):
@@ -409,6 +432,7 @@ def _schema_of(key: Key) -> dict[str, Any]:
         },
         "release": {"type": "string", "pattern": r"^\d{1,3}(\.\d{1,3})+$"},
         "where": {"oneOf": [{"enum": list(WHERE)}, {**strings, "minItems": 1}]},
+        "style": {"type": "string", "pattern": PATTERN},
     }
     schema = {"description": key.doc, **shapes.get(key.kind, {"type": "string"})}
     if key.default is not None:

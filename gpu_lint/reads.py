@@ -16,7 +16,7 @@ from gpu_lint.facts.reading import Reading, read_file
 from gpu_lint.findings import Edit
 from gpu_lint.notes import Note
 from gpu_lint.settings import Settings, SettingsFinder
-from gpu_lint.source import Source, read_source
+from gpu_lint.source import Source, decode_source, read_source
 
 
 @dataclass
@@ -33,6 +33,8 @@ class Read:
     """What it shows by itself, where that was found out when it was changed."""
     may_change: bool = True
     """A fix may change it. A file that is judged because it imports a named one stays as it is."""
+    is_new: bool = False
+    """There is no such file: a fix may make it."""
 
     @classmethod
     def of(cls, source: Source, finder: SettingsFinder) -> Read:
@@ -45,7 +47,7 @@ class Read:
     def edited(self, edits: Collection[Edit], source: Source, note: Note | None = None) -> Read:
         """The same file after some edits, which gave it this source."""
         done = (*self.edits, tuple(sorted(edits)))
-        found = Read(self.file, self.path, self.finder, done, note)
+        found = Read(self.file, self.path, self.finder, done, note, is_new=self.is_new)
         found.source = source
         return found
 
@@ -56,7 +58,7 @@ class Read:
     @cached_property
     def source(self) -> Source:
         """Raises :class:`SourceError`."""
-        source = read_source(self.path)
+        source = decode_source(self.path, b"") if self.is_new else read_source(self.path)
         for edits in self.edits:
             source = splice(source, edits).source
         return source
@@ -64,7 +66,7 @@ class Read:
     @property
     def is_on_disk(self) -> bool:
         """Whether its content is what the file holds, and not at hand."""
-        return "source" not in self.__dict__ and not self.edits
+        return not self.is_new and "source" not in self.__dict__ and not self.edits
 
     @cached_property
     def reading(self) -> Reading | None:

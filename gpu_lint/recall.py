@@ -61,6 +61,7 @@ class Recall:
             file in self._view.outlined,
             self._finder.kept_elsewhere(read.path),
             self._finder.pin_for(read.path),
+            self._view.policy_modules.of(file),
         ]
         if project.may_do_something(file) or self._view.may_be_tried(read):
             parts += self._run_digest, self._unchangeable, self._commands, self._dotenvs

@@ -69,7 +69,7 @@ _APP_MODULES = frozenset(name.decode().lower() for name in _APPS)
 _IMPORTED = ("test_", "conftest", "__init__")
 """What the names of files begin with that others import, unseen by the import graph."""
 _GUARDED = "it has a main guard"
-_EACH_FILE = ("all", "gpu-files")
+EACH_FILE = ("all", "gpu-files")
 """Where each file must set the header's variables itself."""
 
 
@@ -180,7 +180,7 @@ class Relevance:
         for call in self.scripts.calling(file, graph):
             script = call.script
             called = f"its {call.function}()" if call.function else "it"
-            place = self._shown(script.declared_in)
+            place = self.shown(script.declared_in)
             return f"the command `{script.command}` calls {called} ({place})"
         if os.path.basename(file) == "__main__.py":
             return "it is a __main__.py"
@@ -256,7 +256,7 @@ class Relevance:
     def _not_started(self, file: str, graph: Imported) -> str:
         """Why a file may not be started."""
         for importer in graph.importers.get(file, ()):
-            return f"{self._shown(importer)} imports it, and it has no main guard"
+            return f"{self.shown(importer)} imports it, and it has no main guard"
         name = os.path.basename(file)
         if name.startswith(_IMPORTED):
             runner = "a package is" if name.startswith("__init__") else "tests are"
@@ -274,7 +274,7 @@ class Relevance:
             if started:
                 idle = "uses no GPU" if _starts_something(facts) else "starts nothing"
                 guard = f"its main guard {idle}"
-            return f"{self._shown(facts.importers[0])} imports it, and {guard}"
+            return f"{self.shown(facts.importers[0])} imports it, and {guard}"
         return "it has no main guard, and works with no GPU when it is run"
 
     def _reach(self, file: str, facts: FileFacts, graph: Imported) -> str:
@@ -283,7 +283,7 @@ class Relevance:
             return f"no, {tool} runs it for its own purposes"
         if way := graph.way_to_framework(file):
             *files, framework = way
-            steps = [f"imports {self._shown(other)}, which " for other in files]
+            steps = [f"imports {self.shown(other)}, which " for other in files]
             return f"yes, it {''.join(steps)}imports {framework}"
         if facts.selectors:
             return "yes, it selects a device"
@@ -313,10 +313,11 @@ class Relevance:
             return f"not required, {told}"
         if not is_header and not standing.gpu_file:
             return f"not required, it reaches no GPU; {told}"
-        itself = "; the file must set the variables itself" if where in _EACH_FILE else ""
+        itself = "; the file must set the variables itself" if where in EACH_FILE else ""
         return f"required, {told}{itself * is_header}"
 
-    def _shown(self, file: str) -> str:
+    def shown(self, file: str) -> str:
+        """A file, or directory, as messages name it."""
         return os.path.relpath(file, self._finder.root).replace(os.sep, "/")
 
     # --- of what is asked --------------------------------------------------------------------
@@ -349,7 +350,7 @@ class Relevance:
         """Whether a file must set the header's variables itself, even where another file of its
         process sets them."""
         policy = self.policy_of(file)
-        return policy is not None and policy.header.required_in in _EACH_FILE
+        return policy is not None and policy.header.required_in in EACH_FILE
 
     def may_need_validator(self, file: str, graph: Imported) -> bool:
         """Whether a file must have a validator although no main guard and no use of a GPU makes it

@@ -31,6 +31,8 @@ PLACEHOLDERS = (
     "name",
     "min_memory_gib",
 )
+IMPORT_MARK = "  # noqa: F401  # isort: skip"
+"""What stands behind an import of the module that holds the header."""
 AVAILABILITY = "availability"
 """The control that there is a GPU at all."""
 _WARNS = "\n\n    On a machine without a GPU, warn only.\n    "
@@ -66,6 +68,13 @@ def _values(policy: Policy) -> dict[str, str | None]:
         "is_device": " == device" if device.isdigit() else ".startswith(device)",
         "or_warn": _WARNS if policy.validation.without_gpu == WARN else "",
     }
+
+
+def import_line(module: str) -> str:
+    """The statement that imports the module which holds the header. Its comments keep linters from
+    taking it away (flake8, ruff: F401) and sorters from moving it below others (isort, ruff: I001).
+    """
+    return f"import {module}{IMPORT_MARK}"
 
 
 def render_header(

@@ -11,7 +11,7 @@ from gpu_lint.errors import JournalError, SourceError, Trouble
 from gpu_lint.journal import Entry, RunRecord, State, digest
 from gpu_lint.repository import Confinement, leads_outside
 from gpu_lint.source import read_bytes
-from gpu_lint.writing import Replacement, Writing, Written
+from gpu_lint.writing import STILL_NEEDED, Replacement, Writing, Written
 
 
 class Standing(Enum):
@@ -31,7 +31,9 @@ def standing(entry: Entry) -> tuple[Standing, bytes | None]:
         os.stat(path)
         data = read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
-        return (Standing.BEFORE if entry.before is None else Standing.GONE), None
+        if entry.before is None:
+            return Standing.BEFORE, None
+        return (Standing.AFTER if entry.after is None else Standing.GONE), None
     except (OSError, SourceError):
         return Standing.UNREADABLE, None
     if path.is_symlink():
@@ -43,15 +45,19 @@ def standing(entry: Entry) -> tuple[Standing, bytes | None]:
 
 
 def undo(record: RunRecord, writing: Writing, *, force: bool = False) -> Written:
-    """Give every file of a run what it held before.
+    """Give every file of a run what it held before, and take away those that it made.
 
     A file that was edited or deleted since is left alone, unless ``force``; its content is
-    journalled like that of any file that is changed. Raises
-    :class:`gpu_lint.errors.JournalError`.
+    journalled like that of any file that is changed. What the run made stays where a file that may
+    import it does. Raises :class:`gpu_lint.errors.JournalError`.
     """
     refused: list[Trouble] = []
     with record.originals() as original:
         wanted = list(_wanted(record, original, force, refused))
+    if refused:
+        made = [one for one in wanted if one.after is None]
+        wanted = [one for one in wanted if one.after is not None]
+        refused += (Trouble(one.path, STILL_NEEDED) for one in made)
     done = Written()
     if not (writing.all_or_nothing and refused):
         done = writing.replace(Path(record.root), wanted, undoes=record.id)
@@ -79,9 +85,7 @@ def _wanted(
         state, now = standing(entry)
         if state is Standing.BEFORE:
             continue
-        if entry.before is None:
-            refused.append(Trouble(path, "was not there before the run; delete it by hand"))
-        elif state is Standing.UNREADABLE:
+        if state is Standing.UNREADABLE:
             refused.append(Trouble(path, "cannot be read; it was left as it is"))
         elif path.is_symlink():
             refused.append(Trouble(path, "is a link now; it was left as it is"))
@@ -90,13 +94,15 @@ def _wanted(
             refused.append(Trouble(path, f"{elsewhere}; it was left as it is"))
         elif state is Standing.AFTER or (force and os.path.isdir(path.parent)):
             try:
-                yield Replacement(path, tree, now, original(number), entry.mode)
+                before = None if entry.before is None else original(number)
+                yield Replacement(path, tree, now, before, entry.mode)
             except JournalError as error:
                 refused.append(Trouble(path, f"cannot be given back: {error}"))
         elif force:
             refused.append(Trouble(path, f"cannot be given back: there is no {path.parent}"))
         else:
             what = "was edited" if state is Standing.EDITED else "was deleted"
+            force_it = "gives it back" if entry.before is not None else "deletes it"
             refused.append(
-                Trouble(path, f"{what} since; it was left as it is (--force gives it back anyway)")
+                Trouble(path, f"{what} since; it was left as it is (--force {force_it} anyway)")
             )

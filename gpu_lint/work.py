@@ -150,6 +150,8 @@ class ViewSpec:
     """What was changed in files, pass after pass, and is not written yet."""
     unchangeable: frozenset[str] = frozenset()
     """Of the files judged, those that no fix may change."""
+    new: frozenset[str] = frozenset()
+    """Those that are not there yet."""
 
     def view(self) -> View:
         """The files: the same view, with what it has found out, where it was used last here."""
@@ -174,6 +176,7 @@ class ViewSpec:
                 finder,
                 self.edits.get(file, ()),
                 may_change=file not in self.unchangeable,
+                is_new=file in self.new,
             )
             for file, path in self.judged.items()
         }
@@ -235,6 +238,8 @@ class ToEdit(NamedTuple):
     earlier: tuple[tuple[Edit, ...], ...]
     """What was changed in it, pass after pass, and is not written yet."""
     edits: tuple[Edit, ...]
+    is_new: bool
+    """There is no such file yet."""
 
 
 @dataclass(frozen=True)
@@ -252,8 +257,8 @@ class Applying:
         finder = SettingsFinder.of(self.spec, load_rulebook())
 
         def do(file: str) -> Note | str:
-            path, digest, earlier, edits = self.files[file]
-            before = Read(file, Path(self.spec.root, path), finder, earlier)
+            path, digest, earlier, edits, is_new = self.files[file]
+            before = Read(file, Path(self.spec.root, path), finder, earlier, is_new=is_new)
             if digest_of(before.source.data) != digest:
                 raise SourceError(_CHANGED)
             after = apply(before, edits)

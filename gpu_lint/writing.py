@@ -23,6 +23,7 @@ from gpu_lint.source import read_bytes
 
 _CHANGED = "changed while it was checked; it was left as it is: run this again"
 _MOVED = "leads elsewhere than when it was checked; it was left as it is: run this again"
+STILL_NEEDED = "was left as it is: a file that was not given back may import it"
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What will be wrong with every other file, too."""
 
@@ -36,9 +37,18 @@ class Replacement:
     """The directory that no link in the path must leave."""
     before: bytes | None
     """None if there is no such file."""
-    after: bytes
+    after: bytes | None
+    """None takes the file away."""
     mode: int | None = None
     """The permissions to give; None keeps those it has."""
+    needs: tuple[Path, ...] = ()
+    """Files that must be there for this content to work: where one cannot be made, the file is
+    left as it is."""
+
+    @property
+    def turn(self) -> int:
+        """When its turn is: new files come first, those that are taken away last."""
+        return 0 if self.before is None else 2 if self.after is None else 1
 
 
 @dataclass
@@ -74,8 +84,11 @@ class _Ready:
         mode = self.wanted.mode
         if mode is None:
             mode = 0o644 if self.status is None else stat.S_IMODE(self.status.st_mode)
-        before = None if self.wanted.before is None else digest(self.wanted.before)
-        return Entry(str(self.target), mode, before, digest(self.wanted.after))
+        before, after = (
+            None if data is None else digest(data)
+            for data in (self.wanted.before, self.wanted.after)
+        )
+        return Entry(str(self.target), mode, before, after)
 
 
 @dataclass
@@ -99,7 +112,7 @@ class Writing:
         with self.journal.locked():
             self.journal.tidy()
             done = Written()
-            ready = list(_ready(wanted, done))
+            ready = list(_ready(sorted(wanted, key=lambda one: one.turn), done))
             if not ready or (self.all_or_nothing and done.troubles):
                 return done
             record = self.journal.begin(
@@ -124,6 +137,7 @@ def _ready(wanted: Sequence[Replacement], done: Written) -> Iterator[_Ready]:
     """The replacements that may be made; of the others, ``done`` is told why not."""
     for one in wanted:
         try:
+            _check_needs(one, done)
             ready = _checked(one)
             if ready is None:
                 done.standing.append(one.path)
@@ -156,6 +170,16 @@ def _checked(one: Replacement) -> _Ready | None:
     return _Ready(one, target, status)
 
 
+def _check_needs(one: Replacement, done: Written) -> None:
+    """See that what a file needs is there, and that one which is taken away is needed no more.
+    Raises :class:`WriteError`."""
+    failed = {trouble.path for trouble in done.troubles}
+    if lacking := next((path for path in one.needs if path in failed), None):
+        raise WriteError(f"was left as it is: {lacking}, which it would import, was not written")
+    if one.after is None and failed:
+        raise WriteError(STILL_NEEDED)
+
+
 def _check_place(one: _Ready) -> None:
     """See that a path still leads where it did when it was checked. Raises :class:`WriteError`."""
     if os.path.realpath(one.wanted.path) != str(one.target):
@@ -171,8 +195,10 @@ def _content(target: Path) -> bytes | None:
         raise WriteError(f"{error}; it was left as it is") from error
 
 
-def _stage(data: bytes, temporary: Path, mode: int, like: _Ready) -> None:
-    """Write a new content beside a file. Raises :class:`WriteError`."""
+def _stage(data: bytes | None, temporary: Path, mode: int, like: _Ready) -> None:
+    """Write a new content, if there is one, beside a file. Raises :class:`WriteError`."""
+    if data is None:
+        return
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
@@ -187,12 +213,16 @@ def _stage(data: bytes, temporary: Path, mode: int, like: _Ready) -> None:
         raise _unwritable(error) from error
 
 
-def _put(temporary: Path, target: Path, expected: bytes | None) -> None:
-    """Let a staged content take the place of what is expected. Raises :class:`WriteError`."""
+def _put(temporary: Path, target: Path, expected: bytes | None, *, takes_away: bool) -> None:
+    """Let a staged content, or nothing, take the place of what is expected. Raises
+    :class:`WriteError`."""
     try:
         if _content(target) != expected:
             raise WriteError(_CHANGED)
-        os.replace(temporary, target)
+        if takes_away:
+            target.unlink()
+        else:
+            os.replace(temporary, target)
     except OSError as error:
         raise _unwritable(error) from error
 
@@ -216,6 +246,7 @@ class _Batch:
         """Replace what can be replaced; stop where nothing more can be written."""
         for number, one in enumerate(self.ready):
             try:
+                _check_needs(one.wanted, self.done)
                 self._stage(number)
                 self._put(number)
             except WriteError as error:
@@ -272,10 +303,11 @@ class _Batch:
         one = self.ready[number]
         with interrupts_deferred():
             _check_place(one)
-            _put(self.record.temporary(number), one.target, one.wanted.before)
+            wanted, temporary = one.wanted, self.record.temporary(number)
+            _put(temporary, one.target, wanted.before, takes_away=wanted.after is None)
             self.replaced.append(number)
             self.done.changed.append(one.wanted.path)
-        if one.status is not None and one.status.st_nlink > 1:
+        if one.status is not None and one.status.st_nlink > 1 and wanted.after is not None:
             self.done.notices.append(
                 Trouble(one.wanted.path, "has other names (hard links); they keep the old content")
             )
@@ -287,11 +319,9 @@ class _Batch:
             self._drop(number)
             try:
                 _check_place(one)
-                if one.wanted.before is None:
-                    one.target.unlink()
-                else:
-                    _stage(one.wanted.before, temporary, self.record.entries[number].mode, one)
-                    _put(temporary, one.target, one.wanted.after)
+                before, after = one.wanted.before, one.wanted.after
+                _stage(before, temporary, self.record.entries[number].mode, one)
+                _put(temporary, one.target, after, takes_away=before is None)
             except (WriteError, OSError) as error:
                 why = error.__cause__ if isinstance(error, WriteError) else error
                 back = f"`gpu-lint undo {self.record.id}` gives it back"

@@ -548,6 +548,79 @@ def test_undo_leaves_what_was_edited_or_deleted_since(project: Project, kept: Jo
     assert contents(root)["b.py"] == b"work of hours"
 
 
+def made_and_changed(kept: Journal, root: Path) -> Written:
+    """A run that makes ``new.py`` and has ``a.py`` import it."""
+    new, old = root / "new.py", root / "a.py"
+    wanted = [
+        Replacement(old, root, b"a", b"import new", needs=(new,)),
+        Replacement(new, root, None, b"new"),
+    ]
+    return Writing(kept).replace(root, wanted)
+
+
+def test_undo_takes_away_what_the_run_made_and_its_undo_makes_it_again(
+    project: Project, kept: Journal
+) -> None:
+    root = project({"a.py": "a"})
+    run = made_and_changed(kept, root).run or ""
+    after = {"a.py": b"import new", "new.py": b"new"}
+    assert contents(root) == after
+    back = undo(kept.find(run), Writing(kept))
+    assert (back.troubles, contents(root)) == ([], {"a.py": b"a"})
+    assert undo(kept.find(back.run or ""), Writing(kept)).troubles == []
+    assert contents(root) == after
+
+
+def test_what_a_run_made_stays_while_a_file_that_imports_it_does(
+    project: Project, kept: Journal
+) -> None:
+    root = project({"a.py": "a"})
+    run = made_and_changed(kept, root).run or ""
+    (root / "a.py").write_text("import new  # edited")
+    done = undo(kept.find(run), Writing(kept))
+    assert [(t.path.name, "may import it" in t.message) for t in done.troubles] == [
+        ("a.py", False),
+        ("new.py", True),
+    ]
+    assert contents(root) == {"a.py": b"import new  # edited", "new.py": b"new"}
+
+
+def test_what_a_run_made_is_not_taken_away_when_it_was_edited(
+    project: Project, kept: Journal
+) -> None:
+    root = project({"a.py": "a"})
+    run = made_and_changed(kept, root).run or ""
+    (root / "new.py").write_text("work of hours")
+    done = undo(kept.find(run), Writing(kept))
+    assert ["--force deletes it anyway" in trouble.message for trouble in done.troubles] == [True]
+    assert contents(root) == {"a.py": b"a", "new.py": b"work of hours"}
+    forced = undo(kept.find(run), Writing(kept), force=True)
+    assert (forced.troubles, contents(root)) == ([], {"a.py": b"a"})
+    undo(kept.find(forced.run or ""), Writing(kept))
+    assert contents(root)["new.py"] == b"work of hours"
+
+
+@pytest.mark.parametrize("step", ["open", "replace"])
+def test_a_file_that_cannot_be_made_leaves_those_that_need_it_as_they_are(
+    project: Project, kept: Journal, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    root = project({"a.py": "a"})
+    failing(monkeypatch, step, 1, OSError(errno.EACCES, "Permission denied"))
+    done = made_and_changed(kept, root)
+    assert [t.path.name for t in done.troubles] == ["new.py", "a.py"]
+    assert "new.py, which it would import, was not written" in done.troubles[1].message
+    assert contents(root) == {"a.py": b"a"}
+
+
+def test_a_file_that_appeared_meanwhile_is_not_replaced_by_one_that_was_to_be_made(
+    project: Project, kept: Journal
+) -> None:
+    root = project({"a.py": "a", "new.py": "another"})
+    done = made_and_changed(kept, root)
+    assert [t.path.name for t in done.troubles] == ["new.py", "a.py"]
+    assert contents(root) == {"a.py": b"a", "new.py": b"another"}
+
+
 def test_undo_all_or_nothing(project: Project, kept: Journal) -> None:
     root = project({"a.py": "a", "b.py": "b", "c.py": "c"})
     run = replace(kept, root, THREE).run or ""

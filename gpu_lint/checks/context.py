@@ -25,6 +25,7 @@ from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.pins import Pin
 from gpu_lint.policy import Policy
+from gpu_lint.policymodules import PolicyModule
 from gpu_lint.records import record
 from gpu_lint.remedies import Remedy
 from gpu_lint.rulebook import Rulebook, Severity
@@ -84,6 +85,10 @@ class Context:
     mention the mask."""
     pinned: Callable[[], Pin | None] = lambda: None
     """The release of PyTorch that the project pins."""
+    policy_module: PolicyModule | None = None
+    """The module that holds the header for the file, where the policy wants one."""
+    is_policy_module: bool = False
+    """The file is that module for others."""
 
     @cached_property
     def pytorch(self) -> tuple[Release | None, str]:
@@ -228,7 +233,9 @@ class Context:
 
     @cached_property
     def header_required(self) -> bool:
-        return self.policy is not None and self.is_required(self.policy.header.required_in)
+        if self.policy is None:
+            return False
+        return self.is_policy_module or self.is_required(self.policy.header.required_in)
 
     @cached_property
     def settings(self) -> tuple[Setting, ...]:
@@ -241,7 +248,8 @@ class Context:
         if self.policy is None or not self.header_required:
             return None
         if variable == "PYTORCH_CUDA_ALLOC_CONF":
-            if not self.uses_pytorch and self.policy.header.alloc_conf_in != "required-files":
+            for_others = self.policy.header.alloc_conf_in == "required-files"
+            if not (self.uses_pytorch or for_others or self.is_policy_module):
                 return None
         return self.policy.value(variable)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.policyimports import late_import, no_fix
 from gpu_lint.checks.ranks import deciding, deciding_option, is_renumbered, place_of
 from gpu_lint.checks.writes import judge
 from gpu_lint.facts.markers import HEADER, VALIDATOR
@@ -22,6 +23,8 @@ def check_missing(context: Context) -> Iterator[Found]:
     """GPU101, 103, 105: a header variable that is not surely set before the first use."""
     if context.rebindings:
         return  # it is set in vain (GPU118)
+    if context.policy_module is not None and context.policy_module.answers_for_file:
+        return
     judgements = judge(context)
     use = _first_framework(context)
     before = f" before `import {use}`" if use else ""
@@ -40,12 +43,14 @@ def check_missing(context: Context) -> Iterator[Found]:
         )
         if explained:
             continue
+        if late_import(context) is not None:
+            continue
         message = f"{variable} is not set{before}; the policy demands {wanted!r}"
         at = _place(context)
         if variable == MASK and option is not None:
             message = f"{deciding(option, context)} decides which GPU is used: {message}"
             at = place_of(option, context) or at
-        yield Found(_MISSING[variable], at, message, "", WriteHeader())
+        yield Found(_MISSING[variable], at, message, no_fix(context), WriteHeader())
 
 
 def _option(context: Context) -> Option | None:

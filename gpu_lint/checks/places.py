@@ -47,6 +47,8 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return None
     alloc = setting.variable.endswith("ALLOC_CONF")
     deadline = setting.allocated if alloc else setting.frozen
+    if context.is_policy_module and _is_of_importers(deadline, setting.imported, context):
+        return None
     if deadline.trigger is not None:
         return _late(setting, deadline, deadline.trigger, alloc, context)
     imported = setting.imported if setting.reach > Reach.UNCALLED else setting.imported_here
@@ -64,6 +66,13 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
         return Found("GPU110", setting.span, message, note, _move(setting, context))
     return None
+
+
+def _is_of_importers(deadline: Mark, imported: Mark, context: Context) -> bool:
+    """Whether it is for the files that import this one, each by itself, that a write comes late:
+    nothing in this one is the cause."""
+    triggers = [mark.trigger for mark in (deadline, imported) if mark.trigger is not None]
+    return not any(trigger.seen_from(context.facts.file) for trigger in triggers)
 
 
 def _for_a_while(setting: Setting, context: Context) -> Found | None:

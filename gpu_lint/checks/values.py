@@ -205,6 +205,8 @@ def gathered(setting: Setting, context: Context) -> bool:
     """
     if not context.header_required or not setting.top_level or setting.peers == 0:
         return False
+    if context.policy_module is not None and context.policy_module.fault:
+        return False
     peers = [other for other in context.settings if other.span == setting.span]
     if any(map(hides_gpus, peers)) or any(map(context.is_behind_removal, peers)):
         return False

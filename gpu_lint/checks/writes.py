@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.places import judge_place
+from gpu_lint.checks.policyimports import late_import
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting, Written
 from gpu_lint.facts.values import UNKNOWN, EnvironmentValue, Text, alternatives, constants
@@ -65,6 +66,8 @@ def check_settings(context: Context) -> Iterator[Found]:
             yield judgement.value
         if judgement.place is not None:
             yield judgement.place
+    if (late := late_import(context)) is not None:
+        yield late
 
 
 def check_conflicts(context: Context) -> Iterator[Found]:

@@ -10,6 +10,7 @@ import click
 
 from gpu_lint.cli.output import tell
 from gpu_lint.errors import ConfigError
+from gpu_lint.headerstyle import INLINE
 from gpu_lint.masks import DEVICE_ORDERS
 from gpu_lint.output_files import replace_file
 from gpu_lint.policy import WHERE
@@ -35,6 +36,9 @@ device-order = {device_order}
 # "all", "gpu-files", "entry-points", "never", or a list of globs. An entry point is
 {entry_point}
 required-in = {required_in}
+# How a fix writes it: "inline", into each file; or "module:pkg.gpu_policy", once into that module,
+# whose import it puts above the others of each file.
+style = {style}
 
 [validation]
 # Where a function must check the GPU before it is used.
@@ -52,6 +56,12 @@ function = "validate_gpu"
 @click.option("--pytorch", metavar="RELEASE", help="The oldest PyTorch in use, such as 2.4.")
 @click.option("--forbidden", multiple=True, help="Name of a GPU that must not be used.")
 @click.option("--required-in", type=click.Choice(WHERE), default="entry-points")
+@click.option(
+    "--style",
+    default=INLINE,
+    metavar="inline|module:NAME",
+    help="Where a fix writes the header: into each file, or once into a module that they import.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def init(
     visible_devices: str | None,
@@ -62,6 +72,7 @@ def init(
     pytorch: str | None,
     forbidden: tuple[str, ...],
     required_in: str,
+    style: str,
     force: bool,
 ) -> int:
     """Write a commented gpu-lint.toml; on a terminal, ask for what no option gives."""
@@ -105,6 +116,7 @@ def init(
             "GPUs that must not be used.",
         ),
         required_in=python_string(required_in),
+        style=python_string(style),
         entry_point="\n".join(f"# {line}" for line in ENTRY_POINT),
     )
     _write_checked(path, text)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.codemod.cut import node_at, rewrite
-from gpu_lint.codemod.header import write_header
+from gpu_lint.codemod.header import new_module, write_header
 from gpu_lint.codemod.literals import constant, visible, with_index, with_text
 from gpu_lint.codemod.settings import assign_plainly, move_settings, set_at_module_level
 from gpu_lint.codemod.splice import splice
@@ -55,7 +55,7 @@ def fix_of(
     that is not to be touched.
     """
     source = context.facts.reading.source
-    elsewhere = _edits_elsewhere(remedy, reading_of)
+    elsewhere = _edits_elsewhere(remedy, context, reading_of)
     message, edits = _remedied(remedy, context)
     if elsewhere is None or edits is None or not (edits or elsewhere):
         return None
@@ -89,9 +89,11 @@ def _without_final_newline(edits: list[Edit], source: Source) -> list[Edit]:
 
 
 def _edits_elsewhere(
-    remedy: Remedy, reading_of: Callable[[str], Reading | None]
+    remedy: Remedy, context: Context, reading_of: Callable[[str], Reading | None]
 ) -> tuple[tuple[str, tuple[Edit, ...]], ...] | None:
     """The edits in other files, or None where one of them cannot be made."""
+    if remedy in (WriteHeader(), RewriteBlock(HEADER)):
+        return _edits_in_module(context, reading_of)
     if not isinstance(remedy, (MoveSettings, Renumber)):
         return ()
     by_file: dict[str, set[Edit]] = {}
@@ -102,6 +104,21 @@ def _edits_elsewhere(
             return None
         by_file.setdefault(place.file, set()).update(edits)
     return tuple((file, tuple(sorted(edits))) for file, edits in sorted(by_file.items()))
+
+
+def _edits_in_module(
+    context: Context, reading_of: Callable[[str], Reading | None]
+) -> tuple[tuple[str, tuple[Edit, ...]], ...] | None:
+    """The edit that makes the module which holds the header, if it is not there yet; None where
+    that cannot be."""
+    module = context.policy_module
+    if module is None or not module.is_new or module.fault:
+        return ()
+    reading = reading_of(module.file)
+    text = new_module(context, context.facts.reading.source.newline)
+    if reading is None or text is None:
+        return None
+    return () if reading.source.data else ((module.file, (Edit(Span(0, 0), text),)),)
 
 
 def _renumbered(reading: Reading, indices: Iterable[tuple[Span, int]]) -> list[Edit] | None:
@@ -115,13 +132,21 @@ def _renumbered(reading: Reading, indices: Iterable[tuple[Span, int]]) -> list[E
     return found
 
 
+def _told_of_header(context: Context) -> str:
+    """What giving a file its header does, in words."""
+    module = context.policy_module
+    if module is None:
+        return "write the policy's header before the first import that can reach CUDA"
+    made = ", which this fix makes" if module.is_new else ""
+    return f"import {module.name}{made}, before the first import that can reach CUDA"
+
+
 def _remedied(remedy: Remedy, context: Context) -> tuple[str, list[Edit] | None]:
     """What a remedy does, in words, and its edits."""
     facts, reading = context.facts, context.facts.reading
     match remedy:
         case WriteHeader():
-            said = "write the policy's header before the first import that can reach CUDA"
-            return said, write_header(context)
+            return _told_of_header(context), write_header(context)
         case RewriteBlock(kind):
             rewritten = write_header if kind == HEADER else rewrite_validator
             return f"write the {kind} block anew", rewritten(context)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -9,14 +11,18 @@ import libcst as cst
 
 from gpu_lint.checks.context import Context
 from gpu_lint.checks.values import gathered
-from gpu_lint.codemod.cut import Cut, cut_out, within
+from gpu_lint.codemod.cut import Cut, cut_out, rendered, within
 from gpu_lint.codemod.lines import Lines
-from gpu_lint.codemod.settings import access_at_anchor, place, removals
+from gpu_lint.codemod.settings import Access, access_at_anchor, place, removals
 from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END
 from gpu_lint.findings import Edit
+from gpu_lint.policymodules import PolicyModule
 from gpu_lint.source import Span
-from gpu_lint.templates import render_header
+from gpu_lint.templates import import_line, render_header
 from gpu_lint.variables import ALIASES
+
+_DOCSTRING = "Choose the GPU; import this module before anything that may use one."
+_OS = re.compile(r"\bos\b")
 
 
 @dataclass
@@ -47,15 +53,16 @@ class _Comments:
 
 @lru_cache(maxsize=16)
 def _block(
-    code: str, newline: str, above: tuple[str, ...], behind: tuple[tuple[str, str], ...]
+    code: str, newline: str, above: tuple[str, ...], behind: tuple[tuple[str, str], ...], known: str
 ) -> str:
-    """A header with the comments that it has not yet, each where it belongs; most files of a run
-    have the same.
+    """A header with the comments that it, and what is ``known`` besides, has not yet, each where it
+    belongs; most files of a run have the same.
 
     Raises :class:`libcst.ParserSyntaxError` for a template that is no Python.
     """
     block = cst.parse_module(code).with_changes(default_newline=newline)
-    own = {comment.value for comment in within(block, cst.Comment)}
+    texts = (block, cst.parse_module(known))
+    own = {comment.value for text in texts for comment in within(text, cst.Comment)}
     kept = {variable: text for variable, text in behind if text not in own}
     body = []
     for node in block.body:
@@ -70,9 +77,10 @@ def _block(
 
 
 def write_header(context: Context) -> list[Edit] | None:
-    """Edits that give a file its header; None where that cannot be done safely."""
-    policy, facts = context.policy, context.facts
-    if policy is None:
+    """Edits that give a file its header, or the import of the module that holds it; None where that
+    cannot be done safely."""
+    policy, facts, module = context.policy, context.facts, context.policy_module
+    if policy is None or (module is not None and module.fault):
         return None
     source = facts.reading.source
     lines = Lines(facts.reading)
@@ -93,11 +101,12 @@ def write_header(context: Context) -> list[Edit] | None:
         gone.append(found.span)
         if found is not block:
             removed.update(lines.rows(found.span))
-    access = access_at_anchor(lines)
+    access = access_at_anchor(lines) if module is None else _no_access(removed, lines)
     if access is None:
         return None
     alloc = context.wanted("PYTORCH_CUDA_ALLOC_CONF") is not None
-    code = render_header(policy, context.rulebook, alloc, access.expression)
+    code = f"{HEADER_BEGIN}\n{render_header(policy, context.rulebook, alloc, access.expression)}"
+    code = f"{code}\n{HEADER_END}"
     comments = _Comments(
         {
             setting.span: ALIASES.get(setting.variable, setting.variable)
@@ -110,13 +119,58 @@ def write_header(context: Context) -> list[Edit] | None:
         if cut is None:
             return None
         comments.keep(cut)
-    code = f"{HEADER_BEGIN}\n{code}\n{HEADER_END}"
-    text = _block(code, source.newline, tuple(comments.above), tuple(comments.behind.items()))
+    above, behind = tuple(comments.above), tuple(comments.behind.items())
+    if module is not None:
+        if block is not None:
+            removed.update(lines.rows(block.span))
+        removed.update(_late_rows(module, lines))
+        line = "" if module.is_in_time else import_line(module.name)
+        text = _block(line, source.newline, above, behind, code)
+        kept = removals(access.obsolete.union(removed), lines)
+        return place(text, access, removed, lines) if text.strip() else [*kept]
+    text = _block(code, source.newline, above, behind, "")
     if block is None:
         return place(text, access, removed, lines)
     text = access.above + text
     edits = [] if source.slice(block.span) == text else [Edit(block.span, text)]
     return [*edits, *access.elsewhere, *removals(access.obsolete.union(removed), lines)]
+
+
+def _no_access(removed: set[int], lines: Lines) -> Access:
+    """No statement that writes the environment: an ``import os`` that only those used which are
+    removed goes with them."""
+    rows = {
+        row
+        for found in lines.layout.imports
+        if found.module == "os" and found.direct and found.bound == ("os",)
+        for row in lines.rows(found.span)
+        if not found.star_or_from and lines.is_alone(found.span)
+    }
+    is_used = any(
+        _OS.search(lines.source.line(row))
+        for row in range(1, lines.last + 1)
+        if row not in removed and row not in rows
+    )
+    return Access("os.environ", obsolete=frozenset() if is_used or not removed else frozenset(rows))
+
+
+def _late_rows(module: PolicyModule, lines: Lines) -> Iterator[int]:
+    """The rows of plain imports of the module that come too late, and of nothing else."""
+    for found in lines.layout.imports if module.behind is not None else ():
+        is_plain = found.direct and not found.star_or_from and found.module == module.name
+        root = module.name.partition(".")[0]
+        if is_plain and found.bound == (root,) and lines.is_alone(found.span):
+            yield from lines.rows(found.span)
+
+
+def new_module(context: Context, newline: str) -> str | None:
+    """The text of a module that holds the header for others; None without a policy."""
+    if context.policy is None:
+        return None
+    code = render_header(context.policy, context.rulebook, alloc=True)
+    imports = "import os\n\n" if _OS.search(code) and "import os" not in code else ""
+    text = f'"""{_DOCSTRING}"""\n\n{imports}{HEADER_BEGIN}\n{code}\n{HEADER_END}\n'
+    return rendered(text, newline)
 
 
 def _variable(node: cst.CSTNode) -> str:

@@ -45,14 +45,15 @@ class Change:
 def choose(changes: Iterable[Change]) -> list[Change]:
     """Changes that can be made together, earlier ones first; equal ones count once.
 
-    An edit of one literal that two changes have in common is no conflict.
+    An edit of one literal that two changes have in common is no conflict, nor is the text that both
+    put into another file.
     """
     chosen: list[Change] = []
     taken: dict[str, list[Edit]] = {}
     for change in dict.fromkeys(changes):
         wanted = {file: change.edits_in(file) for file in change.files}
         if not any(
-            _clashes(edit, other)
+            _clashes(edit, other, is_elsewhere=file != change.file)
             for file, edits in wanted.items()
             for edit in edits
             for other in _beside(edit, taken.get(file, []))
@@ -65,9 +66,9 @@ def choose(changes: Iterable[Change]) -> list[Change]:
     return chosen
 
 
-def _clashes(edit: Edit, other: Edit) -> bool:
+def _clashes(edit: Edit, other: Edit, *, is_elsewhere: bool) -> bool:
     """Return whether two edits cannot both be made."""
-    if edit == other and edit.span.start != edit.span.end:
+    if edit == other and (is_elsewhere or edit.span.start != edit.span.end):
         return False
     return edit.span.overlaps(other.span) or edit.span == other.span
 

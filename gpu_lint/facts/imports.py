@@ -21,6 +21,7 @@ from gpu_lint.facts.walk import subexpressions
 from gpu_lint.records import record
 from gpu_lint.repository import Confinement
 
+_FOR_TOOLS = frozenset({"setup.py", "conftest.py", "noxfile.py"})
 _ROOT_MARKS = frozenset({".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg", "gpu-lint.toml"})
 
 
@@ -104,11 +105,22 @@ class Imports:
         self._confinement = Confinement(Path(self.home))
         self._read_entries = entries or EntriesOnDisk(self._confinement)
         self._entries: dict[str, frozenset[str]] = {}
+        self._expected: dict[str, set[str]] = {}
+        """Files that will be there, by their directories."""
         self._roots: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, str, int], tuple[Located, ...]] = {}
         self._run: dict[tuple[str, str, int, str], tuple[str, ...]] = {}
         self._bases: dict[tuple[str, int], str] = {}
         self._packages: dict[str, tuple[str, frozenset[str]] | None] = {}
+
+    def expect(self, file: str) -> None:
+        """Look imports up as if a file were there already; to be called before any is."""
+        directory, name = os.path.split(file)
+        self._expected.setdefault(directory, set()).add(name)
+
+    def holds_modules(self, directory: str) -> bool:
+        """Whether a directory has Python files right in it that are not there for a tool."""
+        return any(name.endswith(".py") for name in self._names(directory) - _FOR_TOOLS)
 
     def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
         """The project's files that an import runs, outermost package first; empty if none."""
@@ -163,7 +175,7 @@ class Imports:
             if not module:
                 own = self._own(directory)
                 return (replace(own, name="." * level),) if own is not None else ()
-            found = self._descend(directory, module)
+            found = self.descend(directory, module)
             return tuple(replace(part, name="." * level + part.name) for part in found)
         root = module.partition(".")[0]
         if not root or root in sys.stdlib_module_names:
@@ -172,9 +184,9 @@ class Imports:
         if framework is not None and not framework.own:
             names = self._names(directory)
             beside = f"{root}.py" in names and "__init__.py" not in names
-            return self._descend(directory, module) if beside else ()
-        for place in self._places(directory):
-            found = self._descend(place, module)
+            return self.descend(directory, module) if beside else ()
+        for place in self.roots(directory):
+            found = self.descend(place, module)
             if found:
                 return found
         return ()
@@ -184,7 +196,7 @@ class Imports:
             return Located(".", os.path.join(directory, "__init__.py"))
         return Located(".", directory, True)
 
-    def _descend(self, directory: str, module: str) -> tuple[Located, ...]:
+    def descend(self, directory: str, module: str) -> tuple[Located, ...]:
         """Follow a dotted name down from a directory, as far as it leads."""
         found: list[Located] = []
         dotted = ""
@@ -213,7 +225,7 @@ class Imports:
     def _holds_python(self, directory: str) -> bool:
         return any(name.endswith((".py", "/")) for name in self._names(directory))
 
-    def _places(self, directory: str) -> tuple[str, ...]:
+    def roots(self, directory: str) -> tuple[str, ...]:
         """The directories that an absolute import of a file in a directory may start from."""
         if directory not in self._roots:
             package = directory
@@ -248,5 +260,6 @@ class Imports:
 
     def _names(self, directory: str) -> frozenset[str]:
         if directory not in self._entries:
-            self._entries[directory] = self._read_entries(directory)
+            expected = self._expected.get(directory, ())
+            self._entries[directory] = self._read_entries(directory).union(expected)
         return self._entries[directory]

@@ -11,6 +11,7 @@ from gpu_lint.findings import FileFindings, FixedFile, MisfitKind
 from gpu_lint.reports import shown_path
 from gpu_lint.reports.replaced import replaced_in
 from gpu_lint.reports.table import Column, table
+from gpu_lint.templates import IMPORT_MARK
 
 _MOST_ROWS = 40
 _COLUMNS = (
@@ -64,11 +65,18 @@ def _decided(side: FileFindings) -> int:
 
 def _header(one: FixedFile, gone: Counter[str]) -> str:
     old, new = (_between(side.source.text) for side in (one.before, one.after))
-    if old != new:
+    if old != new and not (old and _imports(one.after)):
         return "rewritten" if old else "added"
+    if _imports(one.after) and not _imports(one.before):
+        return "imported"
     if any(gone[code] > 0 for code in _MOVES):
         return "moved"
     return "corrected" if any(gone[code] > 0 for code in _VALUES) else ""
+
+
+def _imports(side: FileFindings) -> bool:
+    """Whether a file imports the module that holds the header, as a fix writes it."""
+    return IMPORT_MARK in side.source.text
 
 
 def _between(text: str) -> str:

@@ -104,7 +104,7 @@ def diff(fixed: FixedFile, base: Path) -> str:
     old = fixed.before.source.text.splitlines(keepends=True)
     new = fixed.after.source.text.splitlines(keepends=True)
     out = []
-    for line in difflib.unified_diff(old, new, path, path):
+    for line in difflib.unified_diff(old, new, "/dev/null" if fixed.is_new else path, path):
         out.append(
             line if line.endswith(("\n", "\r")) else line + "\n\\ No newline at end of file\n"
         )

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, starts_child
 from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
+from gpu_lint.facts.dispatch import Dispatch
 from gpu_lint.facts.environment import (
     ENVIRON,
     ENVIRONS,
@@ -34,7 +35,6 @@ from gpu_lint.facts.soundness import (
     may_not_convert,
 )
 from gpu_lint.facts.texts import parts_of_text, split_text
-from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     SPEC,
@@ -91,7 +91,7 @@ _HARMLESS_BUILTINS = frozenset(
 )
 
 
-class Effects(Threads):
+class Effects(Dispatch):
     """Applies the effects of calls whose meaning does not depend on this file."""
 
     @abstractmethod
@@ -173,6 +173,7 @@ class Effects(Threads):
             return rank
         if name == GROUP:
             self.note_group(args, flow)
+        self.note_runner(name, args, flow)
         if name in _PARSERS:
             return Returned(name, self.new_frame())
         if name in ("typer.Option", "typer.Argument", "click.option"):
@@ -332,6 +333,8 @@ class Effects(Threads):
             return space
         if name == "parse_known_args":
             return Items("tuple", (Returned("args", parser.frame), UNKNOWN))
+        if name == "set_defaults" and parser.frame is not None:
+            self._set_functions(parser.frame, args, flow)
         if name == "add_argument" and parser.frame is not None:
             option = option_name(args)
             default = args.value(99, "default")
@@ -348,6 +351,13 @@ class Effects(Threads):
                 value = any_of((default, held)) if has_default and default is not None else held
                 flow.bind(parser.frame, f".{option}", value)
         return UNKNOWN
+
+    def _set_functions(self, frame: int, args: Arguments, flow: Flow) -> None:
+        """``set_defaults(func=train)`` of one of several commands that a parser chooses among."""
+        for name, (_, given) in args.keywords.items():
+            if all(isinstance(one, FunctionValue) for one in alternatives(given)):
+                held = flow.get(frame, f".{name}")
+                flow.bind(frame, f".{name}", given if held is None else any_of((held, given)))
 
     def _method(self, name: str, args: Arguments, flow: Flow) -> Api | None:
         """The row of a method; an integer counts only where the framework is imported."""

@@ -179,6 +179,9 @@ class Project(ImportGraph):
                 return entries_of(data)
         return None
 
+    def called_by_commands(self, file: str) -> tuple[str, ...]:
+        return self._demands.called(file, self)
+
     def may_matter(self, file: str) -> bool:
         data = self.data(file)
         if data is None or len(data) <= _ONLY_VALUES:

@@ -25,10 +25,10 @@ from gpu_lint.facts.values import (
     Key,
     ModuleValue,
     Pairs,
+    Symbol,
     Value,
     alternatives,
 )
-from gpu_lint.facts.walk import last_name
 
 _RUNNERS = frozenset(
     {
@@ -44,6 +44,8 @@ _OF_ALL = frozenset({"fire.Fire", "fire.core.Fire", "jsonargparse.CLI", "jsonarg
 _PREPARING = frozenset({"callback", "group"})
 _REGISTERING = _PREPARING | {"command", "default", "subcommand", "task"}
 """Last names of decorators by which an app or a group gets to know a function."""
+_ADDING = frozenset({"add_command", "add_task"})
+"""Methods of groups that take a command."""
 _COMMAND, _PREPARATION = "command ", "before commands "
 """What the names begin with under which the frame of the process holds such functions."""
 _MOST_COMMANDS = 64
@@ -76,11 +78,20 @@ class Dispatch(Threads):
             self._note_choice(_COMMAND, ModuleValue(self.file), flow)
 
     def note_registered(self, decorator: p.Expression, value: Value, flow: Flow) -> None:
-        """Take note of a function that a decorator makes a command."""
+        """Take note of a function that a decorator makes a command of an app or a group; one of the
+        library itself (``@click.command()``) only makes it fit to be one."""
         called = decorator.function if isinstance(decorator, p.Call) else decorator
-        name = last_name(called) if isinstance(called, p.Attribute) else ""
-        if name in _REGISTERING:
-            self._note_choice(_PREPARATION if name in _PREPARING else _COMMAND, value, flow)
+        if not isinstance(called, p.Attribute) or called.name not in _REGISTERING:
+            return
+        if called.name in _PREPARING:
+            self._note_choice(_PREPARATION, value, flow)
+        elif not isinstance(self.evaluate(called.base, flow), Symbol):
+            self._note_choice(_COMMAND, value, flow)
+
+    def note_added(self, method: str, args: Arguments, flow: Flow) -> None:
+        """Take note of a function that a method adds to a group."""
+        if method in _ADDING and args.positional:
+            self._note_choice(_COMMAND, args.positional[0][1], flow)
 
     def _note_choice(self, kind: str, given: Value, flow: Flow) -> None:
         for value in alternatives(given):

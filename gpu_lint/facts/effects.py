@@ -26,6 +26,7 @@ from gpu_lint.facts.kinds import LIST_METHODS, as_json, as_text, made_by_builtin
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
+from gpu_lint.facts.paths import PATH_CALLS, is_path, path_made_by, path_made_from
 from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.soundness import (
     is_sound,
@@ -38,7 +39,6 @@ from gpu_lint.facts.texts import parts_of_text, split_text
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     SPEC,
-    THIS_FILE,
     UNCOUNTED,
     UNKNOWN,
     Bound,
@@ -77,9 +77,6 @@ _NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
 RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run", "asyncio.Runner.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _COPYING = frozenset({"copy.copy", "copy.deepcopy"})
-_SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
-_SAME_PATH_METHODS = frozenset({"absolute", "resolve", "as_posix"})
-"""What gives the path of the same file."""
 _TYPES_OF_ACTIONS = {"count": "int", "append": "list", "extend": "list"}
 _TYPES_OF_OPTIONS = frozenset({"int", "float"})
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
@@ -162,8 +159,10 @@ class Effects(Dispatch):
                 rest = Arguments(args.positional[1:], args.keywords, args.exact)
                 main = self.call_value(main, p.Call(node.span, expression, ()), rest, flow)
             return self.run_coroutine(main, flow)
-        if name in _SAME_PATH and args.value(0) == THIS_FILE:
-            return THIS_FILE
+        if name in PATH_CALLS and args.exact and args.positional:
+            path = path_made_by(name, [value for _, value in args.positional])
+            if path is not None:
+                return path
         if (decided := self.start_method(name, args, flow)) is not None:
             return decided
         if (thread := self.thread_call(name, node, args, flow)) is not None:
@@ -244,6 +243,7 @@ class Effects(Dispatch):
             return patched
         if (started := self.thread_method(receiver, name, node, args, flow)) is not None:
             return started
+        self.note_added(name, args, flow)
         api = self._method(name, args, flow)
         if isinstance(receiver, Returned):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
@@ -271,8 +271,10 @@ class Effects(Dispatch):
             has_default = len(args.positional) > 1
             self.fallible |= not has_default and may_lack(receiver, name, args.value(0))
             return changed_in_place(receiver, name, args, flow)
-        if receiver == THIS_FILE and name in _SAME_PATH_METHODS:
-            return THIS_FILE
+        if is_path(receiver) and args.exact:
+            path = path_made_from(receiver, name, [value for _, value in args.positional])
+            if path is not None:
+                return path
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
             return self._parser_method(receiver, name, node, args, flow)
         if not isinstance(receiver, Returned) or not is_sound(receiver.symbol):

@@ -20,6 +20,7 @@ from gpu_lint.facts.operations import (
     substitute,
     truth_of,
 )
+from gpu_lint.facts.paths import joined as path_of
 from gpu_lint.facts.refinement import MIRRORED, VISIBLE, Refinement, unnamed
 from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
@@ -448,6 +449,8 @@ class Evaluator(Refinement):
             if type(by) is int and node.operator in ("%", "//", "+", "-"):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
                 return input_named(f"({name} {node.operator} {by})")
+        if node.operator == "/" and text_of(right) is not None:
+            return path_of((left, right)) or UNKNOWN
         if node.operator == "|" and (isinstance(left, Pairs) or isinstance(right, Pairs)):
             return merged(self.as_pairs(left, flow), self.as_pairs(right, flow))
         if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):

@@ -236,6 +236,15 @@ class Outcome(Enum):
 
 
 @record
+class Script:
+    """A file of Python, or a module, as a command names it; a part of the path that is not known is
+    a NUL."""
+
+    name: str
+    is_module: bool = False
+
+
+@record
 class Child:
     """A call that may start another process, and the mask that this gives it."""
 
@@ -260,6 +269,12 @@ class Child:
     """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
+    scripts: tuple[Script, ...] = ()
+    """The files and modules of Python that it runs; none where it may run anything else."""
+    reaches_gpu: bool = True
+    """It may use a GPU, as far as the project's own files say that it runs."""
+    sets: frozenset[str] = frozenset()
+    """The variables that the project's own file which it runs sets itself, before it uses a GPU."""
 
 
 @record

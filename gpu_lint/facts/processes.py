@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpu_lint.facts import program as p
@@ -19,7 +20,7 @@ from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, PROCESS
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import INHERITED, Certainty, Child, in_order
+from gpu_lint.facts.model import INHERITED, Certainty, Child, Script, in_order
 from gpu_lint.facts.values import (
     UNKNOWN,
     EnvironmentValue,
@@ -93,6 +94,9 @@ class Processes(Devices):
     ) -> None:
         """Note a call that may start a process, given its command and its environment."""
         command = command_of(given, line, environment, self.file)
+        directory = text_of(args.value(99, "cwd") or UNKNOWN)
+        if directory is not None:
+            command = replace(command, scripts=tuple(_below(directory, command.scripts)))
         if isinstance(environment, Pairs) and environment.copied:
             command = self._unless_inherited(command, flow)
         if command.mask is None and _is_removed_late(flow):
@@ -128,6 +132,7 @@ class Processes(Devices):
                 orders=in_order(flow.orders()),
                 frozen=flow.frozen,
                 reach=self.reach,
+                scripts=command.scripts,
             )
         )
 
@@ -203,6 +208,13 @@ class Processes(Devices):
         if isinstance(workers, Known) and workers.value and isinstance(items, Instance):
             if self._uses_gpu_each(self.attribute_of(items, "__getitem__", flow), [None], flow):
                 self._record_child(node, True, Command(), flow)
+
+
+def _below(directory: str, scripts: Sequence[Script]) -> Iterator[Script]:
+    """The scripts that a command runs in a directory."""
+    for script in scripts:
+        name = script.name if script.is_module else os.path.join(directory, script.name)
+        yield replace(script, name=name)
 
 
 def _is_removed_late(flow: Flow) -> bool:

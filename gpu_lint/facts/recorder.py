@@ -124,6 +124,7 @@ class Recorder:
                 orders=_union(old.orders, child.orders),
                 mask_span=child.mask_span if child.mask_span == old.mask_span else None,
                 processes=max(old.processes, child.processes),
+                scripts=_all_or_none(old.scripts, child.scripts),
             )
         self.children[child.span] = child
 
@@ -259,6 +260,11 @@ def _given(one: Value | None, other: Value | None) -> Value | None:
     if one is None or other is None:
         return one or other
     return any_of((one, other))
+
+
+def _all_or_none(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+    """What is known on both of two ways; nothing where it is not known on one."""
+    return tuple(dict.fromkeys((*one, *other))) if one and other else ()
 
 
 def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

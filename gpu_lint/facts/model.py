@@ -261,6 +261,8 @@ class Child:
     """Whether it is a Python that uses a GPU, as far as its command line says."""
     processes: int = 0
     """How many processes with a GPU of their own it starts, where it says so."""
+    for_each_device: bool = False
+    """It starts as many processes as the mask shows devices, each of which is given a rank."""
     copies: bool = False
     """It starts the same program again."""
     masks: tuple[Written, ...] = ()

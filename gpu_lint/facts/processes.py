@@ -23,6 +23,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import INHERITED, Certainty, Child, Script, in_order
 from gpu_lint.facts.values import (
     UNKNOWN,
+    DeviceCount,
     EnvironmentValue,
     FunctionValue,
     Input,
@@ -101,15 +102,17 @@ class Processes(Devices):
             command = self._unless_inherited(command, flow)
         if command.mask is None and _is_removed_late(flow):
             command = replace(command, mask=EnvironmentValue(MASK))
-        forks = name == "os.fork"
+        forks, for_each_device = name == "os.fork", False
         if spawns_ranks(name):
             processes = self._ranks_with_gpu(args, flow)
             command = replace(command, processes=processes)
+            count = args.value(2, "nprocs") or UNKNOWN
+            for_each_device = any(isinstance(one, DeviceCount) for one in alternatives(count))
         if name.removeprefix("torch.") in _STARTING:
             uses = self._uses_gpu_each(args.value(1, "target"), [given_to(args)], flow)
             copied = name.removeprefix("torch.") in PROCESSES and self._forks(flow)
             forks = uses and copied
-        self._record_child(node, forks, command, flow)
+        self._record_child(node, forks, command, flow, for_each_device=for_each_device)
 
     def _unless_inherited(self, command: Command, flow: Flow) -> Command:
         """What a command says, without what it would inherit as well."""
@@ -117,7 +120,15 @@ class Processes(Devices):
         order = None if command.order == self.environment(ORDER, flow) else command.order
         return replace(command, mask=mask, order=order)
 
-    def _record_child(self, node: p.Call, forks: bool, command: Command, flow: Flow) -> None:
+    def _record_child(
+        self,
+        node: p.Call,
+        forks: bool,
+        command: Command,
+        flow: Flow,
+        *,
+        for_each_device: bool = False,
+    ) -> None:
         self.recorder.child(
             Child(
                 node.span,
@@ -127,6 +138,7 @@ class Processes(Devices):
                 order=command.order,
                 uses_gpu=command.uses_gpu,
                 processes=command.processes,
+                for_each_device=for_each_device,
                 copies=command.copies,
                 masks=in_order(flow.masks()),
                 orders=in_order(flow.orders()),

@@ -292,6 +292,7 @@ class Project(ImportGraph):
             module_calls=module_calls(own, run),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             ends=(run.end, run.imported)[: 1 + bool(own.children)] if is_start else (),
+            is_for_one_machine=own.is_for_one_machine,
             children=self._children(own, file),
             reached_frameworks=self.loading.frameworks(file),
             importers=self.importers.get(file, ()),

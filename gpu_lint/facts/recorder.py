@@ -60,6 +60,10 @@ class Recorder:
         self.children: dict[Span, Child] = {}
         self.crossings: dict[Span, Crossing] = {}
         self.fallbacks: dict[Span, Fallback] = {}
+        self.machine_tests: dict[Span, bool] = {}
+        """Comparisons, each with its outcome where all processes run on one machine."""
+        self.is_for_one_machine = False
+        """It gives up where processes run on several machines."""
         self.writes_any_name = False
         """An environment variable is written under a name that is not known there."""
         self.first_use: Trigger | None = None
@@ -124,6 +128,7 @@ class Recorder:
                 orders=_union(old.orders, child.orders),
                 mask_span=child.mask_span if child.mask_span == old.mask_span else None,
                 processes=max(old.processes, child.processes),
+                for_each_device=old.for_each_device or child.for_each_device,
                 scripts=_all_or_none(old.scripts, child.scripts),
             )
         self.children[child.span] = child
@@ -228,9 +233,16 @@ class Recorder:
             )
         self.count_tests[test.span] = test
 
+    def machine_test(self, span: Span, on_one: bool) -> None:
+        """A comparison comes out as ``on_one`` where all processes run on one machine."""
+        self._note("machine_test", span, on_one)
+        self.machine_tests[span] = on_one
+
     def outcome(self, span: Span, truth: bool, outcome: Outcome) -> None:
         """What the branch that a count test decides does."""
         self._note("outcome", span, truth, outcome)
+        if outcome is not Outcome.LEAVES_GPU and self.machine_tests.get(span, truth) is not truth:
+            self.is_for_one_machine = True
         test = self.count_tests.get(span)
         if test is not None:
             self.count_tests[span] = replace(

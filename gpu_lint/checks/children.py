@@ -131,7 +131,8 @@ def _early(child: Child, context: Context) -> Found | None:
         return None
     if MASK in child.sets:
         return None
-    later = _set_later(child, context) if child.masks == (INHERITED,) else None
+    unset = child.masks == (INHERITED,) and all(one.span is None for one in child.handed)
+    later = _set_later(child, context) if unset else None
     if later is None:
         return None
     surely = child.uses_gpu is Certainty.ALWAYS

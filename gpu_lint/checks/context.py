@@ -122,6 +122,42 @@ class Context:
         return _given_back(self.settings, self.settings)
 
     @cached_property
+    def _handed(self) -> frozenset[tuple[str, Span | None]]:
+        """The writes, by file and statement, whose values processes that are started take over."""
+        files = (self.facts, *(companion.facts for companion in self.companions()))
+        return frozenset(
+            (written.file, written.span)
+            for facts in files
+            for child in facts.children
+            for written in child.handed
+        )
+
+    def is_restore(self, setting: Setting) -> bool:
+        """Whether a write gives back what its function found in the variable, after it has put
+        something else there, or taken it away; or does so with others, of which one is such."""
+        if not _holds_itself(setting):
+            return is_put_back(setting, self.settings)
+        together = {
+            other.variable
+            for other in self.settings
+            if other.span == setting.span and _holds_itself(other)
+        }
+        return any(
+            other.variable in together
+            and other.function == setting.function
+            and other.span.end <= setting.span.start
+            and not _holds_itself(other)
+            for other in self.settings
+        )
+
+    def is_for_a_child(self, setting: Setting) -> bool:
+        """Whether a write is for a process that is started behind it: it is taken back later."""
+        place = setting.variable, setting.function
+        if setting.value is None or self.given_back.get(place, -1) <= setting.span.start:
+            return False
+        return (self.facts.file, setting.span) in self._handed
+
+    @cached_property
     def rebindings(self) -> tuple[Setting, ...]:
         """Where ``os.environ`` becomes another dict before CUDA has read the mask, and stays one,
         in a file that is about the mask."""
@@ -266,6 +302,12 @@ class Context:
                     return None
                 found.add(read_mask(constant.value).devices)
         return found.pop() if len(found) == 1 else None
+
+
+def _holds_itself(setting: Setting) -> bool:
+    """Whether a write puts into a variable what the parent process has set."""
+    held = EnvironmentValue(setting.variable)
+    return setting.value is not None and held in alternatives(setting.value)
 
 
 def _given_back(

@@ -70,7 +70,11 @@ def _is_set(context: Context, variable: str) -> bool:
     names = [variable]
     if variable == "PYTORCH_CUDA_ALLOC_CONF":
         names.append("PYTORCH_ALLOC_CONF")
-    return any(all(_counts(written) for written in context.facts.holds(name)) for name in names)
+    restored = [one.span for one in context.settings if context.is_restore(one)]
+    return any(
+        all(_counts(written) and written.span not in restored for written in held)
+        for held in map(context.facts.holds, names)
+    )
 
 
 def _counts(written: Written) -> bool:

@@ -271,6 +271,8 @@ class Child:
     """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
+    handed: tuple[Written, ...] = ()
+    """What the header's variables may hold when it is started."""
     scripts: tuple[Script, ...] = ()
     """The files and modules of Python that it runs; none where it may run anything else."""
     reaches_gpu: bool = True

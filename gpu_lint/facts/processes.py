@@ -37,7 +37,7 @@ from gpu_lint.facts.values import (
     alternatives,
     text_of,
 )
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import HEADER_VARIABLES, MASK, ORDER
 
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
@@ -144,6 +144,7 @@ class Processes(Devices):
                 orders=in_order(flow.orders()),
                 frozen=flow.frozen,
                 reach=self.reach,
+                handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
                 scripts=command.scripts,
             )
         )

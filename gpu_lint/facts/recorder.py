@@ -126,6 +126,7 @@ class Recorder:
                 uses_gpu=max(old.uses_gpu, child.uses_gpu),
                 masks=_union(old.masks, child.masks),
                 orders=_union(old.orders, child.orders),
+                handed=_union(old.handed, child.handed),
                 mask_span=child.mask_span if child.mask_span == old.mask_span else None,
                 processes=max(old.processes, child.processes),
                 for_each_device=old.for_each_device or child.for_each_device,

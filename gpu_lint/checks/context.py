@@ -20,7 +20,7 @@ from gpu_lint.facts.model import (
     Setting,
     Written,
 )
-from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
+from gpu_lint.facts.values import EnvironmentValue, alternatives, constants, text_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.pins import Pin
@@ -120,6 +120,25 @@ class Context:
         """Where, as a byte offset, a variable is last given back what it held, by its name and the
         function in which that is done."""
         return _given_back(self.settings, self.settings)
+
+    def reads_dotenv(self, setting: Setting) -> bool:
+        """Whether a statement writes what a ``.env`` file holds."""
+        return b"dotenv" in self.facts.reading.source.data[setting.span.start : setting.span.end]
+
+    def is_checked(self, variable: str) -> bool:
+        """Whether a variable is written where it is not set, and the program gives up before the
+        first use unless it holds what the policy demands."""
+        held = self.facts.holds(variable)
+        found = [one.value for one in held if one.span is None and one.value is not None]
+        if not found or {text_of(value) for value in found} != {self.wanted(variable)}:
+            return False
+        forms = {one.span: one.form for one in self.settings if one.variable == variable}
+        written = [one.span for one in held if one.span is not None]
+        return (
+            bool(forms)
+            and len(found) + len(written) == len(held)
+            and all(forms.get(span) in (Form.IF_UNSET, Form.ASSIGN) for span in written)
+        )
 
     @cached_property
     def _handed(self) -> frozenset[tuple[str, Span | None]]:

@@ -154,6 +154,8 @@ class Setting:
     """The enclosing function itself imports a framework after the write."""
     values: tuple[Value | None, ...] = ()
     """Every value that it was seen to write, the first one first; ``value`` is the last."""
+    only_asked: bool = False
+    """A GPU is asked for at most while it holds, and not used: of what is taken back."""
     chosen: bool = False
     """The process has chosen its device by ``set_device()`` on the way there."""
 

@@ -168,6 +168,7 @@ class Recorder:
                 undisturbed=old.undisturbed and setting.undisturbed,
                 conditional=old.conditional or setting.conditional,
                 chosen=old.chosen and setting.chosen,
+                only_asked=old.only_asked and setting.only_asked,
             )
 
     def selector(

@@ -68,6 +68,8 @@ class Recall:
             reached = set(project.closure(file))
             for start in project.starts_reaching(file):
                 reached |= project.closure(start)
+            for started in project.launched.mentioned(file):
+                reached |= project.closure(started)
             for other in sorted(reached - self._run_files):
                 parts.append(digest_of(self._view.data(other) or b""))
         return _digest(parts)

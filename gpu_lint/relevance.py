@@ -213,12 +213,15 @@ class Relevance:
 
     def standing(self, file: str, facts: FileFacts, graph: Imported) -> Standing:
         """What a file is, for what is demanded of it."""
-        calls = self.scripts.calling(file, graph)
         return Standing(
             self._entry_point(file, facts, graph),
             facts.reaches_gpu and not self._tool_of(file),
-            tuple(dict.fromkeys(call.function for call in calls)),
+            self.called(file, graph),
         )
+
+    def called(self, file: str, graph: Imported) -> tuple[str, ...]:
+        """The functions of a file that installed commands call; empty for one that is not found."""
+        return tuple(dict.fromkeys(call.function for call in self.scripts.calling(file, graph)))
 
     def _tool_of(self, file: str) -> str:
         """The tool that runs a file for its own purposes; empty for other files, and for those

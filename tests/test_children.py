@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gpu_lint.facts.commandlines import Started, read_text, read_words
-from tests.conftest import check_files, check_text, codes
+from tests.conftest import check_files, check_text, codes, run_cli
 
 POLICY: dict[str, Any] = {
     "gpu": {"name": "RTX 3090", "visible-devices": "1", "device-order": "PCI_BUS_ID"},
@@ -217,3 +217,162 @@ def test_command_lines_are_read_as_a_shell_reads_them(text: str, started: list[S
 def test_words_are_not_split_again() -> None:
     assert read_words(["env", "V=1;2", "a b", "c"])[0] == (Started(("a b", "c"), {"V": "1;2"}),)
     assert read_text("export V=1; unset W")[1] == {"V": "1", "W": None}
+
+
+ALONE = "env = os.environ.copy()\nenv.pop('CUDA_VISIBLE_DEVICES', None)\n"
+OWN = f"import os\n{HEADER}import torch\n\ntorch.zeros(1).cuda()\n"
+WEAK = OWN.replace('["CUDA_VISIBLE_DEVICES"] = "1"', '.setdefault("CUDA_VISIBLE_DEVICES", "1")')
+GPU_WORK = "import torch\n\ntorch.zeros(1).cuda()\n"
+LATE = f"import os\nimport torch\n\ntorch.cuda.init()\n{HEADER}"
+TIDY = "import shutil\n\nshutil.rmtree('x')\n"
+HERE = "from pathlib import Path\nHERE = Path(__file__).resolve().parent\n"
+
+
+def run(command: str, before: str = ALONE) -> str:
+    return f"{IMPORTS}{HEADER}{before}subprocess.run({command}, env=env)\n"
+
+
+OWN_PROGRAMS: dict[str, tuple[dict[str, str], bool]] = {
+    "sets all": ({"run.py": run("[sys.executable, 'a.py']"), "a.py": OWN}, False),
+    "behind options": (
+        {"run.py": run("[sys.executable, '-u', '-X', 'dev', 'a.py', '-n']"), "a.py": OWN},
+        False,
+    ),
+    "in a shell": ({"run.py": run("'python a.py --n 1', shell=True"), "a.py": OWN}, False),
+    "beside this file": (
+        {"run.py": run("[sys.executable, str(HERE / 't' / 'a.py')]", HERE + ALONE), "t/a.py": OWN},
+        False,
+    ),
+    "beside this file, joined": (
+        {
+            "run.py": run(
+                "[sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'a.py')]"
+            ),
+            "a.py": OWN,
+        },
+        False,
+    ),
+    "beside this file, as a text": (
+        {"run.py": run("[sys.executable, f'{HERE}/a.py']", HERE + ALONE), "a.py": OWN},
+        False,
+    ),
+    "by its name beside this file": (
+        {"run.py": run("['python', CHILD]", f"{HERE}CHILD = Path(__file__).with_name('a.py')\n{ALONE}"),
+         "a.py": OWN},
+        False,
+    ),
+    "in a directory that only the run knows": (
+        {"run.py": run("['python', os.path.join(sys.argv[1], 'a.py')]"), "a.py": OWN},
+        False,
+    ),
+    "a module": (
+        {"run.py": run("[sys.executable, '-m', 'k.a']"), "k/__init__.py": "", "k/a.py": OWN},
+        False,
+    ),
+    "a package": (
+        {"run.py": run("[sys.executable, '-m', 'k']"), "k/__init__.py": "", "k/__main__.py": OWN},
+        False,
+    ),
+    "in another directory": (
+        {"run.py": run("[sys.executable, 'a.py'], cwd='t'"), "t/a.py": OWN},
+        False,
+    ),
+    "by a module that it imports": (
+        {"run.py": run("['python', 'a.py']"), "a.py": f"import m\n{GPU_WORK}",
+         "m.py": f"import os\n{HEADER}"},
+        False,
+    ),
+    "a default, where the call leaves it out": (
+        {"run.py": run("['python', 'a.py']"), "a.py": WEAK},
+        False,
+    ),
+    "a default, where the call gives another": (
+        {"run.py": run("['python', 'a.py']", "env = {**os.environ, 'CUDA_VISIBLE_DEVICES': '0'}\n"),
+         "a.py": WEAK},
+        True,
+    ),
+    "uses no GPU": ({"run.py": run("['python', 'a.py']"), "a.py": TIDY}, False),
+    "may start another": (
+        {"run.py": run("['python', 'a.py']"),
+         "a.py": "import subprocess\n\nsubprocess.run(['python', 'train.py'])\n"},
+        True,
+    ),
+    "sets nothing": ({"run.py": run("['python', 'a.py']"), "a.py": GPU_WORK}, True),
+    "sets it too late": ({"run.py": run("['python', 'a.py']"), "a.py": LATE}, True),
+    "sets it on one path": (
+        {"run.py": run("['python', 'a.py']"),
+         "a.py": f"import os\nimport sys\nif sys.argv[1:]:\n"
+         f"    os.environ['CUDA_VISIBLE_DEVICES'] = '1'\n{GPU_WORK}"},
+        True,
+    ),
+    "one of two": (
+        {"run.py": run("'python a.py && python b.py', shell=True"), "a.py": OWN, "b.py": GPU_WORK},
+        True,
+    ),
+    "not of the project": ({"run.py": run("['python', 'a.py']")}, True),
+    "one of two files of this name": (
+        {"t/run.py": run("['python', 'a.py']"), "t/a.py": OWN, "a.py": GPU_WORK},
+        True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "is_found"), OWN_PROGRAMS.values(), ids=OWN_PROGRAMS.keys())
+def test_a_child_that_is_a_program_of_the_project(
+    files: dict[str, str], is_found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = check_files(tmp_path, files, POLICY)
+    (of_run,) = (result for name, result in results.items() if name.endswith("run.py"))
+    assert [code for code, _ in codes(of_run)] == ["GPU207"] * is_found
+
+
+@pytest.mark.parametrize(
+    ("files", "is_found"),
+    [({"a.py": OWN}, False), ({"a.py": TIDY}, False), ({"a.py": GPU_WORK}, True)],
+)
+def test_a_program_of_the_project_that_is_started_before_the_header(
+    files: dict[str, str], is_found: bool, tmp_path: Path
+) -> None:
+    program = f"{IMPORTS}subprocess.run(['python', 'a.py'])\n{HEADER}{GPU_WORK}"
+    results = check_files(tmp_path, {"run.py": program, **files}, POLICY)
+    assert [code for code, _ in codes(results["run.py"])] == ["GPU207"] * is_found
+
+
+@pytest.mark.parametrize(
+    ("command", "is_found"),
+    [
+        ('[sys.executable, "-m", "pip", "install", "x"]', False),
+        ('[sys.executable, "-I", "-m", "http.server", "8000"]', False),
+        ('["python3", "-m", "zipfile", "-e", "x.zip", "."]', False),
+        ('[sys.executable, "-m", "pytest", "--version"]', False),
+        ('["python", "--version"]', False),
+        ('["make", "--help"]', False),
+        ('[sys.executable, "-c", "import json; print(json.dumps(1))"]', False),
+        ('["ffmpeg", "-i", sys.argv[1], "-c:v", "libx264", "o.mp4"]', False),
+        ('"git pull && npm install", ', False),
+        ('[sys.executable, "-m", "pytest"]', True),
+        ('[sys.executable, "-m", "runpy", "x.py"]', True),
+        ('[sys.executable, "-m", "timeit", "-s", "import torch"]', True),
+        ('[sys.executable, "-c", "import torch; torch.zeros(1).cuda()"]', True),
+        ('[sys.executable, "-c", "exec(input())"]', True),
+        ('["ffmpeg", "-hwaccel", "cuda", "-i", "x", "o.mp4"]', True),
+        ('["ffmpeg", "-i", "x", "-c:v", sys.argv[1], "o.mp4"]', True),
+        ('["make", "train"]', True),
+    ],
+)  # fmt: skip
+def test_a_child_that_uses_no_gpu(command: str, is_found: bool) -> None:
+    assert found(run(command.rstrip(", "))) == ["GPU207"] * is_found
+
+
+def test_what_a_started_file_says_is_looked_up_again_when_it_changes(tmp_path: Path) -> None:
+    program, child = tmp_path / "run.py", tmp_path / "a.py"
+    (tmp_path / "gpu-lint.toml").write_text(
+        '[gpu]\nname = "RTX 3090"\nvisible-devices = "1"\ndevice-order = "PCI_BUS_ID"\n'
+        '[validation]\nrequired-in = "never"\n'
+    )
+    program.write_text(run("[sys.executable, 'a.py']"))
+    for text, is_found in ((OWN, False), (GPU_WORK, True), (TIDY, False)):
+        child.write_text(text)
+        result = run_cli("check", "--cache-dir", str(tmp_path / "cache"), str(program))
+        assert ("GPU207" in result.stdout) is is_found

@@ -427,3 +427,87 @@ def test_an_option_of_another_file_is_named_with_its_place(tmp_path: Path) -> No
     assert found.findings[0].message.startswith("--gpu (")
     assert "options.py:4) decides " in found.findings[0].message
     assert fix_files(tmp_path / "fix", files, MIGRATING) == files
+
+
+GROUP_OF_RANKS = (
+    "import argparse\nimport os\nimport torch\nimport torch.distributed as dist\n"
+    "import torch.multiprocessing as mp\n"
+)
+JOIN = 'dist.init_process_group("nccl")\n'
+BY_RANK = "torch.cuda.set_device(dist.get_rank())\n"
+ONE_MACHINE = {
+    "as many as on this machine": "assert int(os.environ['LOCAL_WORLD_SIZE']) == "
+    "dist.get_world_size()\n",
+    "as many, as texts": "assert os.environ['WORLD_SIZE'] == os.environ['LOCAL_WORLD_SIZE']\n",
+    "no more than devices": "assert dist.get_world_size() <= torch.cuda.device_count()\n",
+    "no fewer devices": "assert torch.cuda.device_count() >= dist.get_world_size(), 'too few'\n",
+    "by names": "n, size = torch.cuda.device_count(), dist.get_world_size()\nassert size == n\n",
+    "with another condition": "assert dist.get_world_size() <= torch.cuda.device_count() and n\n",
+    "raises": "if dist.get_world_size() > torch.cuda.device_count():\n    raise SystemExit(1)\n",
+    "ends": "if not dist.get_world_size() <= torch.cuda.device_count():\n    exit(1)\n",
+    "machines of the environment": "if int(os.environ.get('NNODES', 1)) > 1:\n"
+    "    raise ValueError('one machine')\n",
+    "machines of an option": "p = argparse.ArgumentParser()\n"
+    "p.add_argument('--num-nodes', type=int, default=1)\nargs = p.parse_args()\n"
+    "if args.num_nodes >= 2:\n    raise ValueError('one machine')\n",
+}
+SEVERAL_MACHINES = {
+    "nothing is said": "",
+    "more than one process": "assert dist.get_world_size() > 1\n",
+    "no fewer processes": "assert dist.get_world_size() >= torch.cuda.device_count()\n",
+    "a warning": "if dist.get_world_size() > torch.cuda.device_count():\n    print('many')\n",
+    "several machines are demanded": "if int(os.environ.get('NNODES', 1)) < 2:\n"
+    "    raise ValueError('two machines')\n",
+    "either will do": "assert dist.get_world_size() <= torch.cuda.device_count() or n\n",
+}
+
+
+@pytest.mark.parametrize("line", ONE_MACHINE.values(), ids=ONE_MACHINE.keys())
+def test_a_program_that_admits_one_machine_may_use_its_rank(line: str) -> None:
+    assert codes(check_text(GROUP_OF_RANKS + JOIN + line + BY_RANK)) == []
+    in_function = "".join(f"    {one}\n" for one in (JOIN + line + BY_RANK).splitlines())
+    program = f"{GROUP_OF_RANKS}def main():\n{in_function}\n\nmain()\n"
+    assert codes(check_text(program)) == []
+
+
+@pytest.mark.parametrize("line", SEVERAL_MACHINES.values(), ids=SEVERAL_MACHINES.keys())
+def test_a_program_that_admits_several_machines_may_not(line: str) -> None:
+    found = codes(check_text(GROUP_OF_RANKS + JOIN + line + BY_RANK))
+    assert [code for code, _ in found] == ["GPU210"]
+
+
+WORK = (
+    "def step():\n    return torch.zeros(1).cuda(dist.get_rank())\n\n\n"
+    "def work(rank, size):\n    dist.init_process_group('nccl', rank={rank}, world_size=size)\n"
+    "    step()\n    torch.cuda.set_device(dist.get_rank())\n\n\n"
+)
+STARTS = {
+    "as many as devices": (
+        "rank",
+        "mp.spawn(work, args=(2,), nprocs=torch.cuda.device_count())\n",
+        False,
+    ),
+    "by a name": ("rank", "n = torch.cuda.device_count()\nmp.spawn(work, (n,), n)\n", False),
+    "a default": (
+        "rank",
+        "p = argparse.ArgumentParser()\n"
+        "p.add_argument('--size', type=int, default=torch.cuda.device_count())\n"
+        "a = p.parse_args()\nmp.spawn(work, args=(a.size,), nprocs=a.size)\n",
+        False,
+    ),
+    "a number": ("rank", "mp.spawn(work, args=(2,), nprocs=2)\n", True),
+    "on several machines": (
+        "int(os.environ['NODE']) * size + rank",
+        "mp.spawn(work, args=(2,), nprocs=torch.cuda.device_count())\n",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rank", "start", "is_found"), STARTS.values(), ids=STARTS.keys())
+def test_processes_of_which_each_device_has_one(
+    rank: str, start: str, is_found: bool, tmp_path: Path
+) -> None:
+    program = GROUP_OF_RANKS + WORK.format(rank=rank) + start
+    (result,) = check_files(tmp_path, {"run.py": program}, ONE).values()
+    assert ("GPU209" in [code for code, _ in codes(result)]) is is_found

@@ -30,13 +30,14 @@ _ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 def check_children(context: Context) -> Iterator[Found]:
     """GPU207: a child process with another mask or order, or forked where CUDA is in use."""
     for child in context.facts.children:
-        found = (
-            _forked(child, context)
-            or _dead(child)
-            or _masked(child, context)
-            or _ordered(child, context)
-            or _early(child, context)
-        )
+        found = _forked(child, context)
+        if found is None and child.reaches_gpu:
+            found = (
+                _dead(child)
+                or _masked(child, context)
+                or _ordered(child, context)
+                or _early(child, context)
+            )
         if found is not None:
             yield found
 
@@ -69,6 +70,8 @@ def _dead(child: Child) -> Found | None:
 def _masked(child: Child, context: Context) -> Found | None:
     devices = context.mask_devices(child.masks)
     if not devices or child.mask is None or is_given_others(child, devices):
+        return None
+    if MASK in child.sets:
         return None
     here = ",".join(devices)
     severity = None if context.policy is not None else Severity.WARNING
@@ -112,6 +115,8 @@ def _ordered(child: Child, context: Context) -> Found | None:
     wanted = _order(child, context)
     if wanted is None or child.order is None or not _counts(child, context):
         return None
+    if ORDER in child.sets:
+        return None
     severity = None if context.policy is not None else Severity.WARNING
     known = constants(child.order) or ()
     others = [text_of(one) for one in known if one.value != wanted]
@@ -142,7 +147,10 @@ def _early(child: Child, context: Context) -> Found | None:
     """A child that uses a GPU, and is started before this program sets the mask of the policy."""
     if context.policy is None or not child.uses_gpu or child.mask is not None:
         return None
-    later = _set_later(child, context) if child.masks == (INHERITED,) else None
+    if MASK in child.sets:
+        return None
+    unset = child.masks == (INHERITED,) and all(one.span is None for one in child.handed)
+    later = _set_later(child, context) if unset else None
     if later is None:
         return None
     surely = child.uses_gpu is Certainty.ALWAYS

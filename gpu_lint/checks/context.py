@@ -20,7 +20,7 @@ from gpu_lint.facts.model import (
     Setting,
     Written,
 )
-from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
+from gpu_lint.facts.values import EnvironmentValue, alternatives, constants, text_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.pins import Pin
@@ -125,6 +125,61 @@ class Context:
         """Where, as a byte offset, a variable is last given back what it held, by its name and the
         function in which that is done."""
         return _given_back(self.settings, self.settings)
+
+    def reads_dotenv(self, setting: Setting) -> bool:
+        """Whether a statement writes what a ``.env`` file holds."""
+        return b"dotenv" in self.facts.reading.source.data[setting.span.start : setting.span.end]
+
+    def is_checked(self, variable: str) -> bool:
+        """Whether a variable is written where it is not set, and the program gives up before the
+        first use unless it holds what the policy demands."""
+        held = self.facts.holds(variable)
+        found = [one.value for one in held if one.span is None and one.value is not None]
+        if not found or {text_of(value) for value in found} != {self.wanted(variable)}:
+            return False
+        forms = {one.span: one.form for one in self.settings if one.variable == variable}
+        written = [one.span for one in held if one.span is not None]
+        return (
+            bool(forms)
+            and len(found) + len(written) == len(held)
+            and all(forms.get(span) in (Form.IF_UNSET, Form.ASSIGN) for span in written)
+        )
+
+    @cached_property
+    def _handed(self) -> frozenset[tuple[str, Span | None]]:
+        """The writes, by file and statement, whose values processes that are started take over."""
+        files = (self.facts, *(companion.facts for companion in self.companions()))
+        return frozenset(
+            (written.file, written.span)
+            for facts in files
+            for child in facts.children
+            for written in child.handed
+        )
+
+    def is_restore(self, setting: Setting) -> bool:
+        """Whether a write gives back what its function found in the variable, after it has put
+        something else there, or taken it away; or does so with others, of which one is such."""
+        if not _holds_itself(setting):
+            return is_put_back(setting, self.settings)
+        together = {
+            other.variable
+            for other in self.settings
+            if other.span == setting.span and _holds_itself(other)
+        }
+        return any(
+            other.variable in together
+            and other.function == setting.function
+            and other.span.end <= setting.span.start
+            and not _holds_itself(other)
+            for other in self.settings
+        )
+
+    def is_for_a_child(self, setting: Setting) -> bool:
+        """Whether a write is for a process that is started behind it: it is taken back later."""
+        place = setting.variable, setting.function
+        if setting.value is None or self.given_back.get(place, -1) <= setting.span.start:
+            return False
+        return (self.facts.file, setting.span) in self._handed
 
     @cached_property
     def rebindings(self) -> tuple[Setting, ...]:
@@ -274,6 +329,12 @@ class Context:
                     return None
                 found.add(read_mask(constant.value).devices)
         return found.pop() if len(found) == 1 else None
+
+
+def _holds_itself(setting: Setting) -> bool:
+    """Whether a write puts into a variable what the parent process has set."""
+    held = EnvironmentValue(setting.variable)
+    return setting.value is not None and held in alternatives(setting.value)
 
 
 def _given_back(

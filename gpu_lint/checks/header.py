@@ -75,11 +75,17 @@ def _is_set(context: Context, variable: str) -> bool:
     names = [variable]
     if variable == "PYTORCH_CUDA_ALLOC_CONF":
         names.append("PYTORCH_ALLOC_CONF")
-    return any(all(_counts(written) for written in context.facts.holds(name)) for name in names)
+    if context.is_checked(variable):
+        return True
+    restored = [one.span for one in context.settings if context.is_restore(one)]
+    return any(
+        all(_is_written(written) and written.span not in restored for written in held)
+        for held in map(context.facts.holds, names)
+    )
 
 
-def _counts(written: Written) -> bool:
-    return written.value is not None and not written.weak
+def _is_written(written: Written) -> bool:
+    return written.value is not None and not written.weak and written.span is not None
 
 
 def _place(context: Context) -> Span:

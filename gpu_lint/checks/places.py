@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_lint.checks.context import Context, Found, is_put_back
+from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
 from gpu_lint.facts.values import Input, Place, alternatives, constants, input_of
@@ -35,7 +35,7 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return _elsewhere(setting, context)
     if setting.form is Form.FOR_A_WHILE:
         return _for_a_while(setting, context)
-    if is_put_back(setting, context.settings):
+    if context.is_restore(setting) or context.is_for_a_child(setting):
         return None
     if (unread := _unread(setting, context)) is not None:
         return unread
@@ -57,12 +57,16 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return _lucky(setting, imported.trigger, context)
     if _in_idle_function(setting, context):
         return _idle(setting, context)
-    if setting.form in (Form.SETDEFAULT, Form.IF_UNSET) and context.wanted(
-        ALIASES.get(setting.variable, setting.variable)
-    ):
+    variable = ALIASES.get(setting.variable, setting.variable)
+    if setting.form in (Form.SETDEFAULT, Form.IF_UNSET) and context.wanted(variable):
+        if context.is_checked(variable):
+            return None
         message = f"{setting.variable} is written {setting.form.value}: the parent process wins"
         if setting.form is Form.SETDEFAULT:
             message = f"{setting.variable} is written with setdefault(): the parent process wins"
+            if context.reads_dotenv(setting):
+                message = f"load_dotenv() keeps a {setting.variable} that is set: "
+                message += "the parent process wins"
         note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
         return Found("GPU110", setting.span, message, note, _move(setting, context))
     return None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.model import Child, Reach, Selector, Shape
 from gpu_lint.facts.ranks import Counted, Rank, rank_in
 from gpu_lint.facts.selection import indexing_input
@@ -105,6 +106,8 @@ def check_global_ranks(context: Context) -> Iterator[Found]:
         rank = rank_of(selector)
         if rank is None or rank.counted is not Counted.IN_ALL or rank.name in reported:
             continue
+        if _is_for_one_machine(context) or _starts_one_each(context):
+            return
         if _only_device(selector, context) is not None:
             continue  # GPU209
         reported.add(rank.name)
@@ -113,6 +116,22 @@ def check_global_ranks(context: Context) -> Iterator[Found]:
             "machine there is no such device; use the local rank"
         )
         yield Found("GPU210", selector.span, message, _NOTE)
+
+
+def _is_for_one_machine(context: Context) -> bool:
+    """Whether the program gives up where its processes run on several machines."""
+    return any(facts.is_for_one_machine for facts in _of_program(context))
+
+
+def _starts_one_each(context: Context) -> bool:
+    """Whether the program starts its processes itself, one for each device that the mask shows."""
+    return any(child.for_each_device for facts in _of_program(context) for child in facts.children)
+
+
+def _of_program(context: Context) -> Iterator[FileFacts]:
+    yield context.facts
+    for companion in context.companions():
+        yield companion.facts
 
 
 def _launches(context: Context) -> Iterator[Found]:
@@ -142,6 +161,8 @@ def _indices(context: Context) -> Iterator[Found]:
         if rank is None or selector.shape is Shape.COUNT or rank.name in reported:
             continue
         if (mask := _only_device(selector, context)) is not None:
+            if rank.is_of_group and _starts_one_each(context):
+                return
             reported.add(rank.name)
             message = (
                 f"{selector.api}: the rank {rank.name} is the index of a device, but the mask "
@@ -156,6 +177,8 @@ def _groups(context: Context) -> Iterator[Found]:
         if selector.shape is Shape.COUNT and rank_of(selector) is not None:
             mask = _only_device(selector, context)
             if mask is not None and selector.reach > Reach.UNCALLED:
+                if _starts_one_each(context):
+                    return
                 message = (
                     f"{selector.api}: each process of the group needs a GPU of its own, but the "
                     f"mask {mask!r} shows one"

@@ -37,6 +37,8 @@ _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 def judge_value(setting: Setting, variable: str, context: Context) -> Found | None:
     if setting.value is None or setting.form is Form.EXPORT or context.is_unread(setting):
         return None
+    if setting.only_asked and context.is_test and not context.facts.selectors:
+        return None  # what the code is tested with
     if found := _not_a_string(setting, variable, context):
         return found
     known = constants(setting.value)
@@ -57,6 +59,8 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
             )
     if variable == MASK and (found := _begins_wrong(setting.value, setting)):
         return found
+    if context.is_restore(setting) or (hides_gpus(setting) and context.is_for_a_child(setting)):
+        return None
     wanted = context.policy.value(variable) if context.policy else None
     if wanted is None:
         return None
@@ -211,6 +215,8 @@ def gathered(setting: Setting, context: Context) -> bool:
     if any(map(hides_gpus, peers)) or any(map(context.is_behind_removal, peers)):
         return False
     if any(_is_asserted(peer, context) for peer in peers):
+        return False
+    if any(context.is_restore(peer) or context.is_for_a_child(peer) for peer in peers):
         return False
     return all(
         ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES

@@ -82,6 +82,10 @@ def check_conflicts(context: Context) -> Iterator[Found]:
         replaced = _first_known(setting, context)
         if replaced is not None:
             message = f"{replaced} may be replaced here, under a name that is not known"
+            if context.reads_dotenv(setting):
+                message = (
+                    f"{replaced} is replaced here if a .env file sets it: read that file first"
+                )
             yield Found("GPU111", setting.span, message, severity=Severity.WARNING)
 
 

@@ -125,6 +125,9 @@ class Branches(Modules):
                     if result is returned:
                         recorder.outcome(comparison.span, decided, outcome)
 
+    def machine_test(self, node: p.Comparison, on_one: bool) -> None:
+        self.recorder.machine_test(node.span, on_one)
+
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
         masks = in_order(flow.masks())
         self.recorder.count_test(

@@ -135,6 +135,8 @@ class Calls(Waiting):
     ) -> Value:
         if not isinstance(callee, (FunctionValue, ClassValue, Bound, Instance)):
             self.take_waiting(callee, node, args, flow)
+            if isinstance(node.function, p.Call) and args.positional:
+                self.note_registered(node.function, args.positional[0][1], flow)
         if isinstance(callee, Symbol):
             if self.knowledge.framework_of(callee.name) is None and "." in callee.name:
                 self._note_call(callee.name.rpartition(".")[2], node, flow)

@@ -12,8 +12,9 @@ from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.commandlines import UNKNOWN_PART, Started, program_of, read_text, read_words
 from gpu_lint.facts.environment import Arguments
-from gpu_lint.facts.model import Certainty
+from gpu_lint.facts.model import Certainty, Script
 from gpu_lint.facts.quiet import parse_quietly
+from gpu_lint.facts.tools import may_use_gpu, python_run_by
 from gpu_lint.facts.values import (
     THIS_FILE,
     UNKNOWN,
@@ -51,15 +52,6 @@ _LISTED = {
 """Functions that take the words of a command one by one: from which position on, and whether the
 environment is the last one."""
 _MOST_DEVICES = 64
-_NO_GPU_PROGRAMS = frozenset(
-    {
-        "apt", "apt-get", "cat", "chmod", "chown", "clear", "cls", "cp", "curl", "date", "del",
-        "df", "dir", "du", "echo", "espeak", "espeak-ng", "ffprobe", "find", "free", "git", "grep",
-        "gunzip", "gzip", "hostname", "kill", "killall", "ln", "ls", "md5sum", "mkdir", "mv",
-        "nvidia-smi", "pip", "pip3", "pkill", "ps", "pwd", "rm", "rmdir", "rsync", "scp", "sox",
-        "tar", "touch", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
-    }
-)  # fmt: skip
 _LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed"})
 _LAUNCHING_MODULES = {
     "torch.distributed.run": "torchrun",
@@ -71,9 +63,6 @@ _LAUNCHING_MODULES = {
 }
 """What is started by ``python -m``."""
 _PYTHON = re.compile(r"(?:.*[/\\])?(?:python|torchrun|accelerate|deepspeed)[\d.]*(?:\.exe)?")
-_NO_GPU_MODULES = frozenset(
-    {"build", "compileall", "ensurepip", "http.server", "json.tool", "pip", "venv", "zipfile"}
-)
 
 
 @record
@@ -103,6 +92,17 @@ class CommandLine:
         """Whether it is a Python that uses a GPU, as far as its command line says."""
         return max((_uses_gpu(one.words) for one in self.started), default=Certainty.NEVER)
 
+    @property
+    def scripts(self) -> tuple[Script, ...]:
+        """The files and modules of Python that it runs; none where it may start anything else."""
+        pythons = [python_run_by(one.words) for one in self.started]
+        found = [
+            Script(python.file or python.module, bool(python.module))
+            for python in pythons
+            if python is not None and (python.file or python.module)
+        ]
+        return tuple(found) if len(found) == len(pythons) else ()
+
 
 @record
 class Command:
@@ -120,6 +120,8 @@ class Command:
     """It starts the same program again."""
     uses_gpu: Certainty = Certainty.NEVER
     """Whether it is a Python that uses a GPU, as far as its command line says."""
+    scripts: tuple[Script, ...] = ()
+    """The files and modules of Python that it runs; none where it may start anything else."""
 
 
 def command_and_environment(name: str, args: Arguments) -> tuple[Given | None, Value | None]:
@@ -151,13 +153,9 @@ def read_command(given: Given | None) -> CommandLine:
         if words or text.strip(UNKNOWN_PART):
             is_known = True
             found, own = read_words(words) if words is not None else read_text(text)
-            started += [one for one in found if _may_use_gpu(one.words[0])]
+            started += [one for one in found if may_use_gpu(one.words)]
             exported |= {name: _value_of(said) for name, said in own.items() if said is not None}
     return CommandLine(tuple(started), () if started else tuple(exported.items()), is_known)
-
-
-def _may_use_gpu(word: str) -> bool:
-    return program_of(word) not in _NO_GPU_PROGRAMS
 
 
 def command_of(
@@ -180,6 +178,7 @@ def command_of(
         max((_processes(one.words) for one in line.started), default=0),
         expression is not None and _is_copy(expression, value, words, file),
         line.uses_gpu,
+        line.scripts,
     )
 
 
@@ -252,9 +251,8 @@ def _option(words: Sequence[str], name: str) -> str | None:
 
 def _handed(words: Sequence[str]) -> str | None:
     """The program that a Python is handed as a text."""
-    if not _PYTHON.fullmatch(words[0]) or "-c" not in words[1:-1]:
-        return None
-    return words[words.index("-c") + 1]
+    python = python_run_by(words)
+    return python.text if python is not None else None
 
 
 def _set_by_text(words: Sequence[str], variable: str) -> Value | None:
@@ -285,12 +283,14 @@ def _uses_gpu(words: Sequence[str]) -> Certainty:
     """Whether a program is a Python that uses a GPU, as far as its command line says."""
     if not _PYTHON.fullmatch(words[0]):
         return Certainty.NEVER
-    text = _handed(words)
-    if text is not None:
-        return Certainty.ALWAYS if "cuda" in text else Certainty.NEVER
-    module = words[words.index("-m") + 1] if "-m" in words[1:-1] else ""
-    named = len(words) > 1 and (module or words[1].endswith(".py"))
-    return Certainty.MAYBE if named and module not in _NO_GPU_MODULES else Certainty.NEVER
+    python = python_run_by(words)
+    if python is not None and python.text is not None:
+        return Certainty.ALWAYS if "cuda" in python.text else Certainty.NEVER
+    file = words[1] if python is None and len(words) > 1 else ""
+    module = ""
+    if python is not None:
+        file, module = python.file, python.module
+    return Certainty.MAYBE if module or file.endswith(".py") else Certainty.NEVER
 
 
 def _is_copy(
@@ -304,8 +304,9 @@ def _is_copy(
         return True
     if _names_program(expression):
         return True
-    named = os.path.basename(words[1]) if len(words) > 1 and _PYTHON.fullmatch(words[0]) else ""
-    return named != "" and named == os.path.basename(file)
+    python = python_run_by(words) if words else None
+    named = python.file if python is not None else ""
+    return named != "" and os.path.basename(named) == os.path.basename(file)
 
 
 def _names_program(node: p.Expression) -> bool:

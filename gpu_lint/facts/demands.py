@@ -99,6 +99,9 @@ class Demands(Protocol):
     def may_be_started(self, file: str, graph: Imported) -> bool:
         """Whether a file may be the one that a process starts with."""
 
+    def called(self, file: str, graph: Imported) -> tuple[str, ...]:
+        """The functions of a file that installed commands call."""
+
     def matter(self, file: str) -> Matter:
         """What rules will ask of a file."""
 
@@ -112,6 +115,9 @@ class NoDemands:
 
     def may_be_started(self, file: str, graph: Imported) -> bool:
         return file not in graph.importers
+
+    def called(self, file: str, graph: Imported) -> tuple[str, ...]:
+        return ()
 
     def matter(self, file: str) -> Matter:
         return EVERYTHING

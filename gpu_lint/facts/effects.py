@@ -10,6 +10,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.children import LOADER, is_pool, starts_child
 from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
 from gpu_lint.facts.constants import function_of_constants, method_of_constant
+from gpu_lint.facts.dispatch import Dispatch
 from gpu_lint.facts.environment import (
     ENVIRON,
     ENVIRONS,
@@ -33,6 +34,7 @@ from gpu_lint.facts.kinds import (
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
+from gpu_lint.facts.paths import PATH_CALLS, is_path, path_made_by, path_made_from
 from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.soundness import (
     is_sound,
@@ -42,11 +44,9 @@ from gpu_lint.facts.soundness import (
     may_not_convert,
 )
 from gpu_lint.facts.texts import parts_of_text
-from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
     SPEC,
-    THIS_FILE,
     UNCOUNTED,
     UNKNOWN,
     Bound,
@@ -85,9 +85,6 @@ _NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
 RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run", "asyncio.Runner.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
 _COPYING = frozenset({"copy.copy", "copy.deepcopy"})
-_SAME_PATH = frozenset({"os.path.abspath", "os.path.realpath", "os.fspath", "pathlib.Path"})
-_SAME_PATH_METHODS = frozenset({"absolute", "resolve", "as_posix"})
-"""What gives the path of the same file."""
 _TYPES_OF_ACTIONS = {"count": "int", "append": "list", "extend": "list"}
 _TYPES_OF_OPTIONS = frozenset({"int", "float"})
 _EXIT_BUILTINS = frozenset({"exit", "quit"})
@@ -99,7 +96,7 @@ _HARMLESS_BUILTINS = frozenset(
 )
 
 
-class Effects(Threads):
+class Effects(Dispatch):
     """Applies the effects of calls whose meaning does not depend on this file."""
 
     @abstractmethod
@@ -170,8 +167,10 @@ class Effects(Threads):
                 rest = Arguments(args.positional[1:], args.keywords, args.exact)
                 main = self.call_value(main, p.Call(node.span, expression, ()), rest, flow)
             return self.run_coroutine(main, flow)
-        if name in _SAME_PATH and args.value(0) == THIS_FILE:
-            return THIS_FILE
+        if name in PATH_CALLS and args.exact and args.positional:
+            path = path_made_by(name, [value for _, value in args.positional])
+            if path is not None:
+                return path
         if (decided := self.start_method(name, args, flow)) is not None:
             return decided
         if (thread := self.thread_call(name, node, args, flow)) is not None:
@@ -181,6 +180,7 @@ class Effects(Threads):
             return rank
         if name == GROUP:
             self.note_group(args, flow)
+        self.note_runner(name, args, flow)
         if name in _PARSERS:
             return Returned(name, self.new_frame())
         if name in ("typer.Option", "typer.Argument", "click.option"):
@@ -256,6 +256,7 @@ class Effects(Threads):
             return patched
         if (started := self.thread_method(receiver, name, node, args, flow)) is not None:
             return started
+        self.note_added(name, args, flow)
         api = self._method(name, args, flow)
         if isinstance(receiver, Returned):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
@@ -285,8 +286,10 @@ class Effects(Threads):
             has_default = len(args.positional) > 1
             self.fallible |= not has_default and may_lack(receiver, name, args.value(0))
             return changed_in_place(receiver, name, args, flow)
-        if receiver == THIS_FILE and name in _SAME_PATH_METHODS:
-            return THIS_FILE
+        if is_path(receiver) and args.exact:
+            path = path_made_from(receiver, name, [value for _, value in args.positional])
+            if path is not None:
+                return path
         if isinstance(receiver, Returned) and receiver.symbol in _PARSERS:
             return self._parser_method(receiver, name, node, args, flow)
         if not isinstance(receiver, Returned) or not is_sound(receiver.symbol):
@@ -349,6 +352,8 @@ class Effects(Threads):
             return space
         if name == "parse_known_args":
             return Items("tuple", (Returned("args", parser.frame), UNKNOWN))
+        if name == "set_defaults" and parser.frame is not None:
+            self._set_functions(parser.frame, args, flow)
         if name == "add_argument" and parser.frame is not None:
             option = option_name(args)
             default = args.value(99, "default")
@@ -365,6 +370,13 @@ class Effects(Threads):
                 value = any_of((default, held)) if has_default and default is not None else held
                 flow.bind(parser.frame, f".{option}", value)
         return UNKNOWN
+
+    def _set_functions(self, frame: int, args: Arguments, flow: Flow) -> None:
+        """``set_defaults(func=train)`` of one of several commands that a parser chooses among."""
+        for name, (_, given) in args.keywords.items():
+            if all(isinstance(one, FunctionValue) for one in alternatives(given)):
+                held = flow.get(frame, f".{name}")
+                flow.bind(frame, f".{name}", given if held is None else any_of((held, given)))
 
     def _method(self, name: str, args: Arguments, flow: Flow) -> Api | None:
         """The row of a method; an integer counts only where the framework is imported."""

@@ -21,6 +21,8 @@ from gpu_lint.facts.operations import (
     substitute,
     truth_of,
 )
+from gpu_lint.facts.paths import joined as path_of
+from gpu_lint.facts.ranks import outcome_on_one_machine
 from gpu_lint.facts.refinement import MIRRORED, VISIBLE, Refinement, unnamed
 from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
@@ -67,6 +69,8 @@ from gpu_lint.variables import MASK, ORDER
 _Rule: TypeAlias = "Callable[[Evaluator, Any, Flow], Value]"
 _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
+_COUNTING = frozenset({AnyOf, EnvironmentValue, Input, Returned})
+"""Types of values that may be a number of processes or of machines."""
 PROCESS = -2
 """The frame of what is known of the process as a whole."""
 _ALWAYS_BOUND = frozenset(dir(builtins)) | {"__file__", "__builtins__", "__path__", "__class__"}
@@ -134,6 +138,10 @@ class Evaluator(Refinement):
     @abstractmethod
     def assign_to(self, target: p.Expression, value: Value, at: Span, flow: Flow) -> None:
         """Assign a value, which is written ``at`` a place, to a target of any kind."""
+
+    @abstractmethod
+    def machine_test(self, node: p.Comparison, on_one: bool) -> None:
+        """Note a comparison that comes out as ``on_one`` where all processes run on one machine."""
 
     @abstractmethod
     def count_test(self, node: p.Comparison, operator: str, number: int, flow: Flow) -> None:
@@ -404,6 +412,10 @@ class Evaluator(Refinement):
     def _comparison(self, node: p.Comparison, flow: Flow) -> Value:
         left = self.test(node.left, flow)
         right = self.test(node.right, flow)
+        if type(left) in _COUNTING or type(right) in _COUNTING:
+            on_one = outcome_on_one_machine(left, node.operator, right)
+            if on_one is not None:
+                self.machine_test(node, on_one)
         if left == VISIBLE and isinstance(right, Known):
             if isinstance(right.value, int):
                 self.count_test(node, node.operator, right.value, flow)
@@ -465,6 +477,8 @@ class Evaluator(Refinement):
             if type(by) is int and node.operator in ("%", "//", "+", "-"):
                 name = left.name if isinstance(left, Input) else f"${left.variable}"
                 return input_named(f"({name} {node.operator} {by})")
+        if node.operator == "/" and text_of(right) is not None:
+            return path_of((left, right)) or UNKNOWN
         if node.operator == "|" and (isinstance(left, Pairs) or isinstance(right, Pairs)):
             return merged(self.as_pairs(left, flow), self.as_pairs(right, flow))
         if node.operator == "*" and isinstance(left, Items) and isinstance(right, Known):

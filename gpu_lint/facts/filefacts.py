@@ -56,6 +56,8 @@ class FileFacts:
     ends: tuple[End, ...] = ()
     """How the file ends as a program, if it may be started; and as what a child process imports
     first, if it starts any."""
+    is_for_one_machine: bool = False
+    """It gives up where processes run on several machines."""
     children: tuple[Child, ...] = ()
     """Calls that may start another process, which inherits the environment."""
     reached_frameworks: frozenset[str] = frozenset()

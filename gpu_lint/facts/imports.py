@@ -130,6 +130,11 @@ class Imports:
             self._found[key] = self._locate(base, module, level)
         return self._found[key]
 
+    def holds(self, path: str) -> bool:
+        """Whether a file of the tree has a path, which is absolute and normal."""
+        directory, name = os.path.split(path)
+        return name in self._names(directory)
+
     def run_by(self, importer: str, module: str, level: int, name: str) -> tuple[str, ...]:
         """The project's files that the import of one name runs, in their order; ``name`` is empty
         where the module itself is imported."""

@@ -114,6 +114,10 @@ class Interpreter(Statements):
         flow = self._run_body()
         imported = self.imported_end = self.imported_end or flow.copy()
         flow.join_all(self._exits)
+        if self._decides:
+            named = self.world.called_by_commands(self.start)
+            bound = (flow.get(self.scopes[0], name) for name in named)
+            self.run_commands([one for one in bound if isinstance(one, FunctionValue)], flow)
         return flow, imported
 
     def _note_end(self, flow: Flow, imported: Flow) -> None:

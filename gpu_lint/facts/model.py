@@ -154,6 +154,8 @@ class Setting:
     """The enclosing function itself imports a framework after the write."""
     values: tuple[Value | None, ...] = ()
     """Every value that it was seen to write, the first one first; ``value`` is the last."""
+    only_asked: bool = False
+    """A GPU is asked for at most while it holds, and not used: of what is taken back."""
     chosen: bool = False
     """The process has chosen its device by ``set_device()`` on the way there."""
 
@@ -236,6 +238,15 @@ class Outcome(Enum):
 
 
 @record
+class Script:
+    """A file of Python, or a module, as a command names it; a part of the path that is not known is
+    a NUL."""
+
+    name: str
+    is_module: bool = False
+
+
+@record
 class Child:
     """A call that may start another process, and the mask that this gives it."""
 
@@ -252,6 +263,8 @@ class Child:
     """Whether it is a Python that uses a GPU, as far as its command line says."""
     processes: int = 0
     """How many processes with a GPU of their own it starts, where it says so."""
+    for_each_device: bool = False
+    """It starts as many processes as the mask shows devices, each of which is given a rank."""
     copies: bool = False
     """It starts the same program again."""
     masks: tuple[Written, ...] = ()
@@ -260,6 +273,14 @@ class Child:
     """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
+    handed: tuple[Written, ...] = ()
+    """What the header's variables may hold when it is started."""
+    scripts: tuple[Script, ...] = ()
+    """The files and modules of Python that it runs; none where it may run anything else."""
+    reaches_gpu: bool = True
+    """It may use a GPU, as far as the project's own files say that it runs."""
+    sets: frozenset[str] = frozenset()
+    """The variables that the project's own file which it runs sets itself, before it uses a GPU."""
 
 
 @record

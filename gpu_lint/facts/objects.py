@@ -153,6 +153,17 @@ class Objects(Effects):
         found = [ClassValue(cls.key) for cls in self.classes.values() if key in cls.bases]
         return Items("list", tuple(found))
 
+    def public_methods(self, key: Key) -> Iterator[str]:
+        for cls in self.lineage(key):
+            for name, held in cls.attributes.items():
+                if not name.startswith("_") and isinstance(held, FunctionValue):
+                    yield name
+
+    def functions_of(self, file: str, flow: Flow) -> Iterator[Value]:
+        for held in dict(flow.names(self.world.frame_of(file))).values():
+            if isinstance(held, FunctionValue) and held.key[0] == file:
+                yield held
+
     def attribute_of(self, base: Value, name: str, flow: Flow) -> Value:
         if isinstance(base, ModuleValue):
             return self.member(base.file, name, flow) or UNKNOWN

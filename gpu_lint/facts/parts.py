@@ -87,6 +87,9 @@ class Parts(Objects):
             if not self._is_trial:
                 self.happened(Used(trigger, flow.variables))
 
+    def was_executed(self, key: Key) -> bool:
+        return key in self._executed
+
     def executed(self, key: Key) -> None:
         """Note that a function is called."""
         self._executed.add(key)

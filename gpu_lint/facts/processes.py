@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpu_lint.facts import program as p
@@ -19,9 +20,10 @@ from gpu_lint.facts.devices import Devices
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import MOST_ITEMS, PROCESS
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.model import INHERITED, Certainty, Child, in_order
+from gpu_lint.facts.model import INHERITED, Certainty, Child, Script, in_order
 from gpu_lint.facts.values import (
     UNKNOWN,
+    DeviceCount,
     EnvironmentValue,
     FunctionValue,
     Input,
@@ -35,7 +37,7 @@ from gpu_lint.facts.values import (
     alternatives,
     text_of,
 )
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import HEADER_VARIABLES, MASK, ORDER
 
 FORK = Known("fork")
 """How ``multiprocessing`` starts a process on Linux before Python 3.14, unless told."""
@@ -93,19 +95,24 @@ class Processes(Devices):
     ) -> None:
         """Note a call that may start a process, given its command and its environment."""
         command = command_of(given, line, environment, self.file)
+        directory = text_of(args.value(99, "cwd") or UNKNOWN)
+        if directory is not None:
+            command = replace(command, scripts=tuple(_below(directory, command.scripts)))
         if isinstance(environment, Pairs) and environment.copied:
             command = self._unless_inherited(command, flow)
         if command.mask is None and _is_removed_late(flow):
             command = replace(command, mask=EnvironmentValue(MASK))
-        forks = name == "os.fork"
+        forks, for_each_device = name == "os.fork", False
         if spawns_ranks(name):
             processes = self._ranks_with_gpu(args, flow)
             command = replace(command, processes=processes)
+            count = args.value(2, "nprocs") or UNKNOWN
+            for_each_device = any(isinstance(one, DeviceCount) for one in alternatives(count))
         if name.removeprefix("torch.") in _STARTING:
             uses = self._uses_gpu_each(args.value(1, "target"), [given_to(args)], flow)
             copied = name.removeprefix("torch.") in PROCESSES and self._forks(flow)
             forks = uses and copied
-        self._record_child(node, forks, command, flow)
+        self._record_child(node, forks, command, flow, for_each_device=for_each_device)
 
     def _unless_inherited(self, command: Command, flow: Flow) -> Command:
         """What a command says, without what it would inherit as well."""
@@ -113,7 +120,15 @@ class Processes(Devices):
         order = None if command.order == self.environment(ORDER, flow) else command.order
         return replace(command, mask=mask, order=order)
 
-    def _record_child(self, node: p.Call, forks: bool, command: Command, flow: Flow) -> None:
+    def _record_child(
+        self,
+        node: p.Call,
+        forks: bool,
+        command: Command,
+        flow: Flow,
+        *,
+        for_each_device: bool = False,
+    ) -> None:
         self.recorder.child(
             Child(
                 node.span,
@@ -123,11 +138,14 @@ class Processes(Devices):
                 order=command.order,
                 uses_gpu=command.uses_gpu,
                 processes=command.processes,
+                for_each_device=for_each_device,
                 copies=command.copies,
                 masks=in_order(flow.masks()),
                 orders=in_order(flow.orders()),
                 frozen=flow.frozen,
                 reach=self.reach,
+                handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
+                scripts=command.scripts,
             )
         )
 
@@ -203,6 +221,13 @@ class Processes(Devices):
         if isinstance(workers, Known) and workers.value and isinstance(items, Instance):
             if self._uses_gpu_each(self.attribute_of(items, "__getitem__", flow), [None], flow):
                 self._record_child(node, True, Command(), flow)
+
+
+def _below(directory: str, scripts: Sequence[Script]) -> Iterator[Script]:
+    """The scripts that a command runs in a directory."""
+    for script in scripts:
+        name = script.name if script.is_module else os.path.join(directory, script.name)
+        yield replace(script, name=name)
 
 
 def _is_removed_late(flow: Flow) -> bool:

@@ -33,9 +33,10 @@ from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.interpreter import Interpreter
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.launched import Launched
 from gpu_lint.facts.limits import deep_recursion
 from gpu_lint.facts.mentions import Mentions
-from gpu_lint.facts.model import INHERITED, Form, Written, in_order
+from gpu_lint.facts.model import INHERITED, Child, Form, Written, in_order
 from gpu_lint.facts.programrun import ProgramRun, unpacked
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
@@ -112,6 +113,7 @@ class Project(ImportGraph):
         """The summaries of modules that import, in a cycle, one that is being run; with how deep
         that one is among those in progress."""
         self._runs: dict[str, ProgramRun] = {}
+        self.launched = Launched(self, self.run)
         self.packed_runs: dict[str, bytes] = {}
         """Of programs that have been run by other processes, what they tell."""
 
@@ -134,7 +136,12 @@ class Project(ImportGraph):
     def affected_by(self, changed: frozenset[str]) -> frozenset[str]:
         """The files whose facts may differ when others change."""
         touched = self._reach.bits(changed)
-        found = [file for file in self.files if self._reach.mask(file) & touched]
+        found = [
+            file
+            for file in self.files
+            if self._reach.mask(file) & touched
+            or any(self._reach.mask(one) & touched for one in self.launched.mentioned(file))
+        ]
         together = self._reach.bits(found)
         for start in frozenset(self.starts).intersection(found):
             together |= self._reach.mask(start)
@@ -178,6 +185,9 @@ class Project(ImportGraph):
             if os.path.isfile(path) and (data := self.data(path)) is not None:
                 return entries_of(data)
         return None
+
+    def called_by_commands(self, file: str) -> tuple[str, ...]:
+        return self._demands.called(file, self)
 
     def may_matter(self, file: str) -> bool:
         data = self.data(file)
@@ -282,10 +292,15 @@ class Project(ImportGraph):
             module_calls=module_calls(own, run),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             ends=(run.end, run.imported)[: 1 + bool(own.children)] if is_start else (),
-            children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
+            is_for_one_machine=own.is_for_one_machine,
+            children=self._children(own, file),
             reached_frameworks=self.loading.frameworks(file),
             importers=self.importers.get(file, ()),
         )
+
+    def _children(self, own: Recorder, file: str) -> tuple[Child, ...]:
+        found = (self.launched.completed(file, child) for child in own.children.values())
+        return tuple(sorted(found, key=lambda child: child.span))
 
     def _others_that_add(self, own: Recorder, file: str) -> list[str]:
         """The other programs that may add to what the run of a file as the program tells of it.

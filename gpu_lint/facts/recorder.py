@@ -60,6 +60,10 @@ class Recorder:
         self.children: dict[Span, Child] = {}
         self.crossings: dict[Span, Crossing] = {}
         self.fallbacks: dict[Span, Fallback] = {}
+        self.machine_tests: dict[Span, bool] = {}
+        """Comparisons, each with its outcome where all processes run on one machine."""
+        self.is_for_one_machine = False
+        """It gives up where processes run on several machines."""
         self.writes_any_name = False
         """An environment variable is written under a name that is not known there."""
         self.first_use: Trigger | None = None
@@ -122,8 +126,11 @@ class Recorder:
                 uses_gpu=max(old.uses_gpu, child.uses_gpu),
                 masks=_union(old.masks, child.masks),
                 orders=_union(old.orders, child.orders),
+                handed=_union(old.handed, child.handed),
                 mask_span=child.mask_span if child.mask_span == old.mask_span else None,
                 processes=max(old.processes, child.processes),
+                for_each_device=old.for_each_device or child.for_each_device,
+                scripts=_all_or_none(old.scripts, child.scripts),
             )
         self.children[child.span] = child
 
@@ -161,6 +168,7 @@ class Recorder:
                 undisturbed=old.undisturbed and setting.undisturbed,
                 conditional=old.conditional or setting.conditional,
                 chosen=old.chosen and setting.chosen,
+                only_asked=old.only_asked and setting.only_asked,
             )
 
     def selector(
@@ -227,9 +235,16 @@ class Recorder:
             )
         self.count_tests[test.span] = test
 
+    def machine_test(self, span: Span, on_one: bool) -> None:
+        """A comparison comes out as ``on_one`` where all processes run on one machine."""
+        self._note("machine_test", span, on_one)
+        self.machine_tests[span] = on_one
+
     def outcome(self, span: Span, truth: bool, outcome: Outcome) -> None:
         """What the branch that a count test decides does."""
         self._note("outcome", span, truth, outcome)
+        if outcome is not Outcome.LEAVES_GPU and self.machine_tests.get(span, truth) is not truth:
+            self.is_for_one_machine = True
         test = self.count_tests.get(span)
         if test is not None:
             self.count_tests[span] = replace(
@@ -259,6 +274,11 @@ def _given(one: Value | None, other: Value | None) -> Value | None:
     if one is None or other is None:
         return one or other
     return any_of((one, other))
+
+
+def _all_or_none(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+    """What is known on both of two ways; nothing where it is not known on one."""
+    return tuple(dict.fromkeys((*one, *other))) if one and other else ()
 
 
 def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow, Frozen
+from gpu_lint.facts.model import INHERITED, Written
 from gpu_lint.facts.operations import least_count, truth_of
 from gpu_lint.facts.values import (
     DeviceCount,
@@ -21,8 +22,11 @@ from gpu_lint.facts.values import (
     input_of,
     text_of,
 )
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
+_ENVIRON = Symbol("os.environ")
+_READING = (Symbol("os.environ.get"), Symbol("os.getenv"), Symbol("os.environ.setdefault"))
+_OF_HEADER = frozenset((*HEADER_VARIABLES, *ALIASES))
 VISIBLE = DeviceCount()
 """How many devices the mask shows."""
 MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
@@ -86,7 +90,7 @@ class Refinement(ABC):
 
     def _another_name(self, test: p.Expression, truth: bool, flow: Flow) -> str | None:
         """The name, as :func:`unnamed` gives it, that a test says is not the mask's; nor the
-        order's, where it says which one it is."""
+        order's, where it says which one it is. One that is not set is none that was."""
         if isinstance(test, p.Unary) and test.operator == "not":
             return self._another_name(test.operand, not truth, flow)
         if isinstance(test, p.Call) and isinstance(test.function, p.Attribute):
@@ -96,6 +100,8 @@ class Refinement(ABC):
                     return unnamed(test.function.base)
         if isinstance(test, p.Comparison) and test.operator in ("==", "!=", "in", "not in"):
             right = self._found(test.right, flow)
+            if right == _ENVIRON and truth == (test.operator == "not in"):
+                return unnamed(test.left)
             if test.operator in ("in", "not in") and not _is_list(right):
                 return None
             held = held_by(right) if isinstance(right, Items) else (right,)
@@ -119,6 +125,9 @@ class Refinement(ABC):
                 flow.unset |= self._variables_read(test.left, flow)
             return
         left = self._found(test.left, flow)
+        if truth == (operator == "==") and operator in ("==", "!="):
+            self._refine_variable(test.left, left, right, flow)
+            self._refine_variable(test.right, right, left, flow)
         if right == VISIBLE:
             left, right, operator = right, left, MIRRORED.get(operator, "?")
         if left == VISIBLE and (operator, truth) in ((">", True), ("<=", False)):
@@ -128,6 +137,30 @@ class Refinement(ABC):
             if isinstance(right.value, int):
                 least = least_count(operator, right.value, truth)
                 flow.needs = max(flow.needs, least)
+
+    def _refine_variable(self, node: p.Expression, value: Value, other: Value, flow: Flow) -> None:
+        """Note that an environment variable holds a text, where what reads it was found equal."""
+        text = text_of(other)
+        if text is None:
+            return
+        read = {self._variable_at(node, flow)}
+        read |= {
+            one.variable
+            for one in alternatives(value)
+            if isinstance(one, EnvironmentValue) and flow.holds(one.variable) == {INHERITED}
+        }
+        for variable in _OF_HEADER.intersection(read):
+            flow.put(variable, frozenset({Written(Known(text))}))
+
+    def _variable_at(self, node: p.Expression, flow: Flow) -> str | None:
+        """The environment variable that an expression itself reads; None for any other."""
+        if isinstance(node, p.Subscript):
+            if self._found(node.base, flow) == _ENVIRON:
+                return text_of(self._found(node.key, flow))
+        elif isinstance(node, p.Call) and node.arguments:
+            if self._found(node.function, flow) in _READING:
+                return text_of(self._found(node.arguments[0].value, flow))
+        return None
 
     def _variables_read(self, node: p.Expression, flow: Flow) -> frozenset[str]:
         """Names of the environment variables whose value an expression is."""

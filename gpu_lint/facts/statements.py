@@ -349,6 +349,7 @@ class Statements(Attempts):
                 result = self.call_value(callee, call, args, flow)
                 if isinstance(result, (FunctionValue, Instance, Bound)):
                     value = result
+            self.note_registered(decorator, value, flow)
         accessors = [d for d in node.decorators if isinstance(d, p.Attribute)]
         kinds = [d.name for d in accessors if self._class_depth and d.name in _ACCESSORS]
         self.bind(f"{node.name}.{kinds[0]}" if kinds else node.name, value, flow)

@@ -79,6 +79,9 @@ class World(Protocol):
     def decides(self, file: str) -> bool:
         """Whether a file, or what it imports, mentions a variable that decides about GPUs."""
 
+    def called_by_commands(self, file: str) -> tuple[str, ...]:
+        """The functions of a file that installed commands call."""
+
     def may_matter(self, file: str) -> bool:
         """Whether a module may do something with a GPU, or may just hold values."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
@@ -55,6 +55,8 @@ class Patch:
     """What the header's variables held before."""
     frozen: Certainty
     """How certainly CUDA had read them."""
+    used: tuple[Certainty, Certainty]
+    """How certainly a GPU had been used: its memory, or PyTorch's own state of it."""
     settings: list[tuple[str, Setting]] = field(default_factory=list)
     """What it writes, with the file in which that is found."""
 
@@ -163,7 +165,8 @@ class Writers(Environment):
 
     def _begin_patch(self, flow: Flow) -> Patch:
         names = (*HEADER_VARIABLES, *ALIASES)
-        return Patch({name: flow.holds(name) for name in names}, flow.frozen.certainty)
+        held = {name: flow.holds(name) for name in names}
+        return Patch(held, flow.frozen.certainty, _use(flow))
 
     @contextmanager
     def _put_off(self, patch: Patch) -> Iterator[None]:
@@ -175,11 +178,18 @@ class Writers(Environment):
         """Take a patch back. What it wrote is noted if CUDA read it, or had done so before."""
         is_read = flow.frozen.certainty > patch.frozen or patch.frozen is Certainty.ALWAYS
         if is_read or always:
+            only_asked = _use(flow) == patch.used and self._only_asks(flow)
             for file, setting in patch.settings:
-                self.note_setting(file, setting)
+                self.note_setting(file, replace(setting, only_asked=only_asked))
         for name, held in patch.held.items():
             if flow.holds(name) is not held:
                 flow.put(name, held)
+
+    def _only_asks(self, flow: Flow) -> bool:
+        """Whether what made CUDA read the mask, if anything did, only asks what there is."""
+        trigger = flow.frozen.trigger
+        api = self.knowledge.function(trigger.text.removesuffix("()")) if trigger else None
+        return trigger is None or (api is not None and api.counts == "probes")
 
     def test_patch(
         self, receiver: Value, name: str, node: p.Call, args: Arguments, flow: Flow
@@ -217,6 +227,10 @@ class Writers(Environment):
         self._patches.append(patch)
         with self._put_off(patch):
             write()
+
+
+def _use(flow: Flow) -> tuple[Certainty, Certainty]:
+    return flow.allocated.certainty, flow.initialised
 
 
 def _is_beside_file(path: p.Expression) -> bool:

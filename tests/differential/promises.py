@@ -15,7 +15,7 @@ from tests.differential.owners import MASK, Owned
 from tests.differential.programs import Chooser
 
 ORDER = "CUDA_DEVICE_ORDER"
-_HEADER = {ORDER: "PCI_BUS_ID", MASK: "1", "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:1024"}
+ALLOC = "PYTORCH_CUDA_ALLOC_CONF"
 _USE = 'torch.zeros(1, device="cuda")'
 _CODE = "import torch; torch.zeros(1, device='cuda')"
 _OWN_NAMES = re.compile(
@@ -232,15 +232,21 @@ _VALUES: dict[str, _Form] = {
 }  # fmt: skip
 
 
-_WEAK = frozenset({"putenv", "putenv bytes"})
-"""What CUDA reads, and ``os.environ`` does not show: it may be blamed wherever it stands."""
+_WEAK = frozenset(
+    {"putenv", "putenv bytes", "pop", "del", "comprehension", "prefix", "fresh", "fresh with"}
+)
+"""What may be blamed wherever it stands: what CUDA reads and ``os.environ`` does not show, and what
+takes variables away, which is right by luck alone."""
 
 
 class Promises:
     """Writes one project."""
 
-    def __init__(self, chooser: Chooser) -> None:
+    def __init__(self, chooser: Chooser, card: int = 1) -> None:
+        """``card`` is the policy's GPU, 0 or 1."""
         self._pick = chooser.pick
+        self._card = str(card)
+        self._wanted = {ORDER: "PCI_BUS_ID", MASK: self._card, ALLOC: "max_split_size_mb:1024"}
         self._pieces = 0
         self.is_harmless = True
         """Nothing in the project would be wrong, whether it runs or not."""
@@ -262,13 +268,13 @@ class Promises:
         """The right header: as it is taught, or by what may leave it out."""
         form = self._pick(("plain", "plain", "plain", "around", "value", "write"))
         self.is_harmless &= form in ("plain", "write")
-        plain = [f'os.environ["{key}"] = "{value}"' for key, value in _HEADER.items()]
+        plain = [f'os.environ["{key}"] = "{value}"' for key, value in self._wanted.items()]
         if form == "value":
-            value = self._made(_VALUES, k=MASK, v="1")
+            value = self._made(_VALUES, k=MASK, v=self._card)
             value.lines[:] = [plain[0], plain[2], f'os.environ["{MASK}"] = {value.lines[0]}']
             return value
         if form == "write":
-            pieces = [self._made(_WRITES, k=key, v=value) for key, value in _HEADER.items()]
+            pieces = [self._made(_WRITES, k=key, v=value) for key, value in self._wanted.items()]
             return pieces[0].followed_by(pieces[1]).followed_by(pieces[2])
         return self._around(_Piece(plain)) if form == "around" else _Piece(plain)
 
@@ -277,7 +283,7 @@ class Promises:
         key = self._pick((MASK, MASK, MASK, ORDER, "OMP_NUM_THREADS"))
         value = self._pick(("PCI_BUS_ID", "FASTEST_FIRST") if key == ORDER else ("0", "1"))
         forms = self._pick((_WRITES, _WRITES, _REMOVALS))
-        if key in _HEADER and (forms is _REMOVALS or value != _HEADER[key]):
+        if key in self._wanted and (forms is _REMOVALS or value != self._wanted[key]):
             self.is_harmless = False
         piece = self._made(forms, k=key, v=value)
         if self._pick((True, False)):
@@ -297,7 +303,9 @@ class Promises:
             return _Piece(["work()"], ["def work():", f"    return {_USE}"])
         key = self._pick((MASK, MASK, ORDER, "OMP_NUM_THREADS"))
         values = ("PCI_BUS_ID", "FASTEST_FIRST") if key == ORDER else ("0", "1")
-        piece = self._made(_COPIES, k=key, v=self._pick(values))
+        value = self._pick(values)
+        self.is_harmless &= self._wanted.get(key, value) == value
+        piece = self._made(_COPIES, k=key, v=value)
         piece.lines.append(f'subprocess.run([sys.executable, "-c", "{_CODE}"], env=env)')
         return piece
 

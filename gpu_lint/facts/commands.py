@@ -71,6 +71,8 @@ _LAUNCHING_MODULES = {
 }
 """What is started by ``python -m``."""
 _PYTHON = re.compile(r"(?:.*[/\\])?(?:python|torchrun|accelerate|deepspeed)[\d.]*(?:\.exe)?")
+_ON_A_DEVICE = re.compile(r"""["']cuda[:"']|\.cuda\(|\bcuda\.(?:init|set_device|synchronize)\(""")
+"""What a Python text puts on a GPU; one that asks for versions or counts devices does not."""
 _NO_GPU_MODULES = frozenset(
     {"build", "compileall", "ensurepip", "http.server", "json.tool", "pip", "venv", "zipfile"}
 )
@@ -287,7 +289,9 @@ def _uses_gpu(words: Sequence[str]) -> Certainty:
         return Certainty.NEVER
     text = _handed(words)
     if text is not None:
-        return Certainty.ALWAYS if "cuda" in text else Certainty.NEVER
+        if _ON_A_DEVICE.search(text):
+            return Certainty.ALWAYS
+        return Certainty.MAYBE if "cuda" in text else Certainty.NEVER
     module = words[words.index("-m") + 1] if "-m" in words[1:-1] else ""
     named = len(words) > 1 and (module or words[1].endswith(".py"))
     return Certainty.MAYBE if named and module not in _NO_GPU_MODULES else Certainty.NEVER

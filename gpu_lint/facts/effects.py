@@ -33,7 +33,8 @@ from gpu_lint.facts.soundness import (
     may_lack,
     may_not_convert,
 )
-from gpu_lint.facts.texts import parts_of_text, split_text
+from gpu_lint.facts.stacks import note_callback
+from gpu_lint.facts.texts import changed_text, parted_text, parts_of_text, split_text
 from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
@@ -93,6 +94,10 @@ _HARMLESS_BUILTINS = frozenset(
 
 class Effects(Threads):
     """Applies the effects of calls whose meaning does not depend on this file."""
+
+    @abstractmethod
+    def attributes_of(self, base: ClassValue, flow: Flow) -> Pairs:
+        """What the body of a class binds, as ``vars()`` has it."""
 
     @abstractmethod
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
@@ -243,6 +248,8 @@ class Effects(Threads):
             return patched
         if (started := self.thread_method(receiver, name, node, args, flow)) is not None:
             return started
+        if (callback := note_callback(receiver, name, node, args, flow)) is not None:
+            return callback
         api = self._method(name, args, flow)
         if isinstance(receiver, Returned):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
@@ -258,6 +265,10 @@ class Effects(Threads):
                 return self._attributes_method(receiver, name, args, flow)
             if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
                 return self._attributes_method(receiver.callee, name, args, flow)
+        if name in ("items", "keys", "values"):
+            if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
+                if isinstance(receiver.callee, ClassValue):
+                    return dict_method(self.attributes_of(receiver.callee, flow), name, args)
         if (found := parts_of_text(receiver, name, args)) is not None:
             return found
         if (text := text_of(receiver)) is not None:
@@ -499,10 +510,11 @@ class Effects(Threads):
             return self._formatted(text, args)
         if name == "encode" and text.isascii() and _is_utf8(args):
             return Known(text.encode(), receiver.origin if isinstance(receiver, Known) else None)
-        if name in ("strip", "lower", "upper") and not args.positional:
-            origin = receiver.origin if isinstance(receiver, Known) else None
-            return Known(str(getattr(text, name)()), origin)
+        if (changed := changed_text(text, name, args)) is not None:
+            return Known(changed, receiver.origin if isinstance(receiver, Known) else None)
         if name == "split" and (found := split_text(text, args)) is not None:
+            return found
+        if (found := parted_text(text, name, args)) is not None:
             return found
         if name in ("startswith", "endswith") and first is not None:
             several = first.values if isinstance(first, Items) else (first,)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.arrivals import (
+    children,
     count_tests,
     known_names,
     module_calls,
@@ -282,7 +283,7 @@ class Project(ImportGraph):
             module_calls=module_calls(own, run),
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             ends=(run.end, run.imported)[: 1 + bool(own.children)] if is_start else (),
-            children=tuple(sorted(own.children.values(), key=lambda child: child.span)),
+            children=children(own, there, is_start),
             reached_frameworks=self.loading.frameworks(file),
             importers=self.importers.get(file, ()),
         )
@@ -292,9 +293,8 @@ class Project(ImportGraph):
 
         Where no variable is set, those that are run anyway may call a function of the file that
         compares the number of devices."""
-        if not (
-            own.settings or own.count_tests or own.writes_any_name or self.touch(file) & _DEVICES
-        ):
+        adds = own.settings or own.count_tests or own.children or own.writes_any_name
+        if not adds and not self.touch(file) & _DEVICES:
             return []
         found = self.starts_that_matter(file)
         asked = self._demands.matter(file).otherwise & Touch.DEVICES

@@ -115,16 +115,7 @@ class Recorder:
         self._note("child", child)
         old = self.children.get(child.span)
         if old is not None:
-            child = replace(
-                child,
-                mask=_given(old.mask, child.mask),
-                order=_given(old.order, child.order),
-                uses_gpu=max(old.uses_gpu, child.uses_gpu),
-                masks=_union(old.masks, child.masks),
-                orders=_union(old.orders, child.orders),
-                mask_span=child.mask_span if child.mask_span == old.mask_span else None,
-                processes=max(old.processes, child.processes),
-            )
+            child = united(old, child)
         self.children[child.span] = child
 
     def crossing(self, crossing: Crossing) -> None:
@@ -251,6 +242,20 @@ class Recorder:
                 masks=_union(old.masks, call.masks),
             )
         self.calls[call.span] = call
+
+
+def united(old: Child, new: Child) -> Child:
+    """What two ways to start a child say together, given the later one's place and freeze."""
+    return replace(
+        new,
+        mask=_given(old.mask, new.mask),
+        order=_given(old.order, new.order),
+        uses_gpu=max(old.uses_gpu, new.uses_gpu),
+        masks=_union(old.masks, new.masks),
+        orders=_union(old.orders, new.orders),
+        mask_span=new.mask_span if new.mask_span == old.mask_span else None,
+        processes=max(old.processes, new.processes),
+    )
 
 
 def _given(one: Value | None, other: Value | None) -> Value | None:

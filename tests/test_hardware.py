@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,23 @@ def test_rows_say_what_was_measured(call: str) -> None:
     assert end.frozen.certainty is (Certainty.ALWAYS if measured["frozen"] else Certainty.NEVER)
     allocates = Certainty.ALWAYS if measured["allocated"] else Certainty.NEVER
     assert end.allocated.certainty is allocates
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the driver is asked as on Linux")
+@pytest.mark.parametrize("gpus", ["1", "2"])
+def test_promises_are_held_against_the_cards_that_each_process_touches(
+    gpus: str, tmp_path: Path
+) -> None:
+    script = Path(__file__).parents[1] / "bench" / "promises.py"
+    options = ["--programs", "12", "--stand-ins", gpus]
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "out.json"), *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert record["meta"]["programs"] == 12
+    touched = {tuple(row["touched"]) for row in record["programs"]}
+    assert {len(cards) for cards in touched} == ({0, 1} if gpus == "1" else {1}), touched
+    assert len(touched) == 2

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.ranks import deciding, is_given_others
-from gpu_lint.facts.model import INHERITED, Certainty, Child, Setting
+from gpu_lint.facts.model import INHERITED, Certainty, Child, Reach, Setting
 from gpu_lint.facts.values import (
     EnvironmentValue,
     Known,
@@ -144,19 +144,23 @@ def _counts(child: Child, context: Context) -> bool:
 
 
 def _early(child: Child, context: Context) -> Found | None:
-    """A child that uses a GPU, and is started before this program sets the mask of the policy."""
+    """A child that uses a GPU, and is started before this program sets the mask of the policy, if
+    it sets it at all."""
     if context.policy is None or not child.uses_gpu or child.mask is not None:
         return None
     if MASK in child.sets:
         return None
-    unset = child.masks == (INHERITED,) and all(one.span is None for one in child.handed)
-    later = _set_later(child, context) if unset else None
-    if later is None:
+    if child.masks != (INHERITED,) or any(one.span is not None for one in child.handed):
         return None
+    later = _set_later(child, context)
     surely = child.uses_gpu is Certainty.ALWAYS
-    does = "uses" if surely else "may use"
-    line = context.row(later.span.start)
-    message = f"the child {does} a GPU, and starts before {MASK} is set (line {line}): "
+    if later is None and (not surely or child.reach is Reach.UNCALLED):
+        return None
+    message = f"the child {'uses' if surely else 'may use'} a GPU, and "
+    if later is None:
+        message += f"{MASK} is not set where it starts: "
+    else:
+        message += f"starts before {MASK} is set (line {context.row(later.span.start)}): "
     message += "the parent process decides which one"
     severity = None if surely else Severity.WARNING
     return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)

@@ -11,6 +11,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import join_marks
 from gpu_lint.facts.model import (
     Certainty,
+    Child,
     CountTest,
     Form,
     Mark,
@@ -22,7 +23,7 @@ from gpu_lint.facts.model import (
     in_order,
 )
 from gpu_lint.facts.programrun import ProgramRun
-from gpu_lint.facts.recorder import Recorder
+from gpu_lint.facts.recorder import Recorder, united
 from gpu_lint.facts.values import any_of
 from gpu_lint.facts.walk import statements
 from gpu_lint.source import Span
@@ -138,6 +139,25 @@ def count_tests(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[C
             tried=all(way.tried for way in ways),
         )
     return tuple(sorted(found.values(), key=lambda test: test.span))
+
+
+def children(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[Child, ...]:
+    """The child processes of a file, as they are started by whoever calls its functions: only a
+    call from another file may say under which environment."""
+    found = dict(own.children)
+    for span in {span for other in there for span in other.children}:
+        called = [other.children[span] for other in there if span in other.children]
+        ways = [child for child in called if child.reach is not Reach.UNCALLED]
+        alone = own.children.get(span)
+        if alone is not None and (not ways or (is_start and alone.reach)):
+            ways.append(alone)
+        whole = ways[0] if ways else called[0]
+        for way in ways[1:]:
+            whole = united(whole, way)
+        frozen = _common([way.frozen for way in ways])
+        reach = max((way.reach for way in ways), default=whole.reach)
+        found[span] = replace(whole, frozen=frozen, reach=reach)
+    return tuple(sorted(found.values(), key=lambda child: child.span))
 
 
 def _union(several: Iterable[tuple[Written, ...]]) -> tuple[Written, ...]:

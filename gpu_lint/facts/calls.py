@@ -89,6 +89,10 @@ class Calls(Waiting):
         self._budget = _MOST_STATEMENTS
         self._deepest = _DEEPEST_CALL
 
+    @property
+    def is_at_module_level(self) -> bool:
+        return not self._running
+
     @abstractmethod
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
@@ -319,8 +323,7 @@ class Calls(Waiting):
                 self.block(node.body, flow)
                 results = [*self._frame.results, Known(None)] if flow.alive else self._frame.results
                 flow.join_all(self._frame.returns)
-            for patch in self._patches:
-                self.end_patch(patch, flow, always=_is_fixture(node))
+            self.end_patches(flow, always=_is_fixture(node))
             self._patches = outer
             result = any_of(results)
         self._running.pop()

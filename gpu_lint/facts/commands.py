@@ -63,6 +63,8 @@ _LAUNCHING_MODULES = {
 }
 """What is started by ``python -m``."""
 _PYTHON = re.compile(r"(?:.*[/\\])?(?:python|torchrun|accelerate|deepspeed)[\d.]*(?:\.exe)?")
+_ON_A_DEVICE = re.compile(r"""["']cuda[:"']|\.cuda\(|\bcuda\.(?:init|set_device|synchronize)\(""")
+"""What a Python text puts on a GPU; one that asks for versions or counts devices does not."""
 
 
 @record
@@ -285,7 +287,9 @@ def _uses_gpu(words: Sequence[str]) -> Certainty:
         return Certainty.NEVER
     python = python_run_by(words)
     if python is not None and python.text is not None:
-        return Certainty.ALWAYS if "cuda" in python.text else Certainty.NEVER
+        if _ON_A_DEVICE.search(python.text):
+            return Certainty.ALWAYS
+        return Certainty.MAYBE if "cuda" in python.text else Certainty.NEVER
     file = words[1] if python is None and len(words) > 1 else ""
     module = ""
     if python is not None:

@@ -43,6 +43,7 @@ from gpu_lint.facts.soundness import (
     may_lack,
     may_not_convert,
 )
+from gpu_lint.facts.stacks import note_callback
 from gpu_lint.facts.texts import parts_of_text
 from gpu_lint.facts.values import (
     CHANGING_METHODS,
@@ -98,6 +99,10 @@ _HARMLESS_BUILTINS = frozenset(
 
 class Effects(Dispatch):
     """Applies the effects of calls whose meaning does not depend on this file."""
+
+    @abstractmethod
+    def attributes_of(self, base: ClassValue, flow: Flow) -> Pairs:
+        """What the body of a class binds, as ``vars()`` has it."""
 
     @abstractmethod
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
@@ -257,6 +262,8 @@ class Effects(Dispatch):
         if (started := self.thread_method(receiver, name, node, args, flow)) is not None:
             return started
         self.note_added(name, args, flow)
+        if (callback := note_callback(receiver, name, node, args, flow)) is not None:
+            return callback
         api = self._method(name, args, flow)
         if isinstance(receiver, Returned):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
@@ -269,6 +276,10 @@ class Effects(Dispatch):
                 return self._attributes_method(receiver, name, args, flow)
             if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
                 return self._attributes_method(receiver.callee, name, args, flow)
+        if name in ("items", "keys", "values"):
+            if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
+                if isinstance(receiver.callee, ClassValue):
+                    return dict_method(self.attributes_of(receiver.callee, flow), name, args)
         if (found := parts_of_text(receiver, name, args)) is not None:
             return found
         if (text := text_of(receiver)) is not None and name in ("join", "format"):

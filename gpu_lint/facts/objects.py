@@ -199,6 +199,13 @@ class Objects(Effects):
             return self.special(base, "__getattr__", (Known(name),), flow) or UNKNOWN
         return UNKNOWN
 
+    def attributes_of(self, base: ClassValue, flow: Flow) -> Pairs:
+        """What the body of a class binds, as ``vars()`` has it."""
+        cls = self.class_of(base.key)
+        names = cls.attributes if cls is not None else ()
+        entries = [(Known(name), self.attribute_of(base, name, flow)) for name in names]
+        return Pairs(tuple(entries), open=cls is None)
+
     def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
         """A class's attribute as an object sees it: methods bound, properties read."""
         function = self.function(value.key) if isinstance(value, FunctionValue) else None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.arrivals import (
+    children,
     count_tests,
     known_names,
     module_calls,
@@ -293,23 +294,24 @@ class Project(ImportGraph):
             may_inherit_mask=any(INHERITED in way.end.masks for way in ways),
             ends=(run.end, run.imported)[: 1 + bool(own.children)] if is_start else (),
             is_for_one_machine=own.is_for_one_machine,
-            children=self._children(own, file),
+            children=self._children(file, own, there, is_start),
             reached_frameworks=self.loading.frameworks(file),
             importers=self.importers.get(file, ()),
         )
 
-    def _children(self, own: Recorder, file: str) -> tuple[Child, ...]:
-        found = (self.launched.completed(file, child) for child in own.children.values())
-        return tuple(sorted(found, key=lambda child: child.span))
+    def _children(
+        self, file: str, own: Recorder, there: list[Recorder], is_start: bool
+    ) -> tuple[Child, ...]:
+        started = children(own, there, is_start)
+        return tuple(self.launched.completed(file, child) for child in started)
 
     def _others_that_add(self, own: Recorder, file: str) -> list[str]:
         """The other programs that may add to what the run of a file as the program tells of it.
 
         Where no variable is set, those that are run anyway may call a function of the file that
         compares the number of devices."""
-        if not (
-            own.settings or own.count_tests or own.writes_any_name or self.touch(file) & _DEVICES
-        ):
+        adds = own.settings or own.count_tests or own.children or own.writes_any_name
+        if not adds and not self.touch(file) & _DEVICES:
             return []
         found = self.starts_that_matter(file)
         asked = self._demands.matter(file).otherwise & Touch.DEVICES

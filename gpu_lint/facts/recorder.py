@@ -119,19 +119,7 @@ class Recorder:
         self._note("child", child)
         old = self.children.get(child.span)
         if old is not None:
-            child = replace(
-                child,
-                mask=_given(old.mask, child.mask),
-                order=_given(old.order, child.order),
-                uses_gpu=max(old.uses_gpu, child.uses_gpu),
-                masks=_union(old.masks, child.masks),
-                orders=_union(old.orders, child.orders),
-                handed=_union(old.handed, child.handed),
-                mask_span=child.mask_span if child.mask_span == old.mask_span else None,
-                processes=max(old.processes, child.processes),
-                for_each_device=old.for_each_device or child.for_each_device,
-                scripts=_all_or_none(old.scripts, child.scripts),
-            )
+            child = united(old, child)
         self.children[child.span] = child
 
     def crossing(self, crossing: Crossing) -> None:
@@ -266,6 +254,23 @@ class Recorder:
                 masks=_union(old.masks, call.masks),
             )
         self.calls[call.span] = call
+
+
+def united(old: Child, new: Child) -> Child:
+    """What two ways to start a child say together, given the later one's place and freeze."""
+    return replace(
+        new,
+        mask=_given(old.mask, new.mask),
+        order=_given(old.order, new.order),
+        uses_gpu=max(old.uses_gpu, new.uses_gpu),
+        masks=_union(old.masks, new.masks),
+        orders=_union(old.orders, new.orders),
+        handed=_union(old.handed, new.handed),
+        mask_span=new.mask_span if new.mask_span == old.mask_span else None,
+        processes=max(old.processes, new.processes),
+        for_each_device=old.for_each_device or new.for_each_device,
+        scripts=_all_or_none(old.scripts, new.scripts),
+    )
 
 
 def _given(one: Value | None, other: Value | None) -> Value | None:

@@ -14,6 +14,7 @@ from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.stacks import callbacks_of, is_stack
 from gpu_lint.facts.values import (
     UNKNOWN,
     Bound,
@@ -38,7 +39,7 @@ from gpu_lint.facts.values import (
 )
 from gpu_lint.facts.walk import last_name, plain_names, statements
 from gpu_lint.facts.world import World
-from gpu_lint.facts.writers import PATCH
+from gpu_lint.facts.writers import PATCH, is_patch_context
 from gpu_lint.source import Span
 
 _FILLED_CLASSES = frozenset(
@@ -253,6 +254,14 @@ class Statements(Attempts):
             with self.patched((value,), flow):
                 self._with(node, number + 1, flow)
             return
+        if is_patch_context(value):
+            outer, self._patches = self._patches, []
+            if isinstance(target, p.Name):
+                self.bind(target.id, value, flow)
+            self._with(node, number + 1, flow)
+            self.end_patches(flow, always=False)
+            self._patches = outer
+            return
         if isinstance(value, Bound) and value.kind == "generator":
             here = self._activation()
 
@@ -293,6 +302,22 @@ class Statements(Attempts):
         if left is not None and flow.alive:
             nothing: list[tuple[p.Expression, Value]] = [(item, Known(None))] * 3
             self._run_method(left, Arguments(nothing), item.span, flow)
+        if is_stack(value) and flow.alive:
+            self._leave_stack(value, flow)
+
+    def _leave_stack(self, stack: Value, flow: Flow) -> None:
+        """Run what a stack of context managers calls, last registered first."""
+        outer = self.statement
+        first, *others = callbacks_of(stack, flow)
+        ways = [(callbacks, flow.copy()) for callbacks in others]
+        for callbacks, way in ((first, flow), *ways):
+            for bound in reversed(callbacks):
+                if way.alive and isinstance(bound, Bound) and isinstance(bound.arguments, tuple):
+                    node, args = bound.arguments
+                    self.statement = p.Evaluate(node.span, node)
+                    self.run_coroutine(self.call_value(bound.callee, node, args, way), way)
+        flow.join_all([way for _, way in ways])
+        self.statement = outer
 
     def _method_of(self, manager: Instance, name: str, flow: Flow) -> FunctionValue | None:
         """What a context manager of the project does when it is entered or left."""

@@ -27,6 +27,8 @@ def parts_of_text(receiver: Value, method: str, args: Arguments) -> Value | None
         return receiver if isinstance(receiver, (Input, EnvironmentValue)) else None
     if method not in _PARTING:
         return None
+    if all(text_of(single) is not None for single in alternatives(receiver)):
+        return None
     found: dict[Value, None] = {}
     for single in alternatives(receiver):
         if isinstance(single, (Input, EnvironmentValue, Text)):
@@ -36,8 +38,6 @@ def parts_of_text(receiver: Value, method: str, args: Arguments) -> Value | None
         else:
             return None
     entries = tuple(found)
-    if all(isinstance(single, Known) for single in alternatives(receiver)):
-        return None
     if method == "partition":
         return Items("tuple", (*entries[:1], UNKNOWN, UNKNOWN))
     return Items("some", entries)

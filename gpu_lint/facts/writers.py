@@ -59,6 +59,8 @@ class Patch:
     """How certainly a GPU had been used: its memory, or PyTorch's own state of it."""
     settings: list[tuple[str, Setting]] = field(default_factory=list)
     """What it writes, with the file in which that is found."""
+    maker: Value = UNKNOWN
+    """The ``MonkeyPatch()`` of the program's own that made it: it lasts until ``undo()``."""
 
 
 class Writers(Environment):
@@ -69,6 +71,11 @@ class Writers(Environment):
     """Where settings are put that count only if something reads them; None for others."""
     _patches: list[Patch]
     """Those of the function that is running which end with it."""
+
+    @property
+    @abstractmethod
+    def is_at_module_level(self) -> bool:
+        """Whether no function is being run."""
 
     @abstractmethod
     def note_setting(self, file: str, setting: Setting) -> None:
@@ -203,6 +210,9 @@ class Writers(Environment):
         if is_monkeypatch(receiver):
             if name == "context":
                 return receiver
+            if name == "undo":
+                self._undo(receiver, flow)
+                return UNKNOWN
             if name in ("setitem", "delitem") and args.value(0) in ENVIRONS:
                 args = Arguments(args.positional[1:], args.keywords, args.exact)
             elif name not in ("setenv", "delenv"):
@@ -210,10 +220,14 @@ class Writers(Environment):
             key, value = args.find(0, "name"), args.find(1, "value")
             if key is not None:
                 at = (value or key)[0].span
+                lasts = is_own_monkeypatch(receiver)
                 given, form = (value[1], Form.FOR_A_WHILE) if value else (None, Form.REMOVE)
                 if name.startswith("del"):
                     given, form = None, Form.REMOVE
-                self._patch_test(lambda: self.write_under(*key, given, form, at, flow), flow)
+                elif lasts:
+                    form = Form.ASSIGN
+                maker = receiver if lasts else UNKNOWN
+                self._patch_test(lambda: self.write_under(*key, given, form, at, flow), flow, maker)
             return UNKNOWN
         if name == "dict" and isinstance(receiver, Input) and receiver.name.endswith(".patch"):
             if patches_environment(args):
@@ -222,11 +236,30 @@ class Writers(Environment):
             return UNKNOWN
         return None
 
-    def _patch_test(self, write: Callable[[], None], flow: Flow) -> None:
+    def _patch_test(self, write: Callable[[], None], flow: Flow, maker: Value = UNKNOWN) -> None:
         patch = self._begin_patch(flow)
+        patch.maker = maker
         self._patches.append(patch)
+        if maker != UNKNOWN and self.is_at_module_level:
+            write()
+            return
         with self._put_off(patch):
             write()
+
+    def end_patches(self, flow: Flow, *, always: bool) -> None:
+        """End the patches of a function that is left, but for those that outlast it."""
+        for patch in self._patches:
+            if patch.maker == UNKNOWN or always:
+                self.end_patch(patch, flow, always=always)
+            else:
+                for file, setting in patch.settings:
+                    self.note_setting(file, setting)
+
+    def _undo(self, maker: Value, flow: Flow) -> None:
+        for patch in reversed(self._patches):
+            if patch.maker == maker:
+                self.end_patch(patch, flow)
+        self._patches = [patch for patch in self._patches if patch.maker != maker]
 
 
 def _use(flow: Flow) -> tuple[Certainty, Certainty]:
@@ -254,6 +287,16 @@ def is_monkeypatch(value: Value) -> bool:
     if isinstance(value, Input):
         return value.name.partition("@")[0] in ("monkeypatch", "monkeysession")
     return isinstance(value, Returned) and value.symbol.startswith("pytest.MonkeyPatch")
+
+
+def is_patch_context(value: Value) -> bool:
+    """Whether a value is ``MonkeyPatch.context()``, which takes everything back when it is left."""
+    return isinstance(value, Returned) and value.symbol == "pytest.MonkeyPatch.context"
+
+
+def is_own_monkeypatch(value: Value) -> bool:
+    """Whether a value is a ``MonkeyPatch()`` that no context manager and no test takes back."""
+    return isinstance(value, Returned) and value.symbol == "pytest.MonkeyPatch"
 
 
 _CALLS: dict[str, _Call] = {

@@ -50,6 +50,7 @@ def run(files: dict[str, str]) -> dict[str, Any]:
         waiting.append((function, args, kwargs))
         return function
 
+    environ = os.environ
     saved = dict(os.environ), list(sys.path), frozenset(sys.modules), list(sys.argv)
     processes = Processes(os.path.join(root, "run.py"), saved[2])
     real = _fakecuda.log, builtins.print, atexit.register
@@ -58,6 +59,8 @@ def run(files: dict[str, str]) -> dict[str, Any]:
     builtins.print = lambda *words, **kwargs: printed.append(" ".join(map(str, words)))
     atexit.register = register  # type: ignore[assignment]
     sys.path.insert(0, root)
+    directory = os.getcwd()
+    os.chdir(root)
     sys.argv[:] = [os.path.join(root, "run.py"), *words]
     importlib.invalidate_caches()
     error, status = "", 0
@@ -72,15 +75,18 @@ def run(files: dict[str, str]) -> dict[str, Any]:
             function(*args, **kwargs)
     uses = [e for e in events if e["event"] == "use" and e["api"] not in _QUERIES]
     touched = sorted({use["physical"] for use in uses if "physical" in use})
+    freezes = [e for e in events if e["event"] == "freeze"]
     with contextlib.suppress(RuntimeError):
         _fakecuda.DRIVER.initialise("the end")
     visible = _fakecuda.DRIVER.visible
     _fakecuda.log, builtins.print, atexit.register = real  # type: ignore[assignment]
     for name in set(sys.modules) - saved[2]:
         del sys.modules[name]
+    os.environ = environ  # noqa: B003
     with silent():
         os.environ.clear()
         os.environ.update(saved[0])
+    os.chdir(directory)
     sys.path[:] = saved[1]
     sys.argv[:] = saved[3]
     shutil.rmtree(root)
@@ -93,6 +99,7 @@ def run(files: dict[str, str]) -> dict[str, Any]:
         "status": status,
         "failed": processes.failed,
         "touched": touched,
+        "freezes": freezes,
     }
 
 

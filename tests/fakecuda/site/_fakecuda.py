@@ -26,6 +26,8 @@ _OWN = os.path.join(_HERE, "")
 _LIBRARY = os.path.dirname(os.__file__)
 _RUNNERS = tuple(os.path.join("fakecuda", name) for name in ("batch.py", "processes.py"))
 _LOG = os.environ.get("FAKECUDA_LOG")
+_ENVIRON = os.environ
+"""What writes into the process's own environment, whatever a program binds ``os.environ`` to."""
 
 
 class AcceleratorError(RuntimeError):
@@ -59,7 +61,11 @@ class Driver:
         """Physical indices by logical index, once the driver is initialised."""
         self.error = 0
         self.native = {}
-        """What ``os.putenv`` wrote past ``os.environ``."""
+        """What ``os.putenv`` wrote past ``os.environ``; None for what ``os.unsetenv`` removed."""
+        self.mask = None
+        """The mask that was read, once the driver is initialised."""
+        self.written = None
+        """The mask that this process wrote last into ``os.environ``."""
         self.first_import = True
         self.allocated = False
         self.inherited = False
@@ -68,6 +74,11 @@ class Driver:
     @property
     def frozen(self):
         return self.visible is not None
+
+    def environment(self):
+        """What the process's environment holds, as a library in C reads it."""
+        both = {**_ENVIRON, **self.native}
+        return {key: value for key, value in both.items() if value is not None}
 
     def framework(self, name):
         """A framework is imported for the first time."""
@@ -80,8 +91,10 @@ class Driver:
         if self.inherited:
             raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
         if self.visible is None:
-            self.visible, self.error = read_environment({**os.environ, **self.native})
-            log("freeze", api=api, visible=self.visible)
+            environment = self.environment()
+            self.visible, self.error = read_environment(environment)
+            self.mask = environment.get(MASK)
+            log("freeze", api=api, visible=self.visible, mask=self.mask, written=self.written)
         if self.error:
             raise RuntimeError(f"CUDA error {self.error}: no GPU can be used")
 
@@ -166,54 +179,60 @@ def nvidia_smi(command):
 
 def stand_in_for_nvidia_smi():
     """Never start the machine's own."""
-    start = subprocess.run
 
     def run(command, *args, **options):
         if isinstance(command, (list, tuple)) and command[0] == "nvidia-smi":
             return nvidia_smi(command)
-        return start(command, *args, **options)
+        return REAL_RUN(command, *args, **options)
 
     subprocess.run = run
 
 
 DRIVER = Driver()
+REAL_RUN = subprocess.run
 
 
 def watch_environment():
     """Log every write to a variable that matters."""
-    original_set, original_delete, putenv = (
-        os._Environ.__setitem__,
-        os._Environ.__delitem__,
-        os.putenv,
-    )
+    original_set, original_delete = os._Environ.__setitem__, os._Environ.__delitem__
+    putenv, unsetenv = os.putenv, os.unsetenv
 
     def set_item(self, key, value):
         original_set(self, key, value)
-        if self is os.environ:
+        if self is _ENVIRON:
             DRIVER.native.pop(key, None)
+            if key == MASK:
+                DRIVER.written = value
             if key in TRACKED:
                 log(
                     "write",
                     key=key,
                     value=value,
                     frozen=DRIVER.frozen,
+                    read=DRIVER.mask,
                     allocated=DRIVER.allocated,
                     imported=not DRIVER.first_import,
                 )
 
     def delete_item(self, key):
         original_delete(self, key)
-        if self is os.environ and key in TRACKED:
-            log("remove", key=key, frozen=DRIVER.frozen)
+        if self is _ENVIRON:
+            DRIVER.native.pop(key, None)
+            if key in TRACKED:
+                log("remove", key=key, frozen=DRIVER.frozen)
 
     def put(key, value):
         putenv(key, value)
         DRIVER.native[os.fsdecode(key)] = os.fsdecode(value)
         log("putenv", key=os.fsdecode(key), value=os.fsdecode(value), frozen=DRIVER.frozen)
 
+    def unset(key):
+        unsetenv(key)
+        DRIVER.native[os.fsdecode(key)] = None
+
     os._Environ.__setitem__ = set_item
     os._Environ.__delitem__ = delete_item
-    os.putenv = put
+    os.putenv, os.unsetenv = put, unset
 
 
 class Anything:

@@ -29,6 +29,8 @@ def _lazy_init(api="torch.cuda._lazy_init"):
     DRIVER.initialise(api)
     if not DRIVER.visible:
         raise RuntimeError("No CUDA GPUs are available")
+    if _fakecuda.MASK in DRIVER.native and _fakecuda.nvml_count() > len(DRIVER.visible):
+        raise RuntimeError("INTERNAL ASSERT FAILED: device < num_gpus")  # section 2, putenv
     _state.initialised = True
 
 
@@ -394,6 +396,8 @@ def compile(model=None, **kwargs):
 
 
 def load(path, map_location=None, **kwargs):
+    if isinstance(map_location, dict):
+        map_location = map_location.get("cuda:0")  # where what is saved was
     if map_location is not None and logical_index(map_location) is not None:
         _lazy_init("torch.load")
         DRIVER.use("torch.load", logical_index(map_location), RuntimeError, True)

@@ -88,7 +88,7 @@ def _perhaps_masked(child: Child, mask: Value, here: str, context: Context) -> F
     elif EnvironmentValue(MASK) in alternatives(mask):
         message = "the child is started with the mask of this program's parent, not with its own"
     else:
-        message = f"the mask of the child is not known to be {here!r}"
+        message = "the mask of the child is not known"
     message += f"; the policy demands {here!r}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=Severity.WARNING)
 
@@ -103,8 +103,8 @@ def _ordered(child: Child, context: Context) -> Found | None:
     others = [text_of(one) for one in known if one.value != wanted]
     if not others:
         return None
-    how = f"without {ORDER}" if others[0] is None else f"with {ORDER}={others[0]}"
-    message = f"the child is started {how}, not {wanted}: the mask may mean another GPU there"
+    how = f"without {ORDER}" if others[0] is None else f"with {ORDER}={others[0]}, not {wanted}"
+    message = f"the child is started {how}: the mask may mean another GPU there"
     return Found("GPU207", child.span, message, _ORDER_NOTE, severity=severity)
 
 

@@ -134,8 +134,11 @@ def _unread(setting: Setting, context: Context) -> Found | None:
 
 
 def _elsewhere(setting: Setting, context: Context) -> Found:
-    """GPU110 for a write that does not reach CUDA in this process."""
-    message = "os.putenv() does not reach CUDA in this process; assign to os.environ instead"
+    """GPU110 for a write that this process does not go by."""
+    message = (
+        "os.putenv() changes what the driver reads, but not os.environ, by which PyTorch counts "
+        "the GPUs: the two then disagree; assign to os.environ instead"
+    )
     note = "measured: cuda-facts section 2 (torch counts 2 devices, then fails to initialise)"
     if setting.form is Form.EXPORT:
         message = (
@@ -167,7 +170,10 @@ def _late(
     cause = _cause(trigger, step, context)
     done = "allocated GPU memory" if alloc else "fixed the visible devices"
     message = f"{cause} has already {done}; this line has no effect"
-    if not surely:
+    if setting.reach is Reach.UNCALLED and deadline.trigger == context.facts.module_freeze:
+        message = f"nothing is shown to run {setting.function}() before {cause} has {done}; "
+        message += "this line has no effect"
+    elif not surely:
         message = f"{cause} may already have {done} on the way here; then this line has no effect"
     elif setting.variable == MASK and trigger.text.startswith("torch."):
         message += ", though torch.cuda.device_count() may report it as if it had"

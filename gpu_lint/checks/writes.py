@@ -71,7 +71,7 @@ def check_conflicts(context: Context) -> Iterator[Found]:
     """GPU111: a value that is replaced before anything can have used it, or may be."""
     for setting in context.settings:
         found = _conflict(setting, context)
-        if found is not None:
+        if found is not None and not _is_wrong_itself(setting, context):
             yield found
     for setting in context.possible_settings:
         if setting.value is None or setting.variable not in (MASK, ORDER):
@@ -119,6 +119,12 @@ def _conflict(setting: Setting, context: Context) -> Found | None:
     done = f"replaced by {known[0].value!r}" if known else "removed again"
     message = f"{setting.variable} = {str(before)!r} from {line} is {done} before any use"
     return Found("GPU111", setting.span, message)
+
+
+def _is_wrong_itself(setting: Setting, context: Context) -> bool:
+    """Whether what is written has a finding of its own: mended, it contradicts nothing."""
+    variable = ALIASES.get(setting.variable, setting.variable)
+    return judge_value(setting, variable, context) is not None
 
 
 def _comes_after(setting: Setting, written: Written, context: Context) -> bool:

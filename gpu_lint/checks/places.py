@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from gpu_lint.checks.context import Context, Found, is_put_back
 from gpu_lint.checks.values import gathered
-from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
+from gpu_lint.facts.model import (
+    Certainty,
+    Form,
+    Mark,
+    Reach,
+    Selector,
+    Setting,
+    Trigger,
+)
+from gpu_lint.facts.skimmed import BEFORE_ALL
 from gpu_lint.facts.values import Input, Place, alternatives, constants, input_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -24,6 +33,7 @@ from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
 
 _EVIDENCE_ORDER = "measured: cuda-facts section 1 (Linux, torch 2.11; Windows is unmeasured)"
 _EVIDENCE_LUCK = "measured: cuda-facts section 1; pytorch#80876 broke it in torch 1.12"
+_IN_PACKAGE = "set it in the package's own __init__.py, before its imports"
 _EVIDENCE_ALLOC = "measured: cuda-facts section 5 (torch 2.11, Linux)"
 
 
@@ -49,8 +59,10 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
     deadline = setting.allocated if alloc else setting.frozen
     if deadline.trigger is not None:
         return _late(setting, deadline, deadline.trigger, alloc, context)
-    imported = setting.imported if setting.reach > Reach.UNCALLED else setting.imported_here
-    luck = imported.certainty is Certainty.ALWAYS and (context.policy is not None or not alloc)
+    called = setting.reach > Reach.UNCALLED or setting.function in context.standing.called
+    imported = setting.imported if called else setting.imported_here
+    luck = imported.certainty is Certainty.ALWAYS or _comes_before_all(imported, context)
+    luck = luck and (context.policy is not None or not alloc)
     if luck and imported.trigger is not None and not _is_for_children(context):
         return _lucky(setting, imported.trigger, context)
     if _in_idle_function(setting, context):
@@ -64,6 +76,12 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         note = "measured: cuda-facts section 2 (setdefault while the parent had set 0)"
         return Found("GPU110", setting.span, message, note, _move(setting, context))
     return None
+
+
+def _comes_before_all(imported: Mark, context: Context) -> bool:
+    """Whether a framework is imported by a package that ``python -m`` runs before the program."""
+    step = imported.trigger.seen_from(context.facts.file) if imported.trigger is not None else None
+    return step is not None and step.span == BEFORE_ALL
 
 
 def _for_a_while(setting: Setting, context: Context) -> Found | None:
@@ -184,6 +202,8 @@ def _late(
     if context.is_behind_removal(setting):
         note += "; no fix: set earlier, it would be removed before CUDA reads it"
         return Found(code, setting.span, message, note, severity=severity)
+    if step is not None and step.span == BEFORE_ALL:
+        return Found(code, setting.span, message, f"{note}; {_IN_PACKAGE}", severity=severity)
     remedy, safety, left = _move_with_selectors(setting, step, context)
     return Found(code, setting.span, message, _with_left(note, left), remedy, safety, severity)
 
@@ -192,13 +212,16 @@ def _lucky(setting: Setting, trigger: Trigger, context: Context) -> Found:
     """GPU108, 115 or 116: still in time, but only because no import has touched CUDA."""
     step = trigger.seen_from(context.facts.file)
     cause = _cause(trigger, step, context)
-    message = f"{setting.variable} is set after {cause}"
+    message = f"{setting.variable} is set after {cause.rstrip(',')}"
     message += ": it works only as long as no import touches CUDA"
     if step is None:
         message = f"every entry point imports a framework first: {message}"
         return Found("GPU116", setting.span, message, _EVIDENCE_LUCK)
     through = step.is_import and step is not trigger
     code, severity = ("GPU115", Severity.WARNING) if through else ("GPU108", None)
+    if step.span == BEFORE_ALL:
+        note = f"{_EVIDENCE_LUCK}; {_IN_PACKAGE}"
+        return Found(code, setting.span, message, note, severity=severity)
     remedy, safety, left = _move_with_selectors(setting, step, context)
     note = _with_left(_EVIDENCE_LUCK, left)
     return Found(code, setting.span, message, note, remedy, safety, severity)
@@ -217,6 +240,8 @@ def _cause(trigger: Trigger, step: Trigger | None, context: Context) -> str:
     chain = " → ".join([*dict.fromkeys([*files, name]), what])
     if step is None:
         return f"`{trigger.text}` ({chain})"
+    if step.span == BEFORE_ALL:
+        return f"`{step.text}`, run first by `python -m` ({chain}, {name}:{line}),"
     return f"`{step.text}` on line {context.row(step.span.start)} ({chain}, {name}:{line})"
 
 

@@ -150,6 +150,8 @@ class Interpreter(Statements):
         flow.open(self.scopes[0])
         flow.loaded = flow.touched = frozenset({self.start})
         self._exits, self._left = [], set()
+        if self._is_program and self.follow_imports:
+            self.run_packages(self.reading, flow)
         self.block(self.reading.program.body, flow)
         return flow
 

@@ -16,13 +16,17 @@ from gpu_lint.facts.values import (
     option_behind,
     text_of,
 )
-from gpu_lint.masks import read_mask
+from gpu_lint.masks import read_mask, same_mask
 from gpu_lint.remedies import Remedy, ReplaceLiteral
 from gpu_lint.rulebook import Severity
 from gpu_lint.variables import MASK, ORDER
 
 _FORK_NOTE = "measured: cuda-facts section 8 (Cannot re-initialize CUDA in forked subprocess)"
 _INHERIT_NOTE = "measured: cuda-facts section 2 (a child process inherits the mask)"
+_LAUNCHER_NOTE = (
+    "public: DeepSpeed launcher/runner.py says it ignores CUDA_VISIBLE_DEVICES where one of "
+    "--include, --exclude, --num_gpus and --num_nodes is given"
+)
 _ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 
 
@@ -31,6 +35,7 @@ def check_children(context: Context) -> Iterator[Found]:
     for child in context.facts.children:
         found = (
             _forked(child, context)
+            or _ignoring(child, context)
             or _masked(child, context)
             or _ordered(child, context)
             or _early(child, context)
@@ -50,6 +55,22 @@ def _forked(child: Child, context: Context) -> Found | None:
         "GPU and will fail: use the start method spawn"
     )
     return Found("GPU207", child.span, message, _FORK_NOTE)
+
+
+def _ignoring(child: Child, context: Context) -> Found | None:
+    """A launcher that is given a mask, and uses other devices by an option of its own."""
+    given = constants(child.ignored) if child.ignored is not None else None
+    used = constants(child.mask) if child.mask is not None else None
+    if context.policy is not None or not given or not used or len(given) > 1 or len(used) > 1:
+        return None
+    mask, own = given[0].value, used[0].value
+    if not isinstance(mask, str) or not isinstance(own, str):
+        return None
+    if not read_mask(mask).devices or same_mask(mask, own):
+        return None
+    message = f"the launcher ignores the mask {mask!r} that it is given: by its own option it uses "
+    message += f"{own!r}; name the devices there (deepspeed --include, accelerate --gpu_ids)"
+    return Found("GPU207", child.span, message, _LAUNCHER_NOTE, severity=Severity.WARNING)
 
 
 def _masked(child: Child, context: Context) -> Found | None:

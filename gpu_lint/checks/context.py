@@ -20,6 +20,7 @@ from gpu_lint.facts.model import (
     Setting,
     Written,
 )
+from gpu_lint.facts.servers import hooks_behind_app
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -212,6 +213,18 @@ class Context:
     def entry_point(self) -> bool:
         """The file is started, and reaches a GPU framework then."""
         return bool(self.standing.entry_point)
+
+    @cached_property
+    def run_by_others(self) -> frozenset[str]:
+        """The file's functions that run in a process which has imported the file: those that
+        installed commands call, and the targets of processes."""
+        targets = (child.target for child in self.facts.children)
+        return frozenset((*self.standing.called, *targets)) - {""}
+
+    @cached_property
+    def server_hooks(self) -> frozenset[str]:
+        """The file's functions that a server calls when it has imported the app."""
+        return hooks_behind_app(self.facts.file, self.facts.reading.program)
 
     @cached_property
     def uses_pytorch(self) -> bool:

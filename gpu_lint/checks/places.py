@@ -59,7 +59,7 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
     deadline = setting.allocated if alloc else setting.frozen
     if deadline.trigger is not None:
         return _late(setting, deadline, deadline.trigger, alloc, context)
-    called = setting.reach > Reach.UNCALLED or setting.function in context.standing.called
+    called = setting.reach > Reach.UNCALLED or setting.function in context.run_by_others
     imported = setting.imported if called else setting.imported_here
     luck = imported.certainty is Certainty.ALWAYS or _comes_before_all(imported, context)
     luck = luck and (context.policy is not None or not alloc)
@@ -106,6 +106,7 @@ def _is_for_a_child(setting: Setting, context: Context) -> bool:
     return any(
         child.span.start > setting.span.start
         and child.mask is None
+        and not (child.target and child.target == setting.function)
         and (child.reach > Reach.UNCALLED or setting.reach is Reach.UNCALLED)
         for child in context.facts.children
     )
@@ -188,7 +189,8 @@ def _late(
     cause = _cause(trigger, step, context)
     done = "allocated GPU memory" if alloc else "fixed the visible devices"
     message = f"{cause} has already {done}; this line has no effect"
-    if setting.reach is Reach.UNCALLED and deadline.trigger == context.facts.module_freeze:
+    idle = setting.reach is Reach.UNCALLED and setting.function not in context.run_by_others
+    if idle and deadline.trigger == context.facts.module_freeze:
         message = f"nothing is shown to run {setting.function}() before {cause} has {done}; "
         message += "this line has no effect"
     elif not surely:

@@ -174,7 +174,8 @@ def check_removals(context: Context) -> Iterator[Found]:
         if called and variable == MASK and not context.facts.may_inherit_mask:
             continue  # some other file writes it again
         wrote = any(written.value is not None for written in setting.before)
-        if not wrote and (context.policy is None or not context.gpu_file):
+        uses = context.gpu_file or setting.function in context.server_hooks
+        if not wrote and (context.policy is None or not uses):
             continue  # it may be what a parent process has set for others
         surely = called and setting.frozen.certainty is Certainty.NEVER
         surely = surely and (wrote or not setting.conditional)

@@ -225,6 +225,11 @@ class Interpreter(Statements):
             for selector in recorder.selectors.values()
         )
 
+    def leaves_in_child(self, function: FunctionValue, flow: Flow) -> Flow:
+        trial, _ = self._tried(function, Arguments(), flow)
+        self.executed(function.key)
+        return trial
+
     def _tried(
         self, function: FunctionValue, args: Arguments | None, flow: Flow
     ) -> tuple[Flow, dict[str, Recorder]]:

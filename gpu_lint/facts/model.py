@@ -260,6 +260,10 @@ class Child:
     """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
+    ignored: Value | None = None
+    """A mask that it is given, and that the launcher which it starts replaces by its own."""
+    target: str = ""
+    """The function of this file that the process runs; empty where it is none, or not known."""
 
 
 @record

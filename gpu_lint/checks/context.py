@@ -11,6 +11,7 @@ from typing import TypeAlias
 from gpu_lint.allocator import ALIAS_SINCE, Release
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.granted import granted_gpus
 from gpu_lint.facts.model import (
     Certainty,
     Form,
@@ -213,6 +214,16 @@ class Context:
     def entry_point(self) -> bool:
         """The file is started, and reaches a GPU framework then."""
         return bool(self.standing.entry_point)
+
+    @cached_property
+    def _granted(self) -> tuple[tuple[Span, int], ...]:
+        reading = self.facts.reading
+        return tuple(granted_gpus(reading.program, reading.source.data))
+
+    def granted(self, span: Span) -> int | None:
+        """How many devices Ray shows the process in which some code of the file runs; None where it
+        does not run it."""
+        return next((count for around, count in self._granted if span in around), None)
 
     @cached_property
     def run_by_others(self) -> frozenset[str]:

@@ -174,6 +174,23 @@ def _elsewhere(setting: Setting, context: Context) -> Found:
     return Found("GPU110", setting.span, message, note, remedy)
 
 
+def judge_written_device(selector: Selector, context: Context) -> Found | None:
+    """GPU107 for a call that makes the device it is given the mask, in some releases of its
+    framework, when CUDA has read that already: it then uses the first device that is visible."""
+    trigger = selector.frozen.trigger
+    if not selector.versions or trigger is None or len(selector.indices) != 1:
+        return None
+    number, fits = selector.indices[0].number, context.mask_devices(selector.masks)
+    if number == 0 or fits or selector.frozen.certainty is not Certainty.ALWAYS:
+        return None
+    cause = _cause(trigger, trigger.seen_from(context.facts.file), context)
+    message = (
+        f"{selector.api}: device {number} may be ignored, as {cause} has already fixed the visible "
+        f"devices: {selector.versions}"
+    )
+    return Found("GPU107", selector.span, message, _EVIDENCE_ORDER, None, severity=Severity.WARNING)
+
+
 # --- after the deadline, or after an import that may move it ---------------------------------
 
 

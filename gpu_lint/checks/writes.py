@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found, is_put_back
-from gpu_lint.checks.places import judge_place
+from gpu_lint.checks.places import judge_place, judge_written_device
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting, Written
 from gpu_lint.facts.values import UNKNOWN, EnvironmentValue, Text, alternatives, constants
@@ -65,6 +65,9 @@ def check_settings(context: Context) -> Iterator[Found]:
             yield judgement.value
         if judgement.place is not None:
             yield judgement.place
+    for selector in context.facts.selectors:
+        if (found := judge_written_device(selector, context)) is not None:
+            yield found
 
 
 def check_conflicts(context: Context) -> Iterator[Found]:

@@ -219,6 +219,8 @@ class Selector:
     """Masks that show more devices, but must show this one, too: a count kept from before."""
     versions: str = ""
     """How releases of the framework number devices differently; empty where all do it alike."""
+    frozen: Mark = Mark()
+    """Where they do: what had made CUDA read the mask before."""
 
     @property
     def is_default(self) -> bool:

@@ -51,6 +51,8 @@ class Part:
     """Of an expression: where its code stands."""
     plain: bool = True
     """Of an expression: neither a format nor a conversion other than ``!s`` is given."""
+    is_repr: bool = False
+    """Of an expression: ``!r`` is given, and nothing else."""
 
 
 def parts_of(text: str) -> Iterator[Part]:
@@ -96,7 +98,7 @@ def _formatted(text: str, position: int, quote: str, raw: bool) -> Generator[Par
 def _expression(text: str, start: int, quote: str) -> Part:
     """``{expression}``, with ``=``, a conversion and a format, from its brace on."""
     position, depth = start + 1, 0
-    plain = True
+    plain, is_repr = True, False
     while True:
         character = text[position : position + 1]
         if character in ("", "\\", "#") or text.startswith(quote, position):
@@ -124,14 +126,15 @@ def _expression(text: str, start: int, quote: str) -> Part:
     if not plain:
         position = _skip(_DEBUG, text, position)
     if text[position] == "!":
+        is_repr = plain and text[position + 1] == "r"
         plain = plain and text[position + 1] == "s"
         position = _skip(re.compile(r"!\w+\s*"), text, position)
     if text[position] == ":":
-        plain = False
+        plain = is_repr = False
         position = _format_end(text, position + 1, quote)
     if text[position] != "}":
         raise Unclear
-    return Part(start, position + 1, "expression", inner, plain)
+    return Part(start, position + 1, "expression", inner, plain, is_repr)
 
 
 def _format_end(text: str, position: int, quote: str) -> int:

@@ -198,6 +198,8 @@ class Lowering:
                 plain = part.format_spec is None and part.equal is None
                 if plain and part.conversion in (None, "s"):
                     parts.append(value)
+                elif plain and part.conversion == "r":
+                    parts.append(p.Call(span, p.Name(span, "repr"), (p.Argument(value),)))
                 else:
                     parts.append(p.Opaque(span, (value,)))
         return p.Template(self.span(node), tuple(parts))

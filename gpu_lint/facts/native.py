@@ -249,7 +249,9 @@ class NativeLowering:
                 parts.append(p.Literal(here, plain) if whole else p.Opaque(here, ()))
             else:
                 value = self._inner(text[slice(*part.inner)], at(part.inner[0]))
-                parts.append(value if part.plain else p.Opaque(here, (value,)))
+                if part.is_repr:
+                    value = p.Call(here, p.Name(here, "repr"), (p.Argument(value),))
+                parts.append(value if part.plain or part.is_repr else p.Opaque(here, (value,)))
         return tuple(parts)
 
     def _inner(self, code: str, start: int) -> p.Expression:

@@ -136,6 +136,9 @@ def test_a_value_that_may_be_a_string_is_left_alone() -> None:
     [
         ('"1",', "must be a string: writing ('1',) raises TypeError"),
         ("Settings()", "must be a string: writing a value of type Settings raises TypeError"),
+        ("f'{\"1\"!r}'", '"\'" is part of the value: CUDA shows no GPU at all'),
+        ("Card.BIG", "must be a string: writing Card.BIG raises TypeError"),
+        ('"1\\0"', "no variable can hold a null byte: writing it raises ValueError"),
         ("\"'1'\"", '"\'" is part of the value: CUDA shows no GPU at all'),
         ("str([1])", "'[' is part of the value: CUDA shows no GPU at all"),
         ('"GPU-a, GPU-b"', "CUDA stops at ' GPU-b' and shows only device GPU-a"),

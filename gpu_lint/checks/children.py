@@ -16,7 +16,7 @@ from gpu_lint.facts.values import (
     option_behind,
     text_of,
 )
-from gpu_lint.masks import read_mask
+from gpu_lint.masks import read_mask, same_mask
 from gpu_lint.remedies import Remedy, ReplaceLiteral
 from gpu_lint.rulebook import Severity
 from gpu_lint.variables import MASK, ORDER
@@ -24,6 +24,10 @@ from gpu_lint.variables import MASK, ORDER
 _FORK_NOTE = "measured: cuda-facts section 8 (Cannot re-initialize CUDA in forked subprocess)"
 _INHERIT_NOTE = "measured: cuda-facts section 2 (a child process inherits the mask)"
 _VALUE_NOTE = "measured: cuda-facts section 3 (what CUDA makes of a mask)"
+_LAUNCHER_NOTE = (
+    "public: DeepSpeed launcher/runner.py says it ignores CUDA_VISIBLE_DEVICES where one of "
+    "--include, --exclude, --num_gpus and --num_nodes is given"
+)
 _ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 
 
@@ -34,6 +38,7 @@ def check_children(context: Context) -> Iterator[Found]:
         if found is None and child.reaches_gpu:
             found = (
                 _dead(child)
+                or _ignoring(child, context)
                 or _masked(child, context)
                 or _ordered(child, context)
                 or _early(child, context)
@@ -65,6 +70,22 @@ def _dead(child: Child) -> Found | None:
             at = child.mask_span or child.span
             return Found("GPU112", at, message, _VALUE_NOTE, severity=severity)
     return None
+
+
+def _ignoring(child: Child, context: Context) -> Found | None:
+    """A launcher that is given a mask, and uses other devices by an option of its own."""
+    given = constants(child.ignored) if child.ignored is not None else None
+    used = constants(child.mask) if child.mask is not None else None
+    if context.policy is not None or not given or not used or len(given) > 1 or len(used) > 1:
+        return None
+    mask, own = given[0].value, used[0].value
+    if not isinstance(mask, str) or not isinstance(own, str):
+        return None
+    if not read_mask(mask).devices or same_mask(mask, own):
+        return None
+    message = f"the launcher ignores the mask {mask!r} that it is given: by its own option it uses "
+    message += f"{own!r}; name the devices there (deepspeed --include, accelerate --gpu_ids)"
+    return Found("GPU207", child.span, message, _LAUNCHER_NOTE, severity=Severity.WARNING)
 
 
 def _masked(child: Child, context: Context) -> Found | None:
@@ -105,7 +126,7 @@ def _perhaps_masked(child: Child, mask: Value, here: str, context: Context) -> F
     elif EnvironmentValue(MASK) in alternatives(mask):
         message = "the child is started with the mask of this program's parent, not with its own"
     else:
-        message = f"the mask of the child is not known to be {here!r}"
+        message = "the mask of the child is not known"
     message += f"; the policy demands {here!r}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=Severity.WARNING)
 
@@ -122,8 +143,8 @@ def _ordered(child: Child, context: Context) -> Found | None:
     others = [text_of(one) for one in known if one.value != wanted]
     if not others:
         return None
-    how = f"without {ORDER}" if others[0] is None else f"with {ORDER}={others[0]}"
-    message = f"the child is started {how}, not {wanted}: the mask may mean another GPU there"
+    how = f"without {ORDER}" if others[0] is None else f"with {ORDER}={others[0]}, not {wanted}"
+    message = f"the child is started {how}: the mask may mean another GPU there"
     return Found("GPU207", child.span, message, _ORDER_NOTE, severity=severity)
 
 

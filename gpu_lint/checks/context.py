@@ -11,6 +11,7 @@ from typing import TypeAlias
 from gpu_lint.allocator import ALIAS_SINCE, Release
 from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.filefacts import FileFacts
+from gpu_lint.facts.granted import granted_gpus
 from gpu_lint.facts.model import (
     Certainty,
     Form,
@@ -20,6 +21,7 @@ from gpu_lint.facts.model import (
     Setting,
     Written,
 )
+from gpu_lint.facts.servers import hooks_behind_app
 from gpu_lint.facts.values import EnvironmentValue, alternatives, constants, text_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -272,6 +274,28 @@ class Context:
     def entry_point(self) -> bool:
         """The file is started, and reaches a GPU framework then."""
         return bool(self.standing.entry_point)
+
+    @cached_property
+    def _granted(self) -> tuple[tuple[Span, int], ...]:
+        reading = self.facts.reading
+        return tuple(granted_gpus(reading.program, reading.source.data))
+
+    def granted(self, span: Span) -> int | None:
+        """How many devices Ray shows the process in which some code of the file runs; None where it
+        does not run it."""
+        return next((count for around, count in self._granted if span in around), None)
+
+    @cached_property
+    def run_by_others(self) -> frozenset[str]:
+        """The file's functions that run in a process which has imported the file: those that
+        installed commands call, and the targets of processes."""
+        targets = (child.target for child in self.facts.children)
+        return frozenset((*self.standing.called, *targets)) - {""}
+
+    @cached_property
+    def server_hooks(self) -> frozenset[str]:
+        """The file's functions that a server calls when it has imported the app."""
+        return hooks_behind_app(self.facts.file, self.facts.reading.program)
 
     @cached_property
     def uses_pytorch(self) -> bool:

@@ -36,6 +36,11 @@ def check_selectors(context: Context) -> Iterator[Found]:
     reported = set()
     for selector in context.facts.selectors:
         devices = context.mask_devices(selector.masks)
+        granted = context.granted(selector.span)
+        if granted is not None and not (devices and len(devices) < granted):
+            devices = tuple(map(str, range(granted)))
+        else:
+            granted = None
         if not devices or selector.needs > len(devices):
             continue
         single = selector.shape is Shape.ONE
@@ -48,7 +53,7 @@ def check_selectors(context: Context) -> Iterator[Found]:
                 continue
         if INHERITED in selector.masks and context.removes_mask:
             continue  # it is behind a removal (GPU118), and sees what the parent process says
-        visible = _visible(devices)
+        visible = _visible(devices) if granted is None else _granted(granted)
         if single:
             for found in _one(selector, devices, visible, context):
                 if found.span not in reported:
@@ -99,6 +104,11 @@ def _visible(devices: tuple[str, ...]) -> str:
     if len(devices) == 1:
         return f"but the mask {mask!r} shows one, whose index is 0"
     return f"but the mask {mask!r} shows {len(devices)}, with the indices 0 to {len(devices) - 1}"
+
+
+def _granted(count: int) -> str:
+    asked = f"but Ray shows this process {count} (num_gpus)"
+    return f"{asked}, whose index is 0" if count == 1 else f"{asked}, from 0 to {count - 1}"
 
 
 def _by_version(selector: Selector, devices: tuple[str, ...], visible: str) -> Iterator[Found]:

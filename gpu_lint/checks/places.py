@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
-from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
+from gpu_lint.facts.model import (
+    Certainty,
+    Form,
+    Mark,
+    Reach,
+    Selector,
+    Setting,
+    Trigger,
+)
+from gpu_lint.facts.skimmed import BEFORE_ALL
 from gpu_lint.facts.values import Input, Place, alternatives, constants, input_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
@@ -24,6 +33,7 @@ from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
 
 _EVIDENCE_ORDER = "measured: cuda-facts section 1 (Linux, torch 2.11; Windows is unmeasured)"
 _EVIDENCE_LUCK = "measured: cuda-facts section 1; pytorch#80876 broke it in torch 1.12"
+_IN_PACKAGE = "set it in the package's own __init__.py, before its imports"
 _EVIDENCE_ALLOC = "measured: cuda-facts section 5 (torch 2.11, Linux)"
 
 
@@ -51,8 +61,10 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return None
     if deadline.trigger is not None:
         return _late(setting, deadline, deadline.trigger, alloc, context)
-    imported = setting.imported if setting.reach > Reach.UNCALLED else setting.imported_here
-    luck = imported.certainty is Certainty.ALWAYS and (context.policy is not None or not alloc)
+    called = setting.reach > Reach.UNCALLED or setting.function in context.run_by_others
+    imported = setting.imported if called else setting.imported_here
+    luck = imported.certainty is Certainty.ALWAYS or _comes_before_all(imported, context)
+    luck = luck and (context.policy is not None or not alloc)
     if luck and imported.trigger is not None and not _is_for_children(context):
         return _lucky(setting, imported.trigger, context)
     if _in_idle_function(setting, context):
@@ -79,6 +91,12 @@ def _is_of_importers(deadline: Mark, imported: Mark, context: Context) -> bool:
     return not any(trigger.seen_from(context.facts.file) for trigger in triggers)
 
 
+def _comes_before_all(imported: Mark, context: Context) -> bool:
+    """Whether a framework is imported by a package that ``python -m`` runs before the program."""
+    step = imported.trigger.seen_from(context.facts.file) if imported.trigger is not None else None
+    return step is not None and step.span == BEFORE_ALL
+
+
 def _for_a_while(setting: Setting, context: Context) -> Found | None:
     """The verdict on a write that is taken back: whether it comes too late. In tests, values that
     nothing reads are what other code is tested with."""
@@ -101,6 +119,7 @@ def _is_for_a_child(setting: Setting, context: Context) -> bool:
     return any(
         child.span.start > setting.span.start
         and child.mask is None
+        and not (child.target and child.target == setting.function)
         and (child.reach > Reach.UNCALLED or setting.reach is Reach.UNCALLED)
         for child in context.facts.children
     )
@@ -147,8 +166,11 @@ def _unread(setting: Setting, context: Context) -> Found | None:
 
 
 def _elsewhere(setting: Setting, context: Context) -> Found:
-    """GPU110 for a write that does not reach CUDA in this process."""
-    message = "os.putenv() does not reach CUDA in this process; assign to os.environ instead"
+    """GPU110 for a write that this process does not go by."""
+    message = (
+        "os.putenv() changes what the driver reads, but not os.environ, by which PyTorch counts "
+        "the GPUs: the two then disagree; assign to os.environ instead"
+    )
     note = "measured: cuda-facts section 2 (torch counts 2 devices, then fails to initialise)"
     if setting.form is Form.EXPORT:
         message = (
@@ -163,6 +185,23 @@ def _elsewhere(setting: Setting, context: Context) -> Found:
     elif setting.peers == 1 and known and len(known) == 1 and isinstance(known[0].value, str):
         remedy = AssignPlainly(setting.span, setting.variable, known[0].value)
     return Found("GPU110", setting.span, message, note, remedy)
+
+
+def judge_written_device(selector: Selector, context: Context) -> Found | None:
+    """GPU107 for a call that makes the device it is given the mask, in some releases of its
+    framework, when CUDA has read that already: it then uses the first device that is visible."""
+    trigger = selector.frozen.trigger
+    if not selector.versions or trigger is None or len(selector.indices) != 1:
+        return None
+    number, fits = selector.indices[0].number, context.mask_devices(selector.masks)
+    if number == 0 or fits or selector.frozen.certainty is not Certainty.ALWAYS:
+        return None
+    cause = _cause(trigger, trigger.seen_from(context.facts.file), context)
+    message = (
+        f"{selector.api}: device {number} may be ignored, as {cause} has already fixed the visible "
+        f"devices: {selector.versions}"
+    )
+    return Found("GPU107", selector.span, message, _EVIDENCE_ORDER, None, severity=Severity.WARNING)
 
 
 # --- after the deadline, or after an import that may move it ---------------------------------
@@ -180,7 +219,11 @@ def _late(
     cause = _cause(trigger, step, context)
     done = "allocated GPU memory" if alloc else "fixed the visible devices"
     message = f"{cause} has already {done}; this line has no effect"
-    if not surely:
+    idle = setting.reach is Reach.UNCALLED and setting.function not in context.run_by_others
+    if idle and deadline.trigger == context.facts.module_freeze:
+        message = f"nothing is shown to run {setting.function}() before {cause} has {done}; "
+        message += "this line has no effect"
+    elif not surely:
         message = f"{cause} may already have {done} on the way here; then this line has no effect"
     elif setting.variable == MASK and trigger.text.startswith("torch."):
         message += ", though torch.cuda.device_count() may report it as if it had"
@@ -191,6 +234,8 @@ def _late(
     if context.is_behind_removal(setting):
         note += "; no fix: set earlier, it would be removed before CUDA reads it"
         return Found(code, setting.span, message, note, severity=severity)
+    if step is not None and step.span == BEFORE_ALL:
+        return Found(code, setting.span, message, f"{note}; {_IN_PACKAGE}", severity=severity)
     remedy, safety, left = _move_with_selectors(setting, step, context)
     return Found(code, setting.span, message, _with_left(note, left), remedy, safety, severity)
 
@@ -199,13 +244,16 @@ def _lucky(setting: Setting, trigger: Trigger, context: Context) -> Found:
     """GPU108, 115 or 116: still in time, but only because no import has touched CUDA."""
     step = trigger.seen_from(context.facts.file)
     cause = _cause(trigger, step, context)
-    message = f"{setting.variable} is set after {cause}"
+    message = f"{setting.variable} is set after {cause.rstrip(',')}"
     message += ": it works only as long as no import touches CUDA"
     if step is None:
         message = f"every entry point imports a framework first: {message}"
         return Found("GPU116", setting.span, message, _EVIDENCE_LUCK)
     through = step.is_import and step is not trigger
     code, severity = ("GPU115", Severity.WARNING) if through else ("GPU108", None)
+    if step.span == BEFORE_ALL:
+        note = f"{_EVIDENCE_LUCK}; {_IN_PACKAGE}"
+        return Found(code, setting.span, message, note, severity=severity)
     remedy, safety, left = _move_with_selectors(setting, step, context)
     note = _with_left(_EVIDENCE_LUCK, left)
     return Found(code, setting.span, message, note, remedy, safety, severity)
@@ -224,6 +272,8 @@ def _cause(trigger: Trigger, step: Trigger | None, context: Context) -> str:
     chain = " → ".join([*dict.fromkeys([*files, name]), what])
     if step is None:
         return f"`{trigger.text}` ({chain})"
+    if step.span == BEFORE_ALL:
+        return f"`{step.text}`, run first by `python -m` ({chain}, {name}:{line}),"
     return f"`{step.text}` on line {context.row(step.span.start)} ({chain}, {name}:{line})"
 
 

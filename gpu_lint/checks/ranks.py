@@ -137,6 +137,9 @@ def _of_program(context: Context) -> Iterator[FileFacts]:
 def _launches(context: Context) -> Iterator[Found]:
     """Calls that start more processes than there are devices, or copies with masks of their own."""
     for child in context.facts.children:
+        if (own := _beyond_own_mask(child)) is not None:
+            yield own
+            continue
         devices = context.mask_devices(child.masks)
         if not devices:
             continue
@@ -151,6 +154,18 @@ def _launches(context: Context) -> Iterator[Found]:
             whose = "the policy demands" if context.policy is not None else "this program sets"
             started = "copies of this program are started with masks of their own"
             yield Found("GPU209", child.span, f"{started}; {whose} {mask!r}", _COPY_NOTE)
+
+
+def _beyond_own_mask(child: Child) -> Found | None:
+    """A start of more processes than the mask shows devices which it gives them itself."""
+    given = constants(child.mask) if child.mask is not None else None
+    texts = [one.value for one in given or () if isinstance(one.value, str)]
+    shown = max((len(read_mask(text).devices) for text in texts), default=0)
+    if not shown or child.processes <= shown or len(texts) != len(given or ()):
+        return None
+    message = f"{child.processes} processes with a GPU each are started, but the mask "
+    message += f"{texts[0]!r} that they are given shows {shown}"
+    return Found("GPU209", child.span, message, _NOTE)
 
 
 def _indices(context: Context) -> Iterator[Found]:

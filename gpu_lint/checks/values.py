@@ -8,7 +8,9 @@ from gpu_lint.checks.ranks import deciding, place_of
 from gpu_lint.facts.kinds import shown, types_of
 from gpu_lint.facts.model import Form, Setting
 from gpu_lint.facts.values import (
+    EnvironmentValue,
     Known,
+    Member,
     Place,
     Text,
     Value,
@@ -31,6 +33,7 @@ from gpu_lint.rulebook import Severity
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER, Variable
 
 _WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
+_NUL = "no variable can hold a null byte: writing it raises ValueError"
 _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 
 
@@ -64,6 +67,8 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
     wanted = context.policy.value(variable) if context.policy else None
     if wanted is None:
         return None
+    if known is None and _only_gives_way(setting, variable, wanted):
+        return None  # GPU110
     if known is None:
         message = f"{setting.variable} is not known to be {wanted!r}, as the policy demands"
         option = option_behind(setting.value)
@@ -89,6 +94,20 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
     return None
 
 
+def _only_gives_way(setting: Setting, variable: str, wanted: str) -> bool:
+    """Whether a write keeps what the parent process has set, and else puts in what is wanted."""
+    if setting.form is not Form.IF_UNSET or setting.value is None:
+        return False
+    own = [
+        text_of(one)
+        for one in alternatives(setting.value)
+        if one != EnvironmentValue(setting.variable)
+    ]
+    return bool(own) and all(
+        text is not None and same_setting(variable, text, wanted) for text in own
+    )
+
+
 def judge_other(setting: Setting, variable: Variable, context: Context) -> Found | None:
     """What is wrong with the value of a variable beside CUDA's own."""
     if found := _not_a_string(setting, variable.name, context):
@@ -96,7 +115,7 @@ def judge_other(setting: Setting, variable: Variable, context: Context) -> Found
     known = constants(setting.value) if setting.value is not None else None
     for constant in known or ():
         text = str(constant.value)
-        if fault := variable.fault(text):
+        if fault := _NUL if "\0" in text else variable.fault(text):
             message = f"{variable.name} = {text!r}: {fault}"
             remedy = _replacement(setting, context, variable.correction(text))
             safety = _value_safety(setting, known, context)
@@ -115,7 +134,7 @@ def _not_a_string(setting: Setting, variable: str, context: Context) -> Found | 
     if not types:
         return None
     single = setting.value if len(alternatives(setting.value)) == 1 else None
-    text = repr(known[0].value) if known else shown(single) if single is not None else None
+    text = repr(known[0].value) if known else _named(single) if single is not None else None
     what = text if text is not None else f"a value of type {' or '.join(types)}"
     message = f"{setting.variable} must be a string: writing {what} raises TypeError"
     note = f"measured: cuda-facts section 2 (str expected, not {types[0]})"
@@ -123,6 +142,11 @@ def _not_a_string(setting: Setting, variable: str, context: Context) -> Found | 
     meant = str(number) if type(number) is int else None
     remedy = _replacement(setting, context, _wanted_or(variable, context, meant))
     return Found("GPU112", setting.value_span, message, note, remedy)
+
+
+def _named(value: Value) -> str | None:
+    """What a message calls a value that is no string; None where only its type is known."""
+    return value.text or None if isinstance(value, Member) else shown(value)
 
 
 def _begins_wrong(value: Value, setting: Setting) -> Found | None:
@@ -145,6 +169,8 @@ def _start_of(value: Value) -> str:
 
 
 def _fault(variable: str, text: str, context: Context) -> tuple[str, bool]:
+    if "\0" in text:
+        return _NUL, False
     if variable == MASK:
         reading = read_mask(text)
         return reading.fault, reading.by_accident

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found, is_put_back
-from gpu_lint.checks.places import judge_place
+from gpu_lint.checks.places import judge_place, judge_written_device
 from gpu_lint.checks.policyimports import late_import
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
 from gpu_lint.facts.model import Certainty, Form, Reach, Setting, Written
@@ -68,13 +68,16 @@ def check_settings(context: Context) -> Iterator[Found]:
             yield judgement.place
     if (late := late_import(context)) is not None:
         yield late
+    for selector in context.facts.selectors:
+        if (found := judge_written_device(selector, context)) is not None:
+            yield found
 
 
 def check_conflicts(context: Context) -> Iterator[Found]:
     """GPU111: a value that is replaced before anything can have used it, or may be."""
     for setting in context.settings:
         found = _conflict(setting, context)
-        if found is not None:
+        if found is not None and not _is_wrong_itself(setting, context):
             yield found
     for setting in context.possible_settings:
         if setting.value is None or setting.variable not in (MASK, ORDER):
@@ -128,6 +131,12 @@ def _conflict(setting: Setting, context: Context) -> Found | None:
     return Found("GPU111", setting.span, message)
 
 
+def _is_wrong_itself(setting: Setting, context: Context) -> bool:
+    """Whether what is written has a finding of its own: mended, it contradicts nothing."""
+    variable = ALIASES.get(setting.variable, setting.variable)
+    return judge_value(setting, variable, context) is not None
+
+
 def _comes_after(setting: Setting, written: Written, context: Context) -> bool:
     """Whether a write is shown to come after another one that it replaces."""
     if written.file != context.facts.file:
@@ -175,7 +184,8 @@ def check_removals(context: Context) -> Iterator[Found]:
         if called and variable == MASK and not context.facts.may_inherit_mask:
             continue  # some other file writes it again
         wrote = any(written.value is not None for written in setting.before)
-        if not wrote and (context.policy is None or not context.gpu_file):
+        uses = context.gpu_file or setting.function in context.server_hooks
+        if not wrote and (context.policy is None or not uses):
             continue  # it may be what a parent process has set for others
         surely = called and setting.frozen.certainty is Certainty.NEVER
         surely = surely and (wrote or not setting.conditional)

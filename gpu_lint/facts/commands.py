@@ -124,6 +124,8 @@ class Command:
     """Whether it is a Python that uses a GPU, as far as its command line says."""
     scripts: tuple[Script, ...] = ()
     """The files and modules of Python that it runs; none where it may start anything else."""
+    ignored: Value | None = None
+    """The mask that it is given and that a launcher among its words replaces by its own."""
 
 
 def command_and_environment(name: str, args: Arguments) -> tuple[Given | None, Value | None]:
@@ -166,6 +168,7 @@ def command_of(
     """Return what the command and the environment of a call in a file say of the child's GPU."""
     pairs = environment if isinstance(environment, Pairs) else None
     masks, orders = ([_set(one, name, pairs) for one in line.started] for name in (MASK, ORDER))
+    launched = [one for one in line.started if _devices_of_launcher(one.words) is not None]
     if not line.started and pairs is not None:
         masks, orders = [pairs.holds(MASK)], [pairs.holds(ORDER)]
     mask, order = _either(masks), _either(orders)
@@ -181,6 +184,7 @@ def command_of(
         expression is not None and _is_copy(expression, value, words, file),
         line.uses_gpu,
         line.scripts,
+        _either([_given(one, MASK, pairs) for one in launched]),
     )
 
 
@@ -197,6 +201,12 @@ def _set(one: Started, variable: str, pairs: Pairs | None) -> Value | None:
         return Known(devices)
     if (said := _set_by_text(one.words, variable)) is not None:
         return said
+    return _given(one, variable, pairs)
+
+
+def _given(one: Started, variable: str, pairs: Pairs | None) -> Value | None:
+    """What a program is given for a variable by the command, or by the call's environment; None
+    where it inherits it."""
     if variable in one.variables:
         return _value_of(one.variables[variable])
     is_python = _PYTHON.fullmatch(one.words[0]) is not None

@@ -18,6 +18,7 @@ from gpu_lint.facts.model import (
     Certainty,
     Child,
     Crossing,
+    Mark,
     Reach,
     Trigger,
     in_order,
@@ -55,6 +56,7 @@ from gpu_lint.facts.writers import Writers
 from gpu_lint.source import Span
 
 _DEVICE_PARAMETER = re.compile(DEVICE_PARAMETER)
+_NEVER = Mark()
 _WITHOUT_DEVICE = ("unless-cpu", "without-device")
 
 
@@ -145,8 +147,17 @@ class Devices(Writers):
             if selection.indices or selection.count or selection.inputs or asks:
                 masks = fewest(flow.masks(), counted)
                 also = (flow.masks() | counted) - masks
+                frozen = flow.frozen if api.versions else _NEVER
                 self.recorder.selector(
-                    called, selection, span, masks, flow.needs, self.reach, also, api.versions
+                    called,
+                    selection,
+                    span,
+                    masks,
+                    flow.needs,
+                    self.reach,
+                    also,
+                    api.versions,
+                    frozen,
                 )
                 touches = api.freezes not in ("never", "maybe") or api.counts == "checks"
                 self.failing |= touches and not surely_exist(selection, masks)

@@ -109,6 +109,10 @@ class Effects(Dispatch):
         """``import_module(name)``: the module."""
 
     @abstractmethod
+    def import_listed(self, span: Span, flow: Flow) -> None:
+        """``import_module(name)`` by a name that is not known: what the file lists, if anything."""
+
+    @abstractmethod
     def subclasses(self, key: Key) -> Value:
         """The classes of the project that inherit from one, as a list."""
 
@@ -152,6 +156,8 @@ class Effects(Dispatch):
         ):
             package = text_of(args.value(1, "package") or UNKNOWN)
             return self.import_by_name(text, node.span, flow, package or "")
+        if name == "importlib.import_module":
+            self.import_listed(node.span, flow)
         if name == "importlib.util.spec_from_file_location" and (module := module_at_path(node)):
             return Bound(SPEC, Known(module), Arguments())
         if name == "importlib.util.module_from_spec":
@@ -255,6 +261,8 @@ class Effects(Dispatch):
         if name == "exec_module" and (module := _module_of(receiver)):
             self.import_by_name(module, node.span, flow)
             return Known(None)
+        if name == "exec_module":
+            self.import_listed(node.span, flow)
         if isinstance(receiver, Returned) and is_pool(receiver):
             self.note_handed(receiver, name, node, args, flow)
         if (patched := self.test_patch(receiver, name, node, args, flow)) is not None:
@@ -417,6 +425,8 @@ class Effects(Dispatch):
             return Bound(ATTRIBUTES, first, None)
         if name == "__import__" and (text := text_of(first or UNKNOWN)):
             return self.import_by_name(text, node.span, flow)
+        if name == "__import__":
+            self.import_listed(node.span, flow)
         if name == "dict" and args.exact and len(args.positional) < 2:
             entries = tuple((Known(key), item[1]) for key, item in args.keywords.items())
             if first is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from gpu_lint.facts.demands import Demands, NoDemands
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
+from gpu_lint.facts.listing import DEEP_MODULES, MODULES
 from gpu_lint.facts.reach import Reachability
-from gpu_lint.facts.skimmed import Imported, Skimmed
+from gpu_lint.facts.skimmed import BEFORE_ALL, Imported, Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.source import Span
 
@@ -228,6 +230,9 @@ class ImportGraph:
                 for other in self.run_by(file, one):
                     if other not in found:
                         found[other] = one.span
+            if os.path.basename(file) == "__main__.py":
+                for part in self.imports.packages_around(file):
+                    found.setdefault(part.file, BEFORE_ALL)
             found.pop(file, None)
             self.all_edges[file] = found
         return self.all_edges[file]
@@ -235,6 +240,19 @@ class ImportGraph:
     def run_by(self, file: str, one: Imported) -> tuple[str, ...]:
         """The project's files that one import of a file runs."""
         return self.imports.run_by(file, one.module, one.level, one.name)
+
+    def packages_around(self, file: str) -> tuple[Located, ...]:
+        return self.imports.packages_around(file)
+
+    def listed_by(self, file: str) -> tuple[Located, ...]:
+        """The modules that a file finds in directories, where it may import what it finds."""
+        skimmed = self.skimmed(file)
+        return tuple(
+            part
+            for one in (skimmed.imported if skimmed is not None else ())
+            if one.name in (MODULES, DEEP_MODULES)
+            for part in self.imports.modules_below(file, one.module, one.level, one.name)
+        )
 
     def framework_of(self, one: Imported) -> str | None:
         """The framework that an import brings in, if any."""

@@ -17,12 +17,16 @@ from pathlib import Path
 from gpu_lint.errors import SourceError
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import Knowledge
+from gpu_lint.facts.listing import DEEP_MODULES, MODULES
 from gpu_lint.facts.walk import subexpressions
 from gpu_lint.records import record
 from gpu_lint.repository import Confinement
 
 _FOR_TOOLS = frozenset({"setup.py", "conftest.py", "noxfile.py"})
 _ROOT_MARKS = frozenset({".git", ".hg", "pyproject.toml", "setup.py", "setup.cfg", "gpu-lint.toml"})
+
+_MOST_LISTED = 500
+"""Modules of one package that are looked at where a program imports all that it finds there."""
 
 
 @record
@@ -140,6 +144,11 @@ class Imports:
         where the module itself is imported."""
         key = (self._base(importer, level), module, level, name)
         if key not in self._run:
+            if name in (MODULES, DEEP_MODULES):
+                self._run[key] = tuple(
+                    part.file for part in self.modules_below(importer, module, level, name)
+                )
+                return self._run[key]
             located = self.locate(importer, module, level)
             files = [part.file for part in located if not part.is_namespace]
             submodule = self.submodule(located[-1].file, name) if located and name else None
@@ -147,6 +156,31 @@ class Imports:
                 files.append(submodule)
             self._run[key] = tuple(files)
         return self._run[key]
+
+    def modules_below(
+        self, importer: str, module: str, level: int, which: str
+    ) -> tuple[Located, ...]:
+        """The modules that a package of the project holds, by their names; with those of the
+        packages in it, if ``which`` says so."""
+        located = self.locate(importer, module, level)
+        found: list[Located] = []
+        waiting = [located[-1]] if located else []
+        while waiting and len(found) < _MOST_LISTED:
+            package = self._package(waiting.pop().file)
+            if package is None:
+                continue
+            directory, names = package
+            for name in sorted(names):
+                part = name.removesuffix("/").removesuffix(".py")
+                is_module = name.endswith(".py") and part not in ("__init__", "__main__")
+                child = self._child(directory, part, part) if is_module or "/" in name else None
+                if child is None or (child.is_namespace and which == MODULES):
+                    continue
+                if not child.is_namespace:
+                    found.append(child)
+                if which == DEEP_MODULES and name.endswith("/"):
+                    waiting.append(child)
+        return tuple(found)
 
     def _base(self, importer: str, level: int) -> str:
         """The directory that an import is looked up from: the importer's own, or, with dots, that
@@ -157,6 +191,24 @@ class Imports:
             left = level > 1 and self._confinement.repository_of(above) == above
             self._bases[key] = "" if left or not above else os.path.dirname(above)
         return self._bases[key]
+
+    def packages_around(self, file: str) -> tuple[Located, ...]:
+        """The packages that a module stands in, the outermost first."""
+        found: list[Located] = []
+        directory, name = os.path.split(file)
+        top = self._confinement.repository_of(directory)
+        if name == "__init__.py":
+            return ()
+        while "__init__.py" in self._names(directory):
+            found.append(Located("", os.path.join(directory, "__init__.py")))
+            if directory == top:
+                break
+            directory = os.path.dirname(directory)
+        names = [os.path.basename(os.path.dirname(one.file)) for one in reversed(found)]
+        return tuple(
+            replace(one, name=".".join(names[: number + 1]))
+            for number, one in enumerate(reversed(found))
+        )
 
     def submodule(self, file: str, name: str) -> str | None:
         """The file of a submodule of a package, given the package's own file or directory."""

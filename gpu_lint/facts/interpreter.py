@@ -154,6 +154,8 @@ class Interpreter(Statements):
         flow.open(self.scopes[0])
         flow.loaded = flow.touched = frozenset({self.start})
         self._exits, self._left = [], set()
+        if self._is_program and self.follow_imports:
+            self.run_packages(self.reading, flow)
         self.block(self.reading.program.body, flow)
         return flow
 
@@ -226,6 +228,11 @@ class Interpreter(Statements):
             for recorder in tried.values()
             for selector in recorder.selectors.values()
         )
+
+    def leaves_in_child(self, function: FunctionValue, flow: Flow) -> Flow:
+        trial, _ = self._tried(function, Arguments(), flow)
+        self.executed(function.key)
+        return trial
 
     def _tried(
         self, function: FunctionValue, args: Arguments | None, flow: Flow

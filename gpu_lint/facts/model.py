@@ -221,6 +221,8 @@ class Selector:
     """Masks that show more devices, but must show this one, too: a count kept from before."""
     versions: str = ""
     """How releases of the framework number devices differently; empty where all do it alike."""
+    frozen: Mark = Mark()
+    """Where they do: what had made CUDA read the mask before."""
 
     @property
     def is_default(self) -> bool:
@@ -281,6 +283,10 @@ class Child:
     """It may use a GPU, as far as the project's own files say that it runs."""
     sets: frozenset[str] = frozenset()
     """The variables that the project's own file which it runs sets itself, before it uses a GPU."""
+    ignored: Value | None = None
+    """A mask that it is given, and that the launcher which it starts replaces by its own."""
+    target: str = ""
+    """The function of this file that the process runs; empty where it is none, or not known."""
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 
 from gpu_lint.facts import program as p
@@ -10,6 +11,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import Reach, Trigger
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.skimmed import BEFORE_ALL
 from gpu_lint.facts.values import UNKNOWN, ModuleValue, Symbol, Value
 from gpu_lint.facts.world import World
 from gpu_lint.source import Span
@@ -98,6 +100,29 @@ class Modules(Calls):
         for part in located:
             self._load(part, span, flow)
         return ModuleValue(located[-1].file)
+
+    def run_packages(self, reading: Reading, flow: Flow) -> None:
+        """Run what ``python -m`` runs before the program: the packages that it stands in. Whether
+        it is started so is certain of a ``__main__.py`` and of a module with relative imports, and
+        may be of one that imports its own package by name."""
+        packages = self.world.packages_around(self.file)
+        if not packages:
+            return
+        at_once = [one for one in reading.imported if not one.is_deferred]
+        surely = os.path.basename(self.file) == "__main__.py" or any(one.level for one in at_once)
+        root = packages[0].name
+        if not surely and not any(one.module.partition(".")[0] == root for one in at_once):
+            return
+        before = flow if surely else flow.copy()
+        for part in packages:
+            self._load(part, BEFORE_ALL, before)
+        if not surely:
+            flow.join(before)
+
+    def import_listed(self, span: Span, flow: Flow) -> None:
+        for part in self.world.listed_by(self.file):
+            if part.file != self.file:
+                self._load(part, span, flow)
 
     def _load(self, module: Located, span: Span, flow: Flow) -> None:
         """Run a module of the project, unless that has been done on every path to here."""

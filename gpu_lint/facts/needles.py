@@ -11,6 +11,7 @@ from itertools import chain, takewhile
 
 from gpu_lint.facts.devicetext import DeviceText, Ways
 from gpu_lint.facts.freezing import GPU_WORDS, found_on_import
+from gpu_lint.facts.grantedtext import GRANTED, may_be_granted
 from gpu_lint.facts.handedtext import says_device
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
@@ -81,6 +82,10 @@ class Needles:
         self._variables = tuple(name.encode() for name in knowledge.variables)
         apis = [*knowledge.functions.values(), *knowledge.methods.values()]
         self._devices = DeviceText(knowledge.frameworks)
+        versioned = {api.framework for api in apis if api.versions}
+        modules = (one.modules for one in knowledge.frameworks if one.name in versioned)
+        self._versioned = tuple(name.encode() for several in modules for name in several)
+        """Frameworks of which some releases write the device that they are given into the mask."""
         names = "|".join(knowledge.variables)
         self._assigning = re.compile(rf"(?:{names})\w*\s*=")
         self._names = re.compile(rb"(?:" + b"|".join(self._variables) + rb")\w*")
@@ -97,6 +102,8 @@ class Needles:
             "gpu": GPU_WORDS,
             "variables": _shared_parts(self._variables),
             "ranks": RANK_PARTS,
+            "granted": (GRANTED,),
+            "versions": self._versioned,
             "beside": _shared_parts(knowledge.beside_cuda),
         }
         every = chain(self._devices.parts, *groups.values())
@@ -161,11 +168,20 @@ class Needles:
             found |= Touch.NUMBERING
         if said.have(self._parts["ranks"]) and gives_global_rank(data):
             found |= Touch.NUMBERING
+        if said.have(self._parts["granted"]) and may_be_granted(data):
+            found |= Touch.NUMBERING if self.device_ways(data).itself else Touch.NOTHING
+        if said.have(self._parts["versions"]) and any(name in data for name in self._versioned):
+            found |= Touch.NUMBERING if self._freezes_before(data) else Touch.NOTHING
         if said.have(self._parts["forks"]):
             found |= Touch.FORKS if _forks(data) else Touch.NOTHING
         if said.have(self._parts["spelt"]) and self.comments(data):
             found |= Touch.COMMENTS
         return found
+
+    def _freezes_before(self, data: bytes) -> bool:
+        """Whether a file may use a GPU otherwise than by a framework of several numberings: its
+        devices are then no longer what that writes."""
+        return b"cuda" in data and self.device_ways(data).itself
 
     def _counts_otherwise(self, data: bytes, said: Said) -> bool:
         """Whether a file may give an index to what counts the machine's devices."""

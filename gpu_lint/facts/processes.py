@@ -29,14 +29,17 @@ from gpu_lint.facts.values import (
     Input,
     Instance,
     Items,
+    Key,
     Known,
     Pairs,
     Returned,
     Symbol,
     Value,
     alternatives,
+    any_of,
     text_of,
 )
+from gpu_lint.facts.world import Function
 from gpu_lint.variables import HEADER_VARIABLES, MASK, ORDER
 
 FORK = Known("fork")
@@ -60,6 +63,15 @@ class Processes(Devices):
     def uses_rank(self, function: FunctionValue, args: Arguments, flow: Flow) -> bool:
         """Whether a function, called in a process of a group, takes :data:`RANK` among its
         ``args`` as the index of a device, or joins a group in which each process has one."""
+
+    @abstractmethod
+    def function(self, key: Key) -> Function | None:
+        """The function with a key; None for one that this run has not met."""
+
+    @abstractmethod
+    def leaves_in_child(self, function: FunctionValue, flow: Flow) -> Flow:
+        """The state that a function leaves which runs in a process right after its start, and
+        nowhere else."""
 
     def start_method(self, name: str, args: Arguments, flow: Flow) -> Value | None:
         """Take note of how ``multiprocessing`` is told to start processes; what the call gives.
@@ -100,19 +112,31 @@ class Processes(Devices):
             command = replace(command, scripts=tuple(_below(directory, command.scripts)))
         if isinstance(environment, Pairs) and environment.copied:
             command = self._unless_inherited(command, flow)
+        preparing = args.value(6, "preexec_fn") if name.startswith("subprocess.") else None
+        if isinstance(preparing, FunctionValue):
+            there = self.leaves_in_child(preparing, flow)
+            command = _prepared(command, flow, there) if _is_none(environment) else command
         if command.mask is None and _is_removed_late(flow):
             command = replace(command, mask=EnvironmentValue(MASK))
-        forks, for_each_device = name == "os.fork", False
+        forks, for_each_device, function = name == "os.fork", False, None
         if spawns_ranks(name):
-            processes = self._ranks_with_gpu(args, flow)
+            processes, function = self._ranks_with_gpu(args, flow), args.value(0, "fn")
             command = replace(command, processes=processes)
             count = args.value(2, "nprocs") or UNKNOWN
             for_each_device = any(isinstance(one, DeviceCount) for one in alternatives(count))
         if name.removeprefix("torch.") in _STARTING:
-            uses = self._uses_gpu_each(args.value(1, "target"), [given_to(args)], flow)
+            function = args.value(1, "target")
+            uses = self._uses_gpu_each(function, [given_to(args)], flow)
             copied = name.removeprefix("torch.") in PROCESSES and self._forks(flow)
             forks = uses and copied
-        self._record_child(node, forks, command, flow, for_each_device=for_each_device)
+        self._record_child(
+            node,
+            forks,
+            command,
+            flow,
+            target=self._target(function),
+            for_each_device=for_each_device,
+        )
 
     def _unless_inherited(self, command: Command, flow: Flow) -> Command:
         """What a command says, without what it would inherit as well."""
@@ -127,6 +151,7 @@ class Processes(Devices):
         command: Command,
         flow: Flow,
         *,
+        target: str = "",
         for_each_device: bool = False,
     ) -> None:
         self.recorder.child(
@@ -146,8 +171,17 @@ class Processes(Devices):
                 reach=self.reach,
                 handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
                 scripts=command.scripts,
+                ignored=command.ignored,
+                target=target,
             )
         )
+
+    def _target(self, function: Value | None) -> str:
+        """The name of a function of the file that is run; empty for any other value."""
+        known = self.function(function.key) if isinstance(function, FunctionValue) else None
+        if known is None or known.file != self.file or not isinstance(known.node, p.Function):
+            return ""
+        return known.node.name
 
     def _forks(self, flow: Flow) -> bool:
         """Whether ``multiprocessing`` copies this process to start another."""
@@ -228,6 +262,18 @@ def _below(directory: str, scripts: Sequence[Script]) -> Iterator[Script]:
     for script in scripts:
         name = script.name if script.is_module else os.path.join(directory, script.name)
         yield replace(script, name=name)
+
+
+def _prepared(command: Command, flow: Flow, there: Flow) -> Command:
+    """What a command says when a function has run before it in the child, which leaves a state
+    there: without an environment of its own, the child takes over what was written."""
+    mask, order = (
+        any_of(Known(None) if one.value is None else one.value for one in there.holds(name))
+        if there.holds(name) != flow.holds(name)
+        else None
+        for name in (MASK, ORDER)
+    )
+    return replace(command, mask=command.mask or mask, order=command.order or order)
 
 
 def _is_removed_late(flow: Flow) -> bool:

@@ -23,6 +23,8 @@ from gpu_lint.facts.imports import module_at_path, named_module
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.layout import is_stdlib, layout_of
 from gpu_lint.facts.limits import USUAL, Limits, deep_recursion
+from gpu_lint.facts.listed import listed
+from gpu_lint.facts.listing import may_list
 from gpu_lint.facts.machine_numbers import MachineNumbers
 from gpu_lint.facts.markers import MARKER, managed_blocks
 from gpu_lint.facts.mentions import Mentions
@@ -99,7 +101,10 @@ class Reading:
     @cached_property
     def imported(self) -> tuple[Imported, ...]:
         """Every import, by a literal name too, except what only type checkers see."""
-        return tuple(_imported_names(self.program, self._mentioning(b"import")))
+        found = [*_imported_names(self.program, self._mentioning(b"import"))]
+        if may_list(self.source.data):
+            found += _listed(self.program)
+        return tuple(found)
 
     @property
     def skimmed(self) -> Skimmed:
@@ -394,6 +399,14 @@ def _imported_names(
             elif called == "spec_from_file_location" and (module := module_at_path(node)):
                 start, end = node.span.start, node.span.end
                 yield Imported(module, 0, "", start, end, inside(start, deferred))
+
+
+def _listed(program: p.Program) -> Iterator[Imported]:
+    """The packages of which a program imports what it finds there."""
+    deferred = [s.span for s in statements(program.body) if _is_deferring(s)]
+    for one in listed(program):
+        is_deferred = any(one.span in span for span in deferred)
+        yield one._replace(is_deferred=is_deferred)
 
 
 def _is_deferring(statement: p.Statement) -> bool:

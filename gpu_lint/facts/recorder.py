@@ -16,6 +16,7 @@ from gpu_lint.facts.model import (
     Fallback,
     Form,
     LocalCall,
+    Mark,
     Outcome,
     Reach,
     Selector,
@@ -41,6 +42,7 @@ class Witness(Protocol):
 
 
 T = TypeVar("T")
+_NEVER = Mark()
 _ORDER = count()
 _MOST_INDICES = 256
 """Devices that are remembered of one place: a call of it with each of more names them anyway."""
@@ -169,6 +171,7 @@ class Recorder:
         reach: Reach,
         also: frozenset[Written] = frozenset(),
         versions: str = "",
+        frozen: Mark = _NEVER,
     ) -> None:
         """A call is given a device."""
         self.take(
@@ -186,6 +189,7 @@ class Recorder:
                 selection.bare,
                 in_order(also),
                 versions,
+                frozen,
             )
         )
 
@@ -205,6 +209,7 @@ class Recorder:
                 inputs=_either(old.inputs, new.inputs),
                 bare=_either(old.bare, new.bare),
                 also=_union(old.also, new.also),
+                frozen=min(old.frozen, new.frozen, key=lambda mark: mark.certainty),
             )
         self.selectors[new.span, new.api] = new
 

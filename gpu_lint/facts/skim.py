@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from gpu_lint.facts.listing import may_list
 from gpu_lint.facts.skimmed import Imported, Skimmed
 from gpu_lint.source import Span
 
@@ -76,7 +77,7 @@ def _imports_in(data: bytes) -> list[Imported]:
     if b"spec_from_file_location(" in data:
         raise Unskimmable
     if b"import_module" in data or b"__import__" in data:
-        if _BY_NAME.search(data):
+        if _BY_NAME.search(data) or may_list(data):
             raise Unskimmable
     if data.startswith(b"\xef\xbb\xbf"):
         raise Unskimmable

@@ -7,6 +7,9 @@ from typing import NamedTuple, TypeAlias
 
 from gpu_lint.source import Span
 
+BEFORE_ALL = Span(0, 0)
+"""Where an import stands that comes before a program's first line: what ``python -m`` runs."""
+
 
 class Imported(NamedTuple):
     """One name that an import brings in; ``name`` is empty for a module itself."""

@@ -46,6 +46,9 @@ _FILLED_CLASSES = frozenset(
     {"pydantic_settings.BaseSettings", "pydantic.BaseSettings", "pydantic.v1.BaseSettings"}
 )
 """Classes whose fields the environment or a file may fill in."""
+_STACKS = frozenset({"contextlib.ExitStack", "contextlib.AsyncExitStack"})
+_ENTERING = frozenset({"enter_context", "enter_async_context"})
+"""Methods of theirs that enter a context manager; awaited or not, these run it at once."""
 _ACCESSORS = ("setter", "deleter")
 """What a function of a property is made by that does not read it."""
 
@@ -63,13 +66,35 @@ class Statements(Attempts):
 
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
-        for statement in statements:
+        for number, statement in enumerate(statements):
             if self._by_itself and flow.has_used:
                 flow.alive = False
             if not flow.alive:
                 return
             self._budget -= 1
+            if (item := self._entered_on_stack(statement, flow)) is not None:
+                rest = statements[number + 1 :]
+                self.execute(p.With(statement.span, (item,), rest), flow)
+                return
             self.execute(statement, flow)
+
+    def _entered_on_stack(
+        self, node: p.Statement, flow: Flow
+    ) -> tuple[p.Expression, p.Expression | None] | None:
+        """The context manager that a statement enters on an ``ExitStack``, and the name that it is
+        given: what follows in its block is run as the body of a ``with`` statement."""
+        if not isinstance(node, (p.Evaluate, p.Assign)):
+            return None
+        call = node.value.value if isinstance(node.value, p.Await) else node.value
+        if not isinstance(call, p.Call) or not isinstance(call.function, p.Attribute):
+            return None
+        if call.function.name not in _ENTERING:
+            return None
+        stack = self.evaluate(call.function.base, flow)
+        if not isinstance(stack, Returned) or stack.symbol not in _STACKS or not call.arguments:
+            return None
+        target = node.targets[0] if isinstance(node, p.Assign) else None
+        return call.arguments[0].value, target
 
     def execute(self, node: p.Statement, flow: Flow) -> None:
         """Run one statement."""

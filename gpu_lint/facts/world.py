@@ -73,6 +73,12 @@ class World(Protocol):
     def submodule(self, file: str, name: str) -> str | None:
         """The file of a package's submodule."""
 
+    def packages_around(self, file: str) -> tuple[Located, ...]:
+        """The packages that a module stands in, the outermost first."""
+
+    def listed_by(self, file: str) -> tuple[Located, ...]:
+        """The modules that a file finds in directories, where it may import what it finds."""
+
     def dotenv(self, file: str) -> Pairs | None:
         """The entries of the ``.env`` file nearest above a file; None where there is none."""
 

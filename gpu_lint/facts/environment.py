@@ -194,8 +194,12 @@ class Environment(Evaluator):
             return held
         if name in _REMOVING and key is not None:
             held = self.environment(variable, flow) if variable is not None else UNKNOWN
+            otherwise = args.value(1, "default")
+            if name != "unsetenv" and otherwise is None:
+                self.fallible |= variable is None or self.may_lack(variable, flow)
             self.write_under(key[0], key[1], None, Form.REMOVE, key[0].span, flow)
-            return held
+            is_inherited = EnvironmentValue(variable or "") in alternatives(held)
+            return any_of((held, otherwise)) if otherwise and is_inherited else held
         if name in _WRITING and key is not None:
             value = args.find(1, "default" if name == "setdefault" else "value")
             if value is not None:
@@ -213,6 +217,10 @@ class Environment(Evaluator):
         elif name == "clear":
             self.clear_environment(node.span, flow)
         return UNKNOWN
+
+    def may_lack(self, variable: str, flow: Flow) -> bool:
+        """Whether a variable may not be set."""
+        return any(written.value is None for written in flow.holds(variable))
 
     def header_entries(self, flow: Flow) -> list[tuple[Value, Value]]:
         """What is known of the variables that decide about GPUs."""

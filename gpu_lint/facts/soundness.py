@@ -104,6 +104,13 @@ def may_lack(receiver: Value, method: str, item: Value | None) -> bool:
     )
 
 
+def may_lack_item(base: Value, key: Value) -> bool:
+    """Whether ``del base[key]`` may raise."""
+    if isinstance(base, Items) and isinstance(key, Known) and type(key.value) is int:
+        return not -len(base.values) <= key.value < len(base.values)
+    return not isinstance(base, Pairs) or may_lack(base, "pop", key)
+
+
 def cannot_be_joined(left: Value, operator: str, right: Value) -> bool:
     """Whether an operator surely raises for two constants."""
     if not isinstance(left, Known) or not isinstance(right, Known):

@@ -14,6 +14,7 @@ from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
 from gpu_lint.facts.reading import Reading
+from gpu_lint.facts.soundness import may_lack_item
 from gpu_lint.facts.stacks import callbacks_of, is_stack
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -34,6 +35,7 @@ from gpu_lint.facts.values import (
     alternatives,
     any_of,
     constants,
+    text_of,
     with_entry,
     without_entry,
 )
@@ -242,9 +244,12 @@ class Statements(Attempts):
                 self.bind(target.id, UNKNOWN, flow)
             elif isinstance(target, p.Subscript) and self._is_environ(target.base, flow):
                 key = self.evaluate(target.key, flow)
+                name = text_of(key)
+                self.fallible |= name is None or self.may_lack(name, flow)
                 self.write_under(target.key, key, None, Form.REMOVE, target.key.span, flow)
             elif isinstance(target, p.Subscript):
                 base, key = self.evaluate(target.base, flow), self.evaluate(target.key, flow)
+                self.fallible |= may_lack_item(base, key)
                 if isinstance(base, Pairs) and isinstance(key, Known):
                     flow.change(base, without_entry(base, key))
                 elif isinstance(base, (Items, Pairs)):

@@ -169,10 +169,7 @@ class Context:
             if other.span == setting.span and _holds_itself(other)
         }
         return any(
-            other.variable in together
-            and other.function == setting.function
-            and other.span.end <= setting.span.start
-            and not _holds_itself(other)
+            other.variable in together and _stands_between(other, setting)
             for other in self.settings
         )
 
@@ -361,6 +358,17 @@ def _holds_itself(setting: Setting) -> bool:
     return setting.value is not None and held in alternatives(setting.value)
 
 
+def _stands_between(other: Setting, last: Setting) -> bool:
+    """Whether a write puts something else into a variable that still is as the parent process left
+    it, before the last write of its function gives that back."""
+    return (
+        other.function == last.function
+        and other.span.end <= last.span.start
+        and not _holds_itself(other)
+        and any(held.value is None for held in other.before)
+    )
+
+
 def _given_back(
     settings: tuple[Setting, ...], among: tuple[Setting, ...]
 ) -> dict[tuple[str, str], int]:
@@ -369,11 +377,13 @@ def _given_back(
     for setting in among:
         among_each.setdefault(setting.variable, []).append(setting)
     for setting in settings:
-        held = EnvironmentValue(setting.variable)
         if setting.value is None:
             continue
         beside = among_each.get(setting.variable, ())
-        if held in alternatives(setting.value) or is_put_back(setting, beside):
+        is_parents = _holds_itself(setting)
+        if (is_parents and any(_stands_between(one, setting) for one in beside)) or (
+            not is_parents and is_put_back(setting, beside)
+        ):
             place = setting.variable, setting.function
             found[place] = max(found.get(place, 0), setting.span.start)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.policyimports import late_import, no_fix
 from gpu_lint.checks.ranks import deciding, deciding_option, is_renumbered, place_of
-from gpu_lint.checks.writes import judge
+from gpu_lint.checks.writes import judge, removed_again
 from gpu_lint.facts.markers import HEADER, VALIDATOR
 from gpu_lint.facts.model import Written
 from gpu_lint.facts.values import Option
@@ -29,6 +29,7 @@ def check_missing(context: Context) -> Iterator[Found]:
     use = _first_framework(context)
     before = f" before `import {use}`" if use else ""
     option = _option(context)
+    removed = removed_again(context)
     for variable in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_CUDA_ALLOC_CONF"):
         wanted = context.wanted(variable)
         if wanted is None or _is_set(context, variable):
@@ -41,7 +42,7 @@ def check_missing(context: Context) -> Iterator[Found]:
             )
             for judgement in judgements
         )
-        if explained:
+        if explained or variable in removed:
             continue
         if late_import(context) is not None:
             continue

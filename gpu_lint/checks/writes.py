@@ -204,6 +204,16 @@ def check_removals(context: Context) -> Iterator[Found]:
             yield Found("GPU118", setting.span, message, _REMOVED_NOTE, severity=severity)
 
 
+def removed_again(context: Context) -> frozenset[str]:
+    """Return the variables that the program sets, and that GPU118 says are removed in the file."""
+    removed = {found.span for found in check_removals(context)}
+    return frozenset(
+        ALIASES.get(one.variable, one.variable)
+        for one in context.early_removals
+        if one.span in removed and any(written.value is not None for written in one.before)
+    )
+
+
 def check_orders(context: Context) -> Iterator[Found]:
     """GPU119: a number that counts the machine's GPUs becomes the mask, and nothing says that CUDA
     is to count them alike."""

@@ -120,9 +120,10 @@ class Fixing:
 
     def _new_files_for(self, file: str) -> tuple[Path, ...]:
         """The new files without which a file would fail."""
-        reads = self._view.reads
-        imported = [reads[other] for other in self._view.project.edges(file) if other in reads]
-        return tuple(one.path for one in imported if one.is_new and one.edits)
+        made = {f: one.path for f, one in self._view.reads.items() if one.is_new and one.edits}
+        if not made:
+            return ()
+        return tuple(made[other] for other in self._view.project.edges(file) if other in made)
 
     def _as_told(self, file: str, after: FileFindings) -> FileFindings:
         """What is found in a file, the fixes that were left out as unsafe."""

@@ -349,10 +349,11 @@ class View:
     def _context(self, read: Read) -> Context:
         """What the checks of a file are given. Raises :class:`SourceError`."""
         settings = read.settings
-        facts = self.project.facts(read.file)
+        facts, policy = self.project.facts(read.file), settings.policy_for(read.path)
+        in_module = policy is not None and policy.header.module != ""
         return Context(
             facts=facts,
-            policy=settings.policy_for(read.path),
+            policy=policy,
             rulebook=self._finder.rulebook,
             row=facts.reading.source.row,
             standing=self.standing(read.file),
@@ -363,8 +364,8 @@ class View:
             mentioned_elsewhere=self._mentioned,
             functions_beside=lambda names: self._functions_beside(read.file, names),
             pinned=lambda: self._finder.pin_for(read.path),
-            policy_module=self.policy_modules.of(read.file),
-            is_policy_module=self.policy_modules.is_one(read.file),
+            policy_module=self.policy_modules.of(read.file) if in_module else None,
+            is_policy_module=in_module and self.policy_modules.is_one(read.file),
         )
 
     def _has_fault(self, read: Read) -> bool:

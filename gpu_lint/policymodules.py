@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from gpu_lint.facts.demands import Behind, PolicyModule
 from gpu_lint.facts.imports import Located
 from gpu_lint.globs import matches
-from gpu_lint.records import record
 from gpu_lint.relevance import EACH_FILE
 from gpu_lint.source import Span
 
@@ -23,48 +23,6 @@ if TYPE_CHECKING:
     from gpu_lint.relevance import Relevance
 
 _INLINE = 'set header.style = "inline" for it in an override'
-
-
-@record
-class Behind:
-    """What a file imports, and loads a framework by, before it imports the policy's module."""
-
-    text: str
-    span: Span
-    through_project: bool
-    """The framework is loaded by a module of the project."""
-
-
-@record
-class PolicyModule:
-    """The module that holds the header, as one file would import it."""
-
-    name: str
-    """Its dotted name."""
-    file: str = ""
-    """Its absolute path; empty where there is no place for it."""
-    is_new: bool = False
-    """There is no such file yet."""
-    is_bare: bool = False
-    """It holds nothing but imports and a docstring, if that."""
-    is_judged: bool = False
-    """What it lacks is found in it, by this run."""
-    fault: str = ""
-    """Why no fix makes the file import it, in words."""
-    imported_at: tuple[Span, ...] = ()
-    """The statements at module level by which the file imports it."""
-    behind: Behind | None = None
-    """What makes the first of them come too late."""
-
-    @property
-    def is_in_time(self) -> bool:
-        """Whether the file imports it before any framework, as far as its own text shows."""
-        return bool(self.imported_at) and self.behind is None
-
-    @property
-    def answers_for_file(self) -> bool:
-        """Whether what the file lacks is a fault of the module, and reported there."""
-        return self.is_in_time and self.is_judged
 
 
 class PolicyModules:
@@ -152,6 +110,11 @@ class PolicyModules:
         is_new = read.is_new if read is not None else not os.path.exists(module)
         fault = self._loaded_before(file, name, located)
         shown = self._relevance.shown(module)
+        if not fault and not self._is_for(file, module):
+            fault = (
+                f"{shown} is under another policy: name a module for {self._relevance.shown(file)} "
+            )
+            fault += "that the same override covers"
         if not fault and is_new and read is not None and not read.may_change:
             fault = f"{shown} is not there yet; `gpu-lint fix` makes it"
         if not fault and not is_new and not self._may_hold_header(module):
@@ -162,6 +125,16 @@ class PolicyModules:
         is_bare = is_new or self._is_bare(module)
         is_judged = read is not None and not is_new
         return PolicyModule(name, module, is_new, is_bare, is_judged, fault, at, behind)
+
+    def _is_for(self, file: str, module: str) -> bool:
+        """Whether the policy for a file wants of the module what the policy for that wants."""
+        policies = map(self._relevance.policy_at, (file, module))
+        wanted = [
+            (one.gpu.visible_devices, one.gpu.device_order, one.gpu.alloc_conf, one.header_template)
+            for one in policies
+            if one is not None
+        ]
+        return len(wanted) == 2 and wanted[0] == wanted[1]
 
     def _may_hold_header(self, module: str) -> bool:
         """Whether a file holds a header, or nothing that is not in place beside one."""

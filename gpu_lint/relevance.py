@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpu_lint.facts.demands import EVERYTHING, Imported, Matter, Standing
@@ -329,6 +330,11 @@ class Relevance:
         """The policy in force for a file that is judged."""
         read = self._reads.get(file)
         return read.settings.policy_for(read.path) if read is not None else None
+
+    def policy_at(self, file: str) -> Policy | None:
+        """The policy in force for any path."""
+        path = Path(file)
+        return self._finder.for_file(path).policy_for(path)
 
     def matter_at_least(self, file: str) -> Matter:
         """What rules will ask of any file: without a policy, only what a set variable decides."""

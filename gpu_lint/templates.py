@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import re
 import tokenize
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -70,10 +71,13 @@ def _values(policy: Policy) -> dict[str, str | None]:
     }
 
 
-def import_line(module: str) -> str:
-    """The statement that imports the module which holds the header. Its comments keep linters from
-    taking it away (flake8, ruff: F401) and sorters from moving it below others (isort, ruff: I001).
-    """
+def import_line(module: str, taken: Collection[str] = ()) -> str:
+    """The statement that imports the module which holds the header, in a file that binds the
+    ``taken`` names to other things. Its comments keep linters from taking it away (flake8, ruff:
+    F401) and sorters from moving it below others (isort, ruff: I001)."""
+    package, _, name = module.rpartition(".")
+    if module.partition(".")[0] in taken and package:
+        return f"from {package} import {name}{IMPORT_MARK}"
     return f"import {module}{IMPORT_MARK}"
 
 

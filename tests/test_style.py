@@ -235,6 +235,21 @@ FIXED: dict[str, Case] = {
         {"run.py": f"{IMPORT}\nimport lib\n\nlib.load()\n", "gpu_policy.py": MODULE},
         where="entry-points",
     ),
+    "a package whose name the file gives to something else": Case(
+        {
+            "pkg/__init__.py": "",
+            "run.py": f"import pkg.other\n{LIBRARY}\n\ndef pkg():\n    load()\n\n\npkg()\n",
+            "pkg/other.py": "",
+            "train.py": f"{LIBRARY}\n\ndef pkg():\n    load()\n\n\npkg()\n",
+        },
+        {
+            "run.py": f"{IMPORT_PKG}\nimport pkg.other\n{LIBRARY}\n\ndef pkg():\n    load()\n\n\npkg()\n",
+            "train.py": "from pkg import gpu_policy  # noqa: F401  # isort: skip\n\n"
+            f"{LIBRARY}\n\ndef pkg():\n    load()\n\n\npkg()\n",
+            "pkg/gpu_policy.py": MODULE,
+        },
+        "module:pkg.gpu_policy",
+    ),
     "indices change with the mask": Case(
         {"run.py": 'import torch\n\nx = torch.zeros(1).to("cuda:1")\n'},
         {
@@ -439,6 +454,40 @@ def test_where_the_module_cannot_be_one_line_says_why(name: str, tree: Tree) -> 
     lines = [line for line in printed.splitlines() if why in line]
     assert lines
     assert all("= why: no fix: " in line for line in lines), lines
+
+
+OTHER_GPU = (
+    '[[overrides]]\npaths = ["training/**"]\ngpu = {{ visible-devices = "0" }}\n'
+    'header = {{ style = "{}" }}\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("style", "why"),
+    [
+        ("module:pkg.gpu_policy", "pkg/gpu_policy.py is under another policy: name a module for "),
+        ("module:training.gpu_policy", ""),
+    ],
+)
+def test_files_with_another_gpu_need_a_module_of_their_own(
+    style: str, why: str, tree: Tree
+) -> None:
+    first = "import pkg, training.data\n"
+    files = {"pkg/__init__.py": "", "training/__init__.py": "", "training/data.py": "X = 1\n"}
+    files |= {"run.py": f"import pkg\n{SCRIPT}", "training/run.py": f"{first}{SCRIPT}"}
+    tree.write(
+        {"gpu-lint.toml": policy("module:pkg.gpu_policy") + OTHER_GPU.format(style), **files}
+    )
+    printed = tree.fix()
+    assert tree.files["pkg/gpu_policy.py"] == MODULE
+    assert tree.files["run.py"] == f"{IMPORT_PKG}\n{files['run.py']}"
+    if why:
+        assert why in printed
+        assert tree.files["training/run.py"] == files["training/run.py"]
+    else:
+        assert 'DEVICES"] = "0"' in tree.files["training/gpu_policy.py"]
+        assert LINE.format("training.gpu_policy") in tree.files["training/run.py"]
+        assert tree.found() == []
 
 
 def test_a_wrong_value_is_corrected_where_the_module_cannot_be_imported(tree: Tree) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from gpu_lint.allocator import ALIAS_SINCE, Release
-from gpu_lint.facts.demands import Standing
+from gpu_lint.facts.demands import PolicyModule, Standing
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.granted import granted_gpus
 from gpu_lint.facts.model import (
@@ -27,7 +27,6 @@ from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.pins import Pin
 from gpu_lint.policy import Policy
-from gpu_lint.policymodules import PolicyModule
 from gpu_lint.records import record
 from gpu_lint.remedies import Remedy
 from gpu_lint.rulebook import Rulebook, Severity

@@ -14,9 +14,9 @@ from gpu_lint.checks.values import gathered
 from gpu_lint.codemod.cut import Cut, cut_out, rendered, within
 from gpu_lint.codemod.lines import Lines
 from gpu_lint.codemod.settings import Access, access_at_anchor, place, removals
+from gpu_lint.facts.demands import PolicyModule
 from gpu_lint.facts.markers import HEADER, HEADER_BEGIN, HEADER_END
 from gpu_lint.findings import Edit
-from gpu_lint.policymodules import PolicyModule
 from gpu_lint.source import Span
 from gpu_lint.templates import import_line, render_header
 from gpu_lint.variables import ALIASES
@@ -124,7 +124,7 @@ def write_header(context: Context) -> list[Edit] | None:
         if block is not None:
             removed.update(lines.rows(block.span))
         removed.update(_late_rows(module, lines))
-        line = "" if module.is_in_time else import_line(module.name)
+        line = "" if module.is_in_time else import_line(module.name, _taken(module, lines))
         text = _block(line, source.newline, above, behind, code)
         kept = removals(access.obsolete.union(removed), lines)
         return place(text, access, removed, lines) if text.strip() else [*kept]
@@ -161,6 +161,13 @@ def _late_rows(module: PolicyModule, lines: Lines) -> Iterator[int]:
         root = module.name.partition(".")[0]
         if is_plain and found.bound == (root,) and lines.is_alone(found.span):
             yield from lines.rows(found.span)
+
+
+def _taken(module: PolicyModule, lines: Lines) -> frozenset[str]:
+    """The names that the file binds, but for that by which it imports the module's package."""
+    root = module.name.partition(".")[0]
+    packages = (one.module.partition(".")[0] for one in lines.layout.imports if root in one.bound)
+    return lines.layout.names - {root} if root in packages else lines.layout.names
 
 
 def new_module(context: Context, newline: str) -> str | None:

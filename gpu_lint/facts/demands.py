@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from gpu_lint.facts.skimmed import Skimmed
 from gpu_lint.facts.touch import Touch
 from gpu_lint.records import record
+from gpu_lint.source import Span
 
 if TYPE_CHECKING:
     from gpu_lint.facts.imports import Imports
@@ -51,6 +52,48 @@ class Standing:
             "entry-points": bool(self.entry_point),
             "never": False,
         }[where]
+
+
+@record
+class Behind:
+    """What a file imports, and loads a framework by, before it imports the policy's module."""
+
+    text: str
+    span: Span
+    through_project: bool
+    """The framework is loaded by a module of the project."""
+
+
+@record
+class PolicyModule:
+    """The module that holds the header, as one file would import it."""
+
+    name: str
+    """Its dotted name."""
+    file: str = ""
+    """Its absolute path; empty where there is no place for it."""
+    is_new: bool = False
+    """There is no such file yet."""
+    is_bare: bool = False
+    """It holds nothing but imports and a docstring, if that."""
+    is_judged: bool = False
+    """What it lacks is found in it, by this run."""
+    fault: str = ""
+    """Why no fix makes the file import it, in words."""
+    imported_at: tuple[Span, ...] = ()
+    """The statements at module level by which the file imports it."""
+    behind: Behind | None = None
+    """What makes the first of them come too late."""
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the file imports it before any framework, as far as its own text shows."""
+        return bool(self.imported_at) and self.behind is None
+
+    @property
+    def answers_for_file(self) -> bool:
+        """Whether what the file lacks is a fault of the module, and reported there."""
+        return self.is_in_time and self.is_judged
 
 
 class Imported(Protocol):

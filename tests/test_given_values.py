@@ -145,18 +145,23 @@ TESTS = {
         f"def test_a(mask):\n{ASKED}",
         False,
     ),
+    "a fixture of tests that may use the GPU": (
+        "import torch\n\n\n@pytest.fixture\ndef mask(monkeypatch):\n"
+        '    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")\n',
+        True,
+    ),
     "memory of the GPU": (
         'def test_a(monkeypatch):\n    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")\n'
-        "    torch.zeros(1).cuda()\n",
+        "    import torch\n\n    torch.zeros(1).cuda()\n",
         True,
     ),
     "asked, then used": (
         'def test_a(monkeypatch):\n    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")\n'
-        "    if torch.cuda.is_available():\n        torch.zeros(1).cuda()\n",
+        "    import torch\n\n    if torch.cuda.is_available():\n        torch.zeros(1).cuda()\n",
         True,
     ),
     "a device is chosen": (
-        f"def test_a():\n    with {PATCH}:\n        torch.cuda.set_device(0)\n",
+        f"import torch\n\n\ndef test_a():\n    with {PATCH}:\n        torch.cuda.set_device(0)\n",
         True,
     ),
 }
@@ -165,7 +170,7 @@ TESTS = {
 @pytest.mark.parametrize(("test", "is_found"), TESTS.values(), ids=TESTS.keys())
 def test_a_value_that_code_is_tested_with(test: str, is_found: bool, tmp_path: Path) -> None:
     imports = "import os\nfrom unittest.mock import patch\n\nimport asking\nimport pytest\n"
-    files = {"asking.py": ASKING, "test_it.py": f"{imports}import torch\n\n\n{test}"}
+    files = {"asking.py": ASKING, "test_it.py": f"{imports}\n\n{test}"}
     run = engine_for({**POLICY, "header": {"required-in": "never"}}).check(
         write_files(tmp_path, files)
     )

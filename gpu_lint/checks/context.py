@@ -135,7 +135,7 @@ class Context:
         """Whether a variable is written where it is not set, and the program gives up before the
         first use unless it holds what the policy demands."""
         held = self.facts.holds(variable)
-        found = [one.value for one in held if one.span is None and one.value is not None]
+        found = [one.value for one in held if one.is_checked and one.value is not None]
         if not found or {text_of(value) for value in found} != {self.wanted(variable)}:
             return False
         forms = {one.span: one.form for one in self.settings if one.variable == variable}

@@ -6,7 +6,7 @@ A fix that brings one of these about is not safe.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gpu_lint.checks.context import Context
 from gpu_lint.checks.ranks import deciding_option, is_given_others, is_renumbered, rank_behind
@@ -119,6 +119,11 @@ def _may_differ(call: LocalCall, variable: str, wanted: str | None, context: Con
     )
 
 
+def _as_left(several: Iterable[Written]) -> list[Written]:
+    """What a variable may hold by what the program itself does to it."""
+    return [INHERITED if one.is_checked else one for one in several]
+
+
 def _orders(context: Context) -> Iterator[Misfit]:
     """What is in effect when the program ends, or a child begins, where only one of mask and order
     is the policy's: a mask that counts other GPUs in its order, or its mask in another order."""
@@ -126,17 +131,18 @@ def _orders(context: Context) -> Iterator[Misfit]:
     wanted = policy.value(MASK) if policy is not None else None
     order = policy.value(ORDER) if policy is not None else None
     for number, end in enumerate(context.facts.ends if wanted is not None else ()):
-        if any(_is(one, order) for one in end.orders):
+        masks, orders = (_as_left(several) for several in (end.masks, end.orders))
+        if any(_is(one, order) for one in orders):
             foreign = [
                 one
-                for one in end.masks
+                for one in masks
                 if _counts_other_gpus(one, wanted or "")
                 and (one.value is not None or number or _uses_one_gpu(context.facts, end))
             ]
             if foreign:
                 yield _misplaced(MisfitKind.ORDER, foreign, context)
-        if order is not None and not all(_is(one, order) for one in end.orders):
-            own = [one for one in end.masks if _counts_gpus(one, wanted or "")]
+        if order is not None and not all(_is(one, order) for one in orders):
+            own = [one for one in masks if _counts_gpus(one, wanted or "")]
             if own:
                 yield _misplaced(MisfitKind.UNORDERED, own, context)
 

@@ -86,7 +86,7 @@ def _is_set(context: Context, variable: str) -> bool:
 
 
 def _is_written(written: Written) -> bool:
-    return written.value is not None and not written.weak and written.span is not None
+    return written.value is not None and not written.weak and not written.is_checked
 
 
 def _place(context: Context) -> Span:

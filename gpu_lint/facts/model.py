@@ -94,7 +94,8 @@ class Form(Enum):
 
 @record(keeps_hash=True)
 class Written:
-    """A value a variable may hold at a moment; ``span`` is None for what the parent set."""
+    """A value a variable may hold at a moment; ``span`` is None for what this program does not
+    write."""
 
     value: Value | None
     """None: not set by this program, so inherited from the parent process; or removed."""
@@ -103,6 +104,12 @@ class Written:
     """Whether the parent process's value would win, or the value never reaches CUDA."""
     file: str = ""
     hashed: int = field(init=False, compare=False, repr=False, default=0)
+
+    @property
+    def is_checked(self) -> bool:
+        """The parent process has set it, and the program was shown to go on with this value
+        alone."""
+        return self.value is not None and self.span is None
 
 
 INHERITED = Written(None)

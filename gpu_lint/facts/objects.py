@@ -103,6 +103,10 @@ class Objects(Effects):
         reading = self.world.reading(self.file)
         return reading is not None and name in reading.framework_names
 
+    def imports_framework(self) -> bool:
+        reading = self.world.reading(self.file)
+        return reading is not None and bool(reading.framework_names)
+
     def environment_keys(self) -> frozenset[str]:
         reading = self.world.reading(self.file)
         return reading.environment_keys if reading is not None else frozenset()

@@ -150,7 +150,10 @@ class Refinement(ABC):
             if isinstance(one, EnvironmentValue) and flow.holds(one.variable) == {INHERITED}
         }
         for variable in _OF_HEADER.intersection(read):
-            flow.put(variable, frozenset({Written(Known(text))}))
+            held = flow.holds(variable)
+            own = frozenset(one for one in held if one.value is not None and not one.weak)
+            if own != held:
+                flow.put(variable, own | {Written(Known(text))})
 
     def _variable_at(self, node: p.Expression, flow: Flow) -> str | None:
         """The environment variable that an expression itself reads; None for any other."""

@@ -82,6 +82,10 @@ class Writers(Environment):
         """Record a setting of a file."""
 
     @abstractmethod
+    def imports_framework(self) -> bool:
+        """Whether the file that is run imports a framework itself."""
+
+    @abstractmethod
     def dotenv_entries(self) -> Pairs | None:
         """The entries of the ``.env`` file that belongs to the file which is run, if there is
         one."""
@@ -186,6 +190,7 @@ class Writers(Environment):
         is_read = flow.frozen.certainty > patch.frozen or patch.frozen is Certainty.ALWAYS
         if is_read or always:
             only_asked = _use(flow) == patch.used and self._only_asks(flow)
+            only_asked = only_asked and not (always and self.imports_framework())
             for file, setting in patch.settings:
                 self.note_setting(file, replace(setting, only_asked=only_asked))
         for name, held in patch.held.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.conditions import Condition, conditions_of
@@ -21,7 +22,8 @@ from gpu_lint.facts.outcomes import (
     is_main_guard,
     outcome_of,
 )
-from gpu_lint.facts.values import FunctionValue, Items, Symbol, any_of
+from gpu_lint.facts.refinement import VISIBLE
+from gpu_lint.facts.values import UNKNOWN, FunctionValue, Items, Symbol, Value, any_of
 from gpu_lint.facts.world import World
 
 _AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
@@ -42,6 +44,10 @@ class Branches(Modules):
         self._times = 1
         self._loops = 0
         """How many loops execution is in."""
+
+    @abstractmethod
+    def bind(self, name: str, value: Value, flow: Flow) -> None:
+        """Bind a name where execution is."""
 
     @property
     @abstractmethod
@@ -85,7 +91,7 @@ class Branches(Modules):
             else:
                 other.alive = False
         self.conditions = outer
-        if not (_leaves_in_peace(node.body) or _leaves_in_peace(node.orelse)):
+        if not (_leaves_in_peace(node.body, flow) or _leaves_in_peace(node.orelse, other)):
             flow.needs = other.needs = needs
         flow.join(other)
 
@@ -144,6 +150,34 @@ class Branches(Modules):
             if self.evaluate(test.function, flow.copy()) in _AVAILABLE:
                 self.recorder.fallback(Fallback(node.span, body.span))
 
+    def _match(self, node: p.Match, flow: Flow) -> None:
+        subject = self.evaluate(node.subject, flow)
+        for name in node.captures:
+            self.bind(name, UNKNOWN, flow)
+        paths: list[Flow] = []
+        needs, taken = flow.needs, set[p.Constant]()
+        in_peace = False
+        with self._branch():
+            for block, pattern in zip(node.cases, node.patterns, strict=True):
+                path = flow.copy()
+                if subject == VISIBLE:
+                    path.needs = max(needs, _least_of(pattern.constants, taken))
+                if pattern.name:
+                    self.bind(pattern.name, subject, path)
+                if pattern.guard is None:
+                    taken.update(pattern.constants)
+                elif self.truth(pattern.guard, path) is False:
+                    continue
+                else:
+                    self.refine(pattern.guard, True, path)
+                self.block(block, path)
+                in_peace |= _leaves_in_peace(block, path)
+                paths.append(path)
+        for path in () if in_peace else paths:
+            path.needs = needs
+        flow.alive = not node.exhaustive
+        flow.join_all(paths)
+
     def _for(self, node: p.For, flow: Flow) -> None:
         iterable = self.evaluate(node.iterable, flow)
         items = self.iterate(iterable, flow)
@@ -199,7 +233,18 @@ class Branches(Modules):
         flow.join_all(broken)
 
 
-def _leaves_in_peace(block: p.Block) -> bool:
-    """Whether a block ends with a ``return``, or goes on with its loop: where the number of devices
-    decides that, what comes behind fits it. What raises demands that number instead."""
-    return bool(block) and isinstance(block[-1], (p.Return, p.Jump))
+def _least_of(constants: tuple[p.Constant, ...], taken: set[p.Constant]) -> int:
+    """How many devices there are at least where their number is one of some constants, or, without
+    any, none of those that earlier cases have taken."""
+    numbers = [one for one in constants if isinstance(one, int)]
+    return min(numbers, default=0) or next(n for n in count(1) if n not in taken)
+
+
+def _leaves_in_peace(block: p.Block, end: Flow) -> bool:
+    """Whether a block ends with a ``return``, goes on with its loop or skips a test: where the
+    number of devices decides that, what comes behind fits it. What raises demands that number
+    instead."""
+    if not block:
+        return False
+    is_left = isinstance(block[-1], (p.Return, p.Jump))
+    return is_left or outcome_of(block, end.alive) is Outcome.SKIPS

@@ -11,6 +11,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.fields import field_name, is_factory
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.guards import behind
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
@@ -19,6 +20,8 @@ from gpu_lint.facts.values import (
     Bound,
     ClassValue,
     FunctionValue,
+    Gate,
+    Gated,
     Input,
     Instance,
     Key,
@@ -149,6 +152,11 @@ class Calls(Waiting):
         if isinstance(callee, ClassValue) and (cls := self.class_of(callee.key)):
             self._apply_own(callee.key[0], cls.node.name, node, args, flow)
             return self._construct(callee, cls, node, args, flow)
+        if isinstance(callee, Gate) and args.positional:
+            return behind(args.positional[0][1], callee.needs)
+        if isinstance(callee, Gated):
+            flow.needs = max(flow.needs, callee.needs)
+            return self._call_one(callee.value, receiver, node, args, flow)
         if isinstance(callee, Bound) and callee.kind == PATCH and args.positional:
             return self.patch_function(callee, args.positional[0][1])
         if isinstance(callee, Bound) and isinstance(callee.arguments, Arguments):

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.model import Outcome
+from gpu_lint.facts.walk import last_name
+
+_SKIPS = frozenset({"skip", "skipTest", "SkipTest", "xfail"})
+"""Names of what ends a test without a failure."""
 
 
 def is_main_guard(test: p.Expression) -> bool:
@@ -65,7 +69,7 @@ def outcome_of(body: p.Block, alive: bool) -> Outcome | None:
         return None
     last = body[-1]
     if isinstance(last, p.Raise):
-        return Outcome.RAISES
+        return Outcome.SKIPS if raised_name(last) in _SKIPS else Outcome.RAISES
     for statement in body:
         if isinstance(statement, p.Assign) and is_cpu(statement.value):
             return Outcome.LEAVES_GPU
@@ -74,8 +78,16 @@ def outcome_of(body: p.Block, alive: bool) -> Outcome | None:
     if isinstance(last, p.Evaluate) and isinstance(last.value, p.Call) and not alive:
         function = last.value.function
         name = function.name if isinstance(function, p.Attribute) else ""
-        return Outcome.SKIPS if name in ("skip", "skipTest") else Outcome.EXITS
+        return Outcome.SKIPS if name in _SKIPS else Outcome.EXITS
     return None
+
+
+def raised_name(node: p.Raise) -> str:
+    """The name of what is raised; empty if it cannot be told."""
+    raised = node.values[0] if node.values else None
+    if isinstance(raised, p.Call):
+        raised = raised.function
+    return last_name(raised) if raised is not None else ""
 
 
 def is_cpu(node: p.Expression) -> bool:

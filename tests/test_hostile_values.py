@@ -6,9 +6,11 @@ from __future__ import annotations
 import pytest
 
 from gpu_lint.facts.dotenv import entries_of
+from gpu_lint.facts.kinds import shown
 from gpu_lint.facts.needles import needles_for
 from gpu_lint.facts.ranktext import gives_global_rank
-from gpu_lint.facts.values import Known
+from gpu_lint.facts.soundness import cannot_be_joined
+from gpu_lint.facts.values import Items, Known, Pairs, Value
 from gpu_lint.rulebook import load_rulebook
 from tests.conftest import check_text, codes
 
@@ -46,3 +48,52 @@ def test_a_long_run_of_blanks() -> None:
     assert found.get("A") == Known(f"b{blanks}c")
     devices = f"d = ['cuda'{blanks}]\nx.to('cuda'{blanks})\n".encode()
     assert needles_for(load_rulebook().knowledge).touch(devices)
+
+
+ONE, TWO = Known("1"), Known("2")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Items("set", (ONE,)), "{'1'}"),
+        (Items("set", (ONE, TWO)), None),
+        (Items("list", (Items("set", (TWO, ONE)),)), None),
+        (Pairs(((ONE, ONE), (TWO, TWO), (ONE, TWO))), "{'1': '2', '2': '2'}"),
+        (Pairs(((Items("tuple", ()), ONE),)), None),
+    ],
+)
+def test_what_a_container_looks_like_as_text(value: Value, text: str | None) -> None:
+    assert shown(value) == text
+
+
+@pytest.mark.parametrize(
+    ("left", "operator", "right", "raises"),
+    [
+        (b"%d", "%", 0, False),
+        (b"%d", "%", "%", False),
+        ("%d", "%", 0, False),
+        (4, "%", 0, True),
+        (4, "//", 2, False),
+        ("a", "+", 1, True),
+    ],
+)
+def test_what_surely_raises(left: object, operator: str, right: object, raises: bool) -> None:
+    assert cannot_be_joined(Known(left), operator, Known(right)) is raises  # type: ignore[arg-type]
+
+
+MANY = ", ".join(f'"VAR_{number}": "x"' for number in range(300))
+LOOPS = {
+    "items": "for k, v in D.items():\n    os.environ[k] = v\n",
+    "keys": "for k in D:\n    os.environ[k] = D[k]\n",
+    "a list of names": "for k in list(D):\n    os.environ[k] = 'x'\n",
+    "removed": "for k in D:\n    os.environ.pop(k, None)\n",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+def test_many_names_of_which_none_is_the_masks(loop: str) -> None:
+    text = f"{MASKED}D = {{{MANY}}}\n{loop}torch.cuda.init()\n"
+    assert codes(check_text(text)) == []
+    text = text.replace('"VAR_7"', '"CUDA_VISIBLE_DEVICES"')
+    assert dict(codes(check_text(text))).keys() & {"GPU111", "GPU118"}

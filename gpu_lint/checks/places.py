@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpu_lint.checks.context import Context, Found, is_put_back
+from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import Certainty, Form, Mark, Reach, Selector, Setting, Trigger
 from gpu_lint.facts.values import Input, Place, alternatives, constants, input_of
@@ -35,7 +35,7 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return _elsewhere(setting, context)
     if setting.form is Form.FOR_A_WHILE:
         return _for_a_while(setting, context)
-    if is_put_back(setting, context.settings):
+    if context.rewrites.is_put_back(setting):
         return None
     if (unread := _unread(setting, context)) is not None:
         return unread

@@ -205,7 +205,7 @@ def gathered(setting: Setting, context: Context) -> bool:
     """
     if not context.header_required or not setting.top_level or setting.peers == 0:
         return False
-    peers = [other for other in context.settings if other.span == setting.span]
+    peers = context.rewrites.of_statement(setting.span)
     if any(map(hides_gpus, peers)) or any(map(context.is_behind_removal, peers)):
         return False
     if any(_is_asserted(peer, context) for peer in peers):

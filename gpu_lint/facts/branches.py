@@ -13,6 +13,7 @@ from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, CountTest, Fallback, Mark, Outcome, in_order
 from gpu_lint.facts.modules import Modules
+from gpu_lint.facts.operations import one_of
 from gpu_lint.facts.outcomes import (
     deciders,
     deciders_of_result,
@@ -23,7 +24,7 @@ from gpu_lint.facts.outcomes import (
     outcome_of,
 )
 from gpu_lint.facts.refinement import VISIBLE
-from gpu_lint.facts.values import UNKNOWN, FunctionValue, Items, Symbol, Value, any_of
+from gpu_lint.facts.values import UNKNOWN, FunctionValue, Items, Symbol, Value
 from gpu_lint.facts.world import World
 
 _AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
@@ -57,8 +58,10 @@ class Branches(Modules):
     @contextmanager
     def _branch(self) -> Iterator[None]:
         self._branches += 1
-        yield
-        self._branches -= 1
+        try:
+            yield
+        finally:
+            self._branches -= 1
 
     def _if(self, node: p.If, flow: Flow) -> None:
         if not self._running and self._class_depth == 0 and is_main_guard(node.test):
@@ -185,7 +188,7 @@ class Branches(Modules):
         perhaps = isinstance(iterable, Items) and iterable.kind == "some"
         if items is None or perhaps or not self.may_repeat(len(items)):
             skipped = flow.copy()
-            self.assign_names(node.target, any_of(items or ()), flow)
+            self.assign_names(node.target, one_of(items or ()), flow)
             broken += self._pass(node.body, flow)
             if not items or perhaps:
                 flow.join(skipped)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.commandlines import UNKNOWN_PART, Started, program_of, read_text, read_words
-from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.environment import Arguments, decoded
 from gpu_lint.facts.model import Certainty
 from gpu_lint.facts.quiet import parse_quietly
 from gpu_lint.facts.values import (
@@ -53,11 +53,12 @@ environment is the last one."""
 _MOST_DEVICES = 64
 _NO_GPU_PROGRAMS = frozenset(
     {
-        "apt", "apt-get", "cat", "chmod", "chown", "clear", "cls", "cp", "curl", "date", "del",
-        "df", "dir", "du", "echo", "espeak", "espeak-ng", "ffprobe", "find", "free", "git", "grep",
-        "gunzip", "gzip", "hostname", "kill", "killall", "ln", "ls", "md5sum", "mkdir", "mv",
-        "nvidia-smi", "pip", "pip3", "pkill", "ps", "pwd", "rm", "rmdir", "rsync", "scp", "sox",
-        "tar", "touch", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
+        "[", "apt", "apt-get", "cat", "cd", "chmod", "chown", "clear", "cls", "cp", "curl",
+        "date", "del", "df", "dir", "du", "echo", "espeak", "espeak-ng", "exit", "false",
+        "ffprobe", "find", "free", "git", "grep", "gunzip", "gzip", "hostname", "kill",
+        "killall", "ln", "ls", "md5sum", "mkdir", "mv", "nvidia-smi", "pip", "pip3",
+        "pkill", "ps", "pwd", "rm", "rmdir", "rsync", "scp", "sleep", "sox", "tar", "test",
+        "touch", "true", "uname", "unzip", "wget", "which", "whoami", "xdg-open", "zip",
     }
 )  # fmt: skip
 _LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed"})
@@ -268,17 +269,28 @@ def _set_by_text(words: Sequence[str], variable: str) -> Value | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     found: Value | None = None
-    for node in ast.walk(tree):
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.stmt, ast.expr))]
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
         match node:
-            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
-                if key == variable:
-                    literal = value.value if isinstance(value, ast.Constant) else None
-                    found = Known(literal) if isinstance(literal, str) else UNKNOWN
-            case ast.Delete(targets=[ast.Subscript(slice=ast.Constant(value=key))]):
-                found = Known(None) if key == variable else found
-            case ast.Call(func=ast.Attribute(attr="pop"), args=[ast.Constant(value=key), *_]):
-                found = Known(None) if key == variable else found
+            case ast.Assign(targets=[ast.Subscript(value=base, slice=ast.Constant(value=key))]):
+                if _is_variable(base, key, variable):
+                    literal = node.value.value if isinstance(node.value, ast.Constant) else None
+                    found = (
+                        decoded(Known(literal)) if isinstance(literal, (str, bytes)) else UNKNOWN
+                    )
+            case ast.Delete(targets=[ast.Subscript(value=base, slice=ast.Constant(value=key))]):
+                found = Known(None) if _is_variable(base, key, variable) else found
+            case ast.Call(func=ast.Attribute(value=base, attr="pop"), args=[first, *_]):
+                removed = first.value if isinstance(first, ast.Constant) else None
+                found = Known(None) if _is_variable(base, removed, variable) else found
     return found
+
+
+def _is_variable(base: ast.expr, key: object, variable: str) -> bool:
+    """Whether a key of something is a variable of the process environment."""
+    name = base.attr if isinstance(base, ast.Attribute) else ""
+    name = base.id if isinstance(base, ast.Name) else name
+    return name in ("environ", "environb") and key in (variable, variable.encode())
 
 
 def _uses_gpu(words: Sequence[str]) -> Certainty:

@@ -18,6 +18,7 @@ from gpu_lint.facts.operations import (
     contained,
     may_be_text,
     membership,
+    one_of,
     substitute,
     truth_of,
 )
@@ -172,8 +173,10 @@ class Evaluator(Refinement):
         """Run something so many times."""
         before = self._times
         self._times = before * max(times, 1)
-        yield
-        self._times = before
+        try:
+            yield
+        finally:
+            self._times = before
 
     def evaluate(self, node: p.Expression, flow: Flow) -> Value:
         """The value of an expression; calls in it take effect on ``flow``."""
@@ -578,7 +581,7 @@ class Evaluator(Refinement):
         for position, generator in enumerate(node.generators):
             if position:
                 items = self.iterate(self.evaluate(generator.iterable, flow), flow)
-            self.assign_names(generator.target, any_of(items or ()), flow)
+            self.assign_names(generator.target, one_of(items or ()), flow)
             for condition in generator.conditions:
                 self.test(condition, flow)
                 others.add(self._another_name(condition, True, flow))

@@ -62,6 +62,7 @@ class Statements(Attempts):
         super().__init__(world, file, follow_imports=follow_imports)
         self._globals: dict[int, frozenset[str]] = {}
         self._tops: dict[str, frozenset[Span]] = {}
+        self._named: tuple[p.Statement, frozenset[str]] = (self.statement, frozenset())
 
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
@@ -505,7 +506,7 @@ class Statements(Attempts):
             before=in_order(flow.holds(variable)),
             undisturbed=variable in flow.quiet,
             conditional=self._branches > 0,
-            names=plain_names((self.statement,)) if itself else frozenset(),
+            names=self._names_in(self.statement) if itself else frozenset(),
             values=(value,),
             chosen=flow.get(PROCESS, CHOSEN) is not None,
         )
@@ -513,6 +514,12 @@ class Statements(Attempts):
             self.note_setting(file, setting)
         else:
             self._waiting.append((file, setting))
+
+    def _names_in(self, statement: p.Statement) -> frozenset[str]:
+        """The plain names of a statement, which may write thousands of variables."""
+        if self._named[0] is not statement:
+            self._named = statement, plain_names((statement,))
+        return self._named[1]
 
     def note_setting(self, file: str, setting: Setting) -> None:
         self.recorder_of(file).setting(setting)

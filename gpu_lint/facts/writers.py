@@ -185,8 +185,10 @@ class Writers(Environment):
         with self._put_off(patch):
             for one in patches:
                 self.apply_patch(one, flow)
-        yield
-        self.end_patch(patch, flow)
+        try:
+            yield
+        finally:
+            self.end_patch(patch, flow)
 
     def _begin_patch(self, flow: Flow) -> Patch:
         names = (*HEADER_VARIABLES, *ALIASES)
@@ -196,8 +198,10 @@ class Writers(Environment):
     @contextmanager
     def _put_off(self, patch: Patch) -> Iterator[None]:
         outer, self._waiting = self._waiting, patch.settings
-        yield
-        self._waiting = outer
+        try:
+            yield
+        finally:
+            self._waiting = outer
 
     def end_patch(self, patch: Patch, flow: Flow, *, always: bool = False) -> None:
         """Take a patch back. What it wrote is noted if CUDA read it, or had done so before."""

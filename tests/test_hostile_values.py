@@ -97,3 +97,44 @@ def test_many_names_of_which_none_is_the_masks(loop: str) -> None:
     assert codes(check_text(text)) == []
     text = text.replace('"VAR_7"', '"CUDA_VISIBLE_DEVICES"')
     assert dict(codes(check_text(text))).keys() & {"GPU111", "GPU118"}
+
+
+LATE = """torch.cuda.init()
+os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+"""
+FOREVER = "def g():\n    while True:\n        yield 1\n"
+GOES_ON = {
+    "a generator without an end, left": f"{FOREVER}for b in g():\n    break\n",
+    "its first item": f"{FOREVER}x = next(g())\n",
+    "left by a return": f"{FOREVER}def f():\n    for b in g():\n        return b\nf()\n",
+    "that raises at its end": "def g():\n    yield 1\n    raise ValueError\nfor b in g():\n    break\n",
+    "that ends by a count": "def g():\n    i = 0\n    while True:\n        i += 1\n"
+    "        if i > 3:\n            return\n        yield 1\nfor b in g():\n    pass\n",
+    "a loop that ends by a count": "i = 0\nwhile True:\n    i += 1\n    if i > 3:\n        break\n",
+    "by a higher one": "i = 0\nwhile 1:\n    i += 1\n    if i > 300:\n        break\n",
+    "in a function": "def f():\n    i = 0\n    while True:\n        i += 1\n"
+    "        if i == 50:\n            return i\nf()\n",
+}
+
+
+@pytest.mark.parametrize("program", GOES_ON.values(), ids=GOES_ON)
+def test_what_stands_behind_a_loop_that_ends_late_is_run(program: str) -> None:
+    assert "GPU107" in dict(codes(check_text(f"import os\nimport torch\n{program}{LATE}")))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "while True:\n    print(1)\n",
+        "while True:\n    for i in range(3):\n        break\n",
+        "while True:\n    def f():\n        return 1\n",
+    ],
+)
+def test_what_stands_behind_a_loop_without_an_end_is_not(program: str) -> None:
+    assert codes(check_text(f"import os\nimport torch\n{program}{LATE}")) == []
+
+
+def test_the_mask_may_be_named_by_bytes_alone() -> None:
+    text = "import os, torch\nKEY = b'CUDA_VISIBLE_DEVICES'\ntorch.cuda.init()\n"
+    text += "os.environb[KEY] = b'1'\n"
+    assert codes(check_text(text)) == [("GPU107", 4)]

@@ -21,6 +21,7 @@ from gpu_lint.facts.outcomes import (
     is_cpu,
     is_cuda,
     is_main_guard,
+    may_leave,
     outcome_of,
 )
 from gpu_lint.facts.refinement import VISIBLE
@@ -203,11 +204,15 @@ class Branches(Modules):
     def _while(self, node: p.While, flow: Flow) -> None:
         broken: list[Flow] = []
         forever = isinstance(node.test, p.Literal) and bool(node.test.value)
-        times = MOST_ITEMS if not forever and self.may_repeat(MOST_ITEMS) else 1
+        leaves = not forever or may_leave(node.body)
+        times = MOST_ITEMS if leaves and self.may_repeat(MOST_ITEMS) else 1
+        returned = len(self._frame.returns)
         with self.repeating(times):
             for _ in range(times):
                 truth = self.truth(node.test, flow)
                 if truth is False or not flow.alive:
+                    break
+                if forever and (broken or len(self._frame.returns) > returned):
                     break
                 skipped = flow.copy()
                 self.refine(node.test, True, flow)
@@ -215,8 +220,8 @@ class Branches(Modules):
                 if truth is None:
                     flow.join(skipped)
                     break
-        if forever:
-            flow.alive = False
+        if forever and (not leaves or broken or len(self._frame.returns) > returned):
+            flow.alive = False  # else it ends later than it is followed
         self._after_loop(node.orelse, broken, flow)
 
     def _pass(self, body: p.Block, flow: Flow) -> list[Flow]:

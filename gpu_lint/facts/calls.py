@@ -49,7 +49,8 @@ MOST_STILL = 2_000
 MOST_ALONE = 500
 """The same for one function that nothing calls."""
 
-
+_MOST_HANDED = 8
+"""Places at which a generator that never ends may be left."""
 _FEW_PARAMETERS = 8
 """Of a function that has more, two take the time in which a statement is run."""
 
@@ -85,6 +86,8 @@ class Calls(Waiting):
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []
+        self._handed: list[Flow] = []
+        """The states in which the generator that runs has handed over."""
         self._class_depth = 0
         self._branches = 0
         self.conditions = ()
@@ -385,10 +388,16 @@ class Calls(Waiting):
         callee, args = generator.callee, generator.arguments
         if isinstance(callee, FunctionValue) and isinstance(args, Arguments):
             self._hooks.append(hook)
+            outer, self._handed = self._handed, []
             self.enter(callee, args, flow, self.statement.span, resumed=True)
+            if hook is None and not flow.alive:
+                flow.join_all(self._handed)  # who goes through it may stop before its end
+            self._handed = outer
             self._hooks.pop()
 
     def yielded(self, node: p.Yield, flow: Flow) -> None:
+        if self._hooks and len(self._handed) < _MOST_HANDED:
+            self._handed.append(flow.copy())
         hook = self._hooks[-1] if self._hooks else None
         if hook is not None:
             self._hooks[-1] = None

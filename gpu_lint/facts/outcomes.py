@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.model import Outcome
-from gpu_lint.facts.walk import last_name
+from gpu_lint.facts.walk import blocks, last_name
 
 _SKIPS = frozenset({"skip", "skipTest", "SkipTest", "xfail"})
 """Names of what ends a test without a failure."""
@@ -88,6 +88,21 @@ def raised_name(node: p.Raise) -> str:
     if isinstance(raised, p.Call):
         raised = raised.function
     return last_name(raised) if raised is not None else ""
+
+
+def may_leave(body: p.Block, *, inner: bool = False) -> bool:
+    """Whether the body of a loop, or of an ``inner`` one, has what may end it, a ``return`` or a
+    ``break`` of its own."""
+    for statement in body:
+        if isinstance(statement, p.Return):
+            return True
+        if isinstance(statement, p.Jump) and statement.kind == "break" and not inner:
+            return True
+        if not isinstance(statement, (p.Function, p.Class)):
+            is_loop = isinstance(statement, (p.For, p.While))
+            if any(may_leave(block, inner=inner or is_loop) for block in blocks(statement)):
+                return True
+    return False
 
 
 def is_cpu(node: p.Expression) -> bool:

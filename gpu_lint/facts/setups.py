@@ -14,6 +14,8 @@ from gpu_lint.facts.world import Function, World
 
 _OF_CLASSES = ("setUpClass", "setUp", "asyncSetUp", "setup_class", "setup_method")
 _OF_MODULES = ("setUpModule", "setup_module", "setup_function")
+_MOST_ASKED = 64
+"""Fixtures that are looked into for one test."""
 
 
 class Setups(Statements):
@@ -56,22 +58,23 @@ class Setups(Statements):
         """Note the state in which a function ends that ran alone."""
         self._left_with[key] = flow.needs if flow.alive else 0
 
-    def _needs_behind(self, key: Key, end: Flow) -> int:
-        """How many devices there are at least where a set-up or fixture has ended."""
-        function = self.function(key)
-        if function is None or not isinstance(function.node, p.Function):
-            return 0
-        if key not in self._needed_behind:
-            self._needed_behind[key] = 0  # for a fixture that asks for itself
-            if key not in self._left_with and self._may_skip(function):
-                self.run_alone(key, end)
-            needs = self._left_with.get(key, 0)
-            for name in _fixtures_of(function.node):
-                other = end.get(function.scopes[0], name)
-                if isinstance(other, FunctionValue):
-                    needs = max(needs, self._needs_behind(other.key, end))
-            self._needed_behind[key] = needs
-        return self._needed_behind[key]
+    def _needs_behind(self, first: Key, end: Flow) -> int:
+        """How many devices there are at least where a set-up or fixture has ended, with the
+        fixtures that it asks for itself."""
+        if first not in self._needed_behind:
+            self._needed_behind[first] = 0  # for a fixture that asks for itself
+            keys = [first]
+            for key in keys:  # grows
+                function = self.function(key)
+                if function is None or not isinstance(function.node, p.Function):
+                    continue
+                if key not in self._left_with and self._may_skip(function):
+                    self.run_alone(key, end)
+                asked = (end.get(function.scopes[0], name) for name in _fixtures_of(function.node))
+                others = [one.key for one in asked if isinstance(one, FunctionValue)]
+                keys += [other for other in others if other not in keys][: _MOST_ASKED - len(keys)]
+            self._needed_behind[first] = max(self._left_with.get(key, 0) for key in keys)
+        return self._needed_behind[first]
 
     def _fixtures_for_all(self, file: str) -> list[Key]:
         if file not in self._for_all:

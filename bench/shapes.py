@@ -673,6 +673,254 @@ def packages_of_packages(size: int) -> Tree:
     return {**files, "a.py": f"{START}from p0 import *\n{WRITE}v\n{END}"}
 
 
+# --- guards, patches, commands and files ---------------------------------------------------
+
+
+@shape(4_000, 60)
+def chain_of_fixtures(size: int) -> str:
+    """Fixtures that each ask for the next one, of which the last skips the test."""
+    fixtures = lines("@pytest.fixture\ndef f$(f$$): return 1\n", size)
+    last = f"@pytest.fixture\ndef f{size}():\n if torch.cuda.device_count() < 2: pytest.skip('')\n"
+    return f"import pytest\n{last}{fixtures}def test_a(f0): torch.cuda.set_device(1)\n"
+
+
+@shape(2_000, 60)
+def tests_with_marks(size: int) -> str:
+    """Thousands of tests, each with a mark, a fixture for all and a set-up that may skip it."""
+    few = "torch.cuda.device_count() <"
+    head = f"""import pytest
+pytestmark = [pytest.mark.skipif({few} n, reason="") for n in range(5)]
+@pytest.fixture(autouse=True)
+def one():
+ if {few} 2: pytest.skip("")
+class A:
+ def setup_method(self):
+  if {few} 2: pytest.skip("")
+"""
+    mark = f" @pytest.mark.skipif({few} $, reason='')\n"
+    return head + lines(f"{mark} def test_$(self, one): torch.cuda.set_device(1)\n", size)
+
+
+@shape(8_000, 60)
+def cases_of_a_count(size: int) -> str:
+    """One ``match`` of thousands of numbers of devices."""
+    cases = lines(" case $ | $$: torch.cuda.set_device($)\n", size)
+    return f"match torch.cuda.device_count():\n{cases}"
+
+
+@shape(1_200, 60)
+def kept_counts(size: int) -> str:
+    """Tests of the number of devices, each made of the one before."""
+    kept = lines("m$$ = not (m$ and n > $) or m$\n", size)
+    return f"n = torch.cuda.device_count()\nm0 = n > 1\n{kept}if m{size}: torch.cuda.init()\n"
+
+
+@shape(7, 3)
+def counted_loops(size: int) -> str:
+    """Loops in one another, each up to the number of devices."""
+    heads = [
+        f"for i{depth} in range(8):\n if i{depth} < torch.cuda.device_count():"
+        for depth in range(size)
+    ]
+    found, depth = [], 0
+    for head in heads:
+        for line in head.split("\n"):
+            found.append(f"{' ' * depth}{line.lstrip()}\n")
+            depth += 1
+    return "".join(found) + f"{' ' * depth}torch.cuda.set_device(i0)\n"
+
+
+@shape(18, 8)
+def probes(size: int) -> str:
+    """Handlers of devices that may be missing, in one another."""
+    found = "torch.cuda.set_device(0)"
+    for depth in range(size):
+        inner = "\n".join(f" {line}" for line in found.split("\n"))
+        found = f"try: torch.cuda.set_device({depth})\nexcept RuntimeError:\n{inner}"
+    return f"{found}\n"
+
+
+@shape(40, 8)
+def patches(size: int) -> str:
+    """Patches of the number of devices in one another, and hundreds on one function."""
+    head = "with patch('torch.cuda.device_count', return_value=2):"
+    decorators = "@patch('torch.cuda.device_count', lambda: 2)\n" * size * 10
+    body = nested([head] * size, "assert torch.cuda.device_count() == 2")
+    return f"from unittest.mock import patch\n{body}{decorators}def test_a(*a): torch.cuda.init()\n"
+
+
+@shape(6_000, 60)
+def many_variables(size: int) -> str:
+    """Thousands of variables, written and put back one by one, and all together."""
+    entries = lines("'V$': '$', ", size)
+    again = lines("os.environ['W$'] = '1'\nos.environ['W$'] = '2'\n", size)
+    loop = "for k, v in D.items(): os.environ[k] = v\n"
+    return f"{again}D = {{{entries}}}\nos.environ.update({{{entries}}})\n{loop}"
+
+
+@shape(3_000, 60)
+def writes_of_one_variable(size: int) -> str:
+    """One mask, written, removed and put back thousands of times."""
+    return (f"{WRITE}'0'\nos.environ.pop('CUDA_VISIBLE_DEVICES')\n{WRITE}'1'\n") * size
+
+
+@shape(9_000, 60)
+def shell_words(size: int) -> str:
+    """Commands of quotes, comments, subshells and programs that start others."""
+    texts = ["(" * size, "env -S " * size, "if ! { " * size, "# '" * size, "a=1;(" * size]
+    texts += ["sh -c 'nice -n 5 " * size, "\\\\' \\\\" * size]
+    return "".join(f'os.system("{text} python x.py")\n' for text in texts)
+
+
+@shape(20_000, 200)
+def branches_that_bind(size: int) -> str:
+    """Thousands of branches, each of which binds a name of its own."""
+    return "c = input()\nif c == 'a': pass\n" + lines("elif c == '$': n$ = c\n", min(size, 20_000))
+
+
+@shape(100_000, 1_000)
+def short_lines(size: int) -> str:
+    """A file of 100,000 lines."""
+    return "x = 1\n" * size
+
+
+@shape(24_000, 200)
+def device_texts(size: int) -> str:
+    """A list of thousands of devices, and one text that holds as many."""
+    listed = lines("'cuda:$', ", size)
+    return f"D = [{listed}]\nT = '{'cuda:1 ' * size}'\ntorch.zeros(1, device=D[1])\n"
+
+
+@shape(90, 10)
+def deep_definitions(size: int) -> str:
+    """Functions and classes defined in one another, with decorators and defaults."""
+    heads = [
+        f"@(lambda f: f)\ndef f{depth}(d=torch.cuda.device_count()):"
+        if depth % 2
+        else f"class C{depth}:"
+        for depth in range(size)
+    ]
+    found = [
+        f"{' ' * depth}{line}\n" for depth, head in enumerate(heads) for line in head.split("\n")
+    ]
+    return "".join(found) + f"{' ' * size}torch.cuda.init()\n"
+
+
+@shape(1_500, 30)
+def deep_displays(size: int) -> str:
+    """Dicts in dicts just below the limit of brackets, merged into one another."""
+    deep = "{'a': " * 90 + "'1'" + "}" * 90
+    return "d = {}\n" + f"d = {{**d, 'b': d, **{deep}}}\n" * size + f"{WRITE}str(d)\n"
+
+
+@shape(3_000, 60)
+def dicts_in_dicts(size: int) -> str:
+    """Dicts that are entered into one another in a loop, and updated by themselves."""
+    steps = (
+        "d[k] = e\n e[k] = d\n d.update(e)\n e.setdefault(k, d).update(d)\n d = d | {k: dict(d)}\n"
+    )
+    return "d, e = {}, {}\n" + lines(f"for k in ('$', '$$'):\n {steps}", size)
+
+
+@shape(400, 30)
+def growing_arguments(size: int) -> str:
+    """Functions that call themselves and each other with arguments that grow."""
+    return (
+        lines("def f$(a, **k):\n f$(a + [a], x=k, **k)\n return f$$((*a, a), **k)\n", size)
+        + f"def f{size}(a, **k): torch.cuda.set_device(len(a))\nf0([1], b=2)\n"
+    )
+
+
+@shape(1_500, 30)
+def endless_generators(size: int) -> str:
+    """Generators that yield themselves, and go through themselves."""
+    return (
+        lines(
+            "def g$():\n while True:\n  x = g$()\n  yield x\n  yield from g$$()\n  yield from x\n",
+            size,
+        )
+        + f"def g{size}(): yield from g0()\nfor x in g0():\n for y in x: break\n break\n"
+    )
+
+
+@shape(6_000, 60)
+def texts_to_run(size: int) -> str:
+    """Texts that are given to ``exec``, ``eval`` and ``compile``, in one another."""
+    text = "exec('" + "eval(" * 60 + "1" + ")" * 60 + "')\n"
+    return lines("exec(\"os.environ['CUDA_VISIBLE_DEVICES'] = '$'\")\neval('a$')\n", size) + text
+
+
+@shape(100, 10)
+def odd_encodings(size: int) -> Tree:
+    """Files in UTF-16, with a mark, with NUL, of single CRs, and cut off in a character."""
+    text = f"{START}{'x = 1' + chr(10)}" * size + END
+    return {
+        "utf16.py": text.encode("utf-16"),
+        "utf32.py": text.encode("utf-32"),
+        "bom.py": b"\xef\xbb\xbf" + text.encode(),
+        "boms.py": b"\xef\xbb\xbf\xef\xbb\xbf" + text.encode(),
+        "nul.py": text.encode() + b"\0" * size,
+        "cr.py": text.replace("\n", "\r").encode(),
+        "cut.py": text.encode() + "x = 'é".encode()[:-1],
+        "feed.py": text.replace("\n", "\n\x0c").encode(),
+        "empty.py": b"",
+        "a.py": f"{START}import cr, bom\n{END}",
+    }
+
+
+@shape(30, 5)
+def linked_folders(size: int) -> Tree:
+    """Folders that hold links to themselves, to each other and to nothing."""
+    files: Tree = {"a.py": f"{START}import p0.a\n{END}"}
+    for number in range(size):
+        files[f"p{number}/a.py"] = f"import p{(number + 1) % size}.a\n"
+        files[f"p{number}/self"] = Link(".")
+        files[f"p{number}/up"] = Link("..")
+        files[f"p{number}/next"] = Link(f"../p{(number + 1) % size}")
+        files[f"p{number}/loop.py"] = Link("loop.py")
+        files[f"p{number}/gone.py"] = Link("nowhere.py")
+    return files
+
+
+@shape(20_000, 200)
+def annotations(size: int) -> str:
+    """A type of thousands of texts, and as many annotated names."""
+    listed = lines("'cuda:$', ", size)
+    return f"from typing import Literal\nD = Literal[{listed}]\n" + "x: D = 'cuda:1'\n" * size
+
+
+@shape(600, 30)
+def wrapped_tests(size: int) -> str:
+    """Decorators of one function, each of which may skip what it wraps."""
+    skipping = """import unittest
+def needs(n):
+ def deco(f):
+  def inner(*a):
+   if torch.cuda.device_count() < n: raise unittest.SkipTest("")
+   return f(*a)
+  return inner
+ return deco
+"""
+    return skipping + lines("@needs($)\n", size) + "def test_a(): torch.cuda.set_device(1)\n"
+
+
+@shape(700, 30)
+def returned_functions(size: int) -> str:
+    """Functions that give another one only where there are several devices."""
+    return "def f0(): torch.cuda.set_device(1)\n" + lines(
+        "def f$$():\n if torch.cuda.device_count() < $: return False\n return f$\nf$$()()\n", size
+    )
+
+
+@shape(250, 20)
+def conditions_in_comprehensions(size: int) -> str:
+    """Comprehensions with many conditions on the number of devices, in one another."""
+    inner = "[i for i in range(9) if i < torch.cuda.device_count()]"
+    for _ in range(12):
+        inner = f"[j for i in {inner} for j in range(8) if j < torch.cuda.device_count()]"
+    return f"for d in {inner}: torch.cuda.set_device(d)\n" * size
+
+
 def _path(number: int) -> str:
     """The folder of a package in a tree of packages with two in each."""
     above = f"{_path((number - 1) // 2)}/" if number else ""

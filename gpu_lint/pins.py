@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -97,4 +98,7 @@ def _release(match: re.Match[str]) -> Release:
 
 
 def _text(path: Path) -> str:
-    return read_start(path, _MOST_READ).decode("utf-8", "replace")
+    data = read_start(path, _MOST_READ)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")  # as PowerShell writes what is redirected
+    return data.decode("utf-8-sig", "replace")

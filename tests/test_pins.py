@@ -110,3 +110,11 @@ def test_another_pin_is_another_verdict(tmp_path: Path, monkeypatch: pytest.Monk
     assert run_cli("check", ".").exit_code == 1
     (tmp_path / "requirements.txt").write_text("torch==2.4.0\n")
     assert run_cli("check", ".").exit_code == 0
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_requirements_with_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_bytes("torch==2.0.1\r\nnumpy\r\n".encode(encoding))
+    found = pinned_release(tmp_path)
+    assert found is not None
+    assert f"{found.release} {found.place}" == "2.0 requirements.txt:1"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
 from gpu_lint.allocator import ALIAS_SINCE, Release
+from gpu_lint.checks.rewrites import Rewrites
 from gpu_lint.facts.demands import PolicyModule, Standing
 from gpu_lint.facts.filefacts import FileFacts
 from gpu_lint.facts.granted import granted_gpus
@@ -22,7 +23,7 @@ from gpu_lint.facts.model import (
     Written,
 )
 from gpu_lint.facts.servers import hooks_behind_app
-from gpu_lint.facts.values import EnvironmentValue, alternatives, constants, text_of
+from gpu_lint.facts.values import constants, text_of
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.pins import Pin
@@ -122,10 +123,15 @@ class Context:
         )
 
     @cached_property
+    def rewrites(self) -> Rewrites:
+        """The writes of the file, to ask which of them belong together."""
+        return Rewrites(self.settings)
+
+    @cached_property
     def given_back(self) -> dict[tuple[str, str], int]:
         """Where, as a byte offset, a variable is last given back what it held, by its name and the
         function in which that is done."""
-        return _given_back(self.settings, self.settings)
+        return self.rewrites.given_back(self.settings)
 
     def reads_dotenv(self, setting: Setting) -> bool:
         """Whether a statement writes what a ``.env`` file holds."""
@@ -157,21 +163,6 @@ class Context:
             for written in child.handed
         )
 
-    def is_restore(self, setting: Setting) -> bool:
-        """Whether a write gives back what its function found in the variable, after it has put
-        something else there, or taken it away; or does so with others, of which one is such."""
-        if not _holds_itself(setting):
-            return is_put_back(setting, self.settings)
-        together = {
-            other.variable
-            for other in self.settings
-            if other.span == setting.span and _holds_itself(other)
-        }
-        return any(
-            other.variable in together and _stands_between(other, setting)
-            for other in self.settings
-        )
-
     def is_for_a_child(self, setting: Setting) -> bool:
         """Whether a write is for a process that is started behind it: it is taken back later."""
         place = setting.variable, setting.function
@@ -198,7 +189,7 @@ class Context:
     @cached_property
     def early_removals(self) -> tuple[Setting, ...]:
         """Removals before CUDA has surely read the variable, if nothing is written again there."""
-        return tuple(_early_removals(self.settings))
+        return tuple(self.rewrites.early_removals())
 
     @cached_property
     def possible_settings(self) -> tuple[Setting, ...]:
@@ -207,7 +198,7 @@ class Context:
         found: dict[Span, Setting] = {}
         for setting in self.facts.possible_settings:
             if setting.variable == MASK or setting.span not in found:
-                if not _is_written_again(setting, self.settings):
+                if not self.rewrites.is_written_again(setting):
                     found[setting.span] = setting
         return tuple(found.values())
 
@@ -226,7 +217,7 @@ class Context:
             return False
         found = [*self.early_removals]
         for companion in self.companions() if self.removes_mask else ():
-            found += _early_removals(companion.facts.reached_settings)
+            found += Rewrites(companion.facts.reached_settings).early_removals()
         return any(one.variable == MASK and one.reach > Reach.UNCALLED for one in found)
 
     def decides_only_a_device(self, index: Index, file: str, argument: Span) -> bool:
@@ -349,78 +340,3 @@ class Context:
                     return None
                 found.add(read_mask(constant.value).devices)
         return found.pop() if len(found) == 1 else None
-
-
-def _holds_itself(setting: Setting) -> bool:
-    """Whether a write puts into a variable what the parent process has set."""
-    held = EnvironmentValue(setting.variable)
-    return setting.value is not None and held in alternatives(setting.value)
-
-
-def _stands_between(other: Setting, last: Setting) -> bool:
-    """Whether a write puts something else into a variable that still is as the parent process left
-    it, before the last write of its function gives that back."""
-    return (
-        other.function == last.function
-        and other.span.end <= last.span.start
-        and not _holds_itself(other)
-        and any(held.value is None for held in other.before)
-    )
-
-
-def _given_back(
-    settings: tuple[Setting, ...], among: tuple[Setting, ...]
-) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
-    among_each: dict[str, list[Setting]] = {}
-    for setting in among:
-        among_each.setdefault(setting.variable, []).append(setting)
-    for setting in settings:
-        if setting.value is None:
-            continue
-        beside = among_each.get(setting.variable, ())
-        is_parents = _holds_itself(setting)
-        if (is_parents and any(_stands_between(one, setting) for one in beside)) or (
-            not is_parents and is_put_back(setting, beside)
-        ):
-            place = setting.variable, setting.function
-            found[place] = max(found.get(place, 0), setting.span.start)
-    return found
-
-
-def is_put_back(setting: Setting, settings: Sequence[Setting]) -> bool:
-    """Whether a write puts back what another one has written, after a third in its function wrote
-    something else, or removed it."""
-    beside = [one for one in settings if one.variable == setting.variable]
-    return any(
-        between.value != setting.value
-        and between.function == setting.function
-        and between.span.end <= setting.span.start
-        and any(
-            first.value == setting.value and first.span.end <= between.span.start
-            for first in beside
-        )
-        for between in beside
-    )
-
-
-def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:
-    in_time = (one for one in settings if one.frozen.certainty is not Certainty.ALWAYS)
-    given_back = _given_back(tuple(in_time), settings)
-    for setting in settings:
-        if setting.form is Form.REMOVE and setting.frozen.certainty is not Certainty.ALWAYS:
-            given = (setting.variable, setting.function) in given_back
-            if not given and not _is_written_again(setting, settings):
-                yield setting
-
-
-def _is_written_again(setting: Setting, settings: tuple[Setting, ...]) -> bool:
-    """Whether the function of a write, or removal, writes the variable later, in time."""
-    return any(
-        other.variable == setting.variable
-        and other.value is not None
-        and other.function == setting.function
-        and other.span.start > setting.span.start
-        and other.frozen.certainty is Certainty.NEVER
-        for other in settings
-    )

@@ -45,7 +45,7 @@ def judge_place(setting: Setting, context: Context) -> Found | None:
         return _elsewhere(setting, context)
     if setting.form is Form.FOR_A_WHILE:
         return _for_a_while(setting, context)
-    if context.is_restore(setting) or context.is_for_a_child(setting):
+    if context.rewrites.is_restore(setting) or context.is_for_a_child(setting):
         return None
     if (unread := _unread(setting, context)) is not None:
         return unread

@@ -62,7 +62,9 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
             )
     if variable == MASK and (found := _begins_wrong(setting.value, setting)):
         return found
-    if context.is_restore(setting) or (hides_gpus(setting) and context.is_for_a_child(setting)):
+    if context.rewrites.is_restore(setting) or (
+        hides_gpus(setting) and context.is_for_a_child(setting)
+    ):
         return None
     wanted = context.policy.value(variable) if context.policy else None
     if wanted is None:
@@ -237,12 +239,12 @@ def gathered(setting: Setting, context: Context) -> bool:
         return False
     if context.policy_module is not None and context.policy_module.fault:
         return False
-    peers = [other for other in context.settings if other.span == setting.span]
+    peers = context.rewrites.of_statement(setting.span)
     if any(map(hides_gpus, peers)) or any(map(context.is_behind_removal, peers)):
         return False
     if any(_is_asserted(peer, context) for peer in peers):
         return False
-    if any(context.is_restore(peer) or context.is_for_a_child(peer) for peer in peers):
+    if any(context.rewrites.is_restore(peer) or context.is_for_a_child(peer) for peer in peers):
         return False
     return all(
         ALIASES.get(peer.variable, peer.variable) in HEADER_VARIABLES

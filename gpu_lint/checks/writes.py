@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpu_lint.checks.context import Context, Found, is_put_back
+from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.places import judge_place, judge_written_device
 from gpu_lint.checks.policyimports import late_import
 from gpu_lint.checks.values import judge_other, judge_value, same_setting
@@ -99,7 +99,7 @@ def _conflict(setting: Setting, context: Context) -> Found | None:
         return None
     if setting.form in (Form.FOR_A_WHILE, Form.EXPORT):
         return None
-    if is_put_back(setting, context.settings):
+    if context.rewrites.is_put_back(setting):
         return None
     if context.given_back.get((setting.variable, setting.function), -1) > setting.span.start:
         return None

@@ -10,12 +10,16 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.branches import Branches
 from gpu_lint.facts.calls import Frame
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.functions import ends_program
 from gpu_lint.facts.model import Certainty, Mark
 from gpu_lint.facts.values import UNKNOWN
-from gpu_lint.facts.walk import expressions
+from gpu_lint.facts.walk import expressions, last_name, statements
 from gpu_lint.facts.world import World
 
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
+_DEVICE_MISSING = frozenset({"RuntimeError", "AssertionError", "AcceleratorError"})
+"""What PyTorch raises where it is given a device that does not exist."""
+_TELLING = frozenset({"print", "debug", "info", "warning", "warn", "error", "exception", "log"})
 _TIMES_OF_FINALLY = 8
 """As how often a ``finally`` that is run on several ways counts among the loops around; with more,
 it is run once, for all ways together."""
@@ -37,6 +41,16 @@ class _Attempt:
         """Whether it handles modules that are missing."""
         types = {name for handler in self.node.handlers for name in handler.types}
         return bool(_MODULE_MISSING & types)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it handles a device that does not exist, and goes on without it."""
+        return any(
+            bool(_DEVICE_MISSING.intersection(map(_last, handler.types)))
+            and not any(map(ends_program, statements(handler.body)))
+            and not all(map(_only_tells, handler.body))
+            for handler in self.node.handlers
+        )
 
     def handler_of(self, raised: str) -> int | None:
         """The handler that an exception goes to."""
@@ -68,6 +82,11 @@ class Attempts(Branches):
     @property
     def is_tried(self) -> bool:
         return any(one.handler_of("RuntimeError") is not None for one in self._attempts)
+
+    @property
+    def is_probed(self) -> bool:
+        here = [one for one in self._attempts if one.frame is self._frame]
+        return any(one.is_probe for one in here)
 
     @property
     def expects_missing(self) -> bool:
@@ -194,9 +213,19 @@ def _variables_in(body: p.Block) -> frozenset[str]:
     )
 
 
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _only_tells(statement: p.Statement) -> bool:
+    """Whether a statement prints or logs something, and no more."""
+    call = statement.value if isinstance(statement, p.Evaluate) else None
+    return isinstance(call, p.Call) and last_name(call.function) in _TELLING
+
+
 def _catches(handler: str, raised: str) -> bool:
     """Whether ``except handler`` takes an exception of a name; an unknown one it does."""
-    name = handler.rpartition(".")[2]
+    name = _last(handler)
     if raised in ("", name):
         return True
     one, other = getattr(builtins, name, None), getattr(builtins, raised, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.conditions import Condition, conditions_of
@@ -12,6 +13,7 @@ from gpu_lint.facts.evaluation import MOST_ITEMS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, CountTest, Fallback, Mark, Outcome, in_order
 from gpu_lint.facts.modules import Modules
+from gpu_lint.facts.operations import one_of
 from gpu_lint.facts.outcomes import (
     deciders,
     deciders_of_result,
@@ -19,9 +21,11 @@ from gpu_lint.facts.outcomes import (
     is_cpu,
     is_cuda,
     is_main_guard,
+    may_leave,
     outcome_of,
 )
-from gpu_lint.facts.values import FunctionValue, Items, Symbol, any_of
+from gpu_lint.facts.refinement import VISIBLE
+from gpu_lint.facts.values import UNKNOWN, FunctionValue, Items, Symbol, Value
 from gpu_lint.facts.world import World
 
 _AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
@@ -43,6 +47,10 @@ class Branches(Modules):
         self._loops = 0
         """How many loops execution is in."""
 
+    @abstractmethod
+    def bind(self, name: str, value: Value, flow: Flow) -> None:
+        """Bind a name where execution is."""
+
     @property
     @abstractmethod
     def is_tried(self) -> bool:
@@ -51,8 +59,10 @@ class Branches(Modules):
     @contextmanager
     def _branch(self) -> Iterator[None]:
         self._branches += 1
-        yield
-        self._branches -= 1
+        try:
+            yield
+        finally:
+            self._branches -= 1
 
     def _if(self, node: p.If, flow: Flow) -> None:
         if not self._running and self._class_depth == 0 and is_main_guard(node.test):
@@ -85,7 +95,7 @@ class Branches(Modules):
             else:
                 other.alive = False
         self.conditions = outer
-        if not (_leaves_in_peace(node.body) or _leaves_in_peace(node.orelse)):
+        if not (_leaves_in_peace(node.body, flow) or _leaves_in_peace(node.orelse, other)):
             flow.needs = other.needs = needs
         flow.join(other)
 
@@ -147,6 +157,34 @@ class Branches(Modules):
             if self.evaluate(test.function, flow.copy()) in _AVAILABLE:
                 self.recorder.fallback(Fallback(node.span, body.span))
 
+    def _match(self, node: p.Match, flow: Flow) -> None:
+        subject = self.evaluate(node.subject, flow)
+        for name in node.captures:
+            self.bind(name, UNKNOWN, flow)
+        paths: list[Flow] = []
+        needs, taken = flow.needs, set[p.Constant]()
+        in_peace = False
+        with self._branch():
+            for block, pattern in zip(node.cases, node.patterns, strict=True):
+                path = flow.copy()
+                if subject == VISIBLE:
+                    path.needs = max(needs, _least_of(pattern.constants, taken))
+                if pattern.name:
+                    self.bind(pattern.name, subject, path)
+                if pattern.guard is None:
+                    taken.update(pattern.constants)
+                elif self.truth(pattern.guard, path) is False:
+                    continue
+                else:
+                    self.refine(pattern.guard, True, path)
+                self.block(block, path)
+                in_peace |= _leaves_in_peace(block, path)
+                paths.append(path)
+        for path in () if in_peace else paths:
+            path.needs = needs
+        flow.alive = not node.exhaustive
+        flow.join_all(paths)
+
     def _for(self, node: p.For, flow: Flow) -> None:
         iterable = self.evaluate(node.iterable, flow)
         items = self.iterate(iterable, flow)
@@ -154,7 +192,7 @@ class Branches(Modules):
         perhaps = isinstance(iterable, Items) and iterable.kind == "some"
         if items is None or perhaps or not self.may_repeat(len(items)):
             skipped = flow.copy()
-            self.assign_names(node.target, any_of(items or ()), flow)
+            self.assign_names(node.target, one_of(items or ()), flow)
             broken += self._pass(node.body, flow)
             if not items or perhaps:
                 flow.join(skipped)
@@ -169,11 +207,15 @@ class Branches(Modules):
     def _while(self, node: p.While, flow: Flow) -> None:
         broken: list[Flow] = []
         forever = isinstance(node.test, p.Literal) and bool(node.test.value)
-        times = MOST_ITEMS if not forever and self.may_repeat(MOST_ITEMS) else 1
+        leaves = not forever or may_leave(node.body)
+        times = MOST_ITEMS if leaves and self.may_repeat(MOST_ITEMS) else 1
+        returned = len(self._frame.returns)
         with self.repeating(times):
             for _ in range(times):
                 truth = self.truth(node.test, flow)
                 if truth is False or not flow.alive:
+                    break
+                if forever and (broken or len(self._frame.returns) > returned):
                     break
                 skipped = flow.copy()
                 self.refine(node.test, True, flow)
@@ -181,8 +223,8 @@ class Branches(Modules):
                 if truth is None:
                     flow.join(skipped)
                     break
-        if forever:
-            flow.alive = False
+        if forever and (not leaves or broken or len(self._frame.returns) > returned):
+            flow.alive = False  # else it ends later than it is followed
         self._after_loop(node.orelse, broken, flow)
 
     def _pass(self, body: p.Block, flow: Flow) -> list[Flow]:
@@ -202,7 +244,18 @@ class Branches(Modules):
         flow.join_all(broken)
 
 
-def _leaves_in_peace(block: p.Block) -> bool:
-    """Whether a block ends with a ``return``, or goes on with its loop: where the number of devices
-    decides that, what comes behind fits it. What raises demands that number instead."""
-    return bool(block) and isinstance(block[-1], (p.Return, p.Jump))
+def _least_of(constants: tuple[p.Constant, ...], taken: set[p.Constant]) -> int:
+    """How many devices there are at least where their number is one of some constants, or, without
+    any, none of those that earlier cases have taken."""
+    numbers = [one for one in constants if isinstance(one, int)]
+    return min(numbers, default=0) or next(n for n in count(1) if n not in taken)
+
+
+def _leaves_in_peace(block: p.Block, end: Flow) -> bool:
+    """Whether a block ends with a ``return``, goes on with its loop or skips a test: where the
+    number of devices decides that, what comes behind fits it. What raises demands that number
+    instead."""
+    if not block:
+        return False
+    is_left = isinstance(block[-1], (p.Return, p.Jump))
+    return is_left or outcome_of(block, end.alive) is Outcome.SKIPS

@@ -11,6 +11,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.fields import NAMED_TUPLE, field_name, fields_given, is_factory
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.guards import behind
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
@@ -19,6 +20,8 @@ from gpu_lint.facts.values import (
     Bound,
     ClassValue,
     FunctionValue,
+    Gate,
+    Gated,
     Input,
     Instance,
     Key,
@@ -46,7 +49,8 @@ MOST_STILL = 2_000
 MOST_ALONE = 500
 """The same for one function that nothing calls."""
 
-
+_MOST_HANDED = 8
+"""Places at which a generator that never ends may be left."""
 _FEW_PARAMETERS = 8
 """Of a function that has more, two take the time in which a statement is run."""
 
@@ -82,6 +86,8 @@ class Calls(Waiting):
         self._frame = Frame("")
         self._running: list[Key] = []
         self._hooks: list[Callable[[Flow], None] | None] = []
+        self._handed: list[Flow] = []
+        """The states in which the generator that runs has handed over."""
         self._class_depth = 0
         self._branches = 0
         self.conditions = ()
@@ -155,6 +161,11 @@ class Calls(Waiting):
         if isinstance(callee, ClassValue) and (cls := self.class_of(callee.key)):
             self._apply_own(callee.key[0], cls.node.name, node, args, flow)
             return self._construct(callee, cls, node, args, flow)
+        if isinstance(callee, Gate) and args.positional:
+            return behind(args.positional[0][1], callee.needs)
+        if isinstance(callee, Gated):
+            flow.needs = max(flow.needs, callee.needs)
+            return self._call_one(callee.value, receiver, node, args, flow)
         if isinstance(callee, Bound) and callee.kind == PATCH and args.positional:
             return self.patch_function(callee, args.positional[0][1])
         if isinstance(callee, Bound) and callee.kind == NAMED_TUPLE:
@@ -395,10 +406,16 @@ class Calls(Waiting):
         callee, args = generator.callee, generator.arguments
         if isinstance(callee, FunctionValue) and isinstance(args, Arguments):
             self._hooks.append(hook)
+            outer, self._handed = self._handed, []
             self.enter(callee, args, flow, self.statement.span, resumed=True)
+            if hook is None and not flow.alive:
+                flow.join_all(self._handed)  # who goes through it may stop before its end
+            self._handed = outer
             self._hooks.pop()
 
     def yielded(self, node: p.Yield, flow: Flow) -> None:
+        if self._hooks and len(self._handed) < _MOST_HANDED:
+            self._handed.append(flow.copy())
         hook = self._hooks[-1] if self._hooks else None
         if hook is not None:
             self._hooks[-1] = None

@@ -13,11 +13,33 @@ UNKNOWN_PART = "\0"
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _SEPARATORS = frozenset(";&|()")
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ksh"})
-_WRAPPERS = frozenset(
-    {"exec", "ionice", "nice", "nohup", "numactl", "setsid", "stdbuf", "time", "timeout"}
+_WRAPPERS = {
+    "chrt": ("-T", "-P", "-D"),
+    "exec": ("-a",),
+    "ionice": ("-c", "--class", "-n", "--classdata"),
+    "nice": ("-n", "--adjustment"),
+    "nohup": (),
+    "numactl": (
+        "-C", "--physcpubind", "-N", "--cpunodebind", "-m", "--membind", "-i", "--interleave",
+        "-p", "--preferred",
+    ),
+    "setsid": (),
+    "stdbuf": ("-i", "--input", "-o", "--output", "-e", "--error"),
+    "taskset": ("-c", "--cpu-list"),
+    "time": ("-f", "--format", "-o", "--output"),
+    "timeout": ("-k", "--kill-after", "-s", "--signal"),
+}  # fmt: skip
+"""Programs that start another one, which is named behind their own options and numbers; each with
+those of its options whose value is the next word."""
+_LEADING = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{"})
+"""Words of a shell in front of a command."""
+_NO_COMMANDS = frozenset({"fi", "done", "esac", "}", "for", "case", "select", "function", "in"})
+"""Words of a shell that begin what is no command."""
+_OPTION = re.compile(r"-.*|0[xX][\da-fA-F]+|\d+(?:\.\d+)?[smhd]?")
+_COMMENT = re.compile(
+    r"""('[^']*'|"(?:\\.|[^"\\])*"|\\.)|(?:(?<=[\s;&|()])|^)\#[^\n]*""", re.DOTALL
 )
-"""Programs that start another one, which is named behind their own options and numbers."""
-_OPTION = re.compile(r"-.*|\d+(?:\.\d+)?[smhd]?")
+"""What is quoted, as a group; or a comment of a shell."""
 _REDIRECTION = re.compile(r"\d*>&\d|&>{1,2}")
 _ENV_TAKES = frozenset({"-C", "--chdir", "-a", "--argv0"})
 _MOST_NESTED = 4
@@ -52,10 +74,16 @@ class _Shell:
     def read(self, text: str) -> None:
         """Read a text of one or several commands."""
         command: list[str] = []
+        outside: list[dict[str, str | None]] = []
         for word in _split(text):
             if _SEPARATORS.issuperset(word) and word:
                 self.run(command, self.variables)
                 command = []
+                for sign in word:  # what is set in a subshell is not set behind it
+                    if sign == "(":
+                        outside.append(dict(self.variables))
+                    elif sign == ")" and outside:
+                        self.variables = outside.pop()
             else:
                 command.append(word)
         self.run(command, self.variables)
@@ -67,6 +95,10 @@ class _Shell:
         shell was started in."""
         own = dict(given)
         words = words[:_MOST_WORDS]
+        while words and words[0] in _LEADING:
+            words = words[1:]
+        if words and words[0] in _NO_COMMANDS:
+            return
         while words and (found := _ASSIGNMENT.fullmatch(words[0])):
             own[found.group(1)] = found.group(2)
             words = words[1:]
@@ -87,7 +119,7 @@ class _Shell:
             self._nested(text, own, cleared)
         elif program in _WRAPPERS:
             while rest and _OPTION.fullmatch(rest[0]):
-                rest = rest[1:]
+                rest = rest[2 if rest[0] in _WRAPPERS[program] else 1 :]
             self.run(rest, own, cleared)
         else:
             self.started.append(Started(tuple(words), own, cleared))
@@ -102,6 +134,11 @@ class _Shell:
                 own[words.pop(0)] = None
             elif option.startswith(("-u", "--unset=")):
                 own[option.removeprefix("--unset=").removeprefix("-u")] = None
+            elif option in ("-S", "--split-string") and words:
+                words = [*_split(words[0]), *words[1:]]
+            elif option.startswith(("-S", "--split-string=")):
+                text = option.removeprefix("--split-string=").removeprefix("-S")
+                words = [*_split(text), *words]
             elif option in _ENV_TAKES and words:
                 words.pop(0)
             elif option == "--":
@@ -148,6 +185,7 @@ def read_words(words: Sequence[str]) -> tuple[tuple[Started, ...], dict[str, str
 
 def _split(text: str) -> list[str]:
     """The words of a text, each separator being one."""
+    text = _COMMENT.sub(lambda found: found.group(1) or "", text.replace("\\\n", " "))
     lexer = shlex.shlex(
         _REDIRECTION.sub(">", text).replace("\n", ";"), posix=True, punctuation_chars=";&|()"
     )

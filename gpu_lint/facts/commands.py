@@ -11,7 +11,7 @@ from typing import TypeAlias
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
 from gpu_lint.facts.commandlines import UNKNOWN_PART, Started, program_of, read_text, read_words
-from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.environment import Arguments, decoded
 from gpu_lint.facts.model import Certainty, Script
 from gpu_lint.facts.quiet import parse_quietly
 from gpu_lint.facts.tools import may_use_gpu, python_run_by
@@ -278,17 +278,28 @@ def _set_by_text(words: Sequence[str], variable: str) -> Value | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     found: Value | None = None
-    for node in ast.walk(tree):
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.stmt, ast.expr))]
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
         match node:
-            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value=key))], value=value):
-                if key == variable:
-                    literal = value.value if isinstance(value, ast.Constant) else None
-                    found = Known(literal) if isinstance(literal, str) else UNKNOWN
-            case ast.Delete(targets=[ast.Subscript(slice=ast.Constant(value=key))]):
-                found = Known(None) if key == variable else found
-            case ast.Call(func=ast.Attribute(attr="pop"), args=[ast.Constant(value=key), *_]):
-                found = Known(None) if key == variable else found
+            case ast.Assign(targets=[ast.Subscript(value=base, slice=ast.Constant(value=key))]):
+                if _is_variable(base, key, variable):
+                    literal = node.value.value if isinstance(node.value, ast.Constant) else None
+                    found = (
+                        decoded(Known(literal)) if isinstance(literal, (str, bytes)) else UNKNOWN
+                    )
+            case ast.Delete(targets=[ast.Subscript(value=base, slice=ast.Constant(value=key))]):
+                found = Known(None) if _is_variable(base, key, variable) else found
+            case ast.Call(func=ast.Attribute(value=base, attr="pop"), args=[first, *_]):
+                removed = first.value if isinstance(first, ast.Constant) else None
+                found = Known(None) if _is_variable(base, removed, variable) else found
     return found
+
+
+def _is_variable(base: ast.expr, key: object, variable: str) -> bool:
+    """Whether a key of something is a variable of the process environment."""
+    name = base.attr if isinstance(base, ast.Attribute) else ""
+    name = base.id if isinstance(base, ast.Name) else name
+    return name in ("environ", "environb") and key in (variable, variable.encode())
 
 
 def _uses_gpu(words: Sequence[str]) -> Certainty:

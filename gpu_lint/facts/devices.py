@@ -12,6 +12,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import VAGUE, Arguments
 from gpu_lint.facts.evaluation import PROCESS
 from gpu_lint.facts.flow import Flow, advance
+from gpu_lint.facts.guards import NEVER
 from gpu_lint.facts.knowledge import Api, DeviceArgument
 from gpu_lint.facts.model import (
     DEFAULT_OF,
@@ -79,6 +80,15 @@ class Devices(Writers):
     @abstractmethod
     def may_be_missing(self) -> None:
         """Note that something is imported that need not be installed."""
+
+    @property
+    @abstractmethod
+    def is_probed(self) -> bool:
+        """Whether a handler right around execution says what to do without the device."""
+
+    def _needs(self, flow: Flow) -> int:
+        """How many devices there are at least where a call is given one that must exist."""
+        return NEVER if self.is_probed else flow.needs
 
     def import_module(self, module: str, span: Span, flow: Flow) -> None:
         """Bring a framework in, if the module belongs to one."""
@@ -153,7 +163,7 @@ class Devices(Writers):
                     selection,
                     span,
                     masks,
-                    flow.needs,
+                    self._needs(flow),
                     self.reach,
                     also,
                     api.versions,
@@ -234,7 +244,9 @@ class Devices(Writers):
         if selection.indices or selection.inputs:
             called = f"{name}{'()' if isinstance(gpus, Gpus) else ''}[…]"
             masks = flow.masks()
-            self.recorder.selector(called, selection, node.span, masks, flow.needs, self.reach)
+            self.recorder.selector(
+                called, selection, node.span, masks, self._needs(flow), self.reach
+            )
 
     def entered(self, manager: Value, span: Span, flow: Flow) -> None:
         """A ``with`` statement enters what a call gave it."""
@@ -274,7 +286,9 @@ class Devices(Writers):
         selection = select(DeviceArgument("device"), expression, chosen)
         if (texts or chosen is value) and (selection.indices or selection.inputs):
             masks = flow.masks()
-            self.recorder.selector(api, selection, expression.span, masks, flow.needs, self.reach)
+            self.recorder.selector(
+                api, selection, expression.span, masks, self._needs(flow), self.reach
+            )
 
     def assigned_device(self, name: str, value: Value, at: Span, flow: Flow) -> None:
         """``options.visible_device_list = "1"`` selects where a row says so of the attribute."""
@@ -285,7 +299,9 @@ class Devices(Writers):
             selection = select(argument, p.Opaque(at, ()), value)
             if selection.indices or selection.count or selection.inputs:
                 masks = flow.masks()
-                self.recorder.selector(f".{name} =", selection, at, masks, flow.needs, self.reach)
+                self.recorder.selector(
+                    f".{name} =", selection, at, masks, self._needs(flow), self.reach
+                )
 
     def default_device(self, parameter: p.Parameter, value: Value, flow: Flow) -> None:
         """A default such as ``device="cuda:1"`` selects when the caller names nothing."""

@@ -21,6 +21,7 @@ from gpu_lint.facts.environment import (
 from gpu_lint.facts.evaluation import ATTRIBUTES, MOST_ITEMS
 from gpu_lint.facts.fields import NAMED_TUPLE, class_of_tuples, default_of_field
 from gpu_lint.facts.flow import MOST_AT_EXIT, Flow
+from gpu_lint.facts.guards import marked
 from gpu_lint.facts.imports import module_at_path
 from gpu_lint.facts.kinds import (
     LIST_METHODS,
@@ -141,6 +142,8 @@ class Effects(Dispatch):
         module, _, last = name.rpartition(".")
         if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
+        if (mark := marked(name, args)) is not None:
+            return mark
         if (written := self.writer_call(name, node, args, flow)) is not None:
             return written
         if name in SHELL_COMMANDS:

@@ -40,13 +40,14 @@ from gpu_lint.facts.values import (
     text_of,
 )
 from gpu_lint.source import Span
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 ENVIRON = "os.environ"
 ENVIRONS = (Symbol(ENVIRON), Symbol("os.environb"))
 """The environment of the process, with names and values as strings or as bytes."""
 OF_ENVIRONMENT = frozenset({"os.getenv", "os.putenv", "os.unsetenv", "os.getenvb"})
 """Functions that read or write it."""
+_DECIDING = frozenset((*HEADER_VARIABLES, *ALIASES))
 _REMOVING = ("pop", "unsetenv", "__delitem__")
 _WRITING = {
     "setdefault": Form.SETDEFAULT,
@@ -178,7 +179,8 @@ class Environment(Evaluator):
             new = INHERITED if value is None else Written(value, statement, weak_form, self.file)
             flow.put(variable, frozenset({new}))
         flow.unset -= {variable}
-        flow.quiet |= {variable}
+        if variable in _DECIDING:
+            flow.quiet |= {variable}
 
     def environment_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """Calls on ``os.environ`` and the ``os`` functions for the environment."""

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from gpu_lint.facts import program as p
 from gpu_lint.facts.constants import item_of_text, sliced, with_format
 from gpu_lint.facts.flow import Flow, Frozen
+from gpu_lint.facts.guards import both, counted, opposite
 from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.operations import (
     arithmetic,
@@ -18,6 +19,7 @@ from gpu_lint.facts.operations import (
     contained,
     may_be_text,
     membership,
+    one_of,
     substitute,
     truth_of,
 )
@@ -71,6 +73,10 @@ _INPUTS = -1
 """The frame of what was assigned to a part of an :class:`Input`."""
 _COUNTING = frozenset({AnyOf, EnvironmentValue, Input, Returned})
 """Types of values that may be a number of processes or of machines."""
+_REPLACED = -4
+"""The frame of what stands in the place of attributes of modules outside the project."""
+REPLACEABLE = frozenset({"device_count", "is_available"})
+"""Attributes of such modules of which it is followed that a program replaces them, as tests do."""
 PROCESS = -2
 """The frame of what is known of the process as a whole."""
 _ALWAYS_BOUND = frozenset(dir(builtins)) | {"__file__", "__builtins__", "__path__", "__class__"}
@@ -176,8 +182,10 @@ class Evaluator(Refinement):
         """Run something so many times."""
         before = self._times
         self._times = before * max(times, 1)
-        yield
-        self._times = before
+        try:
+            yield
+        finally:
+            self._times = before
 
     def evaluate(self, node: p.Expression, flow: Flow) -> Value:
         """The value of an expression; calls in it take effect on ``flow``."""
@@ -218,7 +226,8 @@ class Evaluator(Refinement):
             if name == "environ" and base.name == "os":
                 return flow.get(_INPUTS, _ENVIRONMENT.name) or _ENVIRONMENT
             self.fallible |= lacks(base.name, name)
-            return Symbol(f"{base.name}.{name}")
+            found = flow.get(_REPLACED, f"{base.name}.{name}") if name in REPLACEABLE else None
+            return found or Symbol(f"{base.name}.{name}")
         if name == "__dict__":
             return Bound(ATTRIBUTES, base, None)
         if isinstance(base, (Instance, ClassValue, ModuleValue)):
@@ -251,6 +260,14 @@ class Evaluator(Refinement):
     def bind_environment(self, value: Value, flow: Flow) -> None:
         """Let ``os.environ`` be something else from now on."""
         flow.bind(_INPUTS, _ENVIRONMENT.name, value)
+
+    def replace_symbol(self, name: str, value: Value, flow: Flow) -> None:
+        """Let something imported be something else from now on."""
+        flow.bind(_REPLACED, name, value)
+
+    def replaced_symbols(self, flow: Flow) -> dict[str, Value]:
+        """What stands in the place of things imported, by their dotted names."""
+        return dict(flow.frame(_REPLACED))
 
     def set_part(self, base: Value, part: str, value: Value, flow: Flow) -> None:
         """Remember what is assigned to such an attribute or item."""
@@ -416,19 +433,15 @@ class Evaluator(Refinement):
             on_one = outcome_on_one_machine(left, node.operator, right)
             if on_one is not None:
                 self.machine_test(node, on_one)
-        if left == VISIBLE and isinstance(right, Known):
-            if isinstance(right.value, int):
-                self.count_test(node, node.operator, right.value, flow)
-        elif right == VISIBLE and isinstance(left, Known):
-            if isinstance(left.value, int):
-                self.count_test(node, MIRRORED.get(node.operator, "?"), left.value, flow)
-        elif isinstance(right, Symbol) and right.name == "os.environ":
+        if VISIBLE in (*alternatives(left), *alternatives(right)):
+            return self._counted(node, left, right, flow)
+        if isinstance(right, Symbol) and right.name == "os.environ":
             return membership(node.operator, text_of(left), flow)
-        elif isinstance(left, Known) and isinstance(right, Known):
+        if isinstance(left, Known) and isinstance(right, Known):
             return compared(left.value, node.operator, right.value)
-        elif isinstance(left, Member) and isinstance(right, Member) and left.cls == right.cls:
+        if isinstance(left, Member) and isinstance(right, Member) and left.cls == right.cls:
             return compared(left.name, node.operator, right.name)
-        elif node.operator in ("is", "is not", "==", "!="):
+        if node.operator in ("is", "is not", "==", "!="):
             for one, other in ((left, right), (right, left)):
                 if isinstance(one, Known) and one.value is None and isinstance(other, _SOMETHING):
                     return Known(node.operator in ("is not", "!="))
@@ -437,6 +450,24 @@ class Evaluator(Refinement):
         elif isinstance(right, Instance) and node.operator in ("in", "not in"):
             self.special(right, "__contains__", (left,), flow)
         return UNKNOWN
+
+    def _counted(self, node: p.Comparison, left: Value, right: Value, flow: Flow) -> Value:
+        """A comparison of what may be the number of devices."""
+        operator = node.operator
+        if VISIBLE in alternatives(right):
+            left, right, operator = right, left, MIRRORED.get(operator, "?")
+        if not isinstance(right, Known) or not isinstance(right.value, int):
+            return UNKNOWN
+        if left == VISIBLE:
+            self.count_test(node, operator, right.value, flow)
+        return any_of(
+            counted(operator, right.value)
+            if one == VISIBLE
+            else compared(one.value, operator, right.value)
+            if isinstance(one, Known)
+            else UNKNOWN
+            for one in alternatives(left)
+        )
 
     def _boolean(self, node: p.Boolean, flow: Flow) -> Value:
         left = self.test(node.left, flow)
@@ -453,13 +484,15 @@ class Evaluator(Refinement):
         if other.frozen.certainty > flow.frozen.certainty:
             self._frozen_through[id(node)] = node, Frozen.of(other)
         flow.join(other)
+        if (kept := both(node.operator, left, right)) is not None:
+            return kept
         return any_of((left, right)) if node.operator == "or" else UNKNOWN
 
     def _unary(self, node: p.Unary, flow: Flow) -> Value:
         value = self.test(node.operand, flow)
         if node.operator == "not":
             truth = truth_of(value)
-            return UNKNOWN if truth is None else Known(not truth)
+            return opposite(value) or UNKNOWN if truth is None else Known(not truth)
         return UNKNOWN
 
     def _binary(self, node: p.Binary, flow: Flow) -> Value:
@@ -579,7 +612,7 @@ class Evaluator(Refinement):
         for position, generator in enumerate(node.generators):
             if position:
                 items = self.iterate(self.evaluate(generator.iterable, flow), flow)
-            self.assign_names(generator.target, any_of(items or ()), flow)
+            self.assign_names(generator.target, one_of(items or ()), flow)
             for condition in generator.conditions:
                 self.test(condition, flow)
                 others.add(self._another_name(condition, True, flow))

@@ -123,7 +123,7 @@ class Flow:
         """What CUDA_DEVICE_ORDER held at that freeze, one per path that froze."""
         self.variables: dict[str, frozenset[Written]] = {}
         self.quiet: frozenset[str] = frozenset()
-        """Variables whose last written value nothing can have used yet."""
+        """Variables of a header whose last written value nothing can have used yet."""
         self.unset: frozenset[str] = frozenset()
         """Variables that a test on the way found not to be set; and, each as ``$name``, what holds
         the unknown name of a variable that it found not to be the mask."""

@@ -9,6 +9,7 @@ state that importing leaves behind: whoever calls it does so later.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 from gpu_lint.facts import program as p
@@ -22,8 +23,8 @@ from gpu_lint.facts.programrun import End, ProgramRun
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.selection import indexing_input
+from gpu_lint.facts.setups import Setups
 from gpu_lint.facts.skipping import is_skipped
-from gpu_lint.facts.statements import Statements
 from gpu_lint.facts.uncalled import Concerned, Uncalled
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -56,7 +57,7 @@ _LARGEST_INDEX = 255
 """No machine has so many devices that a larger number is one of them."""
 
 
-class Interpreter(Statements):
+class Interpreter(Setups):
     """One run of one file as the program; :attr:`recorders` hold what each file did in it."""
 
     def __init__(
@@ -290,7 +291,7 @@ class Interpreter(Statements):
             chosen = waiting.take()
             if chosen is None:
                 return
-            self._run_alone(chosen, end)
+            self.run_alone(chosen, end)
 
     def _is_skipped(self, function: Function) -> bool:
         """Whether a test runner skips a function, or its class, in every run."""
@@ -319,10 +320,14 @@ class Interpreter(Statements):
         if cls is not None:
             yield from words_of_name(cls.node.name)
 
-    def _run_alone(self, key: Key, end: Flow) -> None:
-        function = self.functions[key]
+    def run_alone(self, key: Key, end: Flow, *, unwrapped: bool = False) -> None:
+        function = self.function(key)
+        assert function is not None
+        wrapper = None if unwrapped else function.wrapper
+        needs = self.needs_of(function, end)
         flow = end.copy()
         flow.alive = True
+        flow.needs = max(flow.needs, needs)
         flow.imported_here = Mark()
         receiver = Instance(function.owner) if function.owner is not None else None
         self._branches = 0
@@ -330,9 +335,11 @@ class Interpreter(Statements):
         self._move_to(function.file)
         self.steps = ()
         value = FunctionValue(key, function.scopes, receiver)
+        if wrapper is not None:
+            value = replace(wrapper, receiver=receiver)
         allowed = min(self._budget, MOST_ALONE)
         left, self._budget = self._budget - allowed, allowed
-        part = ("alone", key, allowed <= 0)
+        part = ("alone", value.key, key, allowed <= 0)
 
         def run() -> None:
             self.enter(value, None, flow, function.node.span)
@@ -342,6 +349,9 @@ class Interpreter(Statements):
         else:
             run()
         self._budget += left
+        self.ran_alone(key, flow)
+        if wrapper is not None and key not in self._executed:
+            self.run_alone(key, end, unwrapped=True)
         self._executed.add(key)
         self._restore(saved)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gpu_lint.facts.constants import NotConstant, python_object
+from gpu_lint.facts.program import Constant
 from gpu_lint.facts.values import (
     UNCOUNTED,
     UNKNOWN,
@@ -174,10 +175,17 @@ def _shown(value: Value) -> str:
             return f"({_shown(only)},)"
         case Items(kind="tuple", values=values):
             return f"({', '.join(map(_shown, values))})"
-        case Items(kind="set", values=values) if values:
-            return f"{{{', '.join(sorted(map(_shown, values)))}}}"
-        case Pairs(entries=entries, open=False):
-            return f"{{{', '.join(f'{_shown(key)}: {_shown(held)}' for key, held in entries)}}}"
+        case Items(kind="set", values=(only,)):
+            return f"{{{_shown(only)}}}"  # in which order several stand, only the run will tell
+        case Pairs(entries=entries, open=False, copied=()):
+            held = {_constant(key): _shown(value) for key, value in entries}
+            return f"{{{', '.join(f'{key!r}: {text}' for key, text in held.items())}}}"
+    raise _NotKnown
+
+
+def _constant(key: Value) -> Constant:
+    if isinstance(key, Known):
+        return key.value
     raise _NotKnown
 
 

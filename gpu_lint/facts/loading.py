@@ -13,7 +13,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.callables import Callables, Code, Part, callables_of, whole
@@ -160,6 +160,19 @@ class Loading:
         return Code(frozenset(), skimmed.imported if skimmed is not None else (), True)
 
 
+_Chain: TypeAlias = "tuple[tuple[str, Part], _Chain | None]"
+"""Functions with their files, the last one first; what is put before it leaves a chain as it is."""
+
+
+def _all_of(chain: _Chain | None) -> list[tuple[str, Part]]:
+    """The functions of a chain, in the order in which they came."""
+    found: list[tuple[str, Part]] = []
+    while chain is not None:
+        found.append(chain[0])
+        chain = chain[1]
+    return found[::-1]
+
+
 class _Search:
     """Follows one program through all that it may call."""
 
@@ -172,8 +185,9 @@ class _Search:
         self.named: set[bytes] = set()
         self._imported_by: dict[str, str] = {}
         """The files that are loaded, each with the one that imports it."""
-        self._not_named: dict[bytes, tuple[tuple[str, Part], ...]] = {}
-        """Functions that nothing has named yet, by names of theirs."""
+        self._not_named: dict[bytes, _Chain] = {}
+        """Functions that nothing has named yet, by names of theirs: the last one, and those before
+        it, which copies of a search share."""
         self._called: set[int] = set()
         self._looks_up = False
         self._restores = False
@@ -239,14 +253,14 @@ class _Search:
                     self._imported_by[other] = file
                     self._load(other)
         for name in words - self.named:
-            for holder, function in self._not_named.pop(name, ()):
+            for holder, function in _all_of(self._not_named.pop(name, None)):
                 self._call(holder, function)
         self.named |= words
         self._restores = self._restores or code.restores
         if code.looks_up and not self._looks_up:
             self._looks_up = True
             for waiting in [*self._not_named.values()]:
-                for holder, function in waiting:
+                for holder, function in _all_of(waiting):
                     self._call(holder, function)
 
     def _load(self, file: str) -> None:
@@ -256,7 +270,7 @@ class _Search:
             if self._looks_up or not function.names.isdisjoint(self.named):
                 self._call(file, function)
             for name in function.names:
-                self._not_named[name] = (*self._not_named.get(name, ()), (file, function))
+                self._not_named[name] = (file, function), self._not_named.get(name)
 
     def _call(self, file: str, function: Part) -> None:
         if id(function) not in self._called:

@@ -450,9 +450,27 @@ class Lowering:
             self.span(node),
             self.expression(node.subject),
             tuple(self.block(case.body) for case in node.cases),
+            tuple(map(self._pattern, node.cases)),
             tuple(captures),
             exhaustive and last.guard is None,
         )
+
+    def _pattern(self, case: cst.MatchCase) -> p.Pattern:
+        guard = self.expression(case.guard) if case.guard is not None else None
+        name = ""
+        if isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None:
+            name = case.pattern.name.value if case.pattern.name is not None else ""
+        return p.Pattern(tuple(self._constants(case.pattern)), guard, name)
+
+    def _constants(self, pattern: cst.MatchPattern) -> list[p.Constant]:
+        """The constants that a pattern takes; none if it takes anything else."""
+        if isinstance(pattern, cst.MatchValue):
+            literal = self.expression(pattern.value)
+            return [literal.value] if isinstance(literal, p.Literal) else []
+        if isinstance(pattern, cst.MatchOr):
+            several = [self._constants(one.pattern) for one in pattern.patterns]
+            return [one for constants in several for one in constants] if all(several) else []
+        return []
 
     def _definition_span(self, node: cst.FunctionDef | cst.ClassDef) -> Span:
         """From the first decorator, which is where the statement starts, to the end."""

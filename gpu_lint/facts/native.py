@@ -541,9 +541,27 @@ class NativeLowering:
             self.compound(node),
             self.expression(node.subject),
             tuple(self.block(case.body) for case in node.cases),
+            tuple(map(self._pattern, node.cases)),
             tuple(captures),
             exhaustive and last.guard is None,
         )
+
+    def _pattern(self, case: ast.match_case) -> p.Pattern:
+        guard = self.expression(case.guard) if case.guard is not None else None
+        named = isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None
+        name = case.pattern.name or "" if named and isinstance(case.pattern, ast.MatchAs) else ""
+        return p.Pattern(tuple(self._constants(case.pattern)), guard, name)
+
+    def _constants(self, pattern: ast.pattern) -> list[p.Constant]:
+        """The constants that a pattern takes; none if it takes anything else."""
+        match pattern:
+            case ast.MatchValue(value=value):
+                literal = self.expression(value)
+                return [literal.value] if isinstance(literal, p.Literal) else []
+            case ast.MatchOr(patterns=patterns):
+                several = [self._constants(one) for one in patterns]
+                return [one for constants in several for one in constants] if all(several) else []
+        return []
 
     def _definition_span(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Span:
         """From the first decorator's ``@`` to the end."""

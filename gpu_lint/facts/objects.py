@@ -10,6 +10,7 @@ from itertools import dropwhile, islice
 from gpu_lint.facts import program as p
 from gpu_lint.facts.effects import Effects
 from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.evaluation import REPLACEABLE
 from gpu_lint.facts.events import AttributeAsked, AttributeMet, Event, FunctionMet
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.summaries import Recording
@@ -319,6 +320,8 @@ class Objects(Effects):
             flow.bind(self.world.frame_of(base.file), name, value)
         elif base == Symbol("os") and name == "environ":
             self.rebind_environment(value, flow)
+        elif isinstance(base, Symbol) and name in REPLACEABLE:
+            self.replace_symbol(f"{base.name}.{name}", value, flow)
         else:
             self.set_part(base, f".{name}", value, flow)
 

@@ -9,6 +9,7 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.kinds import formatted
 from gpu_lint.facts.values import (
+    ANOTHER_NAME,
     UNCOUNTED,
     UNKNOWN,
     ClassValue,
@@ -21,11 +22,14 @@ from gpu_lint.facts.values import (
     Text,
     Value,
     alternatives,
+    any_of,
     concatenate,
     number,
     text_of,
 )
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES
 
+_DECIDING = frozenset((*HEADER_VARIABLES, *ALIASES))
 _TYPE_CHECKING = frozenset({"typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING"})
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda one, other: one < other,
@@ -63,6 +67,23 @@ def arithmetic(left: Known, operator: str, right: Known) -> Value:
             return Known(one // two)
     if operator == "%" and isinstance(one, str):
         return substitute(one, (right,))
+    return UNKNOWN
+
+
+def one_of(items: tuple[Value, ...]) -> Value:
+    """Any one item of several. Of too many to be told apart, part by part, the name of a variable
+    is still known not to be one that decides about GPUs, where it is none of theirs."""
+    whole = any_of(items)
+    if whole != UNKNOWN or not items:
+        return whole
+    first = items[0]
+    if isinstance(first, Items) and first.kind == "tuple":
+        rows = [item.values for item in items if isinstance(item, Items) and item.kind == "tuple"]
+        if len(rows) == len(items) and {len(row) for row in rows} == {len(first.values)}:
+            return Items("tuple", tuple(map(one_of, zip(*rows, strict=True))))
+    names = [text_of(item) for item in items]
+    if all(name is not None and name.isidentifier() and name not in _DECIDING for name in names):
+        return ANOTHER_NAME
     return UNKNOWN
 
 

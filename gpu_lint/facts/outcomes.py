@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.model import Outcome
+from gpu_lint.facts.walk import blocks, last_name
+
+_SKIPS = frozenset({"skip", "skipTest", "SkipTest", "xfail"})
+"""Names of what ends a test without a failure."""
 
 
 def is_main_guard(test: p.Expression) -> bool:
@@ -65,7 +69,7 @@ def outcome_of(body: p.Block, alive: bool) -> Outcome | None:
         return None
     last = body[-1]
     if isinstance(last, p.Raise):
-        return Outcome.RAISES
+        return Outcome.SKIPS if raised_name(last) in _SKIPS else Outcome.RAISES
     for statement in body:
         if isinstance(statement, p.Assign) and is_cpu(statement.value):
             return Outcome.LEAVES_GPU
@@ -74,8 +78,31 @@ def outcome_of(body: p.Block, alive: bool) -> Outcome | None:
     if isinstance(last, p.Evaluate) and isinstance(last.value, p.Call) and not alive:
         function = last.value.function
         name = function.name if isinstance(function, p.Attribute) else ""
-        return Outcome.SKIPS if name in ("skip", "skipTest") else Outcome.EXITS
+        return Outcome.SKIPS if name in _SKIPS else Outcome.EXITS
     return None
+
+
+def raised_name(node: p.Raise) -> str:
+    """The name of what is raised; empty if it cannot be told."""
+    raised = node.values[0] if node.values else None
+    if isinstance(raised, p.Call):
+        raised = raised.function
+    return last_name(raised) if raised is not None else ""
+
+
+def may_leave(body: p.Block, *, inner: bool = False) -> bool:
+    """Whether the body of a loop, or of an ``inner`` one, has what may end it, a ``return`` or a
+    ``break`` of its own."""
+    for statement in body:
+        if isinstance(statement, p.Return):
+            return True
+        if isinstance(statement, p.Jump) and statement.kind == "break" and not inner:
+            return True
+        if not isinstance(statement, (p.Function, p.Class)):
+            is_loop = isinstance(statement, (p.For, p.While))
+            if any(may_leave(block, inner=inner or is_loop) for block in blocks(statement)):
+                return True
+    return False
 
 
 def is_cpu(node: p.Expression) -> bool:

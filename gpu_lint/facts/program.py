@@ -373,12 +373,24 @@ class With:
 
 
 @record
+class Pattern:
+    """What a case takes: one of some constants, or, without any, what only the run will tell."""
+
+    constants: tuple[Constant, ...]
+    guard: Expression | None
+    name: str
+    """The name that is bound to all that is matched, if the case takes anything; else empty."""
+
+
+@record
 class Match:
     """The cases exclude each other; ``exhaustive`` when the last one catches everything."""
 
     span: Span
     subject: Expression
     cases: tuple[Block, ...]
+    patterns: tuple[Pattern, ...]
+    """Of each case."""
     captures: tuple[str, ...]
     exhaustive: bool
 

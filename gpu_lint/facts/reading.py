@@ -506,6 +506,8 @@ def _names_in(node: p.Expression) -> Iterator[str]:
     match node:
         case p.Literal(value=str(text)):
             yield text
+        case p.Literal(value=bytes(data)):
+            yield data.decode("utf-8", "replace")
         case p.Name() if node.id.isupper():
             yield node.id
         case p.Attribute() if node.name.isupper():

@@ -15,6 +15,7 @@ from gpu_lint.facts.model import (
     Crossing,
     Fallback,
     Form,
+    Index,
     LocalCall,
     Mark,
     Outcome,
@@ -198,14 +199,17 @@ class Recorder:
         self._note("take", new)
         old = self.selectors.get((new.span, new.api))
         if old is not None:
+            needs = min(old.needs, new.needs)
+            indices = _either(_not_shown(old, needs), _not_shown(new, needs))
+            is_complete = len(indices) < _MOST_INDICES and old.needs == new.needs
             new = replace(
                 new,
-                indices=_either(old.indices, new.indices),
+                indices=indices,
                 count=max(old.count, new.count),
                 reach=max(old.reach, new.reach),
                 masks=_union(old.masks, new.masks),
-                needs=min(old.needs, new.needs),
-                complete=old.complete and new.complete and len(old.indices) < _MOST_INDICES,
+                needs=needs,
+                complete=old.complete and new.complete and is_complete,
                 inputs=_either(old.inputs, new.inputs),
                 bare=_either(old.bare, new.bare),
                 also=_union(old.also, new.also),
@@ -296,6 +300,14 @@ def _either(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
     if one == other or len(one) >= _MOST_INDICES:
         return one
     return tuple(dict.fromkeys((*one, *other)))
+
+
+def _not_shown(selector: Selector, needs: int) -> tuple[Index, ...]:
+    """The devices that a call is given, without those that a guard on its way shows to exist where
+    other ways to it, which need fewer, have no such guard."""
+    if selector.needs == needs:
+        return selector.indices
+    return tuple(one for one in selector.indices if not needs <= one.number < selector.needs)
 
 
 def _held(

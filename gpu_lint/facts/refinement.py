@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.flow import Flow, Frozen
+from gpu_lint.facts.guards import least_devices
 from gpu_lint.facts.model import INHERITED, Written
-from gpu_lint.facts.operations import least_count, truth_of
+from gpu_lint.facts.operations import truth_of
 from gpu_lint.facts.values import (
     DeviceCount,
     EnvironmentValue,
@@ -83,6 +84,9 @@ class Refinement(ABC):
             self._refine_comparison(test, truth, flow)
         elif not truth:
             flow.unset |= self._variables_read(test, flow)
+        found = self._tested.get(id(test))
+        if found is not None and found[0] is test:
+            flow.needs = max(flow.needs, least_devices(found[1], truth))
         if isinstance(test, (p.Call, p.Comparison)) and (keys := self.environment_keys()):
             name = self._another_name(test, truth, flow)
             if name is not None and name in keys:
@@ -133,10 +137,6 @@ class Refinement(ABC):
         if left == VISIBLE and (operator, truth) in ((">", True), ("<=", False)):
             numbers = (input_of(single) for single in alternatives(right))
             flow.checked |= {number for number in numbers if number is not None}
-        if left == VISIBLE and isinstance(right, Known):
-            if isinstance(right.value, int):
-                least = least_count(operator, right.value, truth)
-                flow.needs = max(flow.needs, least)
 
     def _refine_variable(self, node: p.Expression, value: Value, other: Value, flow: Flow) -> None:
         """Note that an environment variable holds a text, where what reads it was found equal."""

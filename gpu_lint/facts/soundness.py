@@ -116,6 +116,6 @@ def cannot_be_joined(left: Value, operator: str, right: Value) -> bool:
     if not isinstance(left, Known) or not isinstance(right, Known):
         return False
     if operator in ("/", "//", "%"):
-        return text_of(left) is None and right.value == 0
+        return isinstance(left.value, (int, float)) and right.value == 0
     is_text = text_of(left) is not None, text_of(right) is not None
     return operator in ("+", "-") and is_text[0] is not is_text[1]

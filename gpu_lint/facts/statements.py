@@ -12,7 +12,9 @@ from gpu_lint.facts.environment import ENVIRONS, Arguments
 from gpu_lint.facts.evaluation import ATTRIBUTES, PROCESS, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.guards import SKIPPING_WORDS, is_mark, returned, ungated
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
+from gpu_lint.facts.outcomes import raised_name
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.soundness import may_lack_item
 from gpu_lint.facts.stacks import callbacks_of, is_stack
@@ -21,6 +23,7 @@ from gpu_lint.facts.values import (
     Bound,
     ClassValue,
     FunctionValue,
+    Gate,
     Input,
     Instance,
     Items,
@@ -40,7 +43,7 @@ from gpu_lint.facts.values import (
     without_entry,
 )
 from gpu_lint.facts.walk import last_name, plain_names, statements
-from gpu_lint.facts.world import World
+from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.facts.writers import PATCH, is_patch_context
 from gpu_lint.source import Span
 
@@ -65,6 +68,7 @@ class Statements(Attempts):
         super().__init__(world, file, follow_imports=follow_imports)
         self._globals: dict[int, frozenset[str]] = {}
         self._tops: dict[str, frozenset[Span]] = {}
+        self._named: tuple[p.Statement, frozenset[str]] = (self.statement, frozenset())
 
     def block(self, statements: p.Block, flow: Flow) -> None:
         """Run statements in order until the path ends."""
@@ -115,13 +119,13 @@ class Statements(Attempts):
             case p.Return():
                 value = self.evaluate(node.value, flow) if node.value else Known(None)
                 if flow.alive:
-                    self._frame.results.append(value)
+                    self._frame.results.append(returned(value, flow.needs))
                     self._frame.returns.append(flow.copy())
                     flow.alive = False
             case p.Raise():
                 for raised in node.values:
                     self.evaluate(raised, flow)
-                self.end_path(_raised_name(node), flow)
+                self.end_path(raised_name(node), flow)
             case p.Jump():
                 ends = self._frame.breaks if node.kind == "break" else self._frame.continues
                 if ends:
@@ -375,19 +379,6 @@ class Statements(Attempts):
             for value in returned
         )
 
-    def _match(self, node: p.Match, flow: Flow) -> None:
-        self.evaluate(node.subject, flow)
-        for name in node.captures:
-            self.bind(name, UNKNOWN, flow)
-        paths: list[Flow] = []
-        with self._branch():
-            for case in node.cases:
-                path = flow.copy()
-                self.block(case, path)
-                paths.append(path)
-        flow.alive = not node.exhaustive
-        flow.join_all(paths)
-
     def _function(self, node: p.Function, flow: Flow) -> None:
         decorators = [(d, self.evaluate(d, flow)) for d in node.decorators]
         for decorator in node.decorators:
@@ -399,15 +390,40 @@ class Statements(Attempts):
         value: Value = self.register(node, owner)
         for decorator, callee in reversed(decorators):
             call = p.Call(decorator.span, decorator, ())
-            if isinstance(callee, (FunctionValue, ClassValue, Symbol, Bound)):
+            if isinstance(callee, (FunctionValue, ClassValue, Symbol, Bound, Gate)):
                 args = Arguments([(decorator, value)])
-                result = self.call_value(callee, call, args, flow)
+                result = self._unmarked(self.call_value(callee, call, args, flow))
                 if isinstance(result, (FunctionValue, Instance, Bound)):
                     value = result
             self.note_registered(decorator, value, flow)
+        self._note_wrapper(node, value)
         accessors = [d for d in node.decorators if isinstance(d, p.Attribute)]
         kinds = [d.name for d in accessors if self._class_depth and d.name in _ACCESSORS]
         self.bind(f"{node.name}.{kinds[0]}" if kinds else node.name, value, flow)
+
+    def _unmarked(self, made: Value) -> Value:
+        """What a decorator gave, without the marks that skip it, which are remembered."""
+        value, needs = ungated(made)
+        marked: Function | Class | None = None
+        if isinstance(value, FunctionValue):
+            marked = self.function(value.key)
+        elif isinstance(value, ClassValue):
+            marked = self.class_of(value.key)
+        if marked is not None:
+            marked.needs = max(marked.needs, needs)
+        return value
+
+    def _note_wrapper(self, node: p.Function, value: Value) -> None:
+        """Remember what a function was replaced by that may skip it."""
+        own = self.function((self.file, node.span.start))
+        if own is not None and isinstance(value, FunctionValue):
+            wrapper = self.function(value.key)
+            if wrapper is not own and wrapper is not None and self._may_skip(wrapper):
+                own.wrapper = value
+
+    def _may_skip(self, function: Function) -> bool:
+        """Whether a function's text may skip a test."""
+        return not SKIPPING_WORDS.isdisjoint(self.world.words_in(function))
 
     def _note_skip(self, decorator: p.Expression, flow: Flow) -> None:
         """``@skipIf(device_count() < 2, …)`` skips when its condition holds; of a list, each."""
@@ -453,10 +469,22 @@ class Statements(Attempts):
             else:
                 self.note_attribute(key, name, value)
         self._note_subclass(key, keys, flow)
-        for decorator in decorators:
+        for at, decorator in zip(node.decorators, decorators, strict=True):
             if isinstance(decorator, Bound) and decorator.kind == PATCH:
                 self.patch_function(decorator, ClassValue(key))
+            elif self._is_mark(decorator):
+                args = Arguments([(at, ClassValue(key))])
+                self._unmarked(self.call_value(decorator, p.Call(at.span, at, ()), args, flow))
         self.bind(node.name, ClassValue(key), flow)
+
+    def _is_mark(self, decorator: Value) -> bool:
+        """Whether a decorator of a class may skip its tests."""
+        if isinstance(decorator, FunctionValue):
+            function = self.function(decorator.key)
+            return function is not None and self._may_skip(function)
+        return isinstance(decorator, Gate) or (
+            isinstance(decorator, Symbol) and is_mark(decorator.name)
+        )
 
     def _note_subclass(self, key: Key, bases: tuple[Key, ...], flow: Flow) -> None:
         """Call what a class that others inherit from does about it: ``__init_subclass__``."""
@@ -534,7 +562,7 @@ class Statements(Attempts):
             before=in_order(flow.holds(variable)),
             undisturbed=variable in flow.quiet,
             conditional=self._branches > 0,
-            names=plain_names((self.statement,)) if itself else frozenset(),
+            names=self._names_in(self.statement) if itself else frozenset(),
             values=(value,),
             chosen=flow.get(PROCESS, CHOSEN) is not None,
         )
@@ -542,6 +570,12 @@ class Statements(Attempts):
             self.note_setting(file, setting)
         else:
             self._waiting.append((file, setting))
+
+    def _names_in(self, statement: p.Statement) -> frozenset[str]:
+        """The plain names of a statement, which may write thousands of variables."""
+        if self._named[0] is not statement:
+            self._named = statement, plain_names((statement,))
+        return self._named[1]
 
     def note_setting(self, file: str, setting: Setting) -> None:
         self.recorder_of(file).setting(setting)
@@ -576,14 +610,6 @@ def _only_writes(statement: p.Statement, value: Value | None) -> bool:
     if isinstance(statement, p.Assign):
         return all(isinstance(t, (p.Subscript, p.Attribute)) for t in statement.targets)
     return isinstance(statement, p.Evaluate) and isinstance(statement.value, p.Call)
-
-
-def _raised_name(node: p.Raise) -> str:
-    """The name of what is raised; empty if it cannot be told."""
-    raised = node.values[0] if node.values else None
-    if isinstance(raised, p.Call):
-        raised = raised.function
-    return last_name(raised) if raised is not None else ""
 
 
 def _is_starred(node: p.Expression) -> bool:

@@ -18,19 +18,19 @@ _TAKING = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 _ASKING = frozenset({"--help", "--version", "-V", "-h", "-version"})
 _NO_GPU_PROGRAMS = frozenset(
     {
-        "7z", "aplay", "apt", "apt-get", "arecord", "aria2c", "awk", "bzip2", "cat", "cc", "chmod",
-        "chown", "clang", "clear", "cls", "cmake", "cmp", "cp", "curl", "date", "del", "df", "diff",
-        "dir", "dpkg", "du", "echo", "espeak", "espeak-ng", "exiftool", "ffprobe", "find", "flac",
-        "free", "g++", "gcc", "gh", "git", "git-lfs", "gpg", "grep", "gunzip", "gzip", "head",
-        "hostname", "huggingface-cli", "id", "ifconfig", "ip", "java", "jq", "kill", "killall",
-        "lame", "less", "ln", "ls", "lscpu", "lsof", "lspci", "md5sum", "mediainfo", "mkdir",
-        "mkfifo", "mktemp", "mount", "mpg123", "mv", "netstat", "ninja", "node", "npm", "npx",
-        "nvcc", "nvidia-smi", "open", "openssl", "pandoc", "paplay", "pdflatex", "pgrep", "ping",
-        "pip", "pip3", "pkill", "play", "ps", "pwd", "rec", "rm", "rmdir", "rsync", "scp", "sed",
-        "sha256sum", "sleep", "sort", "sox", "ss", "stat", "stty", "sysctl", "systemctl", "tail",
-        "tar", "taskkill", "tasklist", "tee", "touch", "tput", "tr", "umount", "uname", "uniq",
-        "unrar", "unzip", "wc", "wget", "where", "which", "whoami", "xdg-open", "xz", "yarn", "zip",
-        "zstd",
+        "7z", "[", "aplay", "apt", "apt-get", "arecord", "aria2c", "awk", "bzip2", "cat", "cc",
+        "cd", "chmod", "chown", "clang", "clear", "cls", "cmake", "cmp", "cp", "curl", "date",
+        "del", "df", "diff", "dir", "dpkg", "du", "echo", "espeak", "espeak-ng", "exiftool", "exit",
+        "false", "ffprobe", "find", "flac", "free", "g++", "gcc", "gh", "git", "git-lfs", "gpg",
+        "grep", "gunzip", "gzip", "head", "hostname", "huggingface-cli", "id", "ifconfig", "ip",
+        "java", "jq", "kill", "killall", "lame", "less", "ln", "ls", "lscpu", "lsof", "lspci",
+        "md5sum", "mediainfo", "mkdir", "mkfifo", "mktemp", "mount", "mpg123", "mv", "netstat",
+        "ninja", "node", "npm", "npx", "nvcc", "nvidia-smi", "open", "openssl", "pandoc", "paplay",
+        "pdflatex", "pgrep", "ping", "pip", "pip3", "pkill", "play", "ps", "pwd", "rec", "rm",
+        "rmdir", "rsync", "scp", "sed", "sha256sum", "sleep", "sort", "sox", "ss", "stat", "stty",
+        "sysctl", "systemctl", "tail", "tar", "taskkill", "tasklist", "tee", "test", "touch",
+        "tput", "tr", "true", "umount", "uname", "uniq", "unrar", "unzip", "wc", "wget", "where",
+        "which", "whoami", "xdg-open", "xz", "yarn", "zip", "zstd",
     }
 )  # fmt: skip
 _OF_FFMPEG = re.compile(r"cuda|cuvid|nvenc|nvdec|_npp|vulkan|opencl|libplacebo")

@@ -279,10 +279,34 @@ class Typed(Unknown):
     name: str
 
 
+@record
+class Enough(Unknown):
+    """How a test of the number of devices came out: how many there are at least where it is true,
+    and where it is false."""
+
+    if_true: int
+    if_false: int
+
+
+@record
+class Gate:
+    """A mark or decorator behind which something is run only on so many devices."""
+
+    needs: int
+
+
+@record
+class Gated:
+    """A function or class of the project behind such a mark."""
+
+    value: FunctionValue | ClassValue
+    needs: int
+
+
 Value: TypeAlias = (
     "Known | Input | Text | Items | Pairs | Symbol | ModuleValue | FunctionValue | ClassValue"
     " | Instance | Returned | Bound | DeviceCount | Gpus | Numbered | EnvironmentValue | AnyOf"
-    " | Member | Unknown"
+    " | Member | Gate | Gated | Unknown"
 )
 
 UNKNOWN = Unknown()

@@ -110,7 +110,7 @@ def _find(value: Any) -> Iterator[p.Expression]:
     if isinstance(value, tuple):
         for item in value:
             yield from _find(item)
-    elif isinstance(value, (p.Argument, p.Parameter, p.Generator)):
+    elif isinstance(value, (p.Argument, p.Parameter, p.Generator, p.Pattern)):
         for name in _fields_of(type(value)):
             yield from _find(getattr(value, name))
     elif is_dataclass(value) and hasattr(value, "span"):

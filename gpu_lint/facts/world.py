@@ -10,7 +10,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.reading import Reading
-from gpu_lint.facts.values import Bound, Key, Pairs, Value
+from gpu_lint.facts.values import Bound, FunctionValue, Key, Pairs, Value
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ class Function:
     owner: Key | None = None
     patches: tuple[Bound, ...] = ()
     """What patches the environment while it runs."""
+    needs: int = 0
+    """With fewer devices a mark of it skips it."""
+    wrapper: FunctionValue | None = None
+    """What a decorator replaced it by that may skip it."""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +46,8 @@ class Class:
     """What its objects' attributes may be, whenever that is."""
     is_filled: bool = False
     """The environment, or a file, may fill in its fields in place of their defaults."""
+    needs: int = 0
+    """With fewer devices a mark of it skips its tests."""
 
     @property
     def key(self) -> Key:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import ENVIRONS, Arguments, Environment
+from gpu_lint.facts.evaluation import REPLACEABLE
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Form, Setting, Written
 from gpu_lint.facts.operations import truth_of
@@ -44,7 +45,7 @@ SHELL_CELLS = frozenset({"bash", "sh", "script", "!", "sx", "system"})
 _SET_MAGICS = frozenset({"env", "set_env"})
 _ALL_ENTRIES = Pairs((), open=True)
 """What a file holds that only the run will read."""
-_Call: TypeAlias = "Callable[[Any, p.Call, Arguments, Flow], Value]"
+_Call: TypeAlias = "Callable[[Any, p.Call, Arguments, Flow], Value | None]"
 
 
 @dataclass(eq=False, slots=True)
@@ -57,6 +58,8 @@ class Patch:
     """How certainly CUDA had read them."""
     used: tuple[Certainty, Certainty]
     """How certainly a GPU had been used: its memory, or PyTorch's own state of it."""
+    replaced: Mapping[str, Value]
+    """What stood in the place of things imported."""
     settings: list[tuple[str, Setting]] = field(default_factory=list)
     """What it writes, with the file in which that is found."""
     maker: Value = UNKNOWN
@@ -150,10 +153,34 @@ class Writers(Environment):
             return Bound(PATCH, Symbol("unittest.mock.patch.dict"), (node, args))
         return UNKNOWN
 
+    def _patch_symbol(self, node: p.Call, args: Arguments, flow: Flow) -> Value | None:
+        """``patch("torch.cuda.device_count")`` and ``patch.object(torch.cuda, …)``, which patch at
+        the same time."""
+        if self._symbol_patched(args) is not None:
+            return Bound(PATCH, Symbol("unittest.mock.patch"), (node, args))
+        return None
+
+    def _symbol_patched(self, args: Arguments) -> tuple[str, Value] | None:
+        """What a patch replaces that tests of the number of devices ask, and by what; None for one
+        of anything else."""
+        target, rest = args.value(0, "target") or UNKNOWN, 1
+        if isinstance(target, Symbol):
+            name, rest = f"{target.name}.{text_of(args.value(1) or UNKNOWN) or ''}", 2
+        else:
+            parts = (text_of(target) or "").split(".")
+            several = (".".join(parts[start:]) for start in range(len(parts)))
+            name = next((one for one in several if self.knowledge.function(one)), "")
+        if name.rpartition(".")[2] not in REPLACEABLE:
+            return None
+        return name, args.value(rest, "new") or UNKNOWN
+
     def apply_patch(self, patch: Bound, flow: Flow) -> None:
         """Do to the environment what a patch does, and note it at once or when it ends."""
         assert isinstance(patch.arguments, tuple)
         node, args = patch.arguments
+        if (replaced := self._symbol_patched(args)) is not None:
+            self.replace_symbol(*replaced, flow)
+            return
         positional = args.positional[1:2]
         if (values := args.find(None, "values")) is not None:
             positional = [values]
@@ -171,19 +198,23 @@ class Writers(Environment):
         with self._put_off(patch):
             for one in patches:
                 self.apply_patch(one, flow)
-        yield
-        self.end_patch(patch, flow)
+        try:
+            yield
+        finally:
+            self.end_patch(patch, flow)
 
     def _begin_patch(self, flow: Flow) -> Patch:
         names = (*HEADER_VARIABLES, *ALIASES)
         held = {name: flow.holds(name) for name in names}
-        return Patch(held, flow.frozen.certainty, _use(flow))
+        return Patch(held, flow.frozen.certainty, _use(flow), self.replaced_symbols(flow))
 
     @contextmanager
     def _put_off(self, patch: Patch) -> Iterator[None]:
         outer, self._waiting = self._waiting, patch.settings
-        yield
-        self._waiting = outer
+        try:
+            yield
+        finally:
+            self._waiting = outer
 
     def end_patch(self, patch: Patch, flow: Flow, *, always: bool = False) -> None:
         """Take a patch back. What it wrote is noted if CUDA read it, or had done so before."""
@@ -196,6 +227,10 @@ class Writers(Environment):
         for name, held in patch.held.items():
             if flow.holds(name) is not held:
                 flow.put(name, held)
+        for name, value in self.replaced_symbols(flow).items():
+            before = patch.replaced.get(name, Symbol(name))
+            if value is not before:
+                self.replace_symbol(name, before, flow)
 
     def _only_asks(self, flow: Flow) -> bool:
         """Whether what made CUDA read the mask, if anything did, only asks what there is."""
@@ -218,6 +253,9 @@ class Writers(Environment):
             if name == "undo":
                 self._undo(receiver, flow)
                 return UNKNOWN
+            if name == "setattr" and (replaced := self._symbol_patched(args)) is not None:
+                self._patch_test(lambda: self.replace_symbol(*replaced, flow), flow)
+                return UNKNOWN
             if name in ("setitem", "delitem") and args.value(0) in ENVIRONS:
                 args = Arguments(args.positional[1:], args.keywords, args.exact)
             elif name not in ("setenv", "delenv"):
@@ -234,8 +272,9 @@ class Writers(Environment):
                 maker = receiver if lasts else UNKNOWN
                 self._patch_test(lambda: self.write_under(*key, given, form, at, flow), flow, maker)
             return UNKNOWN
-        if name == "dict" and isinstance(receiver, Input) and receiver.name.endswith(".patch"):
-            if patches_environment(args):
+        if isinstance(receiver, Input) and _is_mocker(receiver, name):
+            is_known = patches_environment(args) if name == "dict" else self._symbol_patched(args)
+            if is_known:
                 patch = Bound(PATCH, receiver, (node, args))
                 self._patch_test(lambda: self.apply_patch(patch, flow), flow)
             return UNKNOWN
@@ -287,6 +326,13 @@ def patches_environment(args: Arguments) -> bool:
     return target in ENVIRONS or (text_of(target) or "").endswith("os.environ")
 
 
+def _is_mocker(value: Input, method: str) -> bool:
+    """Whether a method of a value is one of pytest-mock's ``mocker.patch``, or that itself."""
+    if method == "patch":
+        return value.name.partition("@")[0] == "mocker"
+    return method in ("dict", "object") and value.name.endswith(".patch")
+
+
 def is_monkeypatch(value: Value) -> bool:
     """Whether a value is pytest's fixture of this name, or made by its class."""
     if isinstance(value, Input):
@@ -315,4 +361,8 @@ _CALLS: dict[str, _Call] = {
     f"{SHELL}.magic": Writers._magic,
     "unittest.mock.patch.dict": Writers._patch,
     "mock.patch.dict": Writers._patch,
+    "unittest.mock.patch": Writers._patch_symbol,
+    "unittest.mock.patch.object": Writers._patch_symbol,
+    "mock.patch": Writers._patch_symbol,
+    "mock.patch.object": Writers._patch_symbol,
 }

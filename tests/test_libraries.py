@@ -185,3 +185,21 @@ def test_a_library_that_a_rule_pack_describes_is_known(
     done = run_cli("check", "--output-format", "concise")
     assert "run.py:6:30: GPU201" in done.stdout
     assert "Described by no table" not in done.stderr
+
+
+BROKEN = f"{MASK}x = (\n"
+
+
+def test_a_file_with_a_syntax_error_is_not_counted_as_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, {"a.py": BROKEN, "b.py": "x = 1\n", "c.py": MASK})
+    monkeypatch.chdir(tmp_path)
+    for options in (["--no-cache"], [], [], ["-j", "2", "--no-cache"]):
+        done = run_cli("check", "--isolated", *options)
+        assert done.stderr == "1 finding in 1 file (2 checked).\n"
+        ignored = run_cli("check", "--isolated", "--ignore", "GPU001", *options)
+        lines = ["Not checked, for a syntax error: a.py.", "No findings in 2 files checked."]
+        assert ignored.stderr.splitlines() == lines
+    alone = run_cli("check", "--isolated", "a.py", "--ignore", "GPU001")
+    assert alone.stderr.splitlines()[1:] == ["No findings in 0 files checked."]

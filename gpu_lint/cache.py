@@ -34,7 +34,7 @@ from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span, read_bytes
 
 DIRECTORY = ".gpu-lint-cache"
-_FORMAT = 5
+_FORMAT = 6
 _SECRET_BYTES = 32
 _LARGEST = 256 << 20
 """Bytes of an index that are read."""
@@ -267,7 +267,7 @@ def _written(note: Note) -> list[Any]:
         key, judged = note.findings
         unfit = [(one.kind.name, one.start, one.shown, one.name) for one in judged.unfit]
         those = [_finding_written(one) for one in judged.findings]
-        found = [key, those, judged.in_part, unfit]
+        found = [key, those, judged.in_part, unfit, judged.libraries, judged.is_broken]
     touch = None if note.touch is None else note.touch.value
     return [note.changed, note.touched, note.size, note.digest, note.alone.value, note.parses,
             touch, imported, note.decides, found]  # fmt: skip
@@ -287,12 +287,18 @@ def _read_note(raw: Any) -> Note:
         )
     findings = None
     if found is not None:
-        key, those, in_part, unfit = found
+        key, those, in_part, unfit, libraries, is_broken = found
         misfits = tuple(
             Misfit(MisfitKind[kind], int(start), int(shown), str(name))
             for kind, start, shown, name in unfit
         )
-        judged = Judged(tuple(map(_finding_read, those)), bool(in_part), misfits)
+        judged = Judged(
+            tuple(map(_finding_read, those)),
+            bool(in_part),
+            misfits,
+            tuple(map(str, libraries)),
+            bool(is_broken),
+        )
         findings = str(key), judged
     return Note(
         int(changed),

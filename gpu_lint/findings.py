@@ -94,6 +94,11 @@ class Judged:
     was left, and what it calls after that is not known."""
     unfit: tuple[Misfit, ...] = ()
     """What does not fit the mask in effect there."""
+    libraries: tuple[str, ...] = ()
+    """GPU libraries that a program which runs the file loads, and that no table describes: which
+    devices their calls use is not known."""
+    is_broken: bool = False
+    """It has a syntax error, so that nothing else in it was checked."""
 
     @property
     def has_safe_fix(self) -> bool:
@@ -129,10 +134,21 @@ class FileFindings:
     """It is a program that was followed in part (:class:`Judged`)."""
     unfit: tuple[Misfit, ...] = ()
     """What does not fit the mask in effect there."""
+    libraries: tuple[str, ...] = ()
+    """GPU libraries that no table describes (:class:`Judged`)."""
+    is_broken: bool = False
+    """It has a syntax error, so that nothing else in it was checked."""
 
     @classmethod
     def of(cls, source: Source, judged: Judged) -> FileFindings:
-        return cls(source, judged.findings, judged.in_part, judged.unfit)
+        return cls(
+            source,
+            judged.findings,
+            judged.in_part,
+            judged.unfit,
+            judged.libraries,
+            judged.is_broken,
+        )
 
     def without(self, unsafe: Mapping[Fix, str]) -> FileFindings:
         """The same with some fixes as unsafe, each for a reason."""

@@ -326,17 +326,21 @@ class View:
         if read.is_new and not read.source.data:
             return Judged(())
         if self._has_fault(read):
-            return Judged(tuple(_syntax_finding(read, read.settings.rules_for(read.path))))
+            return self._broken(read)
         context = self._context(read)
-        found, unfit = tuple(self._findings(read, context)), tuple(misfits(context))
-        return Judged(found, self.project.is_cut_short(read.file), unfit)
+        kept = self._unsuppressed(read, context)
+        if context.facts.reading.is_broken and read.fault is not None:
+            return self._broken(read)
+        found, unfit = tuple(self._findings(kept, context)), tuple(misfits(context))
+        libraries = self.project.knowledge.undescribed(context.facts.reached_frameworks)
+        return Judged(found, self.project.is_cut_short(read.file), unfit, libraries)
 
-    def _findings(self, read: Read, context: Context) -> list[Finding]:
+    def _broken(self, read: Read) -> Judged:
+        """What is found in a file with a syntax error: that alone."""
         rules = read.settings.rules_for(read.path)
-        facts, source = context.facts, context.facts.reading.source
-        kept = self._unsuppressed(source, rules, context)
-        if facts.reading.is_broken and read.fault is not None:
-            return _syntax_finding(read, rules)
+        return Judged(tuple(_syntax_finding(read, rules)), is_broken=True)
+
+    def _findings(self, kept: list[Found], context: Context) -> list[Finding]:
         fixes: dict[object, Fix | None] = {}
         findings = []
         for found in kept:
@@ -373,10 +377,9 @@ class View:
         is_read = self.project.outline(read.file) or self.project.reading(read.file)
         return is_read is None and read.fault is not None
 
-    def _unsuppressed(
-        self, source: Source, rules: dict[str, Rule], context: Context
-    ) -> list[Found]:
-        rulebook = self._finder.rulebook
+    def _unsuppressed(self, read: Read, context: Context) -> list[Found]:
+        rulebook, rules = self._finder.rulebook, read.settings.rules_for(read.path)
+        source = context.facts.reading.source
         meant_for_us = not self._finder.ignore_suppressions and self.project.needles.comments(
             source.data
         )

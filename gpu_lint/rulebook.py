@@ -29,6 +29,9 @@ from gpu_lint.rulefiles import (
 from gpu_lint.toml import located, parse_toml
 from gpu_lint.variables import Variable
 
+_PYTORCH = "torch"
+"""The key of the libraries that bring PyTorch in."""
+
 
 class Severity(str, Enum):
     """How bad a finding is. ``off`` rules run only where they are selected by name."""
@@ -103,9 +106,11 @@ class Rulebook:
         """What is known of frameworks and variables; a run that finds nothing new needs none."""
         if self.base is not None:
             return self.base.knowledge.with_own(self.own)
-        frameworks, variables = self.files.knowledge()
+        frameworks, variables, libraries = self.files.knowledge()
         return Knowledge.of(
-            tuple(map(_framework, frameworks)), tuple(map(_variable, variables["variable"]))
+            tuple(map(_framework, frameworks)),
+            tuple(map(_variable, variables["variable"])),
+            tuple(_libraries(libraries)),
         )
 
     @cached_property
@@ -280,6 +285,13 @@ def _framework(table: dict[str, Any]) -> Framework:
         checked_against=head.get("checked-against", ""),
         evidence=head.get("evidence", ""),
     )
+
+
+def _libraries(table: dict[str, list[str]]) -> Iterator[Framework]:
+    """The libraries of a table that names them by the frameworks that they bring in."""
+    with_pytorch = frozenset(table[_PYTORCH])
+    for module in sorted({module for modules in table.values() for module in modules}):
+        yield Framework.undescribed(module, uses_pytorch=module in with_pytorch)
 
 
 def _apis(row: dict[str, Any], framework: str) -> Iterator[Api]:

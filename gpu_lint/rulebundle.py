@@ -27,8 +27,9 @@ class RuleFiles:
     """SHA-256 over the TOML files."""
     rules: list[Table]
     """One table for each file of rules."""
-    knowledge: Callable[[], tuple[list[Table], Table]]
-    """Reads the tables of frameworks, and that of variables; most runs need none."""
+    knowledge: Callable[[], tuple[list[Table], Table, Table]]
+    """Reads the tables of frameworks, that of variables, and that of libraries which no table of
+    frameworks describes; most runs need none."""
 
 
 def read_rule_files(root: Path) -> RuleFiles:
@@ -38,9 +39,9 @@ def read_rule_files(root: Path) -> RuleFiles:
     except OSError:
         return from_toml(root)
 
-    def knowledge() -> tuple[list[Table], Table]:
+    def knowledge() -> tuple[list[Table], Table, Table]:
         found = json.loads((root / KNOWLEDGE).read_bytes())
-        return found["frameworks"], found["variables"]
+        return found["frameworks"], found["variables"], found["libraries"]
 
     return RuleFiles(made["digest"], made["rules"], knowledge)
 
@@ -54,14 +55,15 @@ def from_toml(root: Path) -> RuleFiles:
         digest.update(text.encode())
         rules.append(table)
     paths = [*sorted((root / "frameworks").glob("*.toml")), root / "variables.toml"]
+    paths.append(root / "libraries.toml")
     texts = [(path, read_text(path)) for path in paths]
     for _, text in texts:
         digest.update(text.encode())
     digest.update((root / "allocator.toml").read_bytes())
 
-    def knowledge() -> tuple[list[Table], Table]:
-        *frameworks, variables = (parse_toml(text, path) for path, text in texts)
-        return frameworks, variables
+    def knowledge() -> tuple[list[Table], Table, Table]:
+        *frameworks, variables, libraries = (parse_toml(text, path) for path, text in texts)
+        return frameworks, variables, libraries
 
     return RuleFiles(digest.hexdigest(), rules, knowledge)
 
@@ -69,10 +71,10 @@ def from_toml(root: Path) -> RuleFiles:
 def write_json(root: Path, target: Path) -> list[Path]:
     """Write the JSON of a directory's TOML files into another; the files that were made."""
     found = from_toml(root)
-    frameworks, variables = found.knowledge()
+    frameworks, variables, libraries = found.knowledge()
     contents = {
         RULES: {"digest": found.digest, "rules": found.rules},
-        KNOWLEDGE: {"frameworks": frameworks, "variables": variables},
+        KNOWLEDGE: {"frameworks": frameworks, "variables": variables, "libraries": libraries},
     }
     for name, content in contents.items():
         (target / name).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")

@@ -149,3 +149,34 @@ def test_the_message_names_what_is_wrong(value: str, said: str) -> None:
     source = f'{PREPARED}os.environ["CUDA_VISIBLE_DEVICES"] = {value}\n'
     (finding,) = check_text(source).findings
     assert said in finding.message
+
+
+UNCALLED = """import os
+import torch
+
+
+class Evaler:
+    @{0}
+    def reload({1}):
+        if device:
+            os.environ["CUDA_VISIBLE_DEVICES"] = device
+        return torch.device("cuda")
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "parameters", "wanted"),
+    [
+        ("staticmethod", "device, model", []),
+        ("staticmethod", "device", []),
+        ("classmethod", "cls, device", []),
+        ("decorated", "self, device", []),
+        ("classmethod", "device", [("GPU112", 9)]),
+        ("decorated", "device", [("GPU112", 9)]),
+    ],
+)
+def test_a_method_that_nothing_calls_is_given_its_object_only_where_python_gives_it(
+    decorator: str, parameters: str, wanted: list[tuple[str, int]]
+) -> None:
+    found = codes(check_text(UNCALLED.format(decorator, parameters)))
+    assert [one for one in found if one[0] == "GPU112"] == wanted

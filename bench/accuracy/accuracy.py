@@ -7,13 +7,17 @@
 
 ``packages.json`` pins releases on PyPI by version and digest; ``repositories.json`` names public
 repositories by commit: CHECKOUTS is a directory with one checkout each, ``owner+name``. Both are
-checked without a policy, with the rules that are off by default besides.
+checked without a policy, with the rules that are off by default besides, each from its own
+directory, as its owner would.
 
 ``verdicts.json`` holds what was judged, by hand, from the source around each finding: where it is
 (package and version, or repository and commit), the rule, right or wrong, and why; no source.
 ``sample`` prints the findings that have no verdict yet: of each rule a seeded sample of 120, all
 of them where there are fewer. ``recall.json`` holds the files that were read although nothing was
-found in them, and what was missed. ``score`` computes the table from both, and needs nothing else.
+found in them, and what was missed. ``masks.json`` holds programs that deal with a mask, each read
+before it was checked: every line at which something goes wrong, and whether that was found.
+``score`` computes the tables from these, and needs nothing else: one of what was found when the
+repositories with ``checked`` were checked (``first`` or ``again``), and one of what was before.
 """
 
 from __future__ import annotations
@@ -37,6 +41,8 @@ MIRROR = "https://files.pythonhosted.org/"
 SEED = 20261125
 MOST_OF_A_RULE = 120
 OFF = "GPU117,GPU205"
+LATEST = "2026-11-30"
+"""The day of the latest check; of other repositories and the packages the findings are older."""
 SECONDS = 600
 
 
@@ -92,17 +98,17 @@ def check(checkouts: Path) -> None:
         for p in read("packages.json")
     ]
     trees += [
-        (f"{r['name']}@{str(r['commit'])[:12]}", checkouts / str(r["name"]).replace("/", "+"))
+        (source_of(r), checkouts / str(r["name"]).replace("/", "+"))
         for r in read("repositories.json")
     ]
     files = 0
     for source, tree in trees:
         files += sum(1 for _ in tree.rglob("*.py"))
-        command = [sys.executable, "-m", "gpu_lint", "check", str(tree), "--isolated", "--no-cache"]
+        command = [sys.executable, "-m", "gpu_lint", "check", ".", "--isolated", "--no-cache"]
         command += ["--extend-select", OFF, "--output-format", "json"]
         try:
             done = subprocess.run(
-                command, cwd=WORK, capture_output=True, text=True, timeout=SECONDS
+                command, cwd=tree, capture_output=True, text=True, timeout=SECONDS
             )
         except subprocess.TimeoutExpired:
             print(f"{source}: did not end in {SECONDS} s", flush=True)
@@ -110,7 +116,7 @@ def check(checkouts: Path) -> None:
         if done.returncode not in (0, 1, 2) or "internal error" in done.stderr:
             print(f"{source}: failed\n{done.stderr[-2000:]}", flush=True)
         for one in json.loads(done.stdout or "[]"):
-            path = os.path.relpath(os.path.join(WORK, one["filename"]), tree)
+            path = os.path.relpath(os.path.join(tree, one["filename"]), tree)
             place = {"source": source, "path": Path(path).as_posix(), "code": one["code"]}
             found.append(
                 {
@@ -123,6 +129,10 @@ def check(checkouts: Path) -> None:
     print(f"{len(trees)} trees, {files} files, {len(found)} findings")
     WORK.mkdir(parents=True, exist_ok=True)
     (WORK / "findings.json").write_text(json.dumps(found, indent=1), "utf-8")
+
+
+def source_of(repository: dict[str, object]) -> str:
+    return f"{repository['name']}@{str(repository['commit'])[:12]}"
 
 
 def key(one: dict[str, object]) -> tuple[object, ...]:
@@ -142,20 +152,35 @@ def sample() -> None:
 
 
 def score() -> None:
-    """Print the table: of each rule how many were judged, and how many were right."""
-    verdicts = read("verdicts.json")
-    print("| rule | | judged | right | precision |\n|---|---|---|---|---|")
-    for code in sorted({str(one["code"]) for one in verdicts}):
-        for kind in ("error", "warning", "off"):
-            row(code, kind, [one for one in verdicts if one["code"] == code])
-    for kind in ("error", "warning", "off"):
-        row("all", kind, verdicts)
+    """Print the tables: of each rule how many were judged, and how many were right."""
+    verdicts, masks = read("verdicts.json"), read("masks.json")
+    print(f"{LATEST}:\n")
+    table([one for one in verdicts if LATEST in (one.get("first"), one.get("again"))])
+    print("\nBefore:\n")
+    table([one for one in verdicts if "first" not in one])
+    faults = [one for one in masks if one["fault"]]
+    found = sum(bool(one["found"]) for one in faults)
+    files = {(one["source"], one["path"]) for one in masks}
+    print(
+        f"\nPrograms with a mask: {len(files)} files read, {len(faults)} lines at which something "
+        f"goes wrong; found {found} ({found / len(faults):.3f})."
+    )
     files = read("recall.json")
     missed = [one for one in files if one["missed"]]
     print(
         f"\nRecall: {len(files)} files without a finding were read; something was missed in "
         f"{len(missed)} ({1 - len(missed) / len(files):.3f})."
     )
+
+
+def table(verdicts: list[dict[str, object]]) -> None:
+    """Print the table of some verdicts, syntax errors apart."""
+    print("| rule | | judged | right | precision |\n|---|---|---|---|---|")
+    for code in sorted({str(one["code"]) for one in verdicts}):
+        for kind in ("error", "warning", "off"):
+            row(code, kind, [one for one in verdicts if one["code"] == code])
+    for kind in ("error", "warning", "off"):
+        row("all but GPU001", kind, [one for one in verdicts if one["code"] != "GPU001"])
 
 
 def row(name: str, kind: str, verdicts: list[dict[str, object]]) -> None:

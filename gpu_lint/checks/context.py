@@ -288,8 +288,8 @@ class Context:
     def uses_pytorch(self) -> bool:
         """The file, or one of the project that it imports, imports PyTorch, or something that
         does."""
-        reached = self.facts.reached_frameworks
-        return any(f.uses_pytorch for f in self.rulebook.knowledge.frameworks if f.name in reached)
+        known = self.rulebook.knowledge.by_name
+        return any(known[name].uses_pytorch for name in self.facts.reached_frameworks)
 
     def is_required(self, where: str | tuple[str, ...]) -> bool:
         """Whether a ``required-in`` key applies to the file."""

@@ -24,7 +24,14 @@ from gpu_lint.findings import FileFindings
 from gpu_lint.output_files import check_output, write_output
 from gpu_lint.ownership import own_state_directory
 from gpu_lint.reports import FOR_PROGRAMS, FORMATS, ReportOptions, render, shown_path
-from gpu_lint.reports.summary import count_line, left_open, plural, statistics
+from gpu_lint.reports.summary import (
+    count_line,
+    left_open,
+    not_described,
+    not_parsed,
+    plural,
+    statistics,
+)
 from gpu_lint.repository import leaves_repository
 from gpu_lint.rulebook import Rulebook, Severity, load_rulebook
 from gpu_lint.settings import SettingsFinder, parse_config_option
@@ -559,7 +566,9 @@ def show_findings(
     else:
         write_bytes(text.encode("utf-8")) if for_programs else write(text)
     if not options.quiet and (results or clean):
-        if line := left_open(results, Path.cwd()):
+        here = Path.cwd()
+        limits = not_parsed(results, here), left_open(results, here), not_described(results)
+        for line in filter(None, limits):
             tell(line)
         tell(count_line(results, clean, len(troubles)))
 

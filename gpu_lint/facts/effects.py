@@ -232,7 +232,8 @@ class Effects(Dispatch):
         if child or root not in sys.stdlib_module_names:
             flow.quiet = frozenset()
         sound = is_sound(name, frozenset(args.keywords))
-        known = sound or self.knowledge.framework_of(name) is not None
+        framework = self.knowledge.framework_of(name)
+        known = sound or (framework is not None and framework.is_described)
         self.fallible = self.fallible or not known
         self.generic_device(node, name, args, flow)
         frame = self.new_frame()

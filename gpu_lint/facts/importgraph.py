@@ -254,10 +254,12 @@ class ImportGraph:
             for part in self.imports.modules_below(file, one.module, one.level, one.name)
         )
 
-    def framework_of(self, one: Imported) -> str | None:
-        """The framework that an import brings in, if any."""
+    def framework_of(self, file: str, one: Imported) -> str | None:
+        """The framework that an import of a file brings in, if any."""
         framework = self.knowledge.framework_of(one.module)
-        return None if framework is None else framework.name
+        if framework is None or (not framework.is_described and self.run_by(file, one)):
+            return None
+        return framework.name
 
     def closure(self, file: str) -> frozenset[str]:
         """A file and everything of the project that it may import, directly or not."""
@@ -269,7 +271,7 @@ class ImportGraph:
         return frozenset(
             framework
             for one in (skimmed.imported if skimmed is not None else ())
-            if (framework := self.framework_of(one)) is not None
+            if (framework := self.framework_of(file, one)) is not None
         )
 
     @cached_property

@@ -238,7 +238,7 @@ class Imports:
         if not root or root in sys.stdlib_module_names:
             return ()
         framework = self._knowledge.framework_of(module)
-        if framework is not None and not framework.own:
+        if framework is not None and not framework.may_be_ours:
             names = self._names(directory)
             beside = f"{root}.py" in names and "__init__.py" not in names
             return self.descend(directory, module) if beside else ()

@@ -329,7 +329,8 @@ class Interpreter(Setups):
         flow.alive = True
         flow.needs = max(flow.needs, needs)
         flow.imported_here = Mark()
-        receiver = Instance(function.owner) if function.owner is not None else None
+        owner = Instance(function.owner) if function.owner is not None else None
+        receiver = self.receiver_of(function, owner) if owner is not None else None
         self._branches = 0
         saved = self._activation()
         self._move_to(function.file)

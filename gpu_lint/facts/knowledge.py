@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -84,6 +85,32 @@ class Framework:
     evidence: str
     own: bool = False
     """A project's rule pack describes it, so it may be one of the project's own packages."""
+    is_described: bool = True
+    """Rows say what its calls do. Of a library that only brings a GPU framework in, none do; a file
+    of the project of that name is not the library."""
+
+    @classmethod
+    def undescribed(cls, module: str, *, uses_pytorch: bool) -> Framework:
+        """The library that is imported by a name, of which no more is known than what it brings
+        in."""
+        return cls(
+            name=module,
+            modules=(module,),
+            uses_pytorch=uses_pytorch,
+            uses_mask=True,
+            import_freezes=False,
+            reexports=False,
+            submodules=(),
+            apis=(),
+            checked_against="",
+            evidence="",
+            is_described=False,
+        )
+
+    @property
+    def may_be_ours(self) -> bool:
+        """Whether a project may hold files of its name that are meant instead."""
+        return self.own or not self.is_described
 
 
 _DECIDING = ("VISIBLE_DEVICE", "visible_device", "CUDA_DEVICE", "ALLOC_CONF")
@@ -99,6 +126,7 @@ class Knowledge:
     """All frameworks, indexed for the interpreter."""
 
     frameworks: tuple[Framework, ...]
+    """Those that a table describes."""
     functions: dict[str, Api] = field(default_factory=dict)
     methods: dict[str, Api] = field(default_factory=dict)
     attributes: dict[str, Api] = field(default_factory=dict)
@@ -111,11 +139,18 @@ class Knowledge:
     """Names of calls that count the machine's devices, whatever the mask."""
     variables: tuple[str, ...] = ()
     """Environment variables that decide what CUDA sees, or what a row's calls do."""
+    libraries: tuple[Framework, ...] = ()
+    """Further libraries that bring a GPU framework in, which no table describes."""
 
     @classmethod
-    def of(cls, frameworks: tuple[Framework, ...], others: tuple[Variable, ...] = ()) -> Knowledge:
+    def of(
+        cls,
+        frameworks: tuple[Framework, ...],
+        others: tuple[Variable, ...] = (),
+        libraries: tuple[Framework, ...] = (),
+    ) -> Knowledge:
         """Index frameworks; the first row of a name wins."""
-        knowledge = cls(frameworks, others=others)
+        knowledge = cls(frameworks, others=others, libraries=libraries)
         for framework in frameworks:
             for module in framework.modules:
                 knowledge.modules[module] = framework
@@ -123,12 +158,24 @@ class Knowledge:
                 table = knowledge.methods if api.method else knowledge.functions
                 table = knowledge.attributes if api.attribute else table
                 table.setdefault(api.name, api)
+        for library in libraries:
+            for module in library.modules:
+                knowledge.modules.setdefault(module, library)
         apis = [api for framework in frameworks for api in framework.apis if api.physical]
         beside = {api.name.rpartition(".")[2].removesuffix("_v2") for api in apis}
         object.__setattr__(knowledge, "beside_cuda", tuple(m.encode() for m in sorted(beside)))
         found = {api.unless[0] for f in frameworks for api in f.apis if api.unless is not None}
         object.__setattr__(knowledge, "variables", (*_DECIDING, *sorted(found)))
         return knowledge
+
+    @cached_property
+    def by_name(self) -> dict[str, Framework]:
+        """Every framework and library by its name."""
+        return {one.name: one for one in (*self.libraries, *self.frameworks)}
+
+    def undescribed(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of some frameworks and libraries that no table describes, in order."""
+        return tuple(sorted(name for name in names if not self.by_name[name].is_described))
 
     def misspelt(self, name: str) -> str | None:
         """The variable that a name was certainly meant to be, if it is not one itself."""
@@ -155,7 +202,7 @@ class Knowledge:
     def with_own(self, frameworks: tuple[Framework, ...]) -> Knowledge:
         """This, with what a project knows besides; its rows come first."""
         frameworks = tuple(replace(framework, own=True) for framework in frameworks)
-        knowledge = Knowledge.of((*frameworks, *self.frameworks), self.others)
+        knowledge = Knowledge.of((*frameworks, *self.frameworks), self.others, self.libraries)
         for framework in frameworks:
             own = (api for api in framework.apis if not api.method and not api.attribute)
             knowledge.own.update((api.name, api) for api in own)

@@ -74,7 +74,7 @@ class Loading:
 
     def _using_unasked(self, framework: str) -> frozenset[bytes]:
         """Names of a framework's listed calls that use a GPU, or may, where none is named."""
-        rows = next(one.apis for one in self._graph.knowledge.frameworks if one.name == framework)
+        rows = self._graph.knowledge.by_name[framework].apis
         if framework in _USED_BY_NAME:
             rows = tuple(row for row in rows if row.method and row.freezes == "always")
         return frozenset(
@@ -104,8 +104,8 @@ class Loading:
     @cached_property
     def _pytorch(self) -> frozenset[str]:
         """The frameworks that use PyTorch."""
-        every = self._graph.knowledge.frameworks
-        return frozenset(framework.name for framework in every if framework.uses_pytorch)
+        every = self._graph.knowledge.by_name
+        return frozenset(name for name, framework in every.items() if framework.uses_pytorch)
 
     def _run_on_import(self, file: str) -> Iterable[str]:
         """The files that run when another is imported, by what it imports outside of functions."""
@@ -127,7 +127,7 @@ class Loading:
         for file in self._reach.names(everything):
             skimmed = self._graph.skimmed(file)
             for one in skimmed.imported if skimmed is not None else ():
-                framework = None if one.is_deferred else self._graph.framework_of(one)
+                framework = None if one.is_deferred else self._graph.framework_of(file, one)
                 if framework is not None:
                     found[framework] = found.get(framework, 0) | self._reach.bit(file)
         return found
@@ -245,7 +245,7 @@ class _Search:
         """Go on with what some code of a file imports and calls."""
         words = code.words
         for one in code.imported:
-            if (framework := self._graph.framework_of(one)) is not None:
+            if (framework := self._graph.framework_of(file, one)) is not None:
                 self.found.setdefault(framework, file)
                 words |= words_of(f"{one.module}.{one.name}".encode())
             for other in self._graph.run_by(file, one):

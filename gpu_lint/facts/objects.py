@@ -216,19 +216,25 @@ class Objects(Effects):
         function = self.function(value.key) if isinstance(value, FunctionValue) else None
         if function is None or not isinstance(value, FunctionValue):
             return value
-        decorators = _decorator_names(function.node)
-        if "staticmethod" in decorators or function.owner is None:
+        receiver = self.receiver_of(function, base)
+        if receiver is None:
             return value
-        if "classmethod" in decorators:
-            key = base.cls if isinstance(base, Instance) else None
-            base = ClassValue(key) if key is not None else base
-            return FunctionValue(value.key, value.scopes, base)
-        if not isinstance(base, Instance):
-            return value
-        method = FunctionValue(value.key, value.scopes, base)
-        if decorators & {"property", "cached_property"}:
+        method = FunctionValue(value.key, value.scopes, receiver)
+        is_property = _decorator_names(function.node) & {"property", "cached_property"}
+        if is_property and isinstance(receiver, Instance):
             return self.enter(method, Arguments(), flow, function.node.span)
         return method
+
+    def receiver_of(self, function: Function, base: Value) -> Value | None:
+        """The first argument of a method that is asked of an object or a class; None if it is not
+        given one."""
+        decorators = _decorator_names(function.node)
+        if "staticmethod" in decorators or function.owner is None:
+            return None
+        if "classmethod" in decorators:
+            key = base.cls if isinstance(base, Instance) else None
+            return ClassValue(key) if key is not None else base
+        return base if isinstance(base, Instance) else None
 
     def special(
         self, base: Value, name: str, arguments: Sequence[Value], flow: Flow

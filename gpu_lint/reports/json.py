@@ -1,4 +1,5 @@
-"""JSON with ruff's field names, plus ``name`` and ``severity``.
+"""JSON with ruff's field names, plus ``name``, ``severity`` and ``undescribed_libraries``: GPU
+libraries that the file brings in, and which GPU their calls use is not known.
 
 ``url`` is null: a rule's page is what ``gpu-lint rule CODE`` prints.
 
@@ -17,11 +18,12 @@ from gpu_lint.source import Source
 
 
 def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
-    entries = [_entry(result.source, finding) for result in results for finding in result.findings]
+    entries = [_entry(result, finding) for result in results for finding in result.findings]
     return to_json(entries)
 
 
-def _entry(source: Source, finding: Finding) -> dict[str, Any]:
+def _entry(result: FileFindings, finding: Finding) -> dict[str, Any]:
+    source = result.source
     return {
         "cell": None,
         "code": finding.code,
@@ -33,6 +35,7 @@ def _entry(source: Source, finding: Finding) -> dict[str, Any]:
         "end_location": _place(source, finding.span.end),
         "fix": _fix(source, finding.fix) if finding.fix else None,
         "noqa_row": source.row(finding.span.start),
+        "undescribed_libraries": list(result.libraries),
         "url": None,
     }
 

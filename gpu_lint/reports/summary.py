@@ -13,7 +13,7 @@ from gpu_lint.reports.table import Column, table
 from gpu_lint.rulebook import Rulebook
 
 _MOST_NAMED = 5
-"""Files that one line names."""
+"""Files or libraries that one line names."""
 _STATISTICS = (
     Column("", number=True),
     Column(""),
@@ -32,19 +32,19 @@ _MIGRATION = (
 
 def count_line(results: list[FileFindings], clean: int = 0, troubled: int = 0) -> str:
     """Return what was found, in one line; ``clean`` more files have no findings, and ``troubled``
-    paths could not be checked.
+    paths could not be checked; nor is a file with a syntax error.
 
     ``3 findings in 2 files (40 checked). [*] 2 fixable with `gpu-lint fix`, 1 more with
     `--unsafe-fixes`.``
     """
     findings = [finding for result in results for finding in result.findings]
     files = sum(1 for result in results if result.findings)
-    checked = len(results) + clean
+    checked = len(results) + clean - sum(result.is_broken for result in results)
     failed = f"; {plural(troubled, 'path')} could not be read" if troubled else ""
     if not findings:
         if troubled:
             return f"{plural(checked, 'file')} checked{failed}."
-        if any(result.in_part for result in results):
+        if any(result.in_part or result.libraries or result.is_broken for result in results):
             return f"No findings in {plural(checked, 'file')} checked."
         return f"All clear: {plural(checked, 'file')} checked."
     safe = sum(1 for f in findings if f.fix and f.fix.applicability is Applicability.SAFE)
@@ -66,9 +66,38 @@ def left_open(results: list[FileFindings], base: Path) -> str:
     names = [printable(shown_path(result.path, base)) for result in results if result.in_part]
     if not names:
         return ""
-    more = len(names) - _MOST_NAMED
-    named = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    named = _named(names)
     return f"Not followed to the end: {named}; what they do after many thousand calls is not known."
+
+
+def not_parsed(results: list[FileFindings], base: Path) -> str:
+    """Return a line that names the files with a syntax error that no finding tells of, by their
+    paths below a directory; empty if there are none."""
+    names = [
+        printable(shown_path(result.path, base))
+        for result in results
+        if result.is_broken and not result.findings
+    ]
+    return f"Not checked, for a syntax error: {_named(names)}." if names else ""
+
+
+def not_described(results: list[FileFindings]) -> str:
+    """Return a line that names the GPU libraries whose calls no table describes; empty if there are
+    none."""
+    names = _libraries(results)
+    if not names:
+        return ""
+    return f"Described by no table: {_named(names)}; which GPU their calls use is not known."
+
+
+def _libraries(results: list[FileFindings]) -> list[str]:
+    return sorted({name for result in results for name in result.libraries})
+
+
+def _named(names: list[str]) -> str:
+    """The first few of some names, and how many more there are."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def plural(number: int, word: str) -> str:
@@ -94,6 +123,12 @@ def statistics(results: list[FileFindings], rulebook: Rulebook, width: int | Non
         lines.append(
             f"{plural(in_part, 'program')} followed in part: "
             "what they call after many thousand statements is not known"
+        )
+    if libraries := len(_libraries(results)):
+        ending = "y" if libraries == 1 else "ies"
+        lines.append(
+            f"{libraries} GPU librar{ending} described by no table: "
+            "which GPU their calls use is not known"
         )
     return "".join(f"{line}\n" for line in lines)
 

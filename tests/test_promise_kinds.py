@@ -97,6 +97,11 @@ WRONG: dict[str, tuple[_Files, tuple[str, str, int]]] = {
          f"{USE}"},
         ("run.py", "GPU102", 9),
     ),
+    "all but the mask put back": (
+        {"run.py": f"{HEADER}saved = dict(os.environ)\nsaved.pop('CUDA_VISIBLE_DEVICES')\n"
+         f"os.environ.clear()\nos.environ.update(saved)\n{USE}"},
+        ("run.py", "GPU118", 7),
+    ),
     "parts of a text": (
         {"run.py": _header('"cuda:0".partition(":")[2]') + USE}, ("run.py", "GPU102", 3)
     ),
@@ -142,6 +147,14 @@ RIGHT: dict[str, _Files] = {
         "run.py": f'{HEADER}class Settings:\n    OMP_NUM_THREADS = "4"\n'
         "for key, value in vars(Settings).items():\n"
         f"    if not key.startswith('_'):\n        os.environ[key] = value\n{USE}"
+    },
+    "all put back": {
+        "run.py": f"{HEADER}saved = dict(os.environ)\nsaved.pop('OMP_NUM_THREADS', None)\n"
+        f"os.environ.clear()\nos.environ.update(saved)\n{USE}"
+    },
+    "a formatted command with quotes": {
+        "run.py": f"{HEADER}GPU = '1'\n"
+        'os.system(f"CUDA_VISIBLE_DEVICES={GPU} python -c \\"import torch\\"")\n'
     },
     "parts of a text": {"run.py": _header('"cuda:1".partition(":")[2]') + USE},
     "the last part of a text": {"run.py": _header('"cuda:1".rpartition(":")[-1]') + USE},

@@ -32,6 +32,8 @@ _RAW_TEXT = {
     for quote, pattern in _TEXT.items()
 }
 _PREFIXES = frozenset({"", "r", "u", "b", "f", "br", "rb", "fr", "rf"})
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_ESCAPED = {'"': '"', "'": "'", "\\": "\\", "n": "\n", "t": "\t", "r": "\r", "\n": ""}
 _DEBUG = re.compile(r"=\s*(?=[!:}])")
 
 
@@ -55,6 +57,19 @@ class Part:
     """Of an expression: the format behind its colon, as it is written."""
     is_named: bool = False
     """Of an expression: it is followed by ``=``, so that its code stands in the text too."""
+    is_raw: bool = False
+    """Of a text: its backslashes stand for themselves."""
+
+
+def said_by(text: str, is_raw: bool) -> str | None:
+    """Return what a text between an f-string's expressions says; None where that takes more than
+    the common escapes."""
+    plain = text.replace("{{", "{").replace("}}", "}")
+    if is_raw or "\\" not in plain:
+        return plain
+    if any(found.group(1) not in _ESCAPED for found in _ESCAPE.finditer(plain)):
+        return None
+    return _ESCAPE.sub(lambda found: _ESCAPED[found.group(1)], plain)
 
 
 def parts_of(text: str) -> Iterator[Part]:
@@ -87,7 +102,7 @@ def _formatted(text: str, position: int, quote: str, raw: bool) -> Generator[Par
     while True:
         end = _skip(pattern, text, position)
         if end > position:
-            yield Part(position, end, "text")
+            yield Part(position, end, "text", is_raw=raw)
         if text.startswith(quote, end):
             return end + len(quote)
         if text[end : end + 1] != "{":

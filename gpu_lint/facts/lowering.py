@@ -16,6 +16,7 @@ from libcst.helpers import get_full_name_for_node
 
 from gpu_lint.errors import SyntaxFault
 from gpu_lint.facts import program as p
+from gpu_lint.facts.fstrings import said_by
 from gpu_lint.facts.tree import Tree, parse_expression
 from gpu_lint.source import Source, Span
 
@@ -191,8 +192,8 @@ class Lowering:
         for part in node.parts:
             span = self.span(part)
             if isinstance(part, cst.FormattedStringText):
-                text = part.value.replace("{{", "{").replace("}}", "}")
-                parts.append(p.Literal(span, text) if "\\" not in text else p.Opaque(span, ()))
+                said = said_by(part.value, "r" in node.prefix)
+                parts.append(p.Opaque(span, ()) if said is None else p.Literal(span, said))
             elif isinstance(part, cst.FormattedStringExpression):
                 value = self.expression(part.expression)
                 named = part.equal is not None

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from gpu_lint.errors import SourceError, SyntaxFault
 from gpu_lint.facts import program as p
 from gpu_lint.facts.bodies import Bodies, Trees
-from gpu_lint.facts.fstrings import Unclear, parts_of
+from gpu_lint.facts.fstrings import Unclear, parts_of, said_by
 from gpu_lint.facts.limits import Limits, check_limits
 from gpu_lint.facts.outline import NoOutline, without_bodies
 from gpu_lint.facts.quiet import parse_quietly
@@ -244,9 +244,8 @@ class NativeLowering:
             if part.kind == "string":
                 parts.append(p.Literal(here, ast.literal_eval(raw)))
             elif part.kind == "text":
-                plain = raw.replace("{{", "{").replace("}}", "}")
-                whole = "\\" not in plain
-                parts.append(p.Literal(here, plain) if whole else p.Opaque(here, ()))
+                said = said_by(raw, part.is_raw)
+                parts.append(p.Opaque(here, ()) if said is None else p.Literal(here, said))
             else:
                 value = self._inner(text[slice(*part.inner)], at(part.inner[0]))
                 given = part.conversion, part.specification

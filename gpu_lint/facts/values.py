@@ -145,7 +145,8 @@ class Pairs:
     @property
     def known_entries(self) -> tuple[tuple[Value, Value], ...]:
         """Those of the copied environment, then the others; without what was removed."""
-        copied = ((Known(name), value) for name, value in self.copied)
+        later = {key.value for key, _ in self.entries if isinstance(key, Known)}
+        copied = ((Known(name), value) for name, value in self.copied if name not in later)
         entries = (*copied, *self.entries)
         return tuple(one for one in entries if not self.open or one[1] != Known(None))
 

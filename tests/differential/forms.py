@@ -211,10 +211,6 @@ AROUND: dict[str, Form] = {
     "exit": ("atexit", ["def setup():", "    {lines}"], ["atexit.register(setup)"]),
     "task": ("asyncio", ["async def setup():", "    {lines}", "async def main():",
                          "    await asyncio.create_task(setup())"], ["asyncio.run(main())"]),
-    "task that is not awaited in time": (
-        "asyncio", ["async def setup():", "    await asyncio.sleep(60)", "    {lines}",
-                    "async def main():", "    asyncio.create_task(setup())",
-                    "    await asyncio.sleep(0)"], ["asyncio.run(main())"]),
     "gather": ("asyncio", ["async def setup():", "    {lines}", "async def main():",
                            "    await asyncio.gather(setup())"], ["asyncio.run(main())"]),
     "async with": ("asyncio", ["class Setup:", "    async def __aenter__(self):", "        {lines}",
@@ -416,7 +412,7 @@ LEAVING_OUT = frozenset({
     "function that nothing calls", "coroutine that nothing awaits", "generator that nothing runs",
     "try", "try that fails", "try that fails in a function", "suppress", "suppress that ends early",
     "exit that swallows", "loop over nothing", "constant", "exit",
-    "task that is not awaited in time", "coroutine that is forgotten",
+    "coroutine that is forgotten",
     "context manager that swallows", "try behind what fails", "handler",
     "handler that is not needed", "else of a try that fails", "function that fails first",
     "thread that is not started", "guard", "option of the machine", "unless the machine's option",
@@ -426,7 +422,7 @@ LEAVING_OUT = frozenset({
 RIGHT_VALUES = frozenset({
     "text", "str", "template", "join", "join of a map", "split item", "strip", "enum value",
     "enum of texts", "call", "dictionary", "dataclass", "decode", "name of an enum",
-    "join of a tuple", "format", "percent", "replace", "partition", "index", "named tuple", "class",
+    "join of a tuple", "format", "percent", "replace", "partition", "index", "class",
     "method", "or", "default", "conditional", "argument that is not given",
 })  # fmt: skip
 UNKNOWN_KEYS = frozenset({"lines of a file", "a file of settings"})

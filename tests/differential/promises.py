@@ -220,7 +220,9 @@ class Promises:
         self.is_harmless &= table is forms.WRITES or parts["k"] == NEUTRAL
         first = self._made(table, **parts)
         worker = self._made(uses.WORKERS, **parts)
-        return self._parted(_within(first, worker))
+        whole = _within(first, worker)
+        in_place = any("preexec_fn" in line for line in whole.lines)
+        return whole if in_place else self._parted(whole)
 
     def _copied(self, parts: dict[str, str], own: bool) -> _Piece:
         copy = _Piece(["env = None"]) if own else self._made(forms.COPIES, **parts)
@@ -279,6 +281,8 @@ class Promises:
         """The piece, or what is left of it where its definitions stand in another file;
         ``is_late``: it is imported where the lines are."""
         defined = piece.defined
+        if any("device" in line for line in piece.definitions):
+            return piece  # what selects a device is a file that must set the header itself
         if not defined or "{t}" in piece.lines or self._pick((True, True, False)):
             return piece
         name = f"helper{self._suffix()}"

@@ -156,7 +156,7 @@ class DeviceText:
                     if spelling not in known:
                         known.append(spelling)
         self._names = frozenset(self._spellings)
-        self._handed = HandedText(apis)
+        self.handed = HandedText(apis)
         general = [*_general()]
         self._by_word = [one for one in general if one.word]
         self._by_part = [one for one in general if one.part]
@@ -206,7 +206,7 @@ class DeviceText:
 
     def passes_on(self, data: bytes, words: Words) -> bool:
         """Whether a file may select what a value says that comes from elsewhere."""
-        return self._handed.is_in(data, words.each)
+        return self.handed.is_in(data, words.each)
 
     def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
         asked = [one for one in self._by_word if one.word in words.each]

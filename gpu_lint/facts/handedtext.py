@@ -45,6 +45,7 @@ _SPELT = tuple(
     )
 )
 """A device whose index is a value: ``f"cuda:{n}"``, ``"cuda:" + str(n)``, ``device("cuda", n)``."""
+_NAMING = re.compile(r"\w_\w")
 _SAYING = re.compile(rf"(?:{'|'.join(DEVICE_WORDS)})(?::0*[1-9]|{JOINED})".encode())
 """A device other than the first, in a text."""
 
@@ -56,13 +57,17 @@ class HandedText:
         self._positions: dict[bytes, list[tuple[int, bytes]]] = {}
         """Where calls of a name take a device: the position, and the keyword."""
         keywords = set(_GENERAL_KEYWORDS)
+        self._calls: dict[bytes, set[bytes]] = {}
+        """The calls that take a device by a keyword, of keywords that not all do."""
         for api in apis:
             last = api.name.rpartition(".")[2].encode()
             for device in api.devices:
                 keyword = device.key or device.keyword
                 if keyword is not None:
                     keywords.add(keyword)
-                if device.position is not None:
+                    if keyword not in _GENERAL_KEYWORDS:
+                        self._calls.setdefault(keyword.encode(), set()).add(last)
+                if device.position is not None and not says_more(device.after):
                     place = device.position, (device.keyword or "").encode()
                     self._positions.setdefault(last, []).append(place)
         for general in (b"to", b"device"):
@@ -89,7 +94,8 @@ class HandedText:
         for fixed, pattern in (*_GENERAL[:-1], *_SPELT):
             yield from _ends(data, fixed, pattern)
         for word in {*_ENDS, *self._keywords.intersection(words)}:
-            yield from _ends(data, word, _keyword(word))
+            if word not in self._calls or not self._calls[word].isdisjoint(words):
+                yield from _ends(data, word, _keyword(word) if word in _ENDS else _alone(word))
         for name in self._names.intersection(words):
             for position, keyword in self._positions[name]:
                 yield from self._places_in_calls(data, name + b"(", position, keyword)
@@ -140,6 +146,17 @@ def _keyword(name: bytes) -> re.Pattern[bytes]:
     word first occurs anywhere."""
     given = rb"(?:[\"']\s*[:\]]|" + _ANNOTATION + rb"\s*=(?!=))"
     return re.compile(name + given + _VALUE)
+
+
+@cache
+def _alone(name: bytes) -> re.Pattern[bytes]:
+    """The same for a keyword of that name, and no longer one."""
+    return re.compile(rb"(?<!\w)" + _keyword(name).pattern)
+
+
+def says_more(text: str | None) -> bool:
+    """Whether a text beside a device is a name of its own: ``jax_cuda_visible_devices``."""
+    return text is not None and _NAMING.search(text) is not None
 
 
 def matches(data: bytes, fixed: bytes, pattern: re.Pattern[bytes]) -> bool:

@@ -201,6 +201,19 @@ PLACES = {
 }
 
 
+FIRST_LINES = (
+    "# type: ignore", "# ruff: noqa", "# flake8: noqa", "# pylint: disable=all", "# fmt: off",
+    "# isort: skip_file", "# Copyright 2024\n# Licence\n\n# mypy: ignore-errors",
+    "#!/usr/bin/env python\n# type: ignore",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("first", FIRST_LINES)
+def test_what_tools_read_in_the_first_lines_stays_first(first: str) -> None:
+    fixed = fix_text(f"{first}\nimport torch\n", VOICE_POLICY).after.source.text
+    assert fixed == f"{first}\nimport os\n\n{HEADER}\nimport torch\n"
+
+
 @pytest.mark.parametrize(("before", "after"), PLACES.values(), ids=PLACES.keys())
 def test_where_a_header_stands(before: str, after: str) -> None:
     assert fix_text(before, VOICE_POLICY).after.source.text == after

@@ -197,6 +197,16 @@ PLACES = {
         f"import re\n\n\n{CLASS}\n\n{GUARD}",
         f"import os\nimport re\n\n{HEADER}\n\n{CLASS}\n\n{GUARD}",
     ),
+    "behind imports from modules, which stand first": (
+        "from abc import ABC\nfrom typing import Any\nimport json\nimport re\n\nimport torch\n",
+        "from abc import ABC\nfrom typing import Any\nimport json\nimport os\nimport re\n\n"
+        f"{HEADER}\nimport torch\n",
+    ),
+    "among imports from modules, by its name": (
+        "from abc import ABC\nimport json\nfrom typing import Any\nimport uuid\n\nimport torch\n",
+        "from abc import ABC\nimport json\nimport os\nfrom typing import Any\nimport uuid\n\n"
+        f"{HEADER}\nimport torch\n",
+    ),
     "nothing but a guard": (f"\n\n{GUARD}", f"import os\n\n{HEADER}\n\n{GUARD}"),
 }
 

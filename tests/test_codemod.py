@@ -197,8 +197,31 @@ PLACES = {
         f"import re\n\n\n{CLASS}\n\n{GUARD}",
         f"import os\nimport re\n\n{HEADER}\n\n{CLASS}\n\n{GUARD}",
     ),
+    "behind imports from modules, which stand first": (
+        "from abc import ABC\nfrom typing import Any\nimport json\nimport re\n\nimport torch\n",
+        "from abc import ABC\nfrom typing import Any\nimport json\nimport os\nimport re\n\n"
+        f"{HEADER}\nimport torch\n",
+    ),
+    "among imports from modules, by its name": (
+        "from abc import ABC\nimport json\nfrom typing import Any\nimport uuid\n\nimport torch\n",
+        "from abc import ABC\nimport json\nimport os\nfrom typing import Any\nimport uuid\n\n"
+        f"{HEADER}\nimport torch\n",
+    ),
     "nothing but a guard": (f"\n\n{GUARD}", f"import os\n\n{HEADER}\n\n{GUARD}"),
 }
+
+
+FIRST_LINES = (
+    "# type: ignore", "# ruff: noqa", "# flake8: noqa", "# pylint: disable=all", "# fmt: off",
+    "# isort: skip_file", "# Copyright 2024\n# Licence\n\n# mypy: ignore-errors",
+    "#!/usr/bin/env python\n# type: ignore",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("first", FIRST_LINES)
+def test_what_tools_read_in_the_first_lines_stays_first(first: str) -> None:
+    fixed = fix_text(f"{first}\nimport torch\n", VOICE_POLICY).after.source.text
+    assert fixed == f"{first}\nimport os\n\n{HEADER}\nimport torch\n"
 
 
 @pytest.mark.parametrize(("before", "after"), PLACES.values(), ids=PLACES.keys())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import libcst as cst
 
@@ -66,12 +66,24 @@ def _sorted_place(lines: Lines) -> int | None:
             run.append(found)
     if not run:
         return None
-    for found in run:
-        if found.star_or_from or found.module.lower() > "os":
-            row = lines.rows(found.span)[0]
-            above = lines.attached_above(row)
-            return lines.start(row if lines.is_first(above) else above)
+    later = next(filter(_is_later(run), run), None)
+    if later is not None:
+        row = lines.rows(later.span)[0]
+        above = lines.attached_above(row)
+        return lines.start(row if lines.is_first(above) else above)
     return lines.start(lines.rows(run[-1].span)[-1] + 1)
+
+
+def _is_later(run: list[ModuleImport]) -> Callable[[ModuleImport], bool]:
+    """What tells the imports that belong below ``import os``: where those that begin with ``from``
+    do not stand last, they stand first (isort's ``from_first``) or among the others by their names
+    (``force_sort_within_sections``)."""
+    forms = [found.star_or_from for found in run]
+    if forms == sorted(forms):
+        return lambda found: found.star_or_from or found.module.lower() > "os"
+    if forms == sorted(forms, reverse=True):
+        return lambda found: not found.star_or_from and found.module.lower() > "os"
+    return lambda found: found.module.lower() > "os"
 
 
 def place(text: str, access: Access, removed: Collection[int], lines: Lines) -> list[Edit]:

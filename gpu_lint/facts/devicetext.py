@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from gpu_lint.facts.handedtext import TOO_LONG, HandedText, place_of_argument
+from gpu_lint.facts.handedtext import TOO_LONG, HandedText, place_of_argument, says_more
 from gpu_lint.facts.knowledge import Api, Framework
 from gpu_lint.facts.skim import line_start
 from gpu_lint.facts.spellings import DEVICE_WORDS, GAP, GIVEN, JOINED, LISTED, NUMBER
@@ -58,8 +58,6 @@ _NO_NUMBER = rb"(?:None|True|False|0)\s*[,)]|[{\[]"
 _GPU_NAMES = (b"gpu", b"GPU", b"device", b"DEVICE")
 _SPEAKING = ("device", "DEVICE", "gpu", "memory", "tensor", "provider")
 """Parts of the keywords that tell of devices by themselves; others do beside their call alone."""
-_NAMING = re.compile(r"\w_\w")
-"""Part of a text beside a device that is a name of its own: ``jax_cuda_visible_devices``."""
 _COMMON = "torch"
 """The framework that most others hand their devices to: it need not be mentioned."""
 
@@ -156,7 +154,7 @@ class DeviceText:
                     if spelling not in known:
                         known.append(spelling)
         self._names = frozenset(self._spellings)
-        self._handed = HandedText(apis)
+        self.handed = HandedText(apis)
         general = [*_general()]
         self._by_word = [one for one in general if one.word]
         self._by_part = [one for one in general if one.part]
@@ -206,7 +204,7 @@ class DeviceText:
 
     def passes_on(self, data: bytes, words: Words) -> bool:
         """Whether a file may select what a value says that comes from elsewhere."""
-        return self._handed.is_in(data, words.each)
+        return self.handed.is_in(data, words.each)
 
     def _general_places(self, data: bytes, words: Words) -> Iterator[int]:
         asked = [one for one in self._by_word if one.word in words.each]
@@ -337,7 +335,7 @@ def _spellings(api: Api) -> Iterator[_Spelling]:
             yield _Spelling(last, rb"\(", api.framework)
         if device.after is not None and device.keyword in _GENERAL_KEYWORDS:
             continue
-        if device.after is not None and _NAMING.search(device.after):
+        if device.after is not None and says_more(device.after):
             yield _Spelling(device.after.encode(), rb"[\"']", api.framework)
             continue
         entry = device.key or device.keyword

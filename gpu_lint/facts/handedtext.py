@@ -7,7 +7,7 @@ is said in another file. That such a file matters is known when one that says so
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from gpu_lint.facts.knowledge import Api
@@ -36,6 +36,16 @@ _MAKING = re.compile(rb"device(?<!def device)\(" + _VALUE)
 _UNPACKED = re.compile(rb"\*\*[A-Za-z_][\w.]*(?:\([^()\n]{0,100}\))?\s*,?\s*\)(?!\s*(?:->|:))")
 """A dict whose entries are a call's keywords; not one that a ``def`` takes up."""
 _GENERAL = ((b".to(", _TO), (b"device(", _MAKING), (b"**", _UNPACKED))
+_SPELT = tuple(
+    (word + behind[:1], re.compile(word + behind))
+    for word in map(str.encode, DEVICE_WORDS)
+    for behind in (
+        rb":(?:\{(?![}:])|(?:%[ds]|\{[^{}\"']*\})?[\"']\s*(?:\+|%|\.format\())\s*\(?[A-Za-z_]",
+        rb"[\"']\s*,\s*(?:index\s*=\s*)?[A-Za-z_]",
+    )
+)
+"""A device whose index is a value: ``f"cuda:{n}"``, ``"cuda:" + str(n)``, ``device("cuda", n)``."""
+_NAMING = re.compile(r"\w_\w")
 _SAYING = re.compile(rf"(?:{'|'.join(DEVICE_WORDS)})(?::0*[1-9]|{JOINED})".encode())
 """A device other than the first, in a text."""
 
@@ -47,13 +57,17 @@ class HandedText:
         self._positions: dict[bytes, list[tuple[int, bytes]]] = {}
         """Where calls of a name take a device: the position, and the keyword."""
         keywords = set(_GENERAL_KEYWORDS)
+        self._calls: dict[bytes, set[bytes]] = {}
+        """The calls that take a device by a keyword, of keywords that not all do."""
         for api in apis:
             last = api.name.rpartition(".")[2].encode()
             for device in api.devices:
                 keyword = device.key or device.keyword
                 if keyword is not None:
                     keywords.add(keyword)
-                if device.position is not None:
+                    if keyword not in _GENERAL_KEYWORDS:
+                        self._calls.setdefault(keyword.encode(), set()).add(last)
+                if device.position is not None and not says_more(device.after):
                     place = device.position, (device.keyword or "").encode()
                     self._positions.setdefault(last, []).append(place)
         for general in (b"to", b"device"):
@@ -75,6 +89,33 @@ class HandedText:
             for place in self._positions[name]
         )
 
+    def places(self, data: bytes, words: frozenset[bytes]) -> Iterator[int]:
+        """The offsets at which what is given on begins, each behind its keyword or bracket."""
+        for fixed, pattern in (*_GENERAL[:-1], *_SPELT):
+            yield from _ends(data, fixed, pattern)
+        for word in {*_ENDS, *self._keywords.intersection(words)}:
+            if word not in self._calls or not self._calls[word].isdisjoint(words):
+                yield from _ends(data, word, _keyword(word) if word in _ENDS else _alone(word))
+        for name in self._names.intersection(words):
+            for position, keyword in self._positions[name]:
+                yield from self._places_in_calls(data, name + b"(", position, keyword)
+
+    def keywords_unpacked(self, data: bytes) -> tuple[str, ...]:
+        """The keywords that name a device in any call, where a call of a file takes its keywords
+        from a dict."""
+        return _GENERAL_KEYWORDS if matches(data, *_GENERAL[-1]) else ()
+
+    def _places_in_calls(
+        self, data: bytes, call: bytes, position: int, keyword: bytes
+    ) -> Iterator[int]:
+        start = data.find(call)
+        while start >= 0:
+            start += len(call)
+            at = place_of_argument(data, start, position, keyword)
+            if at is not None and at != TOO_LONG and _GIVEN.match(data, at):
+                yield at
+            start = data.find(call, start)
+
     def _is_given(self, data: bytes, name: bytes, position: int, keyword: bytes) -> bool:
         """Whether a call of a name gives something on in one of its places."""
         call = name + b"("
@@ -90,12 +131,32 @@ class HandedText:
         return False
 
 
+def _ends(data: bytes, fixed: bytes, pattern: re.Pattern[bytes]) -> Iterator[int]:
+    """The offset of the last byte of everything that a pattern matches; as :func:`matches`."""
+    at = data.find(fixed)
+    while at >= 0:
+        if (found := pattern.match(data, at)) is not None:
+            yield found.end() - 1
+        at = data.find(fixed, at + 1)
+
+
 @cache
 def _keyword(name: bytes) -> re.Pattern[bytes]:
     """What gives a keyword, or an entry of a dict, a value that is no constant; made when the
     word first occurs anywhere."""
     given = rb"(?:[\"']\s*[:\]]|" + _ANNOTATION + rb"\s*=(?!=))"
     return re.compile(name + given + _VALUE)
+
+
+@cache
+def _alone(name: bytes) -> re.Pattern[bytes]:
+    """The same for a keyword of that name, and no longer one."""
+    return re.compile(rb"(?<!\w)" + _keyword(name).pattern)
+
+
+def says_more(text: str | None) -> bool:
+    """Whether a text beside a device is a name of its own: ``jax_cuda_visible_devices``."""
+    return text is not None and _NAMING.search(text) is not None
 
 
 def matches(data: bytes, fixed: bytes, pattern: re.Pattern[bytes]) -> bool:

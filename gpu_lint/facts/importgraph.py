@@ -19,6 +19,7 @@ from gpu_lint.facts.touch import Touch
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
+    from gpu_lint.facts.handednumbers import HandedNumbers
     from gpu_lint.facts.loading import Loading
     from gpu_lint.facts.needles import Needles
     from gpu_lint.facts.reading import Reading
@@ -298,6 +299,13 @@ class ImportGraph:
 
         return Loading(self)
 
+    @cached_property
+    def numbers(self) -> HandedNumbers:
+        """The numbers that files give one another as devices."""
+        from gpu_lint.facts.handednumbers import HandedNumbers
+
+        return HandedNumbers(self)
+
     def way_to_framework(self, file: str) -> tuple[str, ...]:
         """The files through which a program that may run any code of a file loads a framework, and
         its name; empty if it loads none."""
@@ -375,12 +383,15 @@ class ImportGraph:
 
     def is_handed(self, file: str, everywhere: bool) -> bool:
         """Whether a file selects what a value from elsewhere says, and another one that runs in
-        the same program names a device: in any program, or in those in which a variable may be
-        set."""
+        the same program names a device, or a number is given to it as one: in any program, or in
+        those in which a variable may be set."""
         if not self.touch(file) & Touch.PASSED:
             return False
         beside = self._beside_devices if everywhere else self._beside_devices_under_settings
-        return bool(self._reach.bit(file) & beside)
+        if self._reach.bit(file) & beside:
+            return True
+        concerned = everywhere or self._reach.bit(file) & self._bits_under_settings
+        return bool(concerned) and bool(self.numbers.givers(file))
 
     @cached_property
     def _beside_devices(self) -> int:

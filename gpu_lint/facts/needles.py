@@ -17,7 +17,7 @@ from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
 from gpu_lint.facts.ranktext import RANK_PARTS, gives_global_rank
 from gpu_lint.facts.touch import Touch
-from gpu_lint.facts.words import Said, Searched, Vocabulary, Words
+from gpu_lint.facts.words import Said, Searched, Vocabulary, Words, words_of
 
 _ENVIRONMENT = (b"environ", b"putenv")
 """What a write to the environment is spelt with, whatever the variable."""
@@ -227,6 +227,14 @@ class Needles:
         return says_device(data) and says_device(
             without_long_strings(without_docstrings(data), _LINES_OF_PROSE)
         )
+
+    def selections(self, data: bytes) -> Iterator[int]:
+        """The offsets of the values by which a file selects that come from elsewhere."""
+        return self._devices.handed.places(data, words_of(data))
+
+    def keywords_unpacked(self, data: bytes) -> tuple[str, ...]:
+        """The keywords that name a device, where a call takes its keywords from a dict."""
+        return self._devices.handed.keywords_unpacked(data)
 
     def comments(self, data: bytes) -> bool:
         """Whether a file may hold a comment that is meant for us."""

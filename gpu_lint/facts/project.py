@@ -419,12 +419,21 @@ class Project(ImportGraph):
         """The other programs that may hand a device to what a file does with it."""
         if not self.touch(file) & _DEVICES:
             return []
-        others = ~self._reach.bit(file)
+        starts = self.starts_reaching(file)
+        if not starts:
+            return []
+        own = self._reach.bit(file)
+        giving = self._reach.bits(self.numbers.givers(file))
+        by_default = bool(own & giving) or bool(self.naming_devices(own))
         return [
             start
-            for start in self.starts_reaching(file)
-            if self.naming_devices(self._reach.mask(start) & others)
-            or (self.touch(start) & Touch.DEVICES and self._names_part_of(start, file))
+            for start in starts
+            if self._reach.mask(start) & giving & ~own
+            or self.naming_devices(self._reach.mask(start) & ~own)
+            or (
+                (by_default or self.touch(start) & Touch.DEVICES)
+                and self._names_part_of(start, file)
+            )
         ]
 
     def _names_part_of(self, start: str, file: str) -> bool:

@@ -117,7 +117,19 @@ class Owners:
     def _helper(self, main: _Parts) -> None:
         """A module of the project that loads, holds constants, or sets the mask."""
         name = self._name("part")
-        form = self._pick(("loads", "loads", "default", "constant", "sets", "setter", "freezes"))
+        form = self._pick(
+            (
+                "loads",
+                "loads",
+                "default",
+                "constant",
+                "sets",
+                "setter",
+                "freezes",
+                "number",
+                "number",
+            )
+        )
         lines = ["import os", ""]
         if form == "sets":
             lines = ["import os", *self._plain_setting()]
@@ -133,6 +145,8 @@ class Owners:
             where = self._pick((main.early, main.late, main.body))
             argument = self._pick(("", f'"{self._pick(_VALUES)}"'))
             where += [f"from {name} import {function}", f"{function}({argument})"]
+        elif form == "number":
+            lines = self._taking_a_number(main, name)
         elif form == "constant":
             constant = self._name("DEVICE")
             lines = [f'{constant} = "cuda:{self._index()}"']
@@ -150,6 +164,45 @@ class Owners:
             main.imports.append(f"from {name} import {function}")
             main.body += self._tried(f"{function}({argument})")
         self._files[f"{name}.py"] = "\n".join(lines) + "\n"
+
+    def _taking_a_number(self, main: _Parts, module: str) -> list[str]:
+        """A module that takes a bare number for a device, which another file gives it."""
+        function, index, n = (
+            self._name("load"),
+            self._index(),
+            self._pick(("n", "gpu_id", "device")),
+        )
+        kept = self._chance(3)
+        value = f"self.{n}" if kept else n
+        use = self._pick(
+            (f"torch.zeros(1).to({value})", f"torch.zeros(1).cuda({value})",
+             f"torch.cuda.set_device({value})", f'torch.zeros(1).to(f"cuda:{{{value}}}")',
+             f'torch.zeros(1, device=torch.device("cuda", {value}))')
+        )  # fmt: skip
+        default = f"={index}" if self._chance(4) else ""
+        taking = ["import torch", "", f"def {function}({n}{default}):", f"    {use}"]
+        if kept:
+            taking = ["import torch", "", f"class {function.title()}:"]
+            taking += [f"    def __init__(self, {n}{default}):", f"        self.{n} = {n}"]
+            taking += ["    def work(self):", f"        {use}"]
+            function = function.title()
+        given = self._pick((str(index), str(index), f"{n}={index}", "" if default else str(index)))
+        if given == str(index) and self._chance(4):
+            constants, constant = self._name("settings"), self._name("GPU")
+            self._files[f"{constants}.py"] = f"{constant} = {index}\n"
+            main.imports.append(f"from {constants} import {constant}")
+            given = constant
+        if given and "=" not in given and self._chance(3):
+            between, passing = self._name("between"), self._name("go")
+            called = f"{function}(which){'.work()' if function[0].isupper() else ''}"
+            self._files[f"{between}.py"] = (
+                f"from {module} import {function}\n\ndef {passing}(which):\n    return {called}\n"
+            )
+            module, function = between, passing
+        main.imports.append(f"from {module} import {function}")
+        called = f"{function}({given})"
+        main.body += self._tried(f"{called}.work()" if function[0].isupper() else called)
+        return taking
 
     # --- what is visible -----------------------------------------------------------------
 

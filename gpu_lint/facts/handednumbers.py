@@ -1,0 +1,167 @@
+"""Which files give another one a number that it takes for a device.
+
+``load(1)`` names no device in its bytes; what says so is the file in which ``load`` moves something
+to its parameter. From each place in which a file selects what it is given, the search goes back to
+the callers, through a few files, up to a number. It looks at files that import one another alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gpu_lint.facts.giventext import Given, GivenText, Head, Parameter, given_at
+from gpu_lint.facts.handedtext import TOO_LONG, place_of_argument
+
+if TYPE_CHECKING:
+    from gpu_lint.facts.importgraph import ImportGraph
+
+_MOST_STEPS = 5
+"""Bindings and calls between the number and the device."""
+_MOST_NEAR = 40
+"""Files that are looked into for what one is given."""
+_NEVER = frozenset({b"dtype", b"shape", b"type", b"weight", b"data", b"format", b"size"})
+"""Attributes that hold no device, whatever the object."""
+
+
+class HandedNumbers:
+    """Numbers that files of an import graph give one another as devices."""
+
+    def __init__(self, graph: ImportGraph) -> None:
+        self.graph = graph
+        self._texts: dict[str, GivenText] = {}
+        self._near: dict[str, tuple[str, ...]] = {}
+        self._around: dict[str, tuple[str, ...]] = {}
+        self._givers: dict[str, frozenset[str]] = {}
+
+    def givers(self, file: str) -> frozenset[str]:
+        """The files, perhaps itself, in which the number stands that a file takes for a device."""
+        if file not in self._givers:
+            self._givers[file] = _Search(self).of(file)
+        return self._givers[file]
+
+    def text(self, file: str) -> GivenText:
+        """What values come from in a file."""
+        if file not in self._texts:
+            self._texts[file] = GivenText(self.graph.data(file) or b"")
+        return self._texts[file]
+
+    def near(self, file: str) -> tuple[str, ...]:
+        """A file, and those that import it or a package that passes it on. Where these are many,
+        it is a part of a library, whose numbers are none of one machine's."""
+        if file not in self._near:
+            found = {file: None}
+            waiting = [file]
+            for one in waiting:
+                importers = self.graph.importers.get(one, ())
+                if len(found) + len(importers) > _MOST_NEAR:
+                    continue
+                for other in importers:
+                    if other not in found:
+                        found[other] = None
+                        if other.endswith("__init__.py"):
+                            waiting.append(other)
+            self._near[file] = tuple(found)
+        return self._near[file]
+
+    def around(self, file: str) -> tuple[str, ...]:
+        """The files from which an attribute of an object may come that a file is given: those near
+        it, and what these import."""
+        if file not in self._around:
+            found = dict.fromkeys(self.near(file))
+            for one in self.near(file):
+                edges = self.graph.edges(one)
+                if len(found) + len(edges) <= _MOST_NEAR:
+                    found.update(dict.fromkeys(edges))
+            self._around[file] = tuple(found)
+        return self._around[file]
+
+
+class _Search:
+    """The search for the numbers that one file is given."""
+
+    def __init__(self, numbers: HandedNumbers) -> None:
+        self._numbers = numbers
+        self._seen: set[tuple[object, ...]] = set()
+        self._found: set[str] = set()
+
+    def of(self, file: str) -> frozenset[str]:
+        """The files in which the numbers stand."""
+        data, needles = self._numbers.text(file).data, self._numbers.graph.needles
+        for at in needles.selections(data):
+            self._follow(file, at, _MOST_STEPS)
+        for keyword in needles.keywords_unpacked(data):
+            self._part(file, keyword.encode(), _MOST_STEPS)
+        return frozenset(self._found)
+
+    def _follow(self, file: str, at: int, steps: int) -> None:
+        """Look where the value at a byte offset comes from."""
+        self._look_at(file, at, given_at(self._numbers.text(file).data, at), steps)
+
+    def _look_at(self, file: str, at: int, given: Given, steps: int) -> None:
+        if given.number:
+            self._found.add(file)
+        if not steps:
+            return
+        for name in given.names:
+            self._name(file, at, name, steps - 1)
+        for part in given.parts:
+            self._part(file, part, steps - 1)
+        for name in given.calls:
+            if self._is_new("call", file, name):
+                for other in (file, *self._numbers.graph.edges(file)):
+                    for start in self._numbers.text(other).returned(name):
+                        self._follow(other, start, steps - 1)
+
+    def _is_new(self, *what: object) -> bool:
+        is_new = what not in self._seen
+        self._seen.add(what)
+        return is_new
+
+    def _name(self, file: str, at: int, name: bytes, steps: int) -> None:
+        """Look where the value of a name comes from, at a byte offset."""
+        text = self._numbers.text(file)
+        for head in text.around(at):
+            parameter = text.parameter(head, name)
+            if self._is_new("name", file, head.start, name):
+                if parameter is not None:
+                    self._parameter(file, head, parameter, steps)
+                for value in text.bound(name, head.end, text.end_of(head)):
+                    self._follow(file, value, steps)
+            if parameter is not None:
+                return
+        if self._is_new("name", file, name):
+            values = list(text.bound(name, 0, len(text.data)))
+            for value in values:
+                self._follow(file, value, steps)
+            for other in () if values else self._numbers.graph.edges(file):
+                elsewhere = self._numbers.text(other)
+                for value in elsewhere.bound(name, 0, len(elsewhere.data)):
+                    self._follow(other, value, steps)
+
+    def _parameter(self, file: str, head: Head, parameter: Parameter, steps: int) -> None:
+        """Look what the callers of a function give a parameter."""
+        if parameter.default is not None:
+            self._follow(file, parameter.default, steps)
+        if parameter.position is None:
+            return
+        for other in self._numbers.near(file):
+            text = self._numbers.text(other)
+            if head.name not in text.data:
+                continue
+            for start in text.calls(head.name):
+                at = place_of_argument(text.data, start, parameter.position, parameter.name)
+                if at is not None and at != TOO_LONG:
+                    self._follow(other, at, steps)
+        for value in self._numbers.text(file).options(parameter.name):
+            self._follow(file, value, steps)
+
+    def _part(self, file: str, part: bytes, steps: int) -> None:
+        """Look what an attribute, an entry or an option of a name is given."""
+        if part in _NEVER or not self._is_new("part", file, part):
+            return
+        for other in self._numbers.around(file):
+            has_number, values = self._numbers.text(other).part(part)
+            if has_number:
+                self._found.add(other)
+            for value in values:
+                self._follow(other, value, steps)

@@ -772,10 +772,10 @@ def shell_words(size: int) -> str:
     return "".join(f'os.system("{text} python x.py")\n' for text in texts)
 
 
-@shape(20_000, 200)
+@shape(1_900, 200)
 def branches_that_bind(size: int) -> str:
     """Thousands of branches, each of which binds a name of its own."""
-    return "c = input()\nif c == 'a': pass\n" + lines("elif c == '$': n$ = c\n", min(size, 20_000))
+    return "c = input()\nif c == 'a': pass\n" + lines("elif c == '$': n$ = c\n", size)
 
 
 @shape(100_000, 1_000)
@@ -806,7 +806,7 @@ def deep_definitions(size: int) -> str:
     return "".join(found) + f"{' ' * size}torch.cuda.init()\n"
 
 
-@shape(1_500, 30)
+@shape(400, 30)
 def deep_displays(size: int) -> str:
     """Dicts in dicts just below the limit of brackets, merged into one another."""
     deep = "{'a': " * 90 + "'1'" + "}" * 90

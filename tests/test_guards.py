@@ -549,6 +549,18 @@ match torch.cuda.device_count():
         pass
 torch.cuda.set_device(1)
 """,
+    "try falls back": """
+try:
+    x = torch.zeros(1, device="cuda:1")
+except RuntimeError:
+    x = torch.zeros(1)
+""",
+    "try falls back to the CPU": """
+try:
+    torch.cuda.set_device(1)
+except RuntimeError:
+    device = "cpu"
+""",
     "try reraise": """
 try:
     torch.cuda.set_device(1)

@@ -32,7 +32,7 @@ from gpu_lint.records import record
 from gpu_lint.remedies import Remedy
 from gpu_lint.rulebook import Rulebook, Severity
 from gpu_lint.source import Span
-from gpu_lint.variables import ALIASES, MASK
+from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
 
 
 @record
@@ -169,6 +169,29 @@ class Context:
         if setting.value is None or self.given_back.get(place, -1) <= setting.span.start:
             return False
         return (self.facts.file, setting.span) in self._handed
+
+    @cached_property
+    def movable(self) -> tuple[Span, ...]:
+        """The module-level statements that write header variables too late, each another one, and
+        that may be brought forward together."""
+        known = {expression.partition(".")[0] for expression, _ in self.facts.layout.environ}
+        known |= {"str", "int"}
+        late = [
+            setting
+            for setting in self.settings
+            if setting.top_level
+            and setting.peers > 0
+            and setting.variable in (*HEADER_VARIABLES, *ALIASES)
+            and Certainty.ALWAYS in (setting.imported.certainty, setting.frozen.certainty)
+            and setting.form in (Form.ASSIGN, Form.UPDATE)
+            and setting.names <= known
+        ]
+        variables = [ALIASES.get(setting.variable, setting.variable) for setting in late]
+        if len(set(variables)) < len(variables):
+            return ()  # each of them may be for what follows it
+        if any(map(self.is_behind_removal, late)):
+            return ()
+        return tuple(sorted({setting.span for setting in late}))
 
     @cached_property
     def rebindings(self) -> tuple[Setting, ...]:

@@ -29,7 +29,7 @@ from gpu_lint.remedies import (
 )
 from gpu_lint.rulebook import Severity
 from gpu_lint.source import Span
-from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK
+from gpu_lint.variables import ALIASES, MASK
 
 _EVIDENCE_ORDER = "measured: cuda-facts section 1 (Linux, torch 2.11; Windows is unmeasured)"
 _EVIDENCE_LUCK = "measured: cuda-facts section 1; pytorch#80876 broke it in torch 1.12"
@@ -289,25 +289,8 @@ def _move(setting: Setting, context: Context) -> Remedy | None:
         return None
     if setting.form in (Form.SETDEFAULT, Form.IF_UNSET):
         return None
-    known = {expression.partition(".")[0] for expression, _ in context.facts.layout.environ}
-    known |= {"str", "int"}
-    late = [
-        other
-        for other in context.settings
-        if other.top_level
-        and other.peers > 0
-        and other.variable in (*HEADER_VARIABLES, *ALIASES)
-        and Certainty.ALWAYS in (other.imported.certainty, other.frozen.certainty)
-        and other.form in (Form.ASSIGN, Form.UPDATE)
-        and other.names <= known
-    ]
-    variables = [ALIASES.get(other.variable, other.variable) for other in late]
-    if any(map(context.is_behind_removal, late)):
-        return None
-    if len(set(variables)) < len(variables):
-        return None  # each of them may be for what follows it
-    spans = {other.span for other in late}
-    return MoveSettings(tuple(sorted(spans))) if setting.span in spans else None
+    spans = context.movable
+    return MoveSettings(spans) if setting.span in spans else None
 
 
 # --- what must change together ---------------------------------------------------------------

@@ -10,10 +10,10 @@ from gpu_lint.facts import program as p
 from gpu_lint.facts.branches import Branches
 from gpu_lint.facts.calls import Frame
 from gpu_lint.facts.flow import Flow
-from gpu_lint.facts.functions import ends_program
 from gpu_lint.facts.model import Certainty, Mark
+from gpu_lint.facts.outcomes import is_cpu, is_cuda
 from gpu_lint.facts.values import UNKNOWN
-from gpu_lint.facts.walk import expressions, last_name, statements
+from gpu_lint.facts.walk import expressions, last_name, subexpressions
 from gpu_lint.facts.world import World
 
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
@@ -44,11 +44,12 @@ class _Attempt:
 
     @property
     def is_probe(self) -> bool:
-        """Whether it handles a device that does not exist, and goes on without it."""
+        """Whether it handles a device that does not exist: by another device, or by noting that
+        there is none. What falls back to the CPU has lost its GPU instead."""
         return any(
             bool(_DEVICE_MISSING.intersection(map(_last, handler.types)))
-            and not any(map(ends_program, statements(handler.body)))
             and not all(map(_only_tells, handler.body))
+            and all(_only_tells(one) or _expects_none(one) for one in handler.body)
             for handler in self.node.handlers
         )
 
@@ -221,6 +222,24 @@ def _only_tells(statement: p.Statement) -> bool:
     """Whether a statement prints or logs something, and no more."""
     call = statement.value if isinstance(statement, p.Evaluate) else None
     return isinstance(call, p.Call) and last_name(call.function) in _TELLING
+
+
+def _expects_none(statement: p.Statement) -> bool:
+    """Whether a statement goes on where a device does not exist, and not on the CPU."""
+    match statement:
+        case p.Pass() | p.Jump() | p.Return(value=None):
+            return True
+        case p.Assign(value=value) | p.Return(value=p.Literal() | p.Call() as value):
+            pass
+        case p.Evaluate(value=value):
+            pass
+        case _:
+            return False
+    if isinstance(value, p.Literal):
+        return not is_cpu(value)
+    return isinstance(value, p.Call) and any(
+        last_name(node) == "set_device" or is_cuda(node) for node in subexpressions(value)
+    )
 
 
 def _catches(handler: str, raised: str) -> bool:

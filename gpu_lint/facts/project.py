@@ -424,16 +424,14 @@ class Project(ImportGraph):
             return []
         own = self._reach.bit(file)
         giving = self._reach.bits(self.numbers.givers(file))
-        by_default = bool(own & giving) or bool(self.naming_devices(own))
+        by_default = self.numbers.near(file) if own & giving else ()
         return [
             start
             for start in starts
             if self._reach.mask(start) & giving & ~own
             or self.naming_devices(self._reach.mask(start) & ~own)
-            or (
-                (by_default or self.touch(start) & Touch.DEVICES)
-                and self._names_part_of(start, file)
-            )
+            or start in by_default
+            or (self.touch(start) & Touch.DEVICES and self._names_part_of(start, file))
         ]
 
     def _names_part_of(self, start: str, file: str) -> bool:

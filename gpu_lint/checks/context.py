@@ -287,16 +287,19 @@ def _given_back(
 
 
 def is_put_back(setting: Setting, settings: Sequence[Setting]) -> bool:
-    """Whether a write puts back what another one has written, after a third in its function wrote
-    something else, or removed it."""
+    """Whether a write puts back what another one has written, in this file or before this is
+    reached, after a third in its function wrote something else, or removed it."""
     beside = [one for one in settings if one.variable == setting.variable]
     return any(
         between.value != setting.value
         and between.function == setting.function
         and between.span.end <= setting.span.start
-        and any(
-            first.value == setting.value and first.span.end <= between.span.start
-            for first in beside
+        and (
+            any(held.value == setting.value for held in between.before)
+            or any(
+                first.value == setting.value and first.span.end <= between.span.start
+                for first in beside
+            )
         )
         for between in beside
     )

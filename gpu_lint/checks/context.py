@@ -20,7 +20,7 @@ from gpu_lint.facts.model import (
     Setting,
     Written,
 )
-from gpu_lint.facts.values import EnvironmentValue, alternatives, constants
+from gpu_lint.facts.values import EnvironmentValue, Value, alternatives, constants
 from gpu_lint.findings import Applicability
 from gpu_lint.masks import read_mask
 from gpu_lint.pins import Pin
@@ -295,7 +295,7 @@ def is_put_back(setting: Setting, settings: Sequence[Setting]) -> bool:
         and between.function == setting.function
         and between.span.end <= setting.span.start
         and (
-            any(held.value == setting.value for held in between.before)
+            (setting.value is not None and _held_before(between, setting.value))
             or any(
                 first.value == setting.value and first.span.end <= between.span.start
                 for first in beside
@@ -303,6 +303,10 @@ def is_put_back(setting: Setting, settings: Sequence[Setting]) -> bool:
         )
         for between in beside
     )
+
+
+def _held_before(setting: Setting, value: Value) -> bool:
+    return any(held.value == value for held in setting.before)
 
 
 def _early_removals(settings: tuple[Setting, ...]) -> Iterator[Setting]:

@@ -23,7 +23,7 @@ from tests.differential.programs import Program, Seeded
 from tests.differential.promises import ELSEWHERE, Promises
 from tests.test_differential import run_under_fakecuda
 
-SEEDS = int(os.environ.get("GPU_LINT_PROMISES", "600"))
+SEEDS = int(os.environ.get("GPU_LINT_PROMISES", "400"))
 _AT_ONCE = 100
 _MACHINES = ({"FAKECUDA_FASTEST": "1,0"}, {"FAKECUDA_FASTEST": "0,1"})
 _HIDDEN = ("", "-1")

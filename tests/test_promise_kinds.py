@@ -148,6 +148,14 @@ RIGHT: dict[str, _Files] = {
         "for key, value in vars(Settings).items():\n"
         f"    if not key.startswith('_'):\n        os.environ[key] = value\n{USE}"
     },
+    "another file's mask put back": {
+        "run.py": f"{HEADER}import torch\nimport part\ntorch.zeros(1, device='cuda')\n",
+        "part.py": "import os\ndef put(value):\n    saved = os.environ.get('CUDA_VISIBLE_DEVICES')\n"
+        "    try:\n        os.environ['CUDA_VISIBLE_DEVICES'] = value\n        print(value)\n"
+        "    finally:\n        os.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
+        "        if saved is not None:\n            os.environ['CUDA_VISIBLE_DEVICES'] = saved\n"
+        "put('1')\n",
+    },
     "all put back": {
         "run.py": f"{HEADER}saved = dict(os.environ)\nsaved.pop('OMP_NUM_THREADS', None)\n"
         f"os.environ.clear()\nos.environ.update(saved)\n{USE}"

@@ -70,12 +70,22 @@ class Rewrites:
         return self._statements.get(span, ())
 
     def is_put_back(self, setting: Setting) -> bool:
-        """Whether a write puts back what another one has written, after a third in its function
-        wrote something else, or removed it."""
+        """Whether a write puts back what another one has written, in this file or before its
+        function is reached, after a third in its function wrote something else, or removed it."""
         row = self._rows.get((setting.variable, setting.function))
-        between = row.last_other(setting) if row is not None else None
+        if row is None:
+            return False
+        between = row.last_other(setting)
         first = self._ends.get((setting.variable, setting.value))
-        return between is not None and first is not None and first <= between.span.start
+        if between is not None and first is not None and first <= between.span.start:
+            return True
+        found = row.settings[0]
+        return (
+            setting.value is not None
+            and found.value != setting.value
+            and found.span.end <= setting.span.start
+            and any(held.value == setting.value for held in found.before)
+        )
 
     def is_restore(self, setting: Setting) -> bool:
         """Whether a write gives back what its function found in the variable, after it has put

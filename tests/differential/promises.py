@@ -302,6 +302,7 @@ class Promises:
         path, line = (part.format(m=name) for part in forms.IMPORTS[form])
         self._files[path] = piece.text
         if "/" in path:
+            self.is_harmless &= forms.READING.keys().isdisjoint(self.forms)  # it is read elsewhere
             self._files.setdefault(f"{name}/__init__.py", "")
         if self._pick((True, False, False)):
             self._files[f"{name}_first.py"] = f"import importlib\n{line}\n"

@@ -32,12 +32,30 @@ class HandedNumbers:
         self._near: dict[str, tuple[str, ...]] = {}
         self._around: dict[str, tuple[str, ...]] = {}
         self._givers: dict[str, frozenset[str]] = {}
+        self._starts: dict[str, frozenset[str]] = {}
 
     def givers(self, file: str) -> frozenset[str]:
         """The files, perhaps itself, in which the number stands that a file takes for a device."""
         if file not in self._givers:
             self._givers[file] = _Search(self).of(file)
         return self._givers[file]
+
+    def starts_giving(self, file: str) -> frozenset[str]:
+        """The programs in whose run a file may be given such a number."""
+        return frozenset(
+            start
+            for giver in self.givers(file)
+            for start in (self.near(file) if giver == file else self._starts_of(giver))
+        )
+
+    def _starts_of(self, giver: str) -> frozenset[str]:
+        """The programs that run a file, and itself; where these are many, it is a part of a
+        library, and only those that import it."""
+        if giver not in self._starts:
+            starts = self.graph.starts_reaching(giver)
+            are_few = len(starts) <= _MOST_NEAR
+            self._starts[giver] = frozenset((giver, *(starts if are_few else self.near(giver))))
+        return self._starts[giver]
 
     def text(self, file: str) -> GivenText:
         """What values come from in a file."""

@@ -423,14 +423,12 @@ class Project(ImportGraph):
         if not starts:
             return []
         own = self._reach.bit(file)
-        giving = self._reach.bits(self.numbers.givers(file))
-        by_default = self.numbers.near(file) if own & giving else ()
+        giving = self.numbers.starts_giving(file)
         return [
             start
             for start in starts
-            if self._reach.mask(start) & giving & ~own
+            if start in giving
             or self.naming_devices(self._reach.mask(start) & ~own)
-            or start in by_default
             or (self.touch(start) & Touch.DEVICES and self._names_part_of(start, file))
         ]
 

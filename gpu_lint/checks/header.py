@@ -78,7 +78,7 @@ def _is_set(context: Context, variable: str) -> bool:
         names.append("PYTORCH_ALLOC_CONF")
     if context.is_checked(variable):
         return True
-    restored = [one.span for one in context.settings if context.rewrites.is_restore(one)]
+    restored = [one.span for one in context.settings if context.rewrites.gives_back_parents(one)]
     return any(
         all(_is_written(written) and written.span not in restored for written in held)
         for held in map(context.facts.holds, names)

@@ -90,15 +90,18 @@ class Rewrites:
     def is_restore(self, setting: Setting) -> bool:
         """Whether a write gives back what its function found in the variable, after it has put
         something else there, or taken it away; or does so with others, of which one is such."""
-        if not _holds_itself(setting):
-            return self.is_put_back(setting)
-        return any(
-            self._gives_back_parents(other)
+        return self.gives_back_parents(setting) or self.is_put_back(setting)
+
+    def gives_back_parents(self, setting: Setting) -> bool:
+        """The same of a write that gives back what the parent process had set."""
+        return _holds_itself(setting) and any(
+            self._replaced_parents(other)
             for other in self.of_statement(setting.span)
             if _holds_itself(other) and other.function == setting.function
         )
 
-    def _gives_back_parents(self, setting: Setting) -> bool:
+    def _replaced_parents(self, setting: Setting) -> bool:
+        """Whether something else stood in the place of what the parent process had set."""
         row = self._rows.get((setting.variable, setting.function))
         return (
             row is not None
@@ -118,7 +121,7 @@ class Rewrites:
         for setting in settings:
             if setting.value is None:
                 continue
-            gives_back = self._gives_back_parents if _holds_itself(setting) else self.is_put_back
+            gives_back = self._replaced_parents if _holds_itself(setting) else self.is_put_back
             if gives_back(setting):
                 place = setting.variable, setting.function
                 found[place] = max(found.get(place, 0), setting.span.start)

@@ -101,7 +101,7 @@ def _described(write: Write) -> str:
     what = "removed" if write.value is None else f"= {write.value!r}"
     if write.value == "?":
         what = "= a value that only the run knows"
-    if write.form == Form.PUTENV:
+    if Form(write.form) is Form.PUTENV:
         what += " by putenv(), which the driver sees and PyTorch does not"
     elif not Form(write.form).reaches_cuda:
         what += f" by {write.form}, which does not reach CUDA"

@@ -289,6 +289,10 @@ COPIES: dict[str, Form] = {
     "fresh": ("subprocess sys", [], ['env = {{"PATH": os.environ.get("PATH", "")}}']),
     "fresh with": ("subprocess sys", [], ['env = {{"PATH": "", "{k}": "{v}"}}']),
 }  # fmt: skip
+TAKING = frozenset({"pop", "comprehension", "prefix"})
+"""Copies without the variable that they name."""
+TAKING_THE_MASK = frozenset({"del", "fresh", "fresh with"})
+"""Copies that lack the mask, or the order that goes with it."""
 VALUES: dict[str, Form] = {
     "text": ("", [], ['"{v}"']),
     "number": ("", [], ["{v}"]),

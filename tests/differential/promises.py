@@ -226,6 +226,10 @@ class Promises:
 
     def _copied(self, parts: dict[str, str], own: bool) -> _Piece:
         copy = _Piece(["env = None"]) if own else self._made(forms.COPIES, **parts)
+        if not own:
+            taken = {parts["k"]} if self.forms[-1] in forms.TAKING else set()
+            taken |= {MASK} if self.forms[-1] in forms.TAKING_THE_MASK else set()
+            self.is_harmless &= taken <= {NEUTRAL}
         starts = uses.STARTS
         if "env = None" not in copy.lines and self._pick((True, False, False)):
             starts = uses.STARTS_WITH_ONE

@@ -13,7 +13,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.functions import ends_program
 from gpu_lint.facts.model import Certainty, Mark
 from gpu_lint.facts.values import UNKNOWN
-from gpu_lint.facts.walk import expressions, last_name, statements
+from gpu_lint.facts.walk import bound_names, expressions, last_name, statements
 from gpu_lint.facts.world import World
 
 _MODULE_MISSING = frozenset({"ImportError", "ModuleNotFoundError"})
@@ -49,6 +49,7 @@ class _Attempt:
             bool(_DEVICE_MISSING.intersection(map(_last, handler.types)))
             and not any(map(ends_program, statements(handler.body)))
             and not all(map(_only_tells, handler.body))
+            and not _takes_the_cpu(self.node.body, handler.body)
             for handler in self.node.handlers
         )
 
@@ -221,6 +222,32 @@ def _only_tells(statement: p.Statement) -> bool:
     """Whether a statement prints or logs something, and no more."""
     call = statement.value if isinstance(statement, p.Evaluate) else None
     return isinstance(call, p.Call) and last_name(call.function) in _TELLING
+
+
+def _takes_the_cpu(body: p.Block, handler: p.Block) -> bool:
+    """Whether a handler makes what the block was to make in another way, without a GPU: a flag that
+    says that the device is missing is no such thing."""
+    made = {name for one in body if isinstance(one, p.Assign) for name in _made_by(one)}
+    again = {
+        name
+        for one in handler
+        if isinstance(one, p.Assign) and not _is_flag(one.value)
+        for name in _made_by(one)
+    }
+    return not made.isdisjoint(again) and not any(map(_names_cuda, expressions(handler)))
+
+
+def _made_by(node: p.Assign) -> tuple[str, ...]:
+    return tuple(name for target in node.targets for name in bound_names(target))
+
+
+def _is_flag(node: p.Expression) -> bool:
+    return isinstance(node, p.Literal) and not isinstance(node.value, (str, bytes))
+
+
+def _names_cuda(node: p.Expression) -> bool:
+    text = node.value if isinstance(node, p.Literal) else last_name(node)
+    return isinstance(text, str) and "cuda" in text
 
 
 def _catches(handler: str, raised: str) -> bool:

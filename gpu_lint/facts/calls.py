@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import PROCESS
+from gpu_lint.facts.events import HandedOver
 from gpu_lint.facts.fields import NAMED_TUPLE, field_name, fields_given, is_factory
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.guards import behind
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
+from gpu_lint.facts.processes import in_one
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -54,6 +56,8 @@ _MOST_HANDED = 8
 """Places at which a generator that never ends may be left."""
 _CACHES = frozenset({"cache", "lru_cache"})
 """Last names of decorators that call a function once for equal arguments."""
+_MOST_HANDED_OVER = 64
+"""Calls in processes that are remembered of one function; of more, nothing is known."""
 _FEW_PARAMETERS = 8
 """Of a function that has more, two take the time in which a statement is run."""
 
@@ -88,6 +92,8 @@ class Calls(Waiting):
         self._frozen_through = {}
         self._frame = Frame("")
         self._running: list[Key] = []
+        self.handed_over: dict[Key, tuple[Arguments | None, ...]] = {}
+        """What functions are called with in processes that are started."""
         self._hooks: list[Callable[[Flow], None] | None] = []
         self._handed: list[Flow] = []
         """The states in which the generator that runs has handed over."""
@@ -257,6 +263,11 @@ class Calls(Waiting):
             self.enter(method, Arguments(), flow, node.span)
         return instance
 
+    def hand_over(self, key: Key, calls: tuple[Arguments | None, ...]) -> None:
+        held = (*self.handed_over.get(key, ()), *calls)
+        self.handed_over[key] = held if len(held) <= _MOST_HANDED_OVER else (None,)
+        self.happened(HandedOver(key, calls))
+
     def _made_by_new(
         self, callee: ClassValue, node: p.Call, args: Arguments, flow: Flow
     ) -> Instance | None:
@@ -352,7 +363,8 @@ class Calls(Waiting):
         saved, here = self._activation(), flow.imported_here
         lasts = isinstance(node, p.Function) and node.nests
         scope = self.new_frame(lasting=lasts)
-        self.bind_parameters(function, callee, args, scope, flow)
+        given = in_one(self.handed_over.get(callee.key, ())) if args is None else args
+        self.bind_parameters(function, callee, given, scope, flow)
         if function.file != self.file:
             self.steps += (Trigger(f"{name}()", at, self.file, self.steps),)
             self._move_to(function.file)

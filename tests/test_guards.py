@@ -236,6 +236,19 @@ def has_two():
         return False
 print(has_two())
 """,
+    "try other device": """
+try:
+    x = torch.zeros(1, device="cuda:1")
+except RuntimeError:
+    x = torch.zeros(1, device="cuda:0")
+""",
+    "try flag": """
+try:
+    torch.zeros(1, device="cuda:1")
+    has_two = True
+except RuntimeError:
+    has_two = False
+""",
     "try assert error": """
 try:
     torch.cuda.get_device_name(1)
@@ -596,6 +609,14 @@ try:
     torch.cuda.set_device(1)
 except ImportError:
     torch = None
+""",
+    "try or cpu": """
+try:
+    device = torch.device("cuda:1")
+    model = torch.nn.Linear(1, 1).to(device)
+except RuntimeError:
+    device = torch.device("cpu")
+    model = torch.nn.Linear(1, 1)
 """,
     "try deeper": """
 def main():

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
+from gpu_lint.facts.evaluation import PROCESS
+from gpu_lint.facts.events import HandedOver
 from gpu_lint.facts.fields import NAMED_TUPLE, field_name, fields_given, is_factory
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.guards import behind
 from gpu_lint.facts.model import LocalCall, Mark, Reach, Trigger, in_order
+from gpu_lint.facts.processes import in_one
 from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -51,6 +54,10 @@ MOST_ALONE = 500
 
 _MOST_HANDED = 8
 """Places at which a generator that never ends may be left."""
+_CACHES = frozenset({"cache", "lru_cache"})
+"""Last names of decorators that call a function once for equal arguments."""
+_MOST_HANDED_OVER = 64
+"""Calls in processes that are remembered of one function; of more, nothing is known."""
 _FEW_PARAMETERS = 8
 """Of a function that has more, two take the time in which a statement is run."""
 
@@ -85,6 +92,8 @@ class Calls(Waiting):
         self._frozen_through = {}
         self._frame = Frame("")
         self._running: list[Key] = []
+        self.handed_over: dict[Key, tuple[Arguments | None, ...]] = {}
+        """What functions are called with in processes that are started."""
         self._hooks: list[Callable[[Flow], None] | None] = []
         self._handed: list[Flow] = []
         """The states in which the generator that runs has handed over."""
@@ -157,6 +166,8 @@ class Calls(Waiting):
                 self._apply_own(function.file, self._qualified(function), node, args, flow)
                 if function.file != self.file:
                     self.generic_device(node, function.node.name, args, flow)
+                if function.node.decorators and not args.positional and not args.keywords:
+                    return self._cached(callee, function.node, args, flow, node.span)
             return self.enter(callee, args, flow, node.span)
         if isinstance(callee, ClassValue) and (cls := self.class_of(callee.key)):
             self._apply_own(callee.key[0], cls.node.name, node, args, flow)
@@ -196,6 +207,22 @@ class Calls(Waiting):
         self.fallible = True
         return UNKNOWN
 
+    def _cached(
+        self, callee: FunctionValue, node: p.Function, args: Arguments, flow: Flow, at: Span
+    ) -> Value:
+        """What a decorated function gives that is called without arguments: with ``lru_cache``, the
+        object that it has made before."""
+        names = (d.function if isinstance(d, p.Call) else d for d in node.decorators)
+        if _CACHES.isdisjoint(map(last_name, names)):
+            return self.enter(callee, args, flow, at)
+        kept = f"cached {callee.key}"
+        if isinstance(held := flow.get(PROCESS, kept), Instance):
+            return held
+        made = self.enter(callee, args, flow, at)
+        if isinstance(made, Instance):
+            flow.bind(PROCESS, kept, made)
+        return made
+
     def _named_tuple(self, cls: Bound, args: Arguments, flow: Flow) -> Value:
         """The object that a class made by ``namedtuple()`` gives, with its fields."""
         given = fields_given(cls.callee, args)
@@ -211,14 +238,18 @@ class Calls(Waiting):
         self, callee: ClassValue, cls: Class, node: p.Call, args: Arguments, flow: Flow
     ) -> Value:
         """Build an object of a class of the project."""
-        instance = Instance(callee.key, self.new_frame())
         self.generic_device(node, cls.node.name, args, flow)
+        instance = self._made_by_new(callee, node, args, flow)
+        if instance is None:
+            instance = Instance(callee.key, self.new_frame())
+        elif instance.cls != callee.key:
+            return instance
         constructor = self.attribute_of(instance, "__init__", flow)
         if isinstance(constructor, FunctionValue):
             self.enter(constructor, args, flow, node.span)
             return instance
         flow.quiet = frozenset()
-        for position, name in enumerate(self._fields(callee.key)):
+        for position, name in enumerate(self.fields(callee.key)):
             found = args.find(position, name)
             if found is not None:
                 self.set_attribute(instance, name, found[1], flow)
@@ -232,8 +263,26 @@ class Calls(Waiting):
             self.enter(method, Arguments(), flow, node.span)
         return instance
 
-    def _fields(self, key: Key) -> list[str]:
-        """The fields of a dataclass or named tuple, in order, inherited ones first."""
+    def hand_over(self, key: Key, calls: tuple[Arguments | None, ...]) -> None:
+        held = (*self.handed_over.get(key, ()), *calls)
+        self.handed_over[key] = held if len(held) <= _MOST_HANDED_OVER else (None,)
+        self.happened(HandedOver(key, calls))
+
+    def _made_by_new(
+        self, callee: ClassValue, node: p.Call, args: Arguments, flow: Flow
+    ) -> Instance | None:
+        """The object that a class's own ``__new__`` gives, which may be one that was made before;
+        one of which nothing is known where that is not known, and None without a ``__new__``."""
+        if not any("__new__" in cls.attributes for cls in self.lineage(callee.key)):
+            return None
+        new = self.attribute_of(callee, "__new__", flow)
+        if not isinstance(new, FunctionValue):
+            return None
+        given = Arguments([(node.function, callee), *args.positional], args.keywords, args.exact)
+        made = self.enter(new, given, flow, node.span)
+        return made if isinstance(made, Instance) else Instance(callee.key)
+
+    def fields(self, key: Key) -> list[str]:
         names: dict[str, None] = {}
         for cls in reversed(list(self.lineage(key))):
             for statement in cls.node.body:
@@ -314,7 +363,8 @@ class Calls(Waiting):
         saved, here = self._activation(), flow.imported_here
         lasts = isinstance(node, p.Function) and node.nests
         scope = self.new_frame(lasting=lasts)
-        self.bind_parameters(function, callee, args, scope, flow)
+        given = in_one(self.handed_over.get(callee.key, ())) if args is None else args
+        self.bind_parameters(function, callee, given, scope, flow)
         if function.file != self.file:
             self.steps += (Trigger(f"{name}()", at, self.file, self.steps),)
             self._move_to(function.file)

@@ -15,11 +15,6 @@ _STARTERS = {
 _OF_TORCH = frozenset({"Pool", "Process", "spawn", "start_processes"})
 PROCESSES = frozenset({"multiprocessing.Process", "multiprocessing.context.Process"})
 """Classes whose objects start a process that runs a target."""
-_POOLS = frozenset(
-    {"multiprocessing.Pool", "multiprocessing.pool.Pool"}
-    | {"concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process.ProcessPoolExecutor"}
-)
-"""What hands functions to processes that it starts."""
 HANDING = frozenset(
     {"apply", "apply_async", "imap", "imap_unordered", "map", "map_async", "starmap",
      "starmap_async", "submit"}
@@ -28,6 +23,11 @@ HANDING = frozenset(
 LOADER = "torch.utils.data.DataLoader"
 SPAWNING = "multiprocessing.context.SpawnContext"
 """A context whose processes start afresh."""
+_POOLS = frozenset(
+    {"multiprocessing.Pool", "multiprocessing.pool.Pool", f"{SPAWNING}.Pool"}
+    | {"concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process.ProcessPoolExecutor"}
+)
+"""What hands functions to processes that it starts."""
 _CALLS = (
     "os.system", "os.exec", "os.spawn", "os.popen", "os.posix_spawn", "os.fork",
     "asyncio.create_subprocess",
@@ -56,6 +56,11 @@ def starts_child(name: str) -> bool:
 def is_pool(made: Returned) -> bool:
     """Whether what a call gave hands functions to processes."""
     return made.symbol.removeprefix("torch.") in _POOLS
+
+
+def is_executor(pool: Returned) -> bool:
+    """Whether a pool is one of ``concurrent.futures``."""
+    return pool.symbol.endswith("Executor")
 
 
 def starts_when_made(pool: Returned) -> bool:

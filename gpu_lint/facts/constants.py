@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -30,6 +31,18 @@ _LARGEST = 10**9
 """The largest number that is computed with."""
 _MOST_COMBINATIONS = 64
 """Results of one operation on operands that may be one of several."""
+_MOST_NESTED = 16
+"""Brackets of a JSON text that may stand in one another."""
+
+
+def _read_json(text: str) -> object:
+    """Return what a short JSON text stands for. Raises ValueError where it stands for nothing, or
+    is nested deeply."""
+    if text.count("[") + text.count("{") > _MOST_NESTED:
+        raise ValueError(text)
+    return json.loads(text)
+
+
 _METHODS: dict[type, dict[str, str]] = {
     str: {
         **dict.fromkeys(
@@ -57,7 +70,8 @@ _METHODS: dict[type, dict[str, str]] = {
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs, "ascii": ascii, "bin": bin, "bool": bool, "chr": chr, "divmod": divmod,
     "float": float, "format": format, "hex": hex, "max": max, "min": min, "oct": oct, "ord": ord,
-    "repr": repr, "round": round, "sorted": sorted, "sum": sum,
+    "repr": repr, "reversed": lambda items: list(reversed(items)), "round": round,
+    "sorted": sorted, "sum": sum, "json.loads": _read_json,
     "shlex.join": shlex.join, "shlex.quote": shlex.quote, "shlex.split": shlex.split,
 }  # fmt: skip
 """Functions that only compute: builtins, and some of the standard library."""
@@ -230,4 +244,6 @@ def value_of(made: object) -> Value:
             return Known(made)
         case list() | tuple():
             return Items(type(made).__name__, tuple(map(value_of, made)))
+        case dict():
+            return Pairs(tuple((value_of(key), value_of(held)) for key, held in made.items()))
     return Typed(type(made).__name__)

@@ -57,6 +57,7 @@ from gpu_lint.facts.values import (
     FunctionValue,
     Gpus,
     Input,
+    Instance,
     Items,
     Key,
     Known,
@@ -82,10 +83,16 @@ from gpu_lint.facts.writers import SHELL, SHELL_CELLS, SHELL_COMMANDS
 from gpu_lint.source import Span
 
 _PARSERS = frozenset({"argparse.ArgumentParser"})
+_NO_ARGUMENTS = (Items("list", ()), Items("tuple", ()))
+"""A command line that is surely empty."""
 _NAMESPACES = frozenset({"argparse.Namespace", "types.SimpleNamespace"})
 """Classes whose objects have the attributes that they are made with."""
 RUNNERS = frozenset({"asyncio.run", "anyio.run", "trio.run", "asyncio.Runner.run"})
 _EXITS = frozenset({"sys.exit", "os._exit", "os.abort"})
+_AS_DICT = frozenset(
+    {"dataclasses.asdict", "attr.asdict", "attrs.asdict", "_asdict", "dict", "model_dump"}
+)
+"""Functions, and methods that classes of fields inherit, which give the fields as a dict."""
 _COPYING = frozenset({"copy.copy", "copy.deepcopy"})
 _TYPES_OF_ACTIONS = {"count": "int", "append": "list", "extend": "list"}
 _TYPES_OF_OPTIONS = frozenset({"int", "float"})
@@ -102,8 +109,12 @@ class Effects(Dispatch):
     """Applies the effects of calls whose meaning does not depend on this file."""
 
     @abstractmethod
-    def attributes_of(self, base: ClassValue, flow: Flow) -> Pairs:
-        """What the body of a class binds, as ``vars()`` has it."""
+    def attributes_of(self, base: ClassValue | Instance, flow: Flow) -> Pairs:
+        """What the body of a class binds, or an object holds, as ``vars()`` has it."""
+
+    @abstractmethod
+    def surely_has(self, base: Value, name: str) -> bool:
+        """Whether an object, class or module of the project has an attribute on every path."""
 
     @abstractmethod
     def import_by_name(self, name: str, span: Span, flow: Flow, package: str = "") -> Value:
@@ -204,6 +215,8 @@ class Effects(Dispatch):
             return self.environment_copy(flow)
         if name == "json.dumps" and len(args.positional) == 1 and args.exact and not args.keywords:
             return as_json(args.positional[0][1])
+        if name in _AS_DICT and isinstance(made := args.value(0), Instance):
+            return self.attributes_of(made, flow)
         if (default := default_of_field(name, args)) is not None:
             return default
         if args.exact and (done := function_of_constants(name, args.values, args.named_values)):
@@ -281,6 +294,10 @@ class Effects(Dispatch):
             api = self.knowledge.function(f"{receiver.symbol}.{name}") or api
         if api is not None:
             return self.apply_api(api, node, args, flow)
+        if name in _AS_DICT and isinstance(receiver, Instance) and not args.keywords:
+            return self.attributes_of(receiver, flow)
+        if name == "__new__" and isinstance(cls := args.value(0), ClassValue):
+            return Instance(cls.key, self.new_frame())
         if isinstance(receiver, ClassValue) and name == "__subclasses__":
             return self.subclasses(receiver.key)
         if name in ("get", "update"):
@@ -290,7 +307,7 @@ class Effects(Dispatch):
                 return self._attributes_method(receiver.callee, name, args, flow)
         if name in ("items", "keys", "values"):
             if isinstance(receiver, Bound) and receiver.kind == ATTRIBUTES:
-                if isinstance(receiver.callee, ClassValue):
+                if isinstance(receiver.callee, (ClassValue, Instance)):
                     return dict_method(self.attributes_of(receiver.callee, flow), name, args)
         if (found := parts_of_text(receiver, name, args)) is not None:
             return found
@@ -364,6 +381,8 @@ class Effects(Dispatch):
         if name == "add_parser":
             return parser
         if name == "parse_args":
+            if args.value(0, "args") in _NO_ARGUMENTS and parser.frame is not None:
+                return self._defaults_of(parser.frame, flow)
             space = args.value(1, "namespace")
             if space is None or parser.frame is None or _is_nothing(space):
                 return Returned("args", parser.frame)
@@ -376,7 +395,7 @@ class Effects(Dispatch):
         if name == "parse_known_args":
             return Items("tuple", (Returned("args", parser.frame), UNKNOWN))
         if name == "set_defaults" and parser.frame is not None:
-            self._set_functions(parser.frame, args, flow)
+            self._set_defaults(parser.frame, args, flow)
         if name == "add_argument" and parser.frame is not None:
             option = option_name(args)
             default = args.value(99, "default")
@@ -394,12 +413,26 @@ class Effects(Dispatch):
                 flow.bind(parser.frame, f".{option}", value)
         return UNKNOWN
 
-    def _set_functions(self, frame: int, args: Arguments, flow: Flow) -> None:
-        """``set_defaults(func=train)`` of one of several commands that a parser chooses among."""
+    def _defaults_of(self, options: int, flow: Flow) -> Returned:
+        """What a parser gives that reads no command line: the options in a frame by their defaults
+        alone."""
+        made = self.new_frame()
+        for part, held in dict(flow.names(options)).items():
+            defaults = [one for one in alternatives(held) if not isinstance(one, Input)]
+            flow.bind(made, part, any_of(defaults or [Known(None)]))
+        return Returned("args", made)
+
+    def _set_defaults(self, frame: int, args: Arguments, flow: Flow) -> None:
+        """``set_defaults(gpu="1")`` of a parser, or ``set_defaults(func=train)`` of one of several
+        commands that it chooses among."""
         for name, (_, given) in args.keywords.items():
-            if all(isinstance(one, FunctionValue) for one in alternatives(given)):
-                held = flow.get(frame, f".{name}")
-                flow.bind(frame, f".{name}", given if held is None else any_of((held, given)))
+            held = flow.get(frame, f".{name}")
+            kept = alternatives(held) if held is not None else ()
+            if not all(isinstance(one, FunctionValue) for one in alternatives(given)):
+                kept = tuple(one for one in kept if isinstance(one, Input))
+            flow.bind(frame, f".{name}", any_of((given, *kept)))
+        for part, held in () if args.exact else dict(flow.names(frame)).items():
+            flow.bind(frame, part, any_of((held, UNKNOWN)))
 
     def _method(self, name: str, args: Arguments, flow: Flow) -> Api | None:
         """The row of a method; an integer counts only where the framework is imported."""
@@ -495,7 +528,8 @@ class Effects(Dispatch):
         if name == "getattr" and (attribute := text_of(args.value(1) or UNKNOWN)):
             found = self.attribute(first, attribute, flow)
             default = args.value(2)
-            return found if default is None else any_of((found, default))
+            is_there = default is None or self.surely_has(first, attribute)
+            return found if default is None or is_there else any_of((found, default))
         if name == "map" and len(args.positional) == 2:
             waiting = Bound("map", first, (node, args))
             if isinstance(first, FunctionValue):

@@ -86,6 +86,8 @@ ATTRIBUTES = "attributes"
 _ENVIRONMENT = Symbol("os.environ")
 MOST_ITEMS = 8
 """Longest list, range or loop that is followed item by item."""
+_LONGEST_TEXT = 64
+"""Characters of a text that is taken apart into them."""
 _MOST_TIMES = 512
 """How often something is run because of the loops around it; with more, a loop is run once, with
 any of its items."""
@@ -646,6 +648,8 @@ class Evaluator(Refinement):
             return value.values
         if isinstance(value, Pairs) and value.is_listed:
             return tuple(key for key, _ in value.entries)
+        if (text := text_of(value)) is not None and len(text) <= _LONGEST_TEXT:
+            return tuple(map(Known, text))
         if value == _ENVIRONMENT and (names := flow.header_variables()):
             return (*map(Known, names), ANOTHER_NAME)
         if isinstance(value, Instance):

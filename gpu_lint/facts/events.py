@@ -20,6 +20,7 @@ from gpu_lint.facts.world import Class, Function
 
 if TYPE_CHECKING:
     from gpu_lint.facts import program as p
+    from gpu_lint.facts.environment import Arguments
     from gpu_lint.facts.summaries import Summary
 
 Marks: TypeAlias = "tuple[Mark, Mark, Mark, Mark]"
@@ -48,6 +49,9 @@ class Run(Protocol):
 
     def executed(self, key: Key) -> None:
         """Remember that a function was called."""
+
+    def hand_over(self, key: Key, calls: tuple[Arguments | None, ...]) -> None:
+        """Remember what a function is called with in processes that are started."""
 
     def end_path(self, raised: str, flow: Flow) -> None:
         """End a path by an exception of a known name: to its handler, or out of the program."""
@@ -286,6 +290,17 @@ class Executed(Event):
 
     def repeat(self, run: Run, rebase: Rebase) -> None:
         run.executed(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver(Event):
+    """A function was handed to processes that are started, which call it."""
+
+    key: Key
+    calls: tuple[Arguments | None, ...]
+
+    def repeat(self, run: Run, rebase: Rebase) -> None:
+        run.hand_over(self.key, self.calls)
 
 
 @dataclass(frozen=True, slots=True)

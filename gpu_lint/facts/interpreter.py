@@ -345,7 +345,7 @@ class Interpreter(Setups):
         def run() -> None:
             self.enter(value, None, flow, function.node.span)
 
-        if allowed == MOST_ALONE or allowed <= 0:
+        if key not in self.handed_over and (allowed == MOST_ALONE or allowed <= 0):
             self.run_part(part, (), flow, run, is_alone=True)
         else:
             run()

@@ -204,12 +204,31 @@ class Objects(Effects):
             return self.special(base, "__getattr__", (Known(name),), flow) or UNKNOWN
         return UNKNOWN
 
-    def attributes_of(self, base: ClassValue, flow: Flow) -> Pairs:
-        """What the body of a class binds, as ``vars()`` has it."""
-        cls = self.class_of(base.key)
-        names = cls.attributes if cls is not None else ()
+    @abstractmethod
+    def fields(self, key: Key) -> list[str]:
+        """The fields of a dataclass or named tuple, in order, inherited ones first."""
+
+    def attributes_of(self, base: ClassValue | Instance, flow: Flow) -> Pairs:
+        cls = self.class_of(base.key if isinstance(base, ClassValue) else base.cls)
+        names: dict[str, object] = dict(cls.attributes) if cls is not None else {}
+        is_known = cls is not None
+        if isinstance(base, Instance):
+            held = flow.names(base.frame) if base.frame is not None else {}
+            names = {**dict.fromkeys(self.fields(base.cls)), **held}
+            is_known = base.frame is not None
         entries = [(Known(name), self.attribute_of(base, name, flow)) for name in names]
-        return Pairs(tuple(entries), open=cls is None)
+        return Pairs(tuple(entries), open=not is_known)
+
+    def surely_has(self, base: Value, name: str) -> bool:
+        match base:
+            case ModuleValue(file):
+                reading = self.world.reading(file)
+                bodies = [reading.program.body] if reading is not None else []
+            case Instance(key) | ClassValue(key):
+                bodies = [cls.node.body for cls in self.lineage(key)]
+            case _:
+                return False
+        return any(_binds(statement, name) for body in bodies for statement in body)
 
     def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
         """A class's attribute as an object sees it: methods bound, properties read."""
@@ -367,6 +386,16 @@ class Objects(Effects):
                 known.attributes[name] = new
                 if (key, name) in self._asked:
                     self.learnt_late.append(value)
+
+
+def _binds(statement: p.Statement, name: str) -> bool:
+    """Whether a statement surely gives a value to a plain name."""
+    match statement:
+        case p.Assign(targets=targets):
+            return any(isinstance(target, p.Name) and target.id == name for target in targets)
+        case p.Function(name=defined) | p.Class(name=defined):
+            return defined == name
+    return False
 
 
 def _decorator_names(node: p.Function | p.Lambda) -> frozenset[str]:

@@ -12,6 +12,7 @@ from gpu_lint.facts.children import (
     HANDING,
     PROCESSES,
     SPAWNING,
+    is_executor,
     spawns_ranks,
     starts_when_made,
 )
@@ -67,6 +68,11 @@ class Processes(Devices):
     @abstractmethod
     def function(self, key: Key) -> Function | None:
         """The function with a key; None for one that this run has not met."""
+
+    @abstractmethod
+    def hand_over(self, key: Key, calls: tuple[Arguments | None, ...]) -> None:
+        """Remember what a function is called with in processes that are started; None for a call
+        of which nothing is known."""
 
     @abstractmethod
     def leaves_in_child(self, function: FunctionValue, flow: Flow) -> Flow:
@@ -208,13 +214,20 @@ class Processes(Devices):
         """Whether one of some calls of a function in a child process surely touches a GPU."""
         if not isinstance(target, FunctionValue):
             return False
+        self.hand_over(target.key, tuple(calls))
         uses = [self.uses_gpu(target, args, flow) for args in calls]
         return any(uses)
 
     def note_pool(self, pool: Returned, args: Arguments, flow: Flow) -> None:
-        """Keep whether CUDA is surely initialised in the processes of a pool from their start."""
+        """Keep whether CUDA is surely initialised in the processes of a pool from their start, and
+        what they call there."""
         context = args.value(99, "mp_context")
         forks = self._forks(flow) and (_is_none(context) or context == Symbol("multiprocessing"))
+        forks = forks and not pool.symbol.startswith(SPAWNING)
+        first = 2 if is_executor(pool) else 1
+        found = args.find(first + 1, "initargs")
+        given = Arguments() if found is None else arguments_in(found)
+        self._uses_gpu_each(args.value(first, "initializer"), [given], flow)
         started = not starts_when_made(pool) or flow.frozen.certainty is Certainty.ALWAYS
         if pool.frame is not None:
             flow.bind(pool.frame, _INHERITS, Known(forks and started))
@@ -236,7 +249,7 @@ class Processes(Devices):
         if method == "submit":
             return [Arguments(args.positional[1:], args.keywords, args.exact)]
         if method.startswith("apply"):
-            return [arguments_in(args.find(1, "args"))]
+            return [given_to(args, args_at=1, keywords="kwds")]
         found = args.find(1, "iterable")
         items = self.iterate(found[1], flow) if found is not None else None
         if found is None or items is None:
@@ -245,7 +258,7 @@ class Processes(Devices):
         for item in items[:MOST_ITEMS]:
             each = Arguments([(found[0], item)])
             several.append(arguments_in((found[0], item)) if "star" in method else each)
-        return several
+        return several if len(items) <= MOST_ITEMS else [*several, None]
 
     def note_loader(self, node: p.Call, args: Arguments, flow: Flow) -> None:
         """Note the workers of a loader, which are forked, if they use the GPU for an item."""
@@ -282,13 +295,39 @@ def _is_removed_late(flow: Flow) -> bool:
     return bool(shown) and INHERITED in flow.holds(MASK) and INHERITED not in flow.visible
 
 
-def given_to(args: Arguments) -> Arguments | None:
+def given_to(args: Arguments, *, args_at: int = 3, keywords: str = "kwargs") -> Arguments | None:
     """What a process that is made with some arguments gives its target."""
-    keywords = args.value(4, "kwargs")
-    if not _is_none(keywords) and keywords != Pairs(()):
+    found, named = args.find(args_at, "args"), args.find(args_at + 1, keywords)
+    given = Arguments() if found is None else arguments_in(found)
+    if named is None or _is_none(named[1]) or given is None:
+        return given
+    expression, held = named
+    if not isinstance(held, Pairs) or not held.is_listed:
         return None
-    found = args.find(3, "args")
-    return Arguments() if found is None else arguments_in(found)
+    texts = [(text_of(key), value) for key, value in held.entries]
+    by_name = {name: (expression, value) for name, value in texts if name is not None}
+    return Arguments(given.positional, by_name, exact=len(by_name) == len(texts))
+
+
+def in_one(calls: Sequence[Arguments | None]) -> Arguments | None:
+    """What a function is called with by one of several calls, each argument being one of theirs;
+    None where they differ in what they give, or nothing is known of one."""
+    known = [one for one in calls if one is not None and one.exact]
+    if not known or len(known) < len(calls):
+        return None
+    first, *others = known
+    shape = len(first.positional), first.keywords.keys()
+    if any((len(one.positional), one.keywords.keys()) != shape for one in others):
+        return None
+    positional = [
+        (expression, any_of(one.positional[at][1] for one in known))
+        for at, (expression, _) in enumerate(first.positional)
+    ]
+    keywords = {
+        name: (expression, any_of(one.keywords[name][1] for one in known))
+        for name, (expression, _) in first.keywords.items()
+    }
+    return Arguments(positional, keywords)
 
 
 def arguments_in(found: tuple[p.Expression, Value] | None) -> Arguments | None:

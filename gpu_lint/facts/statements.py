@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import TypeGuard
 
@@ -456,7 +457,7 @@ class Statements(Attempts):
         self._class_depth -= 1
         self.scopes, self._owner = outer, saved
         if known.is_filled:
-            for name in self._fields(key):
+            for name in self.fields(key):
                 if (default := flow.get(scope, name)) is not None:
                     flow.bind(scope, name, any_of((default, UNKNOWN)))
         for name, value in dict(flow.names(scope)).items():
@@ -475,7 +476,19 @@ class Statements(Attempts):
             elif self._is_mark(decorator):
                 args = Arguments([(at, ClassValue(key))])
                 self._unmarked(self.call_value(decorator, p.Call(at.span, at, ()), args, flow))
-        self.bind(node.name, ClassValue(key), flow)
+        self.bind(node.name, self._decorated(node, ClassValue(key), decorators, flow), flow)
+
+    def _decorated(
+        self, node: p.Class, cls: Value, decorators: Sequence[Value], flow: Flow
+    ) -> Value:
+        """What a class is bound to: a function of the project that decorates it may put another in
+        its place, which gives objects that were made before."""
+        for at, decorator in zip(reversed(node.decorators), reversed(decorators), strict=True):
+            if isinstance(decorator, FunctionValue):
+                call = p.Call(at.span, at, ())
+                made = self.call_value(decorator, call, Arguments([(at, cls)]), flow)
+                cls = made if isinstance(made, FunctionValue) else cls
+        return cls
 
     def _is_mark(self, decorator: Value) -> bool:
         """Whether a decorator of a class may skip its tests."""

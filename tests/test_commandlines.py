@@ -53,15 +53,28 @@ HEADER = f'import os\nimport subprocess\nos.environ["{MASK}"] = "1"\n'
     ("command", "differs"),
     [
         (f"# {MASK}=0\\npython train.py", False),
+        ("sudo python train.py", True),
+        ("sudo -u gpu -- python train.py", True),
+        (f"{MASK}=1 sudo python train.py", True),
+        ("sudo -E python train.py", False),
+        (f"sudo {MASK}=1 python train.py", False),
+        (f"sudo {MASK}=0 python train.py", True),
+        (f"{MASK}=1 sudo --preserve-env={MASK} python train.py", False),
         (f"({MASK}=0); python train.py", False),
         (f"(export {MASK}=0; python train.py)", True),
         (f"if true; then {MASK}=0 python train.py; fi", True),
         (f"numactl -C 0-3 env {MASK}=0 python train.py", True),
         (f"env -S '{MASK}=0 python train.py'", True),
         (f"python -c \\\"d['{MASK}'] = '0'; import torch; torch.cuda.init()\\\"", False),
-        (f"python -c \\\"environ['{MASK}'] = '0'; environ['{MASK}'] = '1'; f('cuda')\\\"", False),
-        (f"python -c \\\"environ['{MASK}'] = '1'; environ['{MASK}'] = '0'; f('cuda')\\\"", True),
-        (f"python -c \\\"environb[b'{MASK}'] = b'0'; f('cuda')\\\"", True),
+        (
+            f"python -c \\\"environ['{MASK}'] = '0'; environ['{MASK}'] = '1'; import torch; torch.cuda.init()\\\"",
+            False,
+        ),
+        (
+            f"python -c \\\"environ['{MASK}'] = '1'; environ['{MASK}'] = '0'; import torch; torch.cuda.init()\\\"",
+            True,
+        ),
+        (f"python -c \\\"environb[b'{MASK}'] = b'0'; import torch; torch.cuda.init()\\\"", True),
     ],
 )
 def test_a_child_with_another_mask(command: str, differs: bool) -> None:

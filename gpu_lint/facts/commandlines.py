@@ -42,6 +42,12 @@ _COMMENT = re.compile(
 """What is quoted, as a group; or a comment of a shell."""
 _REDIRECTION = re.compile(r"\d*>&\d|&>{1,2}")
 _ENV_TAKES = frozenset({"-C", "--chdir", "-a", "--argv0"})
+_SUDO_TAKES = frozenset(
+    {"-C", "-D", "-g", "-h", "-p", "-R", "-r", "-T", "-t", "-U", "-u", "--chdir", "--chroot",
+     "--close-from", "--command-timeout", "--group", "--host", "--other-user", "--prompt",
+     "--role", "--type", "--user"}
+)  # fmt: skip
+_SUDO_KEEPS = frozenset({"-E", "--preserve-env"})
 _MOST_NESTED = 4
 """Shells in one another that are followed."""
 
@@ -115,6 +121,8 @@ class _Shell:
             self.variables.update(dict.fromkeys(rest, None))
         elif program == "env":
             self._env(list(rest), own, cleared)
+        elif program == "sudo":
+            self._sudo(list(rest), own, cleared)
         elif program in _SHELLS and (text := _handed_text(rest)) is not None:
             self._nested(text, own, cleared)
         elif program in _WRAPPERS:
@@ -145,6 +153,23 @@ class _Shell:
                 break
         if words and not all(map(_ASSIGNMENT.fullmatch, words)):
             self.run(words, own, cleared)
+
+    def _sudo(self, words: list[str], own: dict[str, str | None], cleared: bool) -> None:
+        """Run ``sudo``, which hands on no variable but those that its options and words name."""
+        kept: dict[str, str | None] = {}
+        is_kept = False
+        while words and words[0].startswith("-"):
+            option = words.pop(0)
+            if option in _SUDO_KEEPS:
+                is_kept = True
+            elif option.startswith("--preserve-env="):
+                names = option.partition("=")[2].split(",")
+                kept |= {name: own[name] for name in names if name in own}
+            elif option in _SUDO_TAKES and words:
+                words.pop(0)
+            elif option == "--":
+                break
+        self.run(words, own if is_kept else kept, cleared or not is_kept)
 
     def _nested(self, text: str, own: dict[str, str | None], cleared: bool) -> None:
         """Run a shell that is handed a text of commands."""

@@ -51,6 +51,8 @@ def _by_content(names: list[str]) -> tuple[Callable[..., Any], Callable[[Any], i
     content: Callable[[Any], Any] = attrgetter(*names) if names else lambda one: ()
 
     def __eq__(self: Any, other: Any) -> Any:
+        if self is other:
+            return True
         return content(self) == content(other) if type(self) is type(other) else NotImplemented
 
     def __hash__(self: Any) -> int:
@@ -62,10 +64,11 @@ def _by_content(names: list[str]) -> tuple[Callable[..., Any], Callable[[Any], i
 def _kept(find: Callable[[Any], int]) -> Callable[[Any], int]:
     """``__hash__`` of a record that keeps what was found."""
 
-    def __hash__(self: Any) -> int:
-        if not self.hashed:
-            self.hashed = find(self)
-        return int(self.hashed)
+    def __hash__(self: Any) -> Any:
+        hashed = self.hashed
+        if not hashed:
+            hashed = self.hashed = find(self)
+        return hashed
 
     return __hash__
 

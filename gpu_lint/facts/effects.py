@@ -11,7 +11,7 @@ from gpu_lint.facts.children import LOADER, is_pool, starts_child
 from gpu_lint.facts.commands import CommandLine, command_and_environment, read_command
 from gpu_lint.facts.environment import (
     ENVIRON,
-    ENVIRONS,
+    NAMES_OF_ENVIRONMENT,
     OF_ENVIRONMENT,
     VAGUE,
     Arguments,
@@ -125,7 +125,7 @@ class Effects(Threads):
     def symbol_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of something imported."""
         module, _, last = name.rpartition(".")
-        if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
+        if module in NAMES_OF_ENVIRONMENT or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
         if (written := self.writer_call(name, node, args, flow)) is not None:
             return written

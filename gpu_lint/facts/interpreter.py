@@ -194,7 +194,7 @@ class Interpreter(Statements):
         self.known_attributes = {key: found.attributes for key, found in other.classes.items()}
 
     def lookup(self, name: str, flow: Flow) -> Value | None:
-        value = super().lookup(name, flow)
+        value = flow.lookup(self.scopes, name)
         if value is None or self.reach is not Reach.UNCALLED:
             return value
         reading = self.world.reading(self.file)

@@ -15,6 +15,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.summaries import Recording
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     ClassValue,
     FunctionValue,
     Instance,
@@ -99,6 +100,12 @@ class Objects(Effects):
         if self._recording is not None:
             self.happened(AttributeAsked(key, name))
 
+    def _ask_for(self, cls: Class, name: str, value: Value | None) -> None:
+        """Remember that an attribute was asked for, and what it may be now."""
+        key = cls.key
+        if self._recording is None or self._recording.asks_for_attribute(key, name, value):
+            self.ask(key, name)
+
     def framework_named(self, name: str) -> bool:
         reading = self.world.reading(self.file)
         return reading is not None and name in reading.framework_names
@@ -175,9 +182,7 @@ class Objects(Effects):
             found = held
             if found is None:
                 found = cls.attributes.get(name)
-                if self._recording is not None:
-                    self._recording.asks_for_attribute(cls.key, name, found)
-                self.ask(cls.key, name)
+                self._ask_for(cls, name, found)
             if found is not None:
                 bound = [self._bound(single, base, flow) for single in alternatives(found)]
                 callable_ = all(isinstance(single, FunctionValue) for single in bound)
@@ -331,6 +336,8 @@ class Objects(Effects):
             if self._recording is not None:
                 self._recording.adds_to_attribute(key, name, old)
                 self.happened(AttributeMet(key, name, value))
+            if old is value or (isinstance(old, AnyOf) and value in old.values):
+                return
             new = value if old is None else any_of((old, value))
             if new != old:
                 known.attributes[name] = new

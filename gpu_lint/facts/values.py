@@ -335,12 +335,17 @@ def any_of(values: Iterable[Value]) -> Value:
     several = list(values)
     if several and several[0] is several[-1] and len(several) < 3:
         return several[0]
-    union = frozenset(single for value in several for single in alternatives(value))
+    union: set[Value] = set()
+    for value in several:
+        if isinstance(value, AnyOf):
+            union |= value.values
+        else:
+            union.add(value)
     if len(union) == 1:
-        return next(iter(union))
+        return union.pop()
     if not union or len(union) > _MOST_ALTERNATIVES:
         return UNKNOWN
-    return AnyOf(union)
+    return AnyOf(frozenset(union))
 
 
 def constants(value: Value) -> tuple[Known, ...] | None:

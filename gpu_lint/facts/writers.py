@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.environment import ENVIRONS, Arguments, Environment
+from gpu_lint.facts.environment import Arguments, Environment, is_environment
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Form, Setting, Written
 from gpu_lint.facts.operations import truth_of
@@ -85,7 +85,7 @@ class Writers(Environment):
     def _operator(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """``operator.setitem`` and ``operator.delitem``."""
         key = args.find(1, None)
-        if args.value(0) in ENVIRONS and key is not None:
+        if is_environment(args.value(0)) and key is not None:
             value = args.find(2, None)
             form = Form.REMOVE if value is None else Form.ASSIGN
             at = (value or key)[0].span
@@ -193,7 +193,7 @@ class Writers(Environment):
         if is_monkeypatch(receiver):
             if name == "context":
                 return receiver
-            if name in ("setitem", "delitem") and args.value(0) in ENVIRONS:
+            if name in ("setitem", "delitem") and is_environment(args.value(0)):
                 args = Arguments(args.positional[1:], args.keywords, args.exact)
             elif name not in ("setenv", "delenv"):
                 return None
@@ -232,7 +232,7 @@ def _is_beside_file(path: p.Expression) -> bool:
 def patches_environment(args: Arguments) -> bool:
     """Whether a patch of a dict is one of the environment: itself, or by its name."""
     target = args.value(0, "in_dict") or UNKNOWN
-    return target in ENVIRONS or (text_of(target) or "").endswith("os.environ")
+    return is_environment(target) or (text_of(target) or "").endswith("os.environ")
 
 
 def is_monkeypatch(value: Value) -> bool:

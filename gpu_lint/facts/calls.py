@@ -47,6 +47,8 @@ MOST_ALONE = 500
 """The same for one function that nothing calls."""
 
 
+_ASKED = tuple((variable.encode(), variable) for variable in (MASK, ORDER))
+"""The variables that a function may look at which is called, as words of its text."""
 _FEW_PARAMETERS = 8
 """Of a function that has more, two take the time in which a statement is run."""
 
@@ -224,7 +226,7 @@ class Calls(Waiting):
     ) -> None:
         ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
         words = self.world.words_in(function) if function is not None else frozenset()
-        asked = [variable for variable in (MASK, ORDER) if variable.encode() in words]
+        asked = [variable for word, variable in _ASKED if word in words]
         self.recorder.call(
             LocalCall(
                 name,

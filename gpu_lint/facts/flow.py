@@ -61,6 +61,8 @@ class Reader(Protocol):
 
     changed: list[Value]
     """The objects that were changed in place."""
+    reads: set[Slot]
+    """The names that were looked up; an empty one is all names of a frame."""
     own: set[int]
     """The frames that were made in it."""
     lasting: set[int]
@@ -222,8 +224,8 @@ class Flow:
     def get(self, frame: int, name: str) -> Value | None:
         """What a program finds a name bound to in a frame."""
         reader = self.work.reader
-        if reader is not None:
-            reader.read(frame, name)
+        if reader is not None and frame not in reader.own:
+            reader.reads.add((frame, name))
         names = self._frames.get(frame)
         if names is None:
             names = self._base.get(frame, _EMPTY)
@@ -245,8 +247,8 @@ class Flow:
             if names is None:
                 names = base.get(frame, _EMPTY)
             value = names.get(name)
-            if reader is not None:
-                reader.read(frame, name)
+            if reader is not None and frame not in reader.own:
+                reader.reads.add((frame, name))
             if value is not None:
                 return value
         return None

@@ -34,7 +34,7 @@ from gpu_lint.facts.walk import last_name
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import MASK
 
 _DEEPEST_CALL = 12
 DEEPEST_ALONE = 3
@@ -47,8 +47,6 @@ MOST_ALONE = 500
 """The same for one function that nothing calls."""
 
 
-_ASKED = tuple((variable.encode(), variable) for variable in (MASK, ORDER))
-"""The variables that a function may look at which is called, as words of its text."""
 _FEW_PARAMETERS = 8
 """Of a function that has more, two take the time in which a statement is run."""
 
@@ -225,8 +223,7 @@ class Calls(Waiting):
         self, name: str, node: p.Call, flow: Flow, function: Function | None = None
     ) -> None:
         ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
-        words = self.world.words_in(function) if function is not None else frozenset()
-        asked = [variable for word, variable in _ASKED if word in words]
+        asked = self.world.variables_in(function) if function is not None else ()
         self.recorder.call(
             LocalCall(
                 name,

@@ -313,6 +313,8 @@ class Interpreter(Statements):
         flow = end.copy()
         flow.alive = True
         flow.imported_here = Mark()
+        if function.file != self.start:
+            flow.quiet = frozenset()  # what follows for its settings is told by its own program
         receiver = Instance(function.owner) if function.owner is not None else None
         self._branches = 0
         saved = self._activation()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -44,6 +45,7 @@ from gpu_lint.facts.walk import (
     statements,
 )
 from gpu_lint.source import Source, Span
+from gpu_lint.variables import MASK, ORDER
 
 __all__ = ["Reading", "SyntaxFault", "read_file"]
 
@@ -164,6 +166,11 @@ class Reading:
         return tuple(managed_blocks(self.program, self.comments, self.source))
 
     @cached_property
+    def mentioned_variables(self) -> tuple[str, ...]:
+        """The variables among the mask and the order that the text mentions."""
+        return tuple(one for one in (MASK, ORDER) if one.encode() in self.source.data)
+
+    @cached_property
     def rebound(self) -> frozenset[str]:
         """Names of the module that functions bind anew."""
         if b"global" not in self.source.data:
@@ -173,13 +180,15 @@ class Reading:
     def changes_container(self, name: str) -> bool:
         """Whether the container that a name holds may be changed in place somewhere."""
         if name not in self._may_change:
-            text = name.encode()
-            used = re.compile(text + rb"(?<!\w" + text + rb")\s*" + _CHANGING)
-            found = used.search(self.source.data) is not None and any(
-                changed == name
-                for changed in _containers_changed(self.program.body, self._mentioning(text))
+            places = list(_places_of_changes(self.source.data, name.encode()))
+
+            def holds_one(statement: p.Statement) -> bool:
+                at = bisect_left(places, statement.span.start)
+                return at < len(places) and places[at] < statement.span.end
+
+            self._may_change[name] = bool(places) and any(
+                changed == name for changed in _containers_changed(self.program.body, holds_one)
             )
-            self._may_change[name] = found
         return self._may_change[name]
 
     def _mentioning(self, text: bytes) -> Callable[[p.Statement], bool]:
@@ -440,8 +449,21 @@ def _compared(program: p.Program) -> Iterator[str]:
                     yield side.value
 
 
-_CHANGING = rb"(?:\.\s*(?:" + "|".join(sorted(CHANGING_METHODS)).encode() + rb")\b|\[|\))"
+_CHANGING = re.compile(
+    rb"\s*(?:\.\s*(?:" + "|".join(sorted(CHANGING_METHODS)).encode() + rb")\b|\[|\))"
+)
 """What stands behind the name of a container that is changed in place."""
+_OF_WORDS = frozenset(byte for byte in range(128) if chr(byte).isalnum() or byte == 0x5F)
+
+
+def _places_of_changes(data: bytes, name: bytes) -> Iterator[int]:
+    """Where a name stands that may be that of a container which is changed in place there."""
+    at = data.find(name)
+    while at >= 0:
+        end = at + len(name)
+        if not (at and data[at - 1] in _OF_WORDS) and _CHANGING.match(data, end):
+            yield at
+        at = data.find(name, end)
 
 
 def _containers_changed(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[str]:

@@ -40,7 +40,7 @@ else:
         made.__eq__, made.__hash__ = _by_content([one.name for one in fields(made) if one.compare])
         if keeps_hash:
             made.__hash__ = _kept(made.__hash__)
-            made.__reduce__ = _made_again
+            made.__reduce__ = _made_again([one.name for one in fields(made) if one.init])
         made.__repr__ = _shown
         return made
 
@@ -73,9 +73,13 @@ def _kept(find: Callable[[Any], int]) -> Callable[[Any], int]:
     return __hash__
 
 
-def _made_again(self: Any) -> tuple[Any, ...]:
+def _made_again(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     """``__reduce__`` of a record that keeps its hash, which another process has other ones for."""
-    return type(self), tuple(getattr(self, one.name) for one in fields(self) if one.init)
+
+    def __reduce__(self: Any) -> tuple[Any, ...]:
+        return type(self), tuple([getattr(self, name) for name in names])
+
+    return __reduce__
 
 
 def _shown(self: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_lint.facts.values import AnyOf, Input, Items, Pairs, Returned, Value, parts_of
+from gpu_lint.facts.values import AnyOf, Input, Items, Pairs, Returned, Value, held_by
 
 CONTAINERS = frozenset({Items, Pairs, AnyOf})
 """What may hold something that can be changed in place."""
@@ -62,10 +62,12 @@ class Names(dict[str, Value]):
 
 def identities(value: Value | None, known: set[int]) -> set[int]:
     """The ``id()`` of a container and of all in it that may be changed in place."""
-    if type(value) in CONTAINERS and id(value) not in known:
+    if isinstance(value, (Items, Pairs, AnyOf)) and id(value) not in known:
         if type(value) is not AnyOf:
             known.add(id(value))
-        for part in parts_of(value):  # type: ignore[arg-type]
+        if value.flat:
+            return known
+        for part in held_by(value):
             if type(part) in CONTAINERS:
                 identities(part, known)
             elif type(part) in _REPLACED:

@@ -165,8 +165,12 @@ class Flow:
     def settle(self) -> Version:
         """The version that stands for all that this path has done so far; what it does from now on
         is newer than all that other paths have done."""
-        settled = self._version.settled
-        self._version = Version(settled)
+        version = self._version
+        settled = version.settled
+        if settled is version:
+            self._version = Version(settled)
+        else:  # nothing was done on it, and nobody else knows it
+            version.renew()
         return settled
 
     def become(self, other: Flow) -> None:
@@ -537,7 +541,7 @@ class Flow:
                 self._version.note_all(frame, bound)
             else:
                 self._join_frame(frame, bound if "" in names else names, bound)
-        self._version = Version(self.settle(), theirs)
+        self._version = Version(self._version.settled, theirs)
 
     def _join_frame(self, frame: int, names: Iterable[str], bound: Names) -> bool:
         """Let names of a frame stand for what they are bound to elsewhere, too; whether that
@@ -597,6 +601,8 @@ def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:
 
 def join_marks(one: Mark, other: Mark) -> Mark:
     """What both paths say together."""
+    if one is other:
+        return one
     if one.certainty is other.certainty:
         return one if one.trigger is not None else other
     return Mark(Certainty.MAYBE, one.trigger or other.trigger)

@@ -50,6 +50,10 @@ class Version:
             self.changed = {}
         self.changed.setdefault(frame, set()).update(names)
 
+    def renew(self) -> None:
+        """Let what will be noted be newer than all that other paths have done."""
+        self.number = next(_NUMBERS)
+
     @property
     def settled(self) -> Version:
         """The newest version that holds all of this path and is never written to again, provided

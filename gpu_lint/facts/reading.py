@@ -180,7 +180,7 @@ class Reading:
     def changes_container(self, name: str) -> bool:
         """Whether the container that a name holds may be changed in place somewhere."""
         if name not in self._may_change:
-            places = list(_places_of_changes(self.source.data, name.encode()))
+            places = self._places_of_changes.get(name.encode(), ())
 
             def holds_one(statement: p.Statement) -> bool:
                 at = bisect_left(places, statement.span.start)
@@ -190,6 +190,14 @@ class Reading:
                 changed == name for changed in _containers_changed(self.program.body, holds_one)
             )
         return self._may_change[name]
+
+    @cached_property
+    def _places_of_changes(self) -> dict[bytes, list[int]]:
+        """Where each name stands whose container may be changed in place there."""
+        found: dict[bytes, list[int]] = {}
+        for match in _CHANGING.finditer(self.source.data):
+            found.setdefault(match.group(1), []).append(match.start())
+        return found
 
     def _mentioning(self, text: bytes) -> Callable[[p.Statement], bool]:
         """Tells which statements mention something: others need not be looked through."""
@@ -450,20 +458,11 @@ def _compared(program: p.Program) -> Iterator[str]:
 
 
 _CHANGING = re.compile(
-    rb"\s*(?:\.\s*(?:" + "|".join(sorted(CHANGING_METHODS)).encode() + rb")\b|\[|\))"
+    rb"(?<![\w\x80-\xff])([\w\x80-\xff]+)\s*(?:\.\s*(?:"
+    + "|".join(sorted(CHANGING_METHODS)).encode()
+    + rb")\b|\[|\))"
 )
-"""What stands behind the name of a container that is changed in place."""
-_OF_WORDS = frozenset(byte for byte in range(128) if chr(byte).isalnum() or byte == 0x5F)
-
-
-def _places_of_changes(data: bytes, name: bytes) -> Iterator[int]:
-    """Where a name stands that may be that of a container which is changed in place there."""
-    at = data.find(name)
-    while at >= 0:
-        end = at + len(name)
-        if not (at and data[at - 1] in _OF_WORDS) and _CHANGING.match(data, end):
-            yield at
-        at = data.find(name, end)
+"""A name with what stands behind that of a container which is changed in place."""
 
 
 def _containers_changed(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[str]:

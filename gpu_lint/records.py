@@ -40,7 +40,7 @@ else:
         made.__eq__, made.__hash__ = _by_content([one.name for one in fields(made) if one.compare])
         if keeps_hash:
             made.__hash__ = _kept(made.__hash__)
-            made.__reduce__ = _made_again
+            made.__reduce__ = _made_again([one.name for one in fields(made) if one.init])
         made.__repr__ = _shown
         return made
 
@@ -51,6 +51,8 @@ def _by_content(names: list[str]) -> tuple[Callable[..., Any], Callable[[Any], i
     content: Callable[[Any], Any] = attrgetter(*names) if names else lambda one: ()
 
     def __eq__(self: Any, other: Any) -> Any:
+        if self is other:
+            return True
         return content(self) == content(other) if type(self) is type(other) else NotImplemented
 
     def __hash__(self: Any) -> int:
@@ -62,17 +64,22 @@ def _by_content(names: list[str]) -> tuple[Callable[..., Any], Callable[[Any], i
 def _kept(find: Callable[[Any], int]) -> Callable[[Any], int]:
     """``__hash__`` of a record that keeps what was found."""
 
-    def __hash__(self: Any) -> int:
-        if not self.hashed:
-            self.hashed = find(self)
-        return int(self.hashed)
+    def __hash__(self: Any) -> Any:
+        hashed = self.hashed
+        if not hashed:
+            hashed = self.hashed = find(self)
+        return hashed
 
     return __hash__
 
 
-def _made_again(self: Any) -> tuple[Any, ...]:
+def _made_again(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     """``__reduce__`` of a record that keeps its hash, which another process has other ones for."""
-    return type(self), tuple(getattr(self, one.name) for one in fields(self) if one.init)
+
+    def __reduce__(self: Any) -> tuple[Any, ...]:
+        return type(self), tuple([getattr(self, name) for name in names])
+
+    return __reduce__
 
 
 def _shown(self: Any) -> str:

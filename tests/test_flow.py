@@ -8,7 +8,7 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import INHERITED, Written
 from gpu_lint.facts.uncalled import Uncalled
-from gpu_lint.facts.values import UNKNOWN, Items, Known
+from gpu_lint.facts.values import UNKNOWN, Items, Known, any_of
 
 
 def test_a_change_reaches_what_a_closed_frame_held() -> None:
@@ -33,6 +33,22 @@ def test_a_path_that_stands_for_another_too_still_differs_from_it() -> None:
     failed.join(flow.copy())
     flow.join(failed)
     assert flow.holds("V") == {written, INHERITED}
+
+
+def test_names_that_were_joined_are_joined_again_where_they_have_changed() -> None:
+    module = Flow()
+    module.open(1)
+    module.bind(1, "x", Known(1))
+    flow = Flow()
+    flow.open(1)
+    flow.bind(1, "x", Known(2))
+    both = any_of((Known(1), Known(2)))
+    for _ in range(3):
+        flow.follow(module, ())
+        assert flow.frame(1)["x"] == both
+    flow.bind(1, "x", Known(3))
+    flow.follow(module, ())
+    assert flow.frame(1)["x"] == any_of((Known(1), Known(3)))
 
 
 def test_branches_times_names_has_an_end() -> None:

@@ -16,6 +16,10 @@ def found(program: str) -> list[tuple[str, int]]:
     return codes(check_text(textwrap.dedent(program).lstrip("\n"), POLICY))
 
 
+MOVED = (
+    "import torch\nclass Base:\n    d = 'cuda:0'\nclass Sub(Base):\n    def move(self, n):\n"
+    "        self.d = f'cuda:{n}'\na, b = Sub(), Sub()\na.move(1)\n"
+)
 NOOP = {
     "compared": 'import torch\nd = "x"\nif "cuda:1" in d or d == "cuda:1":\n    print("cuda:1")',
     "searched for": 'text = open("f").read()\ntext.find("cuda:1")\ntext.replace("cuda:1", "cuda:0")',
@@ -37,6 +41,14 @@ NOOP = {
     "a module function named cuda": "import mylib\nmylib.cuda(1)",
     "an integer for .to() where torch is not imported": "reader.to(1)",
     "the project's own folder TTS is not Coqui": "from TTS.mine import Voice\nv = Voice(gpu=1)",
+    "the default in a base class of an object that nothing changes": f"{MOVED}torch.zeros(1, device=b.d)",
+    "the default of a field that the base of a dataclass has": "import torch\n"
+    "from dataclasses import dataclass\n"
+    "@dataclass\nclass Base:\n    d: str = 'cuda:0'\n@dataclass\nclass Sub(Base):\n    n: int = 0\n"
+    "other = Sub(d='cpu' if x else f'cuda:{n}')\nb = Sub(n=1)\ntorch.zeros(1, device=b.d)",
+    "the default of a class itself": "import torch\nclass Sub:\n    d = 'cuda:0'\n"
+    "    def move(self, d):\n        self.d = d\na, b = Sub(), Sub()\na.move('cpu')\n"
+    "torch.zeros(1, device=b.d)",
 }
 FAULTS = {
     "torch.device in both forms": (
@@ -65,6 +77,21 @@ FAULTS = {
         "import torch\nclass A:\n    def __init__(self):\n        self.device = 'cuda:1'\n"
         "    def run(self, x):\n        return x.to(self.device)",
         [("GPU201", 4)],
+    ),
+    "an attribute of the object that was changed": (
+        f"{MOVED}torch.zeros(1, device=a.d)",
+        [("GPU201", 8)],
+    ),
+    "an attribute that a method of the class sets, whenever that is": (
+        "import torch\nclass Base:\n    pass\nclass Sub(Base):\n    def move(self):\n"
+        "        self.d = 'cuda:1'\nb = Sub()\ndef run(s: Sub):\n    torch.zeros(1, device=b.d)\n"
+        "b.move()\nrun(b)",
+        [("GPU201", 6)],
+    ),
+    "the default in a base class": (
+        "import torch\nclass Base:\n    d = 'cuda:1'\nclass Sub(Base):\n    def move(self, n):\n"
+        "        self.d = 'cpu'\nb = Sub()\ntorch.zeros(1, device=b.d)",
+        [("GPU201", 3)],
     ),
     "a parameter's default that is passed on": (
         "import torch\ndef load(gpu=1):\n    torch.cuda.set_device(gpu)",

@@ -1125,3 +1125,24 @@ def test_trees_that_were_let_go_are_made_again(monkeypatch: pytest.MonkeyPatch) 
 def test_comments_are_found_in_what_python_does_not_read(text: str) -> None:
     source = Source(Path("x.py"), text.encode(), "utf-8")
     assert [comment.text for comment in comments_of(source)] == ["# one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("x = []\ndef f():\n    x.append(1)\n", {"x"}),
+        ("x = {}\ndef f():\n    if a:\n        x [0] = 1\n", {"x"}),
+        ("x = []\n(x).append(1)\n", {"x"}),
+        ("x = []\ndef f():\n    g(x.pop())\n", {"x"}),
+        ("été = []\nx = 1\ndef f():\n    été.append(x)\n", {"été"}),
+        ("x = []\ndef f():\n    print(x[0], y.append(x))\n", {"y"}),
+        ("x = []\nxx.append(1)\nx.index(1)\nself.x.append(1)\n", {"xx"}),
+        ("x = []\n'x.append(1)'  # x.append(1)\n", set()),
+    ],
+)
+def test_where_containers_may_be_changed_is_told_by_the_text_first(
+    text: str, changed: set[str]
+) -> None:
+    reading = read_file(Source(Path("x.py"), text.encode(), "utf-8"), KNOWLEDGE)
+    names = ("x", "y", "xx", "été")
+    assert {name for name in names if reading.changes_container(name)} == changed

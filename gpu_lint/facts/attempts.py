@@ -125,30 +125,31 @@ class Attempts(Branches):
         """The state between two statements is among those in which one has failed."""
         attempt = _Attempt(node, self._frame, [[] for _ in node.handlers])
         self._attempts.append(attempt)
-        with self._branch():
-            for statement in node.body:
-                if not flow.alive:
-                    break
-                start = None if joined else flow.copy()
-                self.fallible = self.failing = self.missing = False
-                self.execute(statement, flow)
-                if start is not None and (self.fallible or self.missing):
-                    failed.join(start)
-                joined = self.fallible or self.failing
-                if joined:
-                    failed.join(flow.copy())
-                unexpected = unexpected or self.fallible
-                uninstalled = uninstalled or self.missing
-            self._attempts.pop()
-            self.fallible = outer[0] or (unexpected and not _catches_all(node))
-            self.failing = outer[1]
-            self.missing = outer[2] or (uninstalled and attempt.handler_of("ImportError") is None)
-            rest = p.Try(node.span, (), (), (), node.finalbody)
-            self._attempts.append(_Attempt(rest, self._frame, []))
-            self.block(node.orelse, flow)
-            for number, handler in enumerate(node.handlers):
-                self._handle(handler, attempt.caught[number], failed, flow, node)
-            leaving = attempt.leaving + self._attempts.pop().leaving
+        self._branches += 1
+        for statement in node.body:
+            if not flow.alive:
+                break
+            start = None if joined else flow.copy()
+            self.fallible = self.failing = self.missing = False
+            self.execute(statement, flow)
+            if start is not None and (self.fallible or self.missing):
+                failed.join(start)
+            joined = self.fallible or self.failing
+            if joined:
+                failed.join(flow.copy())
+            unexpected = unexpected or self.fallible
+            uninstalled = uninstalled or self.missing
+        self._attempts.pop()
+        self.fallible = outer[0] or (unexpected and not _catches_all(node))
+        self.failing = outer[1]
+        self.missing = outer[2] or (uninstalled and attempt.handler_of("ImportError") is None)
+        rest = p.Try(node.span, (), (), (), node.finalbody)
+        self._attempts.append(_Attempt(rest, self._frame, []))
+        self.block(node.orelse, flow)
+        for number, handler in enumerate(node.handlers):
+            self._handle(handler, attempt.caught[number], failed, flow, node)
+        leaving = attempt.leaving + self._attempts.pop().leaving
+        self._branches -= 1
         if node.finalbody:
             self._finally(node, flow, failed if failed.alive else before, leaving)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 
 from gpu_lint.facts import program as p
@@ -56,14 +54,6 @@ class Branches(Modules):
     def is_tried(self) -> bool:
         """Whether a handler around execution catches what is raised now."""
 
-    @contextmanager
-    def _branch(self) -> Iterator[None]:
-        self._branches += 1
-        try:
-            yield
-        finally:
-            self._branches -= 1
-
     def _if(self, node: p.If, flow: Flow) -> None:
         if not self._running and self._class_depth == 0 and is_main_guard(node.test):
             if self._is_program and self.file == self.start:
@@ -79,21 +69,22 @@ class Branches(Modules):
         other = flow.copy()
         needs = flow.needs
         outer = self.conditions
-        with self._branch():
-            if truth is not False:
-                self.refine(node.test, True, flow)
-                self.conditions = (*outer, *self._conditions_of(node.test, True))
-                self.block(node.body, flow)
-                self._note_outcome(node.test, True, node.body, flow)
-            else:
-                flow.alive = False
-            if truth is not True:
-                self.refine(node.test, False, other)
-                self.conditions = (*outer, *self._conditions_of(node.test, False))
-                self.block(node.orelse, other)
-                self._note_outcome(node.test, False, node.orelse, other)
-            else:
-                other.alive = False
+        self._branches += 1
+        if truth is not False:
+            self.refine(node.test, True, flow)
+            self.conditions = (*outer, *self._conditions_of(node.test, True))
+            self.block(node.body, flow)
+            self._note_outcome(node.test, True, node.body, flow)
+        else:
+            flow.alive = False
+        if truth is not True:
+            self.refine(node.test, False, other)
+            self.conditions = (*outer, *self._conditions_of(node.test, False))
+            self.block(node.orelse, other)
+            self._note_outcome(node.test, False, node.orelse, other)
+        else:
+            other.alive = False
+        self._branches -= 1
         self.conditions = outer
         if not (_leaves_in_peace(node.body, flow) or _leaves_in_peace(node.orelse, other)):
             flow.needs = other.needs = needs
@@ -164,22 +155,23 @@ class Branches(Modules):
         paths: list[Flow] = []
         needs, taken = flow.needs, set[p.Constant]()
         in_peace = False
-        with self._branch():
-            for block, pattern in zip(node.cases, node.patterns, strict=True):
-                path = flow.copy()
-                if subject == VISIBLE:
-                    path.needs = max(needs, _least_of(pattern.constants, taken))
-                if pattern.name:
-                    self.bind(pattern.name, subject, path)
-                if pattern.guard is None:
-                    taken.update(pattern.constants)
-                elif self.truth(pattern.guard, path) is False:
-                    continue
-                else:
-                    self.refine(pattern.guard, True, path)
-                self.block(block, path)
-                in_peace |= _leaves_in_peace(block, path)
-                paths.append(path)
+        self._branches += 1
+        for block, pattern in zip(node.cases, node.patterns, strict=True):
+            path = flow.copy()
+            if subject == VISIBLE:
+                path.needs = max(needs, _least_of(pattern.constants, taken))
+            if pattern.name:
+                self.bind(pattern.name, subject, path)
+            if pattern.guard is None:
+                taken.update(pattern.constants)
+            elif self.truth(pattern.guard, path) is False:
+                continue
+            else:
+                self.refine(pattern.guard, True, path)
+            self.block(block, path)
+            in_peace |= _leaves_in_peace(block, path)
+            paths.append(path)
+        self._branches -= 1
         for path in () if in_peace else paths:
             path.needs = needs
         flow.alive = not node.exhaustive
@@ -232,15 +224,17 @@ class Branches(Modules):
         self._frame.breaks.append([])
         self._frame.continues.append([])
         self._loops += 1
-        with self._branch():
-            self.block(body, flow)
+        self._branches += 1
+        self.block(body, flow)
+        self._branches -= 1
         self._loops -= 1
         flow.join_all(self._frame.continues.pop())
         return self._frame.breaks.pop()
 
     def _after_loop(self, orelse: p.Block, broken: list[Flow], flow: Flow) -> None:
-        with self._branch():
-            self.block(orelse, flow)
+        self._branches += 1
+        self.block(orelse, flow)
+        self._branches -= 1
         flow.join_all(broken)
 
 

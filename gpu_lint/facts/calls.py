@@ -40,7 +40,7 @@ from gpu_lint.facts.walk import last_name
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.facts.writers import PATCH
 from gpu_lint.source import Span
-from gpu_lint.variables import MASK, ORDER
+from gpu_lint.variables import MASK
 
 _DEEPEST_CALL = 12
 DEEPEST_ALONE = 3
@@ -302,8 +302,7 @@ class Calls(Waiting):
         self, name: str, node: p.Call, flow: Flow, function: Function | None = None
     ) -> None:
         ignored = isinstance(self.statement, p.Evaluate) and self.statement.value is node
-        words = self.world.words_in(function) if function is not None else frozenset()
-        asked = [variable for variable in (MASK, ORDER) if variable.encode() in words]
+        asked = self.world.variables_in(function) if function is not None else ()
         self.recorder.call(
             LocalCall(
                 name,

@@ -263,6 +263,8 @@ class Devices(Writers):
 
     def generic_device(self, node: p.Call, callee: str, args: Arguments, flow: Flow) -> None:
         """``device="cuda:1"`` given to a call that no row describes selects that device."""
+        if DEVICE_KEYWORDS.isdisjoint(args.keywords):
+            return
         last = callee.rpartition(".")[2]
         root = callee.partition(".")[0]
         if last.startswith(("assert", "add_argument", "dict", "setdefault", "print", "log")):

@@ -13,7 +13,7 @@ from gpu_lint.facts.constants import function_of_constants, method_of_constant
 from gpu_lint.facts.dispatch import Dispatch
 from gpu_lint.facts.environment import (
     ENVIRON,
-    ENVIRONS,
+    NAMES_OF_ENVIRONMENT,
     OF_ENVIRONMENT,
     VAGUE,
     Arguments,
@@ -151,7 +151,7 @@ class Effects(Dispatch):
     def symbol_call(self, name: str, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """A call of something imported."""
         module, _, last = name.rpartition(".")
-        if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
+        if module in NAMES_OF_ENVIRONMENT or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
         if (mark := marked(name, args)) is not None:
             return mark

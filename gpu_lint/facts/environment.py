@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.conditions import Condition
@@ -39,11 +39,12 @@ from gpu_lint.facts.values import (
     pairs_from,
     text_of,
 )
+from gpu_lint.records import record
 from gpu_lint.source import Span
 from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 ENVIRON = "os.environ"
-ENVIRONS = (Symbol(ENVIRON), Symbol("os.environb"))
+NAMES_OF_ENVIRONMENT = (ENVIRON, "os.environb")
 """The environment of the process, with names and values as strings or as bytes."""
 OF_ENVIRONMENT = frozenset({"os.getenv", "os.putenv", "os.unsetenv", "os.getenvb"})
 """Functions that read or write it."""
@@ -60,7 +61,7 @@ VAGUE = UNCOUNTED | {"set"}
 """Kinds of containers of which no single item is known by its place."""
 
 
-@dataclass(frozen=True)
+@record
 class Arguments:
     """The arguments of one call, evaluated."""
 
@@ -336,6 +337,11 @@ class Environment(Evaluator):
             if key is not None:
                 found[number if everything else Place(self.file, key.span)] = (key, value)
         return found
+
+
+def is_environment(value: Value | None) -> bool:
+    """Whether a value is the environment of the process."""
+    return isinstance(value, Symbol) and value.name in NAMES_OF_ENVIRONMENT
 
 
 def decoded(value: Value) -> Value:

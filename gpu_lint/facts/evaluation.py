@@ -198,9 +198,14 @@ class Evaluator(Refinement):
         return flow.lookup(self.scopes, name)
 
     def _literal(self, node: p.Literal, flow: Flow) -> Value:
+        found: Known | None = node.found
+        if found is not None and found.origin is not None and found.origin.file == self.file:
+            return found
         if type(node.value) is int and number(node.value) is UNKNOWN:
             return UNKNOWN
-        return Known(node.value, Place(self.file, node.span))
+        found = Known(node.value, Place(self.file, node.span))
+        object.__setattr__(node, "found", found)
+        return found
 
     def _name(self, node: p.Name, flow: Flow) -> Value:
         value = self.lookup(node.id, flow)
@@ -340,8 +345,9 @@ class Evaluator(Refinement):
 
     def _subscript(self, node: p.Subscript, flow: Flow) -> Value:
         base = self.evaluate(node.base, flow)
-        if base == Symbol("sys.modules") and node.key == p.Name(node.key.span, "__name__"):
-            return ModuleValue(self.file)
+        if isinstance(base, Symbol) and base.name == "sys.modules":
+            if isinstance(node.key, p.Name) and node.key.id == "__name__":
+                return ModuleValue(self.file)
         if isinstance(node.key, p.Slice):
             return sliced(base, self._bounds(node.key, flow))
         key = self.evaluate(node.key, flow)

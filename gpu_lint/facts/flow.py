@@ -61,6 +61,8 @@ class Reader(Protocol):
 
     changed: list[Value]
     """The objects that were changed in place."""
+    reads: set[Slot]
+    """The names that were looked up; an empty one is all names of a frame."""
     own: set[int]
     """The frames that were made in it."""
     lasting: set[int]
@@ -163,8 +165,12 @@ class Flow:
     def settle(self) -> Version:
         """The version that stands for all that this path has done so far; what it does from now on
         is newer than all that other paths have done."""
-        settled = self._version.settled
-        self._version = Version(settled)
+        version = self._version
+        settled = version.settled
+        if settled is version:
+            self._version = Version(settled)
+        else:  # nothing was done on it, and nobody else knows it
+            version.renew()
         return settled
 
     def become(self, other: Flow) -> None:
@@ -221,9 +227,13 @@ class Flow:
 
     def get(self, frame: int, name: str) -> Value | None:
         """What a program finds a name bound to in a frame."""
-        if self.work.reader is not None:
-            self.work.reader.read(frame, name)
-        return self.frame(frame).get(name)
+        reader = self.work.reader
+        if reader is not None and frame not in reader.own:
+            reader.reads.add((frame, name))
+        names = self._frames.get(frame)
+        if names is None:
+            names = self._base.get(frame, _EMPTY)
+        return names.get(name)
 
     def peek(self, frame: int, name: str) -> Found:
         """The same, without the reader taking note; all names of the frame for an empty name."""
@@ -241,8 +251,8 @@ class Flow:
             if names is None:
                 names = base.get(frame, _EMPTY)
             value = names.get(name)
-            if reader is not None:
-                reader.read(frame, name)
+            if reader is not None and frame not in reader.own:
+                reader.reads.add((frame, name))
             if value is not None:
                 return value
         return None
@@ -287,14 +297,16 @@ class Flow:
 
     def bind(self, frame: int, name: str, value: Value) -> None:
         """Bind a name in a frame."""
-        if frame not in self._owned:
-            self._frames[frame] = copied = Names(self.frame(frame))
-            self.work.add(len(copied) // _COPIED_AT_ONCE)
+        if frame in self._owned:
+            names = self._frames[frame]
+        else:
+            names = self._frames[frame] = Names(self.frame(frame))
+            self.work.add(len(names) // _COPIED_AT_ONCE)
             self._owned.add(frame)
         if type(value) in CONTAINERS:
             value = bounded(value)
             self._hold(frame, identities(value, set()))
-        self._frames[frame].bind(name, value)
+        names.bind(name, value)
         self._version.note(frame, name)
 
     def bind_public(self, frame: int, names: Names) -> None:
@@ -501,8 +513,10 @@ class Flow:
                 if self.work.reader is not None:
                     self.work.reader.own.add(frame)
                     self.work.reader.lasting.add(frame)
-            elif mine is not names:  # a frame of both, which either may have changed
-                self._join_frame(frame, names, names)
+            elif mine is not names and not mine.covers(names):
+                # a frame of both, which either may have changed
+                if not self._join_frame(frame, names, names):
+                    mine.note_covered(names)
         self._base = self._base | new
         other._owned = set()
 
@@ -527,16 +541,22 @@ class Flow:
                 self._version.note_all(frame, bound)
             else:
                 self._join_frame(frame, bound if "" in names else names, bound)
-        self._version = Version(self.settle(), theirs)
+        self._version = Version(self._version.settled, theirs)
 
-    def _join_frame(self, frame: int, names: Iterable[str], bound: Names) -> None:
-        """Let names of a frame stand for what they are bound to elsewhere, too."""
+    def _join_frame(self, frame: int, names: Iterable[str], bound: Names) -> bool:
+        """Let names of a frame stand for what they are bound to elsewhere, too; whether that
+        changes any."""
         mine = self.frame(frame)
+        changes = False
         for name in names:
             value, other = mine.get(name), bound.get(name)
             if other is None or value is other or value == other:
                 continue
-            self.bind(frame, name, other if value is None else any_of((value, other)))
+            joined = other if value is None else any_of((value, other))
+            if joined != value:
+                self.bind(frame, name, joined)
+                changes = True
+        return changes
 
 
 class Frozen(NamedTuple):
@@ -581,6 +601,8 @@ def advance(mark: Mark, trigger: Trigger, certainty: Certainty) -> Mark:
 
 def join_marks(one: Mark, other: Mark) -> Mark:
     """What both paths say together."""
+    if one is other:
+        return one
     if one.certainty is other.certainty:
         return one if one.trigger is not None else other
     return Mark(Certainty.MAYBE, one.trigger or other.trigger)

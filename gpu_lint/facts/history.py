@@ -35,17 +35,24 @@ class Version:
 
     def note(self, frame: int, name: str) -> None:
         """Note that a name of a frame was bound; an empty one is all of them."""
-        names = self.changed.get(frame)
+        changed = self.changed
+        names = changed.get(frame)
         if names is not None:
             names.add(name)
+        elif changed is _NOTHING:
+            self.changed = {frame: {name}}
         else:
-            self.note_all(frame, (name,))
+            changed[frame] = {name}
 
     def note_all(self, frame: int, names: Iterable[str]) -> None:
         """Note that several names of a frame were bound."""
         if self.changed is _NOTHING:
             self.changed = {}
         self.changed.setdefault(frame, set()).update(names)
+
+    def renew(self) -> None:
+        """Let what will be noted be newer than all that other paths have done."""
+        self.number = next(_NUMBERS)
 
     @property
     def settled(self) -> Version:

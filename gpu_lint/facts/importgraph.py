@@ -98,12 +98,13 @@ class ImportGraph:
             self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}
 
     def reading(self, file: str) -> Reading | None:
-        if file not in self._readings:
+        reading = self._readings.get(file)
+        if reading is None and file not in self._readings:
             reading = self._readings[file] = self._read(file)
             skimmed = self._skimmed.get(file)
             if reading is not None and skimmed is not None:
                 reading.imported = skimmed.imported  # the same, but found already
-        return self._readings[file]
+        return reading
 
     def locate(self, importer: str, module: str, level: int) -> tuple[Located, ...]:
         return self.imports.locate(importer, module, level)

@@ -201,7 +201,7 @@ class Interpreter(Setups):
         self.known_attributes = {key: found.attributes for key, found in other.classes.items()}
 
     def lookup(self, name: str, flow: Flow) -> Value | None:
-        value = super().lookup(name, flow)
+        value = flow.lookup(self.scopes, name)
         if value is None or self.reach is not Reach.UNCALLED:
             return value
         reading = self.world.reading(self.file)
@@ -329,6 +329,8 @@ class Interpreter(Setups):
         flow.alive = True
         flow.needs = max(flow.needs, needs)
         flow.imported_here = Mark()
+        if function.file != self.start:
+            flow.quiet = frozenset()  # what follows for its settings is told by its own program
         owner = Instance(function.owner) if function.owner is not None else None
         receiver = self.receiver_of(function, owner) if owner is not None else None
         self._branches = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_lint.facts.values import AnyOf, Input, Items, Pairs, Returned, Value, parts_of
+from gpu_lint.facts.values import AnyOf, Input, Items, Pairs, Returned, Value, held_by
 
 CONTAINERS = frozenset({Items, Pairs, AnyOf})
 """What may hold something that can be changed in place."""
@@ -13,11 +13,23 @@ _REPLACED = frozenset({Returned, Input})
 class Names(dict[str, Value]):
     """The names of a frame."""
 
-    __slots__ = ("_holders",)
+    __slots__ = ("_covered", "_holders")
 
     def __init__(self, names: Names | tuple[()] = ()) -> None:
         super().__init__(names)
         self._holders: dict[int, list[str]] | None = None
+        self._covered: dict[int, Names] | None = None
+        """Names of the same frame elsewhere, all of which these stand for, by their ``id()``."""
+
+    def covers(self, other: Names) -> bool:
+        """Whether it is known that these stand for other names of the frame, too."""
+        return self._covered is not None and id(other) in self._covered
+
+    def note_covered(self, other: Names) -> None:
+        """Note that these stand for other names, which are not written to any more."""
+        if self._covered is None:
+            self._covered = {}
+        self._covered[id(other)] = other
 
     @property
     def holders(self) -> dict[int, list[str]]:
@@ -36,10 +48,12 @@ class Names(dict[str, Value]):
 
     def bind(self, name: str, value: Value) -> None:
         """Bind a name, and keep it findable by what it holds."""
+        self._covered = None
+        if self._holders is None:
+            self[name] = value
+            return
         old = self.get(name)
         self[name] = value
-        if self._holders is None:
-            return
         for identity in identities(old, set()):
             self._holders[identity].remove(name)
         for identity in identities(value, set()):
@@ -48,10 +62,12 @@ class Names(dict[str, Value]):
 
 def identities(value: Value | None, known: set[int]) -> set[int]:
     """The ``id()`` of a container and of all in it that may be changed in place."""
-    if type(value) in CONTAINERS and id(value) not in known:
+    if isinstance(value, (Items, Pairs, AnyOf)) and id(value) not in known:
         if type(value) is not AnyOf:
             known.add(id(value))
-        for part in parts_of(value):  # type: ignore[arg-type]
+        if value.flat:
+            return known
+        for part in held_by(value):
             if type(part) in CONTAINERS:
                 identities(part, known)
             elif type(part) in _REPLACED:

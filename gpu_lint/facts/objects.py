@@ -16,6 +16,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.summaries import Recording
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     ClassValue,
     FunctionValue,
     Instance,
@@ -100,6 +101,12 @@ class Objects(Effects):
         if self._recording is not None:
             self.happened(AttributeAsked(key, name))
 
+    def _ask_for(self, cls: Class, name: str, value: Value | None) -> None:
+        """Remember that an attribute was asked for, and what it may be now."""
+        key = cls.key
+        if self._recording is None or self._recording.asks_for_attribute(key, name, value):
+            self.ask(key, name)
+
     def framework_named(self, name: str) -> bool:
         reading = self.world.reading(self.file)
         return reading is not None and name in reading.framework_names
@@ -180,26 +187,17 @@ class Objects(Effects):
             if found is not None:
                 return found
         key = base.cls if isinstance(base, Instance) else base.key
-        built = isinstance(base, ClassValue) or base.frame is not None
         lineage = self.lineage(key)
         if isinstance(base, Instance) and (behind := base.behind) is not None:
             lineage = islice(dropwhile(lambda cls: cls.key != behind, lineage), 1, None)
             base = Instance(base.cls, base.frame)
-        for cls in lineage:
-            held = flow.get(cls.frame, name) if built else None
-            exact = held is not None
-            found = held
-            if found is None:
-                found = cls.attributes.get(name)
-                if self._recording is not None:
-                    self._recording.asks_for_attribute(cls.key, name, found)
-                self.ask(cls.key, name)
-            if found is not None:
-                bound = [self._bound(single, base, flow) for single in alternatives(found)]
-                callable_ = all(isinstance(single, FunctionValue) for single in bound)
-                if isinstance(base, ClassValue) and not callable_ and self._is_enum(key):
-                    return self._member_of(key, name, any_of(bound))
-                return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
+        found, exact = self._held_by_class(base, list(lineage), name, flow)
+        if found is not None:
+            bound = [self._bound(single, base, flow) for single in alternatives(found)]
+            callable_ = all(isinstance(single, FunctionValue) for single in bound)
+            if isinstance(base, ClassValue) and not callable_ and self._is_enum(key):
+                return self._member_of(key, name, any_of(bound))
+            return any_of(bound) if exact or callable_ else any_of((*bound, UNKNOWN))
         if not name.startswith("__"):
             return self.special(base, "__getattr__", (Known(name),), flow) or UNKNOWN
         return UNKNOWN
@@ -229,6 +227,23 @@ class Objects(Effects):
             case _:
                 return False
         return any(_binds(statement, name) for body in bodies for statement in body)
+
+    def _held_by_class(
+        self, base: Instance | ClassValue, lineage: list[Class], name: str, flow: Flow
+    ) -> tuple[Value | None, bool]:
+        """What the classes of an object hold under a name, and whether that is what they hold now:
+        else it is what some object's attribute may be, whenever that is."""
+        if isinstance(base, ClassValue) or base.frame is not None:
+            for cls in lineage:
+                held = flow.get(cls.frame, name)
+                if held is not None:
+                    return held, True
+        for cls in lineage:
+            found = cls.attributes.get(name)
+            self._ask_for(cls, name, found)
+            if found is not None:
+                return found, False
+        return None, False
 
     def _bound(self, value: Value, base: Value, flow: Flow) -> Value:
         """A class's attribute as an object sees it: methods bound, properties read."""
@@ -381,6 +396,8 @@ class Objects(Effects):
             if self._recording is not None:
                 self._recording.adds_to_attribute(key, name, old)
                 self.happened(AttributeMet(key, name, value))
+            if old is value or (isinstance(old, AnyOf) and value in old.values):
+                return
             new = value if old is None else any_of((old, value))
             if new != old:
                 known.attributes[name] = new
@@ -399,8 +416,10 @@ def _binds(statement: p.Statement, name: str) -> bool:
 
 
 def _decorator_names(node: p.Function | p.Lambda) -> frozenset[str]:
+    if not isinstance(node, p.Function) or not node.decorators:
+        return frozenset()
     names = []
-    for decorator in node.decorators if isinstance(node, p.Function) else ():
+    for decorator in node.decorators:
         if isinstance(decorator, p.Name):
             names.append(decorator.id)
         elif isinstance(decorator, p.Attribute):

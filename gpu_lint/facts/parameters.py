@@ -38,6 +38,7 @@ class Parameters(Parts):
         parameters = list(function.node.parameters)
         if callee.receiver is not None and parameters and not parameters[0].star:
             flow.bind(scope, parameters.pop(0).name, callee.receiver)
+        options = _options(function) if parameters else {}
         position = 0
         named: set[str] = set()
         for parameter in parameters:
@@ -45,7 +46,7 @@ class Parameters(Parts):
                 value = self._rest(parameter, args, position, named)
             else:
                 index = None if parameter.keyword_only else position
-                value = self._parameter(function, parameter, args, index, scope, flow)
+                value = self._parameter(function, parameter, options, args, index, scope, flow)
                 position += not parameter.keyword_only
                 named.add(parameter.name)
             flow.bind(scope, parameter.name, value)
@@ -54,6 +55,7 @@ class Parameters(Parts):
         self,
         function: Function,
         parameter: p.Parameter,
+        options: dict[str, _Filled],
         args: Arguments | None,
         index: int | None,
         scope: int,
@@ -63,7 +65,6 @@ class Parameters(Parts):
         if found is not None:
             return found[1]
         default = self._default(function, parameter, flow)
-        options = _options(function)
         if args is not None and args.exact and parameter.name not in options:
             return UNKNOWN if default is None else default
         option = options.get(parameter.name)

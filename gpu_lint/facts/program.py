@@ -8,7 +8,8 @@ know neither a parser nor policy, and carry byte spans: :mod:`gpu_lint.facts.nat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from dataclasses import field
+from typing import Any, TypeAlias
 
 from gpu_lint.records import record
 from gpu_lint.source import Span
@@ -25,6 +26,8 @@ class Literal:
 
     span: Span
     value: Constant
+    found: Any = field(init=False, compare=False, repr=False, default=None)
+    """What evaluating it gave: the same whenever that is, so that it is made once."""
 
 
 @record

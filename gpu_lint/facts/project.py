@@ -153,6 +153,14 @@ class Project(ImportGraph):
     def words_in(self, function: Function) -> frozenset[bytes]:
         return self._mentions_in(function.file).words(function.node.span)
 
+    def variables_in(self, function: Function) -> tuple[str, ...]:
+        reading = self.reading(function.file)
+        assert reading is not None
+        if not reading.mentioned_variables:
+            return ()
+        words = self.words_in(function)
+        return tuple(one for one in reading.mentioned_variables if one.encode() in words)
+
     def mentions_gpu(self, function: Function) -> bool:
         return self._mentions_in(function.file).gpu(function.node.span)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -46,6 +47,7 @@ from gpu_lint.facts.walk import (
     statements,
 )
 from gpu_lint.source import Source, Span
+from gpu_lint.variables import MASK, ORDER
 
 __all__ = ["Reading", "SyntaxFault", "read_file"]
 
@@ -169,6 +171,11 @@ class Reading:
         return tuple(managed_blocks(self.program, self.comments, self.source))
 
     @cached_property
+    def mentioned_variables(self) -> tuple[str, ...]:
+        """The variables among the mask and the order that the text mentions."""
+        return tuple(one for one in (MASK, ORDER) if one.encode() in self.source.data)
+
+    @cached_property
     def rebound(self) -> frozenset[str]:
         """Names of the module that functions bind anew."""
         if b"global" not in self.source.data:
@@ -178,14 +185,24 @@ class Reading:
     def changes_container(self, name: str) -> bool:
         """Whether the container that a name holds may be changed in place somewhere."""
         if name not in self._may_change:
-            text = name.encode()
-            used = re.compile(text + rb"(?<!\w" + text + rb")\s*" + _CHANGING)
-            found = used.search(self.source.data) is not None and any(
-                changed == name
-                for changed in _containers_changed(self.program.body, self._mentioning(text))
+            places = self._places_of_changes.get(name.encode(), ())
+
+            def holds_one(statement: p.Statement) -> bool:
+                at = bisect_left(places, statement.span.start)
+                return at < len(places) and places[at] < statement.span.end
+
+            self._may_change[name] = bool(places) and any(
+                changed == name for changed in _containers_changed(self.program.body, holds_one)
             )
-            self._may_change[name] = found
         return self._may_change[name]
+
+    @cached_property
+    def _places_of_changes(self) -> dict[bytes, list[int]]:
+        """Where each name stands whose container may be changed in place there."""
+        found: dict[bytes, list[int]] = {}
+        for match in _CHANGING.finditer(self.source.data):
+            found.setdefault(match.group(1), []).append(match.start())
+        return found
 
     def _mentioning(self, text: bytes) -> Callable[[p.Statement], bool]:
         """Tells which statements mention something: others need not be looked through."""
@@ -453,8 +470,12 @@ def _compared(program: p.Program) -> Iterator[str]:
                     yield side.value
 
 
-_CHANGING = rb"(?:\.\s*(?:" + "|".join(sorted(CHANGING_METHODS)).encode() + rb")\b|\[|\))"
-"""What stands behind the name of a container that is changed in place."""
+_CHANGING = re.compile(
+    rb"(?<![\w\x80-\xff])([\w\x80-\xff]+)\s*(?:\.\s*(?:"
+    + "|".join(sorted(CHANGING_METHODS)).encode()
+    + rb")\b|\[|\))"
+)
+"""A name with what stands behind that of a container which is changed in place."""
 
 
 def _containers_changed(body: p.Block, wanted: Callable[[p.Statement], bool]) -> Iterator[str]:

@@ -254,6 +254,8 @@ class Recorder:
         """A function of the project is called."""
         self._note("call", call)
         old = self.calls.get(call.span)
+        if old == call:
+            return
         if old is not None:
             call = replace(
                 call,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.attempts import Attempts
 from gpu_lint.facts.devices import CHOSEN
-from gpu_lint.facts.environment import ENVIRONS, Arguments
+from gpu_lint.facts.environment import Arguments, is_environment
 from gpu_lint.facts.evaluation import ATTRIBUTES, PROCESS, adapted
 from gpu_lint.facts.events import ClassMet, MethodMet
 from gpu_lint.facts.flow import Flow
@@ -106,56 +106,42 @@ class Statements(Attempts):
     def execute(self, node: p.Statement, flow: Flow) -> None:
         """Run one statement."""
         outer, self.statement = self.statement, node
-        match node:
-            case p.Evaluate(value=p.Comprehension(kind="generator") as unused):
-                self.evaluate(unused.generators[0].iterable, flow)
-            case p.Evaluate():
-                self.evaluate(node.value, flow)
-            case p.Assign():
-                self._assign(node, flow)
-            case p.Delete():
-                self._delete(node, flow)
-            case p.Import():
-                self.run_import(node, flow)
-            case p.Return():
-                value = self.evaluate(node.value, flow) if node.value else Known(None)
-                if flow.alive:
-                    self._frame.results.append(returned(value, flow.needs))
-                    self._frame.returns.append(flow.copy())
-                    flow.alive = False
-            case p.Raise():
-                for raised in node.values:
-                    self.evaluate(raised, flow)
-                self.end_path(raised_name(node), flow)
-            case p.Jump():
-                ends = self._frame.breaks if node.kind == "break" else self._frame.continues
-                if ends:
-                    ends[-1].append(flow.copy())
-                flow.alive = False
-            case p.Assert():
-                self._assert(node, flow)
-            case p.Global():
-                scope = self.scopes[-1]
-                self._globals[scope] = self._globals.get(scope, frozenset()) | set(node.names)
-            case p.If():
-                self._if(node, flow)
-            case p.For():
-                self._for(node, flow)
-            case p.While():
-                self._while(node, flow)
-            case p.Try():
-                self._try(node, flow)
-            case p.With():
-                self._with(node, 0, flow)
-            case p.Match():
-                self._match(node, flow)
-            case p.Function():
-                self._function(node, flow)
-            case p.Class():
-                self._class(node, flow)
-            case p.Pass() | p.Declare():
-                pass
+        _RULES[type(node)](self, node, flow)
         self.statement = outer
+
+    def _evaluate(self, node: p.Evaluate, flow: Flow) -> None:
+        value = node.value
+        if isinstance(value, p.Comprehension) and value.kind == "generator":  # nothing iterates it
+            value = value.generators[0].iterable
+        self.evaluate(value, flow)
+
+    def _return(self, node: p.Return, flow: Flow) -> None:
+        value = self.evaluate(node.value, flow) if node.value else Known(None)
+        if flow.alive:
+            self._frame.results.append(returned(value, flow.needs))
+            self._frame.returns.append(flow.copy())
+            flow.alive = False
+
+    def _raise(self, node: p.Raise, flow: Flow) -> None:
+        for raised in node.values:
+            self.evaluate(raised, flow)
+        self.end_path(raised_name(node), flow)
+
+    def _jump(self, node: p.Jump, flow: Flow) -> None:
+        ends = self._frame.breaks if node.kind == "break" else self._frame.continues
+        if ends:
+            ends[-1].append(flow.copy())
+        flow.alive = False
+
+    def _global(self, node: p.Global, flow: Flow) -> None:
+        scope = self.scopes[-1]
+        self._globals[scope] = self._globals.get(scope, frozenset()) | set(node.names)
+
+    def _pass_by(self, node: p.Pass | p.Declare, flow: Flow) -> None:
+        """Nothing happens."""
+
+    def _enter(self, node: p.With, flow: Flow) -> None:
+        self._with(node, 0, flow)
 
     # --- names ---------------------------------------------------------------------------
 
@@ -241,7 +227,7 @@ class Statements(Attempts):
     def _is_environ(self, node: p.Expression, flow: Flow) -> bool:
         if not isinstance(node, (p.Name, p.Attribute)):
             return False
-        return self.evaluate(node, flow) in ENVIRONS
+        return is_environment(self.evaluate(node, flow))
 
     def _delete(self, node: p.Delete, flow: Flow) -> None:
         for target in node.targets:
@@ -631,3 +617,26 @@ def _is_starred(node: p.Expression) -> bool:
 
 def _is_call(node: p.Expression) -> TypeGuard[p.Call]:
     return isinstance(node, p.Call)
+
+
+_RULES: dict[type[Any], Callable[[Statements, Any, Flow], None]] = {
+    p.Evaluate: Statements._evaluate,
+    p.Assign: Statements._assign,
+    p.Delete: Statements._delete,
+    p.Import: Statements.run_import,
+    p.Return: Statements._return,
+    p.Raise: Statements._raise,
+    p.Jump: Statements._jump,
+    p.Assert: Statements._assert,
+    p.Global: Statements._global,
+    p.If: Statements._if,
+    p.For: Statements._for,
+    p.While: Statements._while,
+    p.Try: Statements._try,
+    p.With: Statements._enter,
+    p.Match: Statements._match,
+    p.Function: Statements._function,
+    p.Class: Statements._class,
+    p.Pass: Statements._pass_by,
+    p.Declare: Statements._pass_by,
+}

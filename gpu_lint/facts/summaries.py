@@ -17,7 +17,7 @@ from gpu_lint.facts.events import Entrance, Event, Marks, Rebase, Run
 from gpu_lint.facts.flow import Flow, Found
 from gpu_lint.facts.history import Changes, Slot, Version, changed_since
 from gpu_lint.facts.model import Certainty, Written
-from gpu_lint.facts.names import Names, identities
+from gpu_lint.facts.names import CONTAINERS, Names, identities
 from gpu_lint.facts.values import (
     AnyOf,
     Bound,
@@ -245,10 +245,13 @@ class Recording:
         if file not in self.files:
             self.files[file] = file_state(self.entry, file)
 
-    def asks_for_attribute(self, key: Key, name: str, value: Value | None) -> None:
-        """Note what an attribute of a class may be now."""
-        before = self._attributes_before.get((key, name), value)
-        self.attributes.setdefault((key, name), before)
+    def asks_for_attribute(self, key: Key, name: str, value: Value | None) -> bool:
+        """Note what an attribute of a class may be now; whether nobody asked before."""
+        attribute = key, name
+        if attribute in self.attributes:
+            return False
+        self.attributes[attribute] = self._attributes_before.get(attribute, value)
+        return True
 
     def adds_to_attribute(self, key: Key, name: str, value: Value | None) -> None:
         """Note what an attribute of a class may be, before something is added."""
@@ -342,6 +345,8 @@ class Recording:
                 continue
             names = [(f, n, v) for f, held in one.frames.items() for n, v in held.items()]
             for frame, name, value in (*names, *one.bound):
+                if type(value) not in CONTAINERS:
+                    continue
                 places = kept.get(id(value), ())
                 if owners.get(id(value)) == id(value) and one is ending and places is not None:
                     kept[id(value)] = (*places, (frame, name))

@@ -25,12 +25,13 @@ class Place:
     span: Span
 
 
-@record
+@record(keeps_hash=True)
 class Known:
     """A constant; ``origin`` is the literal that decides it, where exactly one does."""
 
     value: Constant
     origin: Place | None = None
+    hashed: int = field(init=False, compare=False, repr=False, default=0)
 
 
 @record
@@ -249,12 +250,17 @@ class AnyOf:
     """One of several values, depending on the path taken."""
 
     values: frozenset[Value]
+    flat: bool = field(init=False, compare=False, repr=False, default=True)
+    """Nothing in it can be changed in place."""
     size: int = field(init=False, compare=False, repr=False, default=0)
     """How many values it is made of, those in others included."""
     hashed: int = field(init=False, compare=False, repr=False, default=0)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", sum(map(size_of, self.values)))
+        object.__setattr__(self, "size", len(self.values))
+        if not CHANGEABLE.isdisjoint(map(type, self.values)):
+            object.__setattr__(self, "flat", False)
+            object.__setattr__(self, "size", sum(map(size_of, self.values)))
 
 
 @record
@@ -360,12 +366,17 @@ def any_of(values: Iterable[Value]) -> Value:
     several = list(values)
     if several and several[0] is several[-1] and len(several) < 3:
         return several[0]
-    union = frozenset(single for value in several for single in alternatives(value))
+    union: set[Value] = set()
+    for value in several:
+        if isinstance(value, AnyOf):
+            union |= value.values
+        else:
+            union.add(value)
     if len(union) == 1:
-        return next(iter(union))
+        return union.pop()
     if not union or len(union) > _MOST_ALTERNATIVES:
         return UNKNOWN
-    return AnyOf(union)
+    return AnyOf(frozenset(union))
 
 
 def constants(value: Value) -> tuple[Known, ...] | None:
@@ -448,11 +459,6 @@ def option_behind(value: Value) -> Option | None:
     return next(iter(sorted(options, key=lambda option: option.place)), None)
 
 
-def parts_of(value: Value) -> Iterable[Value]:
-    """What a container holds, as far as that may be changed in place."""
-    return () if isinstance(value, (Items, Pairs)) and value.flat else held_by(value)
-
-
 def held_by(value: Value) -> Iterable[Value]:
     """What a container holds, or what a value may be; nothing where it is neither."""
     if isinstance(value, (AnyOf, Items)):
@@ -469,7 +475,7 @@ def with_part_replaced(value: Value, old: Value, new: Value) -> Value:
     """A value in which one object, wherever it is held, has become another."""
     if value is old:
         return new
-    if isinstance(value, (Items, Pairs)) and value.flat:
+    if isinstance(value, (Items, Pairs, AnyOf)) and value.flat:
         return value
     if isinstance(value, Items):
         items = tuple(with_part_replaced(item, old, new) for item in value.values)

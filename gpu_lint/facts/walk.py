@@ -58,23 +58,29 @@ def expressions(
             yield from subexpressions(node)
 
 
-def own_expressions(statement: p.Statement) -> Iterator[p.Expression]:
+def own_expressions(statement: p.Statement) -> list[p.Expression]:
     """The expressions that belong to a statement itself, not to its suites."""
+    found: list[p.Expression] = []
     for name in _fields_of(type(statement)):
-        yield from _find(getattr(statement, name))
+        _collect(getattr(statement, name), found)
+    return found
 
 
 def subexpressions(node: p.Expression) -> Iterator[p.Expression]:
     """An expression and everything below it."""
-    yield node
-    for child in children(node):
-        yield from subexpressions(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += reversed(children(node))
 
 
-def children(node: p.Expression) -> Iterator[p.Expression]:
+def children(node: p.Expression) -> list[p.Expression]:
     """The expressions right below one."""
+    found: list[p.Expression] = []
     for name in _fields_of(type(node)):
-        yield from _find(getattr(node, name))
+        _collect(getattr(node, name), found)
+    return found
 
 
 def mentioned_names(body: p.Block) -> frozenset[str]:
@@ -99,24 +105,29 @@ def _fields_of(cls: type[Any]) -> tuple[str, ...]:
 
 
 def _compute_fields(cls: type[Any]) -> tuple[str, ...]:
-    skipped = {"span", "body", "orelse", "finalbody", "handlers", "cases"}
+    skipped = {"span", "found", "body", "orelse", "finalbody", "handlers", "cases"}
     if cls in (p.Conditional, p.Lambda):
         skipped = {"span"}
     return tuple(f.name for f in fields(cls) if f.name not in skipped)
 
 
-def _find(value: Any) -> Iterator[p.Expression]:
-    """Expressions in a field, looking through tuples and the small records between."""
-    if isinstance(value, tuple):
+def _collect(value: Any, found: list[p.Expression]) -> None:
+    """Add the expressions in a field, looking through tuples and the small records between."""
+    cls = type(value)
+    if cls is tuple:
         for item in value:
-            yield from _find(item)
-    elif isinstance(value, (p.Argument, p.Parameter, p.Generator, p.Pattern)):
-        for name in _fields_of(type(value)):
-            yield from _find(getattr(value, name))
-    elif is_dataclass(value) and hasattr(value, "span"):
-        yield value  # type: ignore[misc]
+            _collect(item, found)
+    elif cls in _BETWEEN:
+        for name in _fields_of(cls):
+            _collect(getattr(value, name), found)
+    elif cls in _NODES:
+        found.append(value)
 
 
+_BETWEEN = frozenset({p.Argument, p.Parameter, p.Generator, p.Pattern})
+_NODES = frozenset(
+    cls for cls in vars(p).values() if is_dataclass(cls) and "span" in {f.name for f in fields(cls)}
+)
 _FIELDS: dict[type[Any], tuple[str, ...]] = {}
 
 

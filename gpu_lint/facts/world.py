@@ -103,6 +103,9 @@ class World(Protocol):
     def words_in(self, function: Function) -> frozenset[bytes]:
         """Every word of a function's text, the names it mentions among them."""
 
+    def variables_in(self, function: Function) -> tuple[str, ...]:
+        """The variables among the mask and the order that a function's text mentions."""
+
     def mentions_gpu(self, function: Function) -> bool:
         """Whether a function's text mentions a GPU."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.environment import ENVIRONS, Arguments, Environment
+from gpu_lint.facts.environment import Arguments, Environment, is_environment
 from gpu_lint.facts.evaluation import REPLACEABLE
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Form, Setting, Written
@@ -101,7 +101,7 @@ class Writers(Environment):
     def _operator(self, node: p.Call, args: Arguments, flow: Flow) -> Value:
         """``operator.setitem`` and ``operator.delitem``."""
         key = args.find(1, None)
-        if args.value(0) in ENVIRONS and key is not None:
+        if is_environment(args.value(0)) and key is not None:
             value = args.find(2, None)
             form = Form.REMOVE if value is None else Form.ASSIGN
             at = (value or key)[0].span
@@ -256,7 +256,7 @@ class Writers(Environment):
             if name == "setattr" and (replaced := self._symbol_patched(args)) is not None:
                 self._patch_test(lambda: self.replace_symbol(*replaced, flow), flow)
                 return UNKNOWN
-            if name in ("setitem", "delitem") and args.value(0) in ENVIRONS:
+            if name in ("setitem", "delitem") and is_environment(args.value(0)):
                 args = Arguments(args.positional[1:], args.keywords, args.exact)
             elif name not in ("setenv", "delenv"):
                 return None
@@ -323,7 +323,7 @@ def _is_beside_file(path: p.Expression) -> bool:
 def patches_environment(args: Arguments) -> bool:
     """Whether a patch of a dict is one of the environment: itself, or by its name."""
     target = args.value(0, "in_dict") or UNKNOWN
-    return target in ENVIRONS or (text_of(target) or "").endswith("os.environ")
+    return is_environment(target) or (text_of(target) or "").endswith("os.environ")
 
 
 def _is_mocker(value: Input, method: str) -> bool:

@@ -256,7 +256,7 @@ class PolicyModules:
     # --- when it is imported -------------------------------------------------------------
 
     def _at_module_level(self, file: str) -> list[Imported]:
-        """What a file imports when it is run, whatever the case, in order."""
+        """What a file imports in every run of it, in order."""
         reading, skimmed = self._graph.reading(file), self._graph.skimmed(file)
         if reading is None or skimmed is None:
             return []

@@ -194,7 +194,7 @@ def judge_written_device(selector: Selector, context: Context) -> Found | None:
     if not selector.versions or trigger is None or len(selector.indices) != 1:
         return None
     if any(setting.variable == MASK for setting in context.settings):
-        return None  # what is said of that write is the cause
+        return None  # the finding on that write names the cause
     number, fits = selector.indices[0].number, context.mask_devices(selector.masks)
     if number == 0 or fits or selector.frozen.certainty is not Certainty.ALWAYS:
         return None

@@ -142,7 +142,7 @@ def count_tests(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[C
 
 
 def children(own: Recorder, there: list[Recorder], is_start: bool) -> tuple[Child, ...]:
-    """The child processes of a file, as they are started by whoever calls its functions: only a
+    """The child processes of a file, as they are started by the callers of its functions: only a
     call from another file may say under which environment."""
     found = dict(own.children)
     for span in {span for other in there for span in other.children}:

@@ -170,7 +170,7 @@ def _carried_out(
         named = dict(zip(keywords, objects[len(args) :], strict=True))
         try:
             results.append(value_of(function(*objects[: len(args)], **named)))
-        except Exception:  # whatever the constants' own type raises, the program would see
+        except Exception:  # the program would see what the constants' own type raises
             raises = True
     return Outcome(any_of(results), raises)
 

@@ -20,7 +20,7 @@ _MOST_STEPS = 5
 _MOST_NEAR = 40
 """Files that are looked into for what one is given."""
 _NEVER = frozenset({b"dtype", b"shape", b"type", b"weight", b"data", b"format", b"size"})
-"""Attributes that hold no device, whatever the object."""
+"""Attributes that hold no device in any object."""
 
 
 class HandedNumbers:

@@ -233,7 +233,7 @@ class Writers(Environment):
                 self.replace_symbol(name, before, flow)
 
     def _only_asks(self, flow: Flow) -> bool:
-        """Whether what made CUDA read the mask, if anything did, only asks what there is."""
+        """Whether what made CUDA read the mask, if anything did, only asks for the devices."""
         trigger = flow.frozen.trigger
         api = self.knowledge.function(trigger.text.removesuffix("()")) if trigger else None
         return trigger is None or (api is not None and api.counts == "probes")

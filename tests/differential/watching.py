@@ -10,6 +10,7 @@ import atexit
 import ctypes
 import json
 import os
+import signal
 import sys
 from uuid import UUID
 
@@ -70,6 +71,8 @@ class _Watch:
     def __init__(self, driver, log):
         self.driver, self.log, self.late, self.is_done = driver, log, [], False
         atexit.register(self.note)
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self.terminated)  # as pools end their workers
         sys.addaudithook(self.heard)
         os.register_at_fork(after_in_child=self.forked)
         self.set_item, os._Environ.__setitem__ = os._Environ.__setitem__, self.writing()
@@ -89,6 +92,11 @@ class _Watch:
 
     def forked(self):
         self.late, self.is_done = [], False
+
+    def terminated(self, number, frame):
+        self.note()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
     def exiting(self, status):
         self.note()

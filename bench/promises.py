@@ -14,22 +14,18 @@ alone. Prints what it found, and ends with 1 if a promise was broken.
 from __future__ import annotations
 
 import argparse
-import ast
-import importlib.util
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from watched import machine_gpus, missing, run, watched_python, write
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -41,12 +37,6 @@ from gpu_lint.settings import SettingsFinder  # noqa: E402
 from tests.differential.outcome import POLICY  # noqa: E402
 from tests.differential.programs import Seeded  # noqa: E402
 from tests.differential.promises import Promises  # noqa: E402
-
-WATCHING = REPOSITORY / "tests" / "differential" / "watching.py"
-SITE = REPOSITORY / "tests" / "fakecuda" / "site"
-_DECIDING = ("CUDA_VISIBLE", "CUDA_DEVICE_ORDER", "PYTORCH_", "NVIDIA_", "FAKECUDA_")
-_LONGEST = 120
-"""Seconds after which a program is stopped."""
 
 
 @dataclass(slots=True)
@@ -99,30 +89,10 @@ def compose(first: int, count: int) -> list[Trial]:
         card = 0 if seed % 4 == 3 else 1
         maker = Promises(Seeded(seed), card)
         files = maker.project().files
-        if not _missing(files):
+        if not missing(files):
             trials.append(Trial(seed, card, maker.is_harmless, files, _found(files, card)))
         seed += 1
     return trials
-
-
-def _missing(files: dict[str, str]) -> set[str]:
-    """The packages that a project imports and this machine lacks."""
-    names = {name for text in _python(files) for name in _imported(ast.parse(text))}
-    own = {name.partition("/")[0].removesuffix(".py") for name in files}
-    names -= sys.stdlib_module_names | own | {"torch"}
-    return {name for name in names if importlib.util.find_spec(name) is None}
-
-
-def _python(files: dict[str, str]) -> list[str]:
-    return [text for name, text in files.items() if name.endswith(".py")]
-
-
-def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield (node.module or "").partition(".")[0]
 
 
 def _found(files: dict[str, str], card: int) -> list[str]:
@@ -132,75 +102,11 @@ def _found(files: dict[str, str], card: int) -> list[str]:
     keys = check_table(policy, lambda code: bool(book.matching(code)))
     engine = Engine(SettingsFinder(book, config_keys=keys, isolated=True))
     with tempfile.TemporaryDirectory() as directory:
-        _write(Path(directory), files)
+        write(Path(directory), files)
         run = engine.check([Path(directory, name) for name in files if name.endswith(".py")])
     assert run.troubles == [], run.troubles
     codes = {finding.code for result in run.files for finding in result.findings}
     return sorted(code for code in codes if not code.startswith("GPU30"))
-
-
-def _write(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-
-def watched_python(directory: Path, gpus: int) -> Path:
-    """An interpreter whose every process notes the GPUs that it touches; with stand-ins if some
-    number of them is given."""
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(directory)
-    lines = [f"import site; site.addsitedir({path!r})" for path in sys.path if "-packages" in path]
-    if gpus:
-        order, names = ",".join(map(str, range(gpus))), ",".join(["NVIDIA H200"] * gpus)
-        machine = {"FAKECUDA_NAMES": names, "FAKECUDA_FASTEST": order}
-        lines = [str(SITE), f"import os; os.environ.update({machine!r})", "import _fakecuda"]
-        lines.append(_running(SITE / "sitecustomize.py"))
-    (packages,) = (directory / "lib").glob("python*/site-packages")
-    (packages / "watching.pth").write_text("\n".join([*lines, _running(WATCHING)]) + "\n")
-    return directory / "bin" / "python"
-
-
-def _running(file: Path) -> str:
-    return f"import runpy; runpy.run_path({str(file)!r})"
-
-
-def run(trial: Trial, python: Path) -> None:
-    """Run a project's program, and note what it did."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(_DECIDING)}
-    kept |= {"PATH": f"{python.parent}:{kept['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
-    kept |= {"OMP_NUM_THREADS": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory).resolve()
-        _write(root, trial.files)
-        log = root / "gpus.jsonl"
-        log.touch()
-        try:
-            done = subprocess.run(
-                [str(python), "run.py"],
-                cwd=root,
-                env=kept,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_LONGEST,
-            )
-            trial.status, trial.error = done.returncode, done.stderr.strip()[-300:]
-        except subprocess.TimeoutExpired:
-            trial.error = "it was stopped"
-        for line in log.read_text(encoding="utf-8").splitlines():
-            facts: dict[str, Any] = json.loads(line)
-            trial.touched = sorted({*trial.touched, *facts["touched"]})
-            trial.late += sum(1 for before, after in facts["late"] if before != after)
-
-
-def machine_gpus(stand_ins: int) -> list[str]:
-    """The UUIDs of the machine's GPUs, in PCI order."""
-    if stand_ins:
-        return [f"GPU-{n}0000000-0000-0000-0000-00000000000{n}" for n in range(stand_ins)]
-    asked = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
 
 
 def main() -> int:
@@ -218,7 +124,9 @@ def main() -> int:
     def timely(trial: Trial) -> bool:
         if time.monotonic() - started > options.seconds:
             return False
-        run(trial, python)
+        ran = run(trial.files, python)
+        trial.status, trial.error, trial.late = ran.status, ran.error, ran.late
+        trial.touched = ran.touched
         return True
 
     with tempfile.TemporaryDirectory() as directory:

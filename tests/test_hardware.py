@@ -114,3 +114,20 @@ def test_promises_are_held_against_the_cards_that_each_process_touches(
     assert record["meta"]["programs"] == 6
     touched = {tuple(row["touched"]) for row in record["programs"]}
     assert len(touched) > 1, touched
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the driver is asked as on Linux")
+def test_fixes_are_held_against_the_cards_that_programs_touch_before_and_after(
+    tmp_path: Path,
+) -> None:
+    script = Path(__file__).parents[1] / "bench" / "outcomes.py"
+    options = ["--programs", "6", "--stand-ins", "2"]
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "out.json"), *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert record["meta"]["ran to their end before"] > 1
+    assert any(row["changed"] for row in record["programs"])

@@ -57,16 +57,16 @@ class Trial:
         return self.project.files != self.fixed.files
 
 
-def try_fix(project: Owned, directory: Path) -> Trial:
-    """Fix a project, in a directory of its own."""
-    first = _fix(directory / "before", project)
+def try_fix(project: Owned, directory: Path, policy: dict[str, Any] = POLICY) -> Trial:
+    """Fix a project under a policy, in a directory of its own."""
+    first = _fix(directory / "before", project, policy)
     after = {**project.files, **{name: one.after.source.text for name, one in first.items()}}
-    second = _fix(directory / "after", Owned(after))
+    second = _fix(directory / "after", Owned(after), policy)
     left = _codes(second)
     hidden = left
     if project.is_suppressed:
         bare = {name: _SUPPRESSION.sub("", text) for name, text in after.items()}
-        hidden = _codes(_fix(directory / "bare", Owned(bare)))
+        hidden = _codes(_fix(directory / "bare", Owned(bare), policy))
     return Trial(
         project,
         Owned(after, project.argv),
@@ -77,9 +77,9 @@ def try_fix(project: Owned, directory: Path) -> Trial:
     )
 
 
-def _fix(root: Path, project: Owned) -> dict[str, FixedFile]:
+def _fix(root: Path, project: Owned, policy: dict[str, Any]) -> dict[str, FixedFile]:
     paths = write_files(root, project.files)
-    run = engine_for(POLICY).fix(paths, unsafe=False, writing=None)
+    run = engine_for(policy).fix(paths, unsafe=False, writing=None)
     assert run.troubles == []
     return {one.before.path.relative_to(root).as_posix(): one for one in run.fixed}
 

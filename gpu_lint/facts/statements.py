@@ -43,6 +43,7 @@ from gpu_lint.facts.values import (
     with_entry,
     without_entry,
 )
+from gpu_lint.facts.waiting import is_task_group
 from gpu_lint.facts.walk import last_name, plain_names, statements
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.facts.writers import PATCH, is_patch_context
@@ -337,6 +338,8 @@ class Statements(Attempts):
         if left is not None and flow.alive:
             nothing: list[tuple[p.Expression, Value]] = [(item, Known(None))] * 3
             self._run_method(left, Arguments(nothing), item.span, flow)
+        if is_task_group(value) and flow.alive:
+            self.run_tasks(flow)
         if is_stack(value) and flow.alive:
             self._leave_stack(value, flow)
 

@@ -35,6 +35,7 @@ from gpu_lint.facts.kinds import (
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
+from gpu_lint.facts.parametrized import case_of, parametrized_by
 from gpu_lint.facts.paths import PATH_CALLS, is_path, path_made_by, path_made_from
 from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.soundness import (
@@ -153,8 +154,10 @@ class Effects(Dispatch):
         module, _, last = name.rpartition(".")
         if Symbol(module) in ENVIRONS or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
-        if (mark := marked(name, args)) is not None:
+        if (mark := marked(name, args) or parametrized_by(name, args)) is not None:
             return mark
+        if (case := case_of(name, args)) is not None:
+            return case
         if (written := self.writer_call(name, node, args, flow)) is not None:
             return written
         if name in SHELL_COMMANDS:

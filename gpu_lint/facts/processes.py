@@ -178,6 +178,7 @@ class Processes(Devices):
                 handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
                 scripts=command.scripts,
                 ignored=command.ignored,
+                index=command.index,
                 target=target,
             )
         )

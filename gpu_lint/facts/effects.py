@@ -63,6 +63,7 @@ from gpu_lint.facts.values import (
     Key,
     Known,
     ModuleValue,
+    NeverMade,
     Option,
     Pairs,
     Place,
@@ -587,9 +588,9 @@ class Effects(Dispatch):
         items = self.iterate(first, flow) if first is not None else None
         if items is None or (isinstance(first, Items) and first.kind in VAGUE):
             return UNKNOWN
-        if any(type_of(item) for item in items):
+        if wrong := sorted({kind for item in items if (kind := type_of(item))}):
             self.fallible = True
-            return UNKNOWN
+            return NeverMade(f"join() is given {' and '.join(wrong)}, not str")
         parts: list[Value] = []
         for item in items:
             parts += [receiver, item] if parts else [item]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpu_lint.checks.context import Context, Found
+from gpu_lint.checks.devices import visible_devices
 from gpu_lint.checks.ranks import deciding, is_given_others
 from gpu_lint.facts.model import INHERITED, Certainty, Child, Reach, Setting
 from gpu_lint.facts.values import (
@@ -40,6 +41,7 @@ def check_children(context: Context) -> Iterator[Found]:
                 _dead(child)
                 or _ignoring(child, context)
                 or _masked(child, context)
+                or _beyond(child, context)
                 or _ordered(child, context)
                 or _early(child, context)
             )
@@ -113,6 +115,18 @@ def _masked(child: Child, context: Context) -> Found | None:
     whose = "the policy demands" if context.policy is not None else "this process uses"
     message = f"the child is given the mask {foreign[0]!r}; {whose} {here!r}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, remedy, severity=severity)
+
+
+def _beyond(child: Child, context: Context) -> Found | None:
+    """A child whose program names a device that its mask does not show."""
+    devices = context.mask_devices(child.masks)
+    texts = [text_of(one) for one in alternatives(child.mask)] if child.mask is not None else []
+    if child.mask is not None and context.policy is None:
+        devices = read_mask(texts[0]).devices if len(texts) == 1 and texts[0] else None
+    if not devices or child.index < len(devices):
+        return None
+    message = f"the child names device {child.index}, {visible_devices(devices)}"
+    return Found("GPU201", child.span, message, _INHERIT_NOTE)
 
 
 def _perhaps_masked(child: Child, mask: Value, here: str, context: Context) -> Found | None:

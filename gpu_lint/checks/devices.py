@@ -46,14 +46,14 @@ def check_selectors(context: Context) -> Iterator[Found]:
         single = selector.shape is Shape.ONE
         if selector.versions:
             if not (INHERITED in selector.masks and context.removes_mask):
-                yield from _by_version(selector, devices, _visible(devices))
+                yield from _by_version(selector, devices, visible_devices(devices))
             continue
         if all(index.number < len(devices) for index in selector.indices):
             if single or selector.count <= len(devices):
                 continue
         if INHERITED in selector.masks and context.removes_mask:
             continue  # it is behind a removal (GPU118), and sees what the parent process says
-        visible = _visible(devices) if granted is None else _granted(granted)
+        visible = visible_devices(devices) if granted is None else _granted(granted)
         if single:
             for found in _one(selector, devices, visible, context):
                 if found.span not in reported:
@@ -99,7 +99,8 @@ def _is_mask(written: Written, used: Value) -> bool:
     return any(one is not None and one in (used, whole) for one in held)
 
 
-def _visible(devices: tuple[str, ...]) -> str:
+def visible_devices(devices: tuple[str, ...]) -> str:
+    """Say how many devices a mask shows, and by which indices."""
     mask = ",".join(devices)
     if len(devices) == 1:
         return f"but the mask {mask!r} shows one, whose index is 0"

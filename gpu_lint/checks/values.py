@@ -11,6 +11,7 @@ from gpu_lint.facts.values import (
     EnvironmentValue,
     Known,
     Member,
+    NeverMade,
     Place,
     Text,
     Value,
@@ -34,6 +35,7 @@ from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER, Variable
 
 _WRONG = {MASK: "GPU102", ORDER: "GPU104", "PYTORCH_CUDA_ALLOC_CONF": "GPU106"}
 _NUL = "no variable can hold a null byte: writing it raises ValueError"
+_JOIN_NOTE = "Python: str.join() raises TypeError for an item that is no string"
 _EVIDENCE_VALUES = "measured: cuda-facts sections 3 to 5 and 14 (Linux)"
 
 
@@ -131,6 +133,9 @@ def _not_a_string(setting: Setting, variable: str, context: Context) -> Found | 
     constant."""
     if setting.value is None:
         return None
+    if isinstance(setting.value, NeverMade):
+        message = f"{setting.variable} is not written: {setting.value.why}, which raises TypeError"
+        return Found("GPU112", setting.value_span, message, _JOIN_NOTE)
     known = [one for one in constants(setting.value) or () if not isinstance(one.value, str)]
     types = types_of(known[0]) if known else types_of(setting.value)
     if not types:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from gpu_lint.digits import number_in
 from gpu_lint.facts import program as p
+from gpu_lint.facts.childtext import highest_index
 from gpu_lint.facts.commandlines import UNKNOWN_PART, Started, program_of, read_text, read_words
 from gpu_lint.facts.environment import Arguments, decoded
 from gpu_lint.facts.model import Certainty, Script
@@ -124,6 +125,8 @@ class Command:
     """Whether it is a Python that uses a GPU, as far as its command line says."""
     scripts: tuple[Script, ...] = ()
     """The files and modules of Python that it runs; none where it may start anything else."""
+    index: int = 0
+    """The highest index of a device that a program names which it is handed as a text."""
     ignored: Value | None = None
     """The mask that it is given and that a launcher among its words replaces by its own."""
 
@@ -184,6 +187,7 @@ def command_of(
         expression is not None and _is_copy(expression, value, words, file),
         line.uses_gpu,
         line.scripts,
+        max((highest_index(_handed(one.words) or "") for one in line.started), default=0),
         _either([_given(one, MASK, pairs) for one in launched]),
     )
 

@@ -35,6 +35,7 @@ from gpu_lint.facts.kinds import (
 from gpu_lint.facts.knowledge import Api
 from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
+from gpu_lint.facts.parametrized import case_of, parametrized_by
 from gpu_lint.facts.paths import PATH_CALLS, is_path, path_made_by, path_made_from
 from gpu_lint.facts.ranks import GROUP, rank_of_call
 from gpu_lint.facts.soundness import (
@@ -62,6 +63,7 @@ from gpu_lint.facts.values import (
     Key,
     Known,
     ModuleValue,
+    NeverMade,
     Option,
     Pairs,
     Place,
@@ -153,8 +155,10 @@ class Effects(Dispatch):
         module, _, last = name.rpartition(".")
         if module in NAMES_OF_ENVIRONMENT or name in OF_ENVIRONMENT:
             return self.environment_call(last, node, args, flow)
-        if (mark := marked(name, args)) is not None:
+        if (mark := marked(name, args) or parametrized_by(name, args)) is not None:
             return mark
+        if (case := case_of(name, args)) is not None:
+            return case
         if (written := self.writer_call(name, node, args, flow)) is not None:
             return written
         if name in SHELL_COMMANDS:
@@ -584,9 +588,9 @@ class Effects(Dispatch):
         items = self.iterate(first, flow) if first is not None else None
         if items is None or (isinstance(first, Items) and first.kind in VAGUE):
             return UNKNOWN
-        if any(type_of(item) for item in items):
+        if wrong := sorted({kind for item in items if (kind := type_of(item))}):
             self.fallible = True
-            return UNKNOWN
+            return NeverMade(f"join() is given {' and '.join(wrong)}, not str")
         parts: list[Value] = []
         for item in items:
             parts += [receiver, item] if parts else [item]

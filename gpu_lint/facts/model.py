@@ -294,6 +294,8 @@ class Child:
     """A mask that it is given, and that the launcher which it starts replaces by its own."""
     target: str = ""
     """The function of this file that the process runs; empty where it is none, or not known."""
+    index: int = 0
+    """The highest index of a device that a program names which it is handed as a text."""
 
 
 @record

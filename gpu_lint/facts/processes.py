@@ -178,6 +178,7 @@ class Processes(Devices):
                 handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
                 scripts=command.scripts,
                 ignored=command.ignored,
+                index=command.index,
                 target=target,
             )
         )
@@ -312,7 +313,7 @@ def given_to(args: Arguments, *, args_at: int = 3, keywords: str = "kwargs") -> 
 def in_one(calls: Sequence[Arguments | None]) -> Arguments | None:
     """What a function is called with by one of several calls, each argument being one of theirs;
     None where they differ in what they give, or nothing is known of one."""
-    known = [one for one in calls if one is not None and one.exact]
+    known = [one for one in calls if one is not None]
     if not known or len(known) < len(calls):
         return None
     first, *others = known
@@ -327,7 +328,7 @@ def in_one(calls: Sequence[Arguments | None]) -> Arguments | None:
         name: (expression, any_of(one.keywords[name][1] for one in known))
         for name, (expression, _) in first.keywords.items()
     }
-    return Arguments(positional, keywords)
+    return Arguments(positional, keywords, all(one.exact for one in known))
 
 
 def arguments_in(found: tuple[p.Expression, Value] | None) -> Arguments | None:

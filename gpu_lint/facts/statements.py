@@ -16,6 +16,7 @@ from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.guards import SKIPPING_WORDS, is_mark, returned, ungated
 from gpu_lint.facts.model import Form, Mark, Outcome, Setting, Trigger, in_order
 from gpu_lint.facts.outcomes import raised_name
+from gpu_lint.facts.parametrized import PARAMETRIZE, values_given
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.soundness import may_lack_item
 from gpu_lint.facts.stacks import callbacks_of, is_stack
@@ -43,6 +44,7 @@ from gpu_lint.facts.values import (
     with_entry,
     without_entry,
 )
+from gpu_lint.facts.waiting import is_task_group
 from gpu_lint.facts.walk import last_name, plain_names, statements
 from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.facts.writers import PATCH, is_patch_context
@@ -323,6 +325,8 @@ class Statements(Attempts):
         if left is not None and flow.alive:
             nothing: list[tuple[p.Expression, Value]] = [(item, Known(None))] * 3
             self._run_method(left, Arguments(nothing), item.span, flow)
+        if is_task_group(value) and flow.alive:
+            self.run_tasks(flow)
         if is_stack(value) and flow.alive:
             self._leave_stack(value, flow)
 
@@ -375,7 +379,12 @@ class Statements(Attempts):
                 self.default_device(parameter, self.evaluate(parameter.default, flow), flow)
         owner = self._owner if self._class_depth else None
         value: Value = self.register(node, owner)
+        if given := values_given(callee for _, callee in decorators):
+            by_name = {name: (node.decorators[0], held) for name, held in given.items()}
+            self.hand_over((self.file, node.span.start), (Arguments([], by_name, exact=False),))
         for decorator, callee in reversed(decorators):
+            if isinstance(callee, Bound) and callee.kind == PARAMETRIZE:
+                continue
             call = p.Call(decorator.span, decorator, ())
             if isinstance(callee, (FunctionValue, ClassValue, Symbol, Bound, Gate)):
                 args = Arguments([(decorator, value)])

@@ -287,6 +287,13 @@ class Typed(Unknown):
 
 
 @record
+class NeverMade(Unknown):
+    """What an expression would yield that raises TypeError each time."""
+
+    why: str
+
+
+@record
 class Enough(Unknown):
     """How a test of the number of devices came out: how many there are at least where it is true,
     and where it is false."""

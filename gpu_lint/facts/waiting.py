@@ -14,6 +14,7 @@ from gpu_lint.facts.values import (
     Bound,
     FunctionValue,
     Items,
+    Returned,
     Symbol,
     Value,
     alternatives,
@@ -22,7 +23,10 @@ from gpu_lint.facts.values import (
 
 _SCHEDULING = "asyncio."
 """What the names of functions begin with that let a coroutine run at the next ``await``."""
-_SCHEDULING_METHODS = frozenset({"create_task", "ensure_future", "start_soon"})
+_STARTING = "start_soon"
+"""The method of a group that is given a coroutine function, and what to call it with."""
+_SCHEDULING_METHODS = frozenset({"create_task", "ensure_future", _STARTING})
+_TASK_GROUPS = frozenset({"anyio.create_task_group", "asyncio.TaskGroup", "trio.open_nursery"})
 _HOLDING = frozenset({AnyOf, Bound, Items})
 """Types of values that may wait, or hold such a one."""
 _TASKS = "tasks"
@@ -36,7 +40,7 @@ class Waiting(Parameters):
         value = self.evaluate(node.value, flow)
         if any(_is_coroutine(single) for single in alternatives(value)):
             return self.run_coroutine(value, flow)
-        self._run_tasks(flow)
+        self.run_tasks(flow)
         return UNKNOWN
 
     def run_coroutine(self, value: Value, flow: Flow) -> Value:
@@ -63,7 +67,12 @@ class Waiting(Parameters):
     def take_waiting(self, callee: Value, node: p.Call, args: Arguments, flow: Flow) -> None:
         """Run what something outside the project is given that waits to be run, such as ``map()``;
         coroutines may wait for the next ``await``."""
+        method = node.function.name if isinstance(node.function, p.Attribute) else ""
         given = [value for _, value in args.positional if type(value) in _HOLDING]
+        if method == _STARTING and args.positional:
+            function, rest = args.positional[0][1], Arguments(args.positional[1:])
+            if isinstance(function, FunctionValue):
+                given = [self.call_value(function, node, rest, flow)]
         if args.keywords:
             given += [value for _, value in args.keywords.values() if type(value) in _HOLDING]
         if not given:
@@ -81,7 +90,6 @@ class Waiting(Parameters):
         found = [one for one in waiting if _is_coroutine(one)]
         if not found:
             return
-        method = node.function.name if isinstance(node.function, p.Attribute) else ""
         name = callee.name if isinstance(callee, Symbol) else ""
         if name in RUNNERS:
             return
@@ -99,7 +107,7 @@ class Waiting(Parameters):
         found = (one for held in several if isinstance(held, Items) for one in held.values)
         return tuple({id(one): one for one in found}.values())
 
-    def _run_tasks(self, flow: Flow) -> None:
+    def run_tasks(self, flow: Flow) -> None:
         """Run the coroutines that wait, each of them perhaps where only some ways started it."""
         held = flow.get(PROCESS, _TASKS)
         tasks = self._tasks(flow)
@@ -112,6 +120,11 @@ class Waiting(Parameters):
             self._run_one(task, flow)
             if skipped is not None:
                 flow.join(skipped)
+
+
+def is_task_group(value: Value) -> bool:
+    """Whether a context manager waits, where it is left, for the tasks that it was given."""
+    return isinstance(value, Returned) and value.symbol in _TASK_GROUPS
 
 
 def _is_coroutine(value: Value) -> bool:

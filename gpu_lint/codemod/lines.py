@@ -14,6 +14,7 @@ from gpu_lint.source import Source, Span
 
 _LONG_QUOTES = ('"""', "'''")
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=]")
+_LICENCE = re.compile(r"copyright|licen[cs]e|SPDX", re.IGNORECASE)
 
 
 def head_rows(source: Source) -> int:
@@ -112,10 +113,15 @@ class Lines:
             row -= 1
         return row
 
-    def is_first(self, row: int) -> bool:
-        """Whether a row begins the file, but for the lines that must stay the first: comments there
-        are the file's own."""
-        return row == self._head + 1
+    def is_of_file(self, rows: range) -> bool:
+        """Whether comments are the file's own: they begin it, but for the lines that must stay the
+        first; or no code stands above, and they go on with its licence."""
+        if rows.start == self._head + 1:
+            return True
+        above = range(self._head + 1, rows.start)
+        return any(_LICENCE.search(self.source.line(row)) for row in rows) and all(
+            self.is_blank(row) or self.is_comment(row, above_code=True) for row in above
+        )
 
     def own_rows(self, span: Span) -> range | None:
         """The rows of a statement, with those of comments right above it; None where it is not

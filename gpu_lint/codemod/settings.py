@@ -70,7 +70,7 @@ def _sorted_place(lines: Lines) -> int | None:
     if later is not None:
         row = lines.rows(later.span)[0]
         above = lines.attached_above(row)
-        return lines.start(row if lines.is_first(above) else above)
+        return lines.start(row if lines.is_of_file(range(above, row)) else above)
     return lines.start(lines.rows(run[-1].span)[-1] + 1)
 
 

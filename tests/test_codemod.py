@@ -221,6 +221,29 @@ PLACES = {
 }
 
 
+MASK_ROW = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+ORDER_ROW = 'os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+HEADINGS = {
+    "of what is left": (f"# ---- init\n{MASK_ROW}net = 1\n", "# ---- init\nnet = 1\n"),
+    "above two": (f"# init ===\n{ORDER_ROW}{MASK_ROW}net = 1\n", "# init ===\nnet = 1\n"),
+    "with a reason": (f"# --- init\n# why\n{MASK_ROW}net = 1\n", "# --- init\nnet = 1\n"),
+    "of the settings": (f"# ---- init\n{MASK_ROW}\nnet = 1\n", "net = 1\n"),
+    "about the GPU": (f"# --- GPU ---\n{MASK_ROW}net = 1\n", "net = 1\n"),
+    "a reason": (f"# why\n{MASK_ROW}net = 1\n", "net = 1\n"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), HEADINGS.values(), ids=HEADINGS.keys())
+@pytest.mark.parametrize("policy", [VOICE_POLICY, None])
+def test_a_heading_stays_with_what_it_heads(
+    before: str, after: str, policy: dict[str, Any] | None
+) -> None:
+    fixed = fix_text(f"import os\n\nimport torch\n\n{before}", policy).after.source.text
+    assert fixed.endswith(f"\nimport torch\n\n{after}")
+    comments = [line for line in before.splitlines() if line.startswith("#")]
+    assert all(fixed.splitlines().count(line) == 1 for line in comments)
+
+
 FIRST_LINES = (
     "# type: ignore", "# ruff: noqa", "# flake8: noqa", "# pylint: disable=all", "# fmt: off",
     "# isort: skip_file", "# Copyright 2024\n# Licence\n\n# mypy: ignore-errors",

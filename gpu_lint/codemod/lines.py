@@ -14,6 +14,8 @@ from gpu_lint.source import Source, Span
 
 _LONG_QUOTES = ('"""', "'''")
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=]")
+_HEADING = re.compile(r"#\s*([-=*#~_+])\1{2}|([-=*#~_+])\2{2}\s*$")
+_OF_GPU = re.compile(r"gpu|cuda|device|card|visible|environ", re.IGNORECASE)
 _LICENCE = re.compile(r"copyright|licen[cs]e|SPDX", re.IGNORECASE)
 
 
@@ -128,6 +130,26 @@ class Lines:
         alone on them."""
         rows = self.rows(span)
         return range(self.attached_above(rows[0]), rows[-1] + 1) if self.is_alone(span) else None
+
+    def without_headings(self, taken: Collection[range]) -> list[range]:
+        """Some rows of statements that are taken away, without the headings above them, such as
+        ``# ---- model ----``, that go on to head what is left below."""
+        gone = {row for rows in taken for row in rows}
+        left = []
+        for rows in taken:
+            below = rows.stop
+            while below in gone:
+                below += 1
+            first = rows.start
+            if below <= self.last and not self.is_blank(below):
+                while first < rows.stop and self._is_heading(first):
+                    first += 1
+            left.append(range(first, rows.stop))
+        return left
+
+    def _is_heading(self, row: int) -> bool:
+        text = self.source.line(row).strip()
+        return bool(self.is_comment(row) and _HEADING.search(text) and not _OF_GPU.search(text))
 
     def span(self, rows: range) -> Span:
         """The bytes of some rows, without the last end of line."""

@@ -149,15 +149,16 @@ def removals(rows: Collection[int], lines: Lines) -> Iterator[Edit]:
 def move_settings(facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
     """Move statements before the first import from outside the standard library."""
     lines, layout = Lines(facts.reading), facts.layout
-    moved: list[str] = []
-    removed: set[int] = set()
+    taken: list[range] = []
     for span in remedy.statements:
         if span.start > layout.anchor:
             rows = lines.own_rows(span)
             if rows is None:
                 return None
-            moved.append(lines.source.slice(lines.span(rows)))
-            removed.update(rows)
+            taken.append(rows)
+    taken = lines.without_headings(taken)
+    moved = [lines.source.slice(lines.span(rows)) for rows in taken]
+    removed = {row for rows in taken for row in rows}
     access = access_at_anchor(lines)
     if access is None or not moved:
         return None

@@ -12,7 +12,7 @@ from gpu_lint.facts.tree import parse_expression
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.source import Span, decode_source
 from tests.agreement import disagreement
-from tests.conftest import VOICE_POLICY, codes, fix_text
+from tests.conftest import VOICE_POLICY, codes, fix_files, fix_text
 
 KNOWLEDGE = load_rulebook().knowledge
 ALL: dict[str, Any] = {
@@ -193,6 +193,16 @@ PLACES = {
         "# Text\n\n# about re\nimport re\n\nimport torch\n",
         f"# Text\n\nimport os\n# about re\nimport re\n\n{HEADER}\nimport torch\n",
     ),
+    "a licence of two paragraphs": (
+        "# Copyright (c) Us.\n# All rights reserved.\n\n# This code is licensed under MIT.\n"
+        "from typing import Any\n\nimport torch\n",
+        "# Copyright (c) Us.\n# All rights reserved.\n\n# This code is licensed under MIT.\n"
+        f"import os\nfrom typing import Any\n\n{HEADER}\nimport torch\n",
+    ),
+    "a comment of a licence below code": (
+        "import json\n# re has another licence\nimport re\n\nimport torch\n",
+        f"import json\nimport os\n# re has another licence\nimport re\n\n{HEADER}\nimport torch\n",
+    ),
     "the first import behind the guard": (
         f"import re\n\n\n{CLASS}\n\n{GUARD}",
         f"import os\nimport re\n\n{HEADER}\n\n{CLASS}\n\n{GUARD}",
@@ -209,6 +219,29 @@ PLACES = {
     ),
     "nothing but a guard": (f"\n\n{GUARD}", f"import os\n\n{HEADER}\n\n{GUARD}"),
 }
+
+
+MASK_ROW = 'os.environ["CUDA_VISIBLE_DEVICES"] = "1"\n'
+ORDER_ROW = 'os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
+HEADINGS = {
+    "of what is left": (f"# ---- init\n{MASK_ROW}net = 1\n", "# ---- init\nnet = 1\n"),
+    "above two": (f"# init ===\n{ORDER_ROW}{MASK_ROW}net = 1\n", "# init ===\nnet = 1\n"),
+    "with a reason": (f"# --- init\n# why\n{MASK_ROW}net = 1\n", "# --- init\nnet = 1\n"),
+    "of the settings": (f"# ---- init\n{MASK_ROW}\nnet = 1\n", "net = 1\n"),
+    "about the GPU": (f"# --- GPU ---\n{MASK_ROW}net = 1\n", "net = 1\n"),
+    "a reason": (f"# why\n{MASK_ROW}net = 1\n", "net = 1\n"),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), HEADINGS.values(), ids=HEADINGS.keys())
+@pytest.mark.parametrize("policy", [VOICE_POLICY, None])
+def test_a_heading_stays_with_what_it_heads(
+    before: str, after: str, policy: dict[str, Any] | None
+) -> None:
+    fixed = fix_text(f"import os\n\nimport torch\n\n{before}", policy).after.source.text
+    assert fixed.endswith(f"\nimport torch\n\n{after}")
+    comments = [line for line in before.splitlines() if line.startswith("#")]
+    assert all(fixed.splitlines().count(line) == 1 for line in comments)
 
 
 FIRST_LINES = (
@@ -283,6 +316,28 @@ def test_the_call_is_the_first_statement_of_the_guard(
     text = f"import torch\n\n\ndef main(): torch.zeros(1).cuda()\n\n\n{before}"
     fixed = fix_text(text.replace("\n", newline), ALL).after.source.data.decode()
     assert fixed.endswith(after.format("validate_rtx3090_mandatory()").replace("\n", newline))
+
+
+DECLARED = {
+    "global": ("def main():\n    global app\n", "    app = torch.zeros(1).cuda()\n"),
+    "both": (
+        'def main():\n    """Run."""\n    global app\n    global other\n',
+        "    app = other = torch.zeros(1).cuda()\n",
+    ),
+    "not the first": (
+        "def main():\n", "    x = 1\n    global app\n    app = torch.zeros(x).cuda()\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("above", "below"), DECLARED.values(), ids=DECLARED.keys())
+def test_the_call_stands_behind_the_names_that_a_main_function_declares(
+    above: str, below: str, tmp_path: Path
+) -> None:
+    text = f"import torch\n\n\n{above}{below}"
+    script = '[project]\nname = "x"\n[project.scripts]\nx = "x:main"\n'
+    (tmp_path / "pyproject.toml").write_text(script)
+    fixed = fix_files(tmp_path, {"x.py": text}, ALL)["x.py"]
+    assert f"{above}    validate_rtx3090_mandatory()\n{below}" in fixed
 
 
 @pytest.mark.parametrize("indent", ["    ", "  ", "\t"])

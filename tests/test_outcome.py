@@ -269,6 +269,19 @@ LEFT_ALONE: dict[str, Case] = {
         },
         "would replace what another file has set on purpose",
     ),
+    "a mask of a configuration, and a module's header behind what the framework does": Case(
+        {
+            "params.py": "import json\nimport sys\nimport torch\n\n\ndef read():\n"
+            "    return json.load(open(sys.argv[1]))\n",
+            "losses.py": "import torch\n\n\ndef loss(x):\n    return torch.mean(x)\n",
+            "run.py": "import os\nimport params\n"
+            'os.environ["CUDA_VISIBLE_DEVICES"] = params.read()["gpus"]\nimport torch\n'
+            'torch.set_float32_matmul_precision("medium")\nimport losses\n'
+            + GUARD
+            + "    losses.loss(torch.zeros(1).cuda())\n",
+        },
+        "would replace what another file has set on purpose",
+    ),
     "two masks that are overwritten in turn, the last of which hides the GPUs": Case(
         {
             "run.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "1,0"\n\n\ndef setup():\n'

@@ -111,3 +111,53 @@ def test_under_a_header_nothing_is_said_either(program: str, tmp_path: Path) -> 
 def test_what_is_not_for_a_child_or_not_given_back(program: str, found: list[str]) -> None:
     result = check_text(f"{IMPORTS}import torch\n{program.format('1')}", POLICY)
     assert sorted(code for code, _ in codes(result)) == found
+
+
+TESTS = {
+    "in one function": "def test_it():\n"
+    + indented(OLD + SET.format("0,1") + tried("assert parse() == [0, 1]", GIVE_BACK)),
+    "a manager": MASKED
+    + "\n\ndef test_it():\n    with masked('0'):\n        assert parse() == [0]\n",
+    "a fixture": "@pytest.fixture\ndef masked():\n"
+    + indented(OLD + SET.format("0") + "yield\n" + GIVE_BACK)
+    + "\n\ndef test_it(masked):\n    assert parse() == [0]\n",
+    "two methods": "class Tests(unittest.TestCase):\n    def setUp(self):\n"
+    + indented(indented(OLD.replace("old", "self.old") + SET.format("3")))
+    + "\n    def tearDown(self):\n"
+    + indented(indented(GIVE_BACK.replace("old", "self.old"))),
+}
+TESTED = (
+    "import contextlib\nimport os\nimport unittest\n\nimport pytest\n\nfrom app import parse\n\n\n"
+)
+
+
+@pytest.mark.parametrize("program", TESTS.values(), ids=TESTS.keys())
+def test_what_a_test_gives_back_is_what_other_code_is_tested_with(
+    program: str, tmp_path: Path
+) -> None:
+    found = check_files(tmp_path, {"test_app.py": TESTED + program}, REQUIRED)["test_app.py"]
+    assert codes(found) == []
+
+
+@pytest.mark.parametrize("program", TESTS.values(), ids=TESTS.keys())
+def test_no_such_value_is_changed_where_the_test_uses_a_gpu(program: str, tmp_path: Path) -> None:
+    text = f"{TESTED}{program}".replace("from app", "import torch\nfrom app")
+    text += "\n\ndef test_gpu():\n    torch.zeros(1).cuda()\n"
+    assert fix_files(tmp_path, {"test_app.py": text}, POLICY)["test_app.py"] == text
+
+
+def in_a_test(body: str) -> str:
+    return "import os\nimport subprocess\n\n\ndef test_it():\n" + indented(body)
+
+
+NOT_GIVEN_BACK = {
+    "left as it is": in_a_test(SET.format("0") + "assert parse() == [1]"),
+    "for a child": in_a_test(OLD + SET.format("0") + tried(RUN, GIVE_BACK)),
+    "of the module": "import os\n" + SET.format("0") + "\n\n" + TESTS["in one function"],
+}
+
+
+@pytest.mark.parametrize("program", NOT_GIVEN_BACK.values(), ids=NOT_GIVEN_BACK.keys())
+def test_another_value_of_a_test_is_found(program: str, tmp_path: Path) -> None:
+    found = check_files(tmp_path, {"test_app.py": program}, POLICY)["test_app.py"]
+    assert "GPU102" in dict(codes(found))

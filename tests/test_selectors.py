@@ -49,11 +49,21 @@ NOOP = {
     "the default of a class itself": "import torch\nclass Sub:\n    d = 'cuda:0'\n"
     "    def move(self, d):\n        self.d = d\na, b = Sub(), Sub()\na.move('cpu')\n"
     "torch.zeros(1, device=b.d)",
+    "a device that another is compared with": "import torch\n\n\ndef is_second(t):\n"
+    '    return t.device == torch.device("cuda:1") or torch.device("cuda", 1) != t.device',
+    "devices among which one is looked for": "import torch\n\n\ndef is_known(t):\n"
+    '    return t.device in (torch.device("cuda:0"), torch.device("cuda:1"))',
 }
 FAULTS = {
     "torch.device in both forms": (
         'import torch\na = torch.device("cuda:1")\nb = torch.device("cuda", 1)',
         [("GPU201", 2), ("GPU201", 3)],
+    ),
+    "what is compared is on the device": (
+        'import torch\nd = torch.device("cuda:1")\n'
+        'print(d == torch.device("cuda:2"), torch.ones(1).to("cuda:1") == 1)\n'
+        'print(f(torch.device("cuda:1")) == 1)',
+        [("GPU201", 2), ("GPU201", 3), ("GPU201", 4)],
     ),
     "methods": (
         'import torch\nm = torch.nn.Linear(1, 1)\nm.cuda(1)\nm.to(1)\nm.to(device="cuda:1")',

@@ -133,6 +133,13 @@ class Context:
         function in which that is done."""
         return self.rewrites.given_back(self.settings)
 
+    def is_tried_out(self, setting: Setting) -> bool:
+        """Whether a function of a test writes a value, and one of them gives back what was there
+        by hand: the value is what other code is tested with."""
+        if not self.is_test or not setting.function:
+            return False
+        return any(variable == setting.variable for variable, _ in self.given_back)
+
     def reads_dotenv(self, setting: Setting) -> bool:
         """Whether a statement writes what a ``.env`` file holds."""
         return b"dotenv" in self.facts.reading.source.data[setting.span.start : setting.span.end]

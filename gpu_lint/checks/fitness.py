@@ -225,9 +225,7 @@ def _replaces(setting: Setting) -> bool:
     """Whether a value surely takes the place of another before anything can have used that."""
     if setting.value is None or setting.conditional or setting.reach is Reach.UNCALLED:
         return False
-    if setting.frozen.certainty is not Certainty.NEVER:
-        return False
-    return setting.undisturbed or setting.imported.certainty is Certainty.NEVER
+    return setting.frozen.certainty is Certainty.NEVER
 
 
 def _is_meant(written: Written) -> bool:

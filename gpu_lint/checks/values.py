@@ -44,6 +44,8 @@ def judge_value(setting: Setting, variable: str, context: Context) -> Found | No
         return None
     if setting.only_asked and context.is_test and not context.facts.selectors:
         return None  # what the code is tested with
+    if context.is_tried_out(setting) and not (context.facts.reaches_gpu or context.facts.children):
+        return None
     if found := _not_a_string(setting, variable, context):
         return found
     known = constants(setting.value)
@@ -227,7 +229,7 @@ def _value_safety(
     setting: Setting, known: tuple[Known, ...] | None, context: Context
 ) -> Applicability:
     single = known is not None and len(known) == 1
-    if hides_gpus(setting) or _is_asserted(setting, context):
+    if hides_gpus(setting) or _is_asserted(setting, context) or context.is_tried_out(setting):
         return Applicability.UNSAFE  # that is meant
     if gathered(setting, context) or (single and _is_literal(setting, context)):
         return Applicability.SAFE

@@ -86,7 +86,7 @@ def write_header(context: Context) -> list[Edit] | None:
     lines = Lines(facts.reading)
     blocks = [block for block in facts.blocks if block.kind == HEADER]
     block = next((found for found in blocks if found.span.end <= facts.layout.anchor), None)
-    gone: list[Span] = []
+    taken: list[range] = []
     removed: set[int] = set()
     for setting in facts.settings:
         if any(setting.span in found.span for found in blocks) or not gathered(setting, context):
@@ -95,8 +95,11 @@ def write_header(context: Context) -> list[Edit] | None:
         if rows is None:
             return None
         if not removed.issuperset(rows):
-            gone.append(lines.span(rows))
+            taken.append(rows)
             removed.update(rows)
+    taken = lines.without_headings(taken)
+    removed = {row for rows in taken for row in rows}
+    gone = [lines.span(rows) for rows in taken]
     for found in blocks:
         gone.append(found.span)
         if found is not block:

@@ -14,6 +14,9 @@ from gpu_lint.source import Source, Span
 
 _LONG_QUOTES = ('"""', "'''")
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=]")
+_HEADING = re.compile(r"#\s*([-=*#~_+])\1{2}|([-=*#~_+])\2{2}\s*$")
+_OF_GPU = re.compile(r"gpu|cuda|device|card|visible|environ", re.IGNORECASE)
+_LICENCE = re.compile(r"copyright|licen[cs]e|SPDX", re.IGNORECASE)
 
 
 def head_rows(source: Source) -> int:
@@ -112,16 +115,41 @@ class Lines:
             row -= 1
         return row
 
-    def is_first(self, row: int) -> bool:
-        """Whether a row begins the file, but for the lines that must stay the first: comments there
-        are the file's own."""
-        return row == self._head + 1
+    def is_of_file(self, rows: range) -> bool:
+        """Whether comments are the file's own: they begin it, but for the lines that must stay the
+        first; or no code stands above, and they go on with its licence."""
+        if rows.start == self._head + 1:
+            return True
+        above = range(self._head + 1, rows.start)
+        return any(_LICENCE.search(self.source.line(row)) for row in rows) and all(
+            self.is_blank(row) or self.is_comment(row, above_code=True) for row in above
+        )
 
     def own_rows(self, span: Span) -> range | None:
         """The rows of a statement, with those of comments right above it; None where it is not
         alone on them."""
         rows = self.rows(span)
         return range(self.attached_above(rows[0]), rows[-1] + 1) if self.is_alone(span) else None
+
+    def without_headings(self, taken: Collection[range]) -> list[range]:
+        """Some rows of statements that are taken away, without the headings above them, such as
+        ``# ---- model ----``, that go on to head what is left below."""
+        gone = {row for rows in taken for row in rows}
+        left = []
+        for rows in taken:
+            below = rows.stop
+            while below in gone:
+                below += 1
+            first = rows.start
+            if below <= self.last and not self.is_blank(below):
+                while first < rows.stop and self._is_heading(first):
+                    first += 1
+            left.append(range(first, rows.stop))
+        return left
+
+    def _is_heading(self, row: int) -> bool:
+        text = self.source.line(row).strip()
+        return bool(self.is_comment(row) and _HEADING.search(text) and not _OF_GPU.search(text))
 
     def span(self, rows: range) -> Span:
         """The bytes of some rows, without the last end of line."""

@@ -70,7 +70,7 @@ def _sorted_place(lines: Lines) -> int | None:
     if later is not None:
         row = lines.rows(later.span)[0]
         above = lines.attached_above(row)
-        return lines.start(row if lines.is_first(above) else above)
+        return lines.start(row if lines.is_of_file(range(above, row)) else above)
     return lines.start(lines.rows(run[-1].span)[-1] + 1)
 
 
@@ -149,15 +149,16 @@ def removals(rows: Collection[int], lines: Lines) -> Iterator[Edit]:
 def move_settings(facts: FileFacts, remedy: MoveSettings) -> list[Edit] | None:
     """Move statements before the first import from outside the standard library."""
     lines, layout = Lines(facts.reading), facts.layout
-    moved: list[str] = []
-    removed: set[int] = set()
+    taken: list[range] = []
     for span in remedy.statements:
         if span.start > layout.anchor:
             rows = lines.own_rows(span)
             if rows is None:
                 return None
-            moved.append(lines.source.slice(lines.span(rows)))
-            removed.update(rows)
+            taken.append(rows)
+    taken = lines.without_headings(taken)
+    moved = [lines.source.slice(lines.span(rows)) for rows in taken]
+    removed = {row for rows in taken for row in rows}
     access = access_at_anchor(lines)
     if access is None or not moved:
         return None

@@ -130,11 +130,14 @@ def _function(context: Context) -> str | None:
 
 
 def _call_in_function(places: CallPlaces, function: p.Function | None, name: str) -> Edit | None:
-    """The edit that makes a function call another one first: behind its docstring, and behind what
-    reads its options from the command line, if it does so before a GPU may be used."""
+    """The edit that makes a function call another one first: behind its docstring and the names
+    that it declares, and behind what reads its options from the command line, if it does so before
+    a GPU may be used."""
     if function is None or not function.body:
         return None
     first = int(docstring_of(function.body) is not None)
+    while first < len(function.body) and isinstance(function.body[first], p.Global):
+        first += 1
     number = places.behind_options(function.body, given_to(function)) or first
     return None if number == len(function.body) else _call_at(places, function.body, number, name)
 

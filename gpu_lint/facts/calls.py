@@ -86,6 +86,7 @@ class Calls(Waiting):
         self.reach = Reach.MODULE
         self.statement: p.Statement = p.Pass(Span(0, 0))
         self.fallible = self.failing = self.missing = False
+        self.comparands = set()
         self._tested = {}
         self._waiting = None
         self._patches = []

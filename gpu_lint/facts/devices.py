@@ -152,6 +152,8 @@ class Devices(Writers):
         if api.counts == "checks":
             flow.initialised = Certainty.ALWAYS
             counted = flow.count()
+        if api.returns == "device" and (self.file, node.span) in self.comparands:
+            selections = []  # `x.device == torch.device("cuda:1")` only asks
         for selection, span in selections:
             asks = selection.gpu is Certainty.MAYBE and api.freezes == "always"
             if selection.indices or selection.count or selection.inputs or asks:

@@ -106,6 +106,8 @@ class Evaluator(Refinement):
     """Something was imported that need not be installed."""
     failing: bool
     """A device was used that may not exist; whatever the call does besides, it has done."""
+    comparands: set[tuple[str, Span]]
+    """Calls whose results are compared, with their files."""
     _budget: int
     """How many statements may still be run before calls are no longer followed."""
     _times: int
@@ -435,6 +437,10 @@ class Evaluator(Refinement):
         return any_of(results)
 
     def _comparison(self, node: p.Comparison, flow: Flow) -> Value:
+        for side in (node.left, node.right):
+            for operand in side.items if isinstance(side, p.Sequence) else (side,):
+                if isinstance(operand, p.Call):
+                    self.comparands.add((self.file, operand.span))
         left = self.test(node.left, flow)
         right = self.test(node.right, flow)
         if type(left) in _COUNTING or type(right) in _COUNTING:

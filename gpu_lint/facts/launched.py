@@ -27,7 +27,8 @@ _STARTING = Touch.CHILDREN | Touch.NEAR
 """What a file shows that may start another one."""
 _USING = _STARTING | Touch.DEVICES | Touch.FREEZES
 """What a file shows that may use a GPU, itself or in a process that it starts."""
-_FILE = re.compile(rb"[\w.\\/-]*\w\.py\b")
+_FILE = re.compile(rb"(?<![\w.\\/-])[\w.\\/-]*\w\.py\b")
+"""A path, from where it begins: inside one the search would begin anew at each letter."""
 _MODULE = re.compile(rb"-m[\"',\s]+(\w[\w.]*)")
 
 

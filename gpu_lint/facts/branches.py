@@ -23,7 +23,7 @@ from gpu_lint.facts.outcomes import (
     outcome_of,
 )
 from gpu_lint.facts.refinement import VISIBLE
-from gpu_lint.facts.values import UNKNOWN, FunctionValue, Items, Symbol, Value
+from gpu_lint.facts.values import UNKNOWN, FunctionValue, Items, Known, Symbol, Value
 from gpu_lint.facts.world import World
 
 _AVAILABLE = (Symbol("torch.cuda.is_available"), Symbol("torch.accelerator.is_available"))
@@ -154,9 +154,13 @@ class Branches(Modules):
             self.bind(name, UNKNOWN, flow)
         paths: list[Flow] = []
         needs, taken = flow.needs, set[p.Constant]()
-        in_peace = False
+        in_peace = settled = False
         self._branches += 1
         for block, pattern in zip(node.cases, node.patterns, strict=True):
+            if isinstance(subject, Known) and pattern.constants:
+                if not any(_is_same(subject.value, one) for one in pattern.constants):
+                    continue
+                settled = pattern.guard is None
             path = flow.copy()
             if subject == VISIBLE:
                 path.needs = max(needs, _least_of(pattern.constants, taken))
@@ -171,10 +175,12 @@ class Branches(Modules):
             self.block(block, path)
             in_peace |= _leaves_in_peace(block, path)
             paths.append(path)
+            if settled:
+                break
         self._branches -= 1
         for path in () if in_peace else paths:
             path.needs = needs
-        flow.alive = not node.exhaustive
+        flow.alive = not (node.exhaustive or settled)
         flow.join_all(paths)
 
     def _for(self, node: p.For, flow: Flow) -> None:
@@ -253,3 +259,8 @@ def _leaves_in_peace(block: p.Block, end: Flow) -> bool:
         return False
     is_left = isinstance(block[-1], (p.Return, p.Jump))
     return is_left or outcome_of(block, end.alive) is Outcome.SKIPS
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether a pattern takes a constant: ``1`` is not ``True``."""
+    return type(one) is type(other) and one == other

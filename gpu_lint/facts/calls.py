@@ -95,7 +95,7 @@ class Calls(Waiting):
         self._running: list[Key] = []
         self.handed_over: dict[Key, tuple[Arguments | None, ...]] = {}
         """What functions are called with in processes that are started."""
-        self._hooks: list[Callable[[Flow], None] | None] = []
+        self._hooks: list[Callable[[Flow, Value], None] | None] = []
         self._handed: list[Flow] = []
         """The states in which the generator that runs has handed over."""
         self._class_depth = 0
@@ -240,6 +240,9 @@ class Calls(Waiting):
     ) -> Value:
         """Build an object of a class of the project."""
         self.generic_device(node, cls.node.name, args, flow)
+        if len(args.positional) == 1 and cls.node.bases:
+            if (member := self.member_with(callee.key, args.positional[0][1], flow)) is not None:
+                return member
         instance = self._made_by_new(callee, node, args, flow)
         if instance is None:
             instance = Instance(callee.key, self.new_frame())
@@ -450,7 +453,7 @@ class Calls(Waiting):
         self.resume_with(generator, flow, None)
 
     def resume_with(
-        self, generator: Bound, flow: Flow, hook: Callable[[Flow], None] | None
+        self, generator: Bound, flow: Flow, hook: Callable[[Flow, Value], None] | None
     ) -> None:
         """Run a generator to its end; ``hook`` is what happens where it first hands over."""
         callee, args = generator.callee, generator.arguments
@@ -463,13 +466,13 @@ class Calls(Waiting):
             self._handed = outer
             self._hooks.pop()
 
-    def yielded(self, node: p.Yield, flow: Flow) -> None:
+    def yielded(self, node: p.Yield, value: Value, flow: Flow) -> None:
         if self._hooks and len(self._handed) < _MOST_HANDED:
             self._handed.append(flow.copy())
         hook = self._hooks[-1] if self._hooks else None
         if hook is not None:
             self._hooks[-1] = None
-            hook(flow)
+            hook(flow, value)
 
 
 def _is_fixture(node: p.Function) -> bool:

@@ -33,7 +33,7 @@ from gpu_lint.facts.kinds import (
     type_of,
 )
 from gpu_lint.facts.knowledge import Api
-from gpu_lint.facts.methods import changed_in_place, dict_method, range_of, text_formatted
+from gpu_lint.facts.methods import changed_in_place, copy_of, dict_method, range_of, text_formatted
 from gpu_lint.facts.model import Form
 from gpu_lint.facts.parametrized import case_of, parametrized_by
 from gpu_lint.facts.paths import PATH_CALLS, is_path, path_made_by, path_made_from
@@ -76,6 +76,7 @@ from gpu_lint.facts.values import (
     concatenate,
     convert,
     flag_among,
+    held_by,
     merged,
     pairs_from,
     text_of,
@@ -217,6 +218,9 @@ class Effects(Dispatch):
             return UNKNOWN if default is None else any_of((default, UNKNOWN))
         if name in _COPYING and args.value(0) == Symbol(ENVIRON):
             return self.environment_copy(flow)
+        if name in _COPYING and isinstance(copied := args.value(0), (Items, Pairs)):
+            inner = any(isinstance(one, (Items, Pairs)) for one in held_by(copied))
+            return UNKNOWN if inner and name == "copy.deepcopy" else copy_of(copied)
         if name == "json.dumps" and len(args.positional) == 1 and args.exact and not args.keywords:
             return as_json(args.positional[0][1])
         if name in _AS_DICT and isinstance(made := args.value(0), Instance):
@@ -322,6 +326,8 @@ class Effects(Dispatch):
         ):
             self.fallible |= done.raises
             return done.value
+        if isinstance(receiver, Items) and name == "copy":
+            return copy_of(receiver)
         if isinstance(receiver, Pairs) and name in ("get", "items", "values", "keys", "copy"):
             return dict_method(receiver, name, args)
         if name in CHANGING_METHODS and any(
@@ -497,7 +503,7 @@ class Effects(Dispatch):
     ) -> Value:
         """A builtin that is given something."""
         if name == "str":
-            return as_text(first)
+            return as_text(self.printed(first, flow))
         if name in ("int", "float"):
             self.fallible |= may_not_convert(name, first)
         if name == "int":

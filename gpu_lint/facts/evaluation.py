@@ -138,8 +138,8 @@ class Evaluator(Refinement):
         """Note that something is not followed because the program's budget is used up."""
 
     @abstractmethod
-    def yielded(self, node: p.Yield, flow: Flow) -> None:
-        """What happens where a generator hands over."""
+    def yielded(self, node: p.Yield, value: Value, flow: Flow) -> None:
+        """What happens where a generator hands a value over."""
 
     @abstractmethod
     def make_lambda(self, node: p.Lambda, flow: Flow) -> Value:
@@ -289,10 +289,17 @@ class Evaluator(Refinement):
         return self.call(node, flow)
 
     def _template(self, node: p.Template, flow: Flow) -> Value:
-        return concatenate([formatted(self.evaluate(part, flow)) for part in node.parts])
+        values = [self.printed(self.evaluate(part, flow), flow) for part in node.parts]
+        return concatenate(list(map(formatted, values)))
 
     def _formatted(self, node: p.Formatted, flow: Flow) -> Value:
         return with_format(self.evaluate(node.value, flow), node.conversion, node.specification)
+
+    def printed(self, value: Value, flow: Flow) -> Value:
+        """What stands for a value in a text: what its class's own ``__str__`` gives, if it has
+        one."""
+        made = self.special(value, "__str__", (), flow) if isinstance(value, Instance) else None
+        return value if made is None else made
 
     def _slice(self, node: p.Slice, flow: Flow) -> Value:
         self._bounds(node, flow)
@@ -379,7 +386,7 @@ class Evaluator(Refinement):
         if (found_in_text := item_of_text(base, key)) is not None:
             self.fallible |= found_in_text.raises
             return found_in_text.value
-        if isinstance(base, ModuleValue) and isinstance(constant, str):
+        if isinstance(base, (ClassValue, ModuleValue)) and isinstance(constant, str):
             return self.attribute_of(base, constant, flow)
         if isinstance(base, Bound) and base.kind == ATTRIBUTES and isinstance(constant, str):
             return self.attribute(base.callee, constant, flow)
@@ -680,7 +687,7 @@ class Evaluator(Refinement):
         value = self.evaluate(node.value, flow) if node.value is not None else UNKNOWN
         if isinstance(value, Bound):
             self.iterate(value, flow)
-        self.yielded(node, flow)
+        self.yielded(node, value, flow)
         return UNKNOWN
 
     def _await(self, node: p.Await, flow: Flow) -> Value:

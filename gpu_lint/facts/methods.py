@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from string import Formatter
 
 from gpu_lint.digits import number_in
@@ -63,8 +64,13 @@ def dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
         found = callable_of(receiver)
         return any_of((found, args.value(1) or Known(None))) if found != UNKNOWN else UNKNOWN
     if name == "copy" or receiver.open:
-        return receiver if name == "copy" else UNKNOWN
+        return copy_of(receiver) if name == "copy" else UNKNOWN
     return listing(name, receiver.entries)
+
+
+def copy_of(value: Items | Pairs) -> Items | Pairs:
+    """Return a container that holds the same, and that changes by itself."""
+    return replace(value)
 
 
 def text_formatted(template: str, args: Arguments) -> Value | None:
@@ -96,6 +102,22 @@ def text_formatted(template: str, args: Arguments) -> Value | None:
     return concatenate(parts)
 
 
+def _changed_at(receiver: Items, name: str, at: int, given: Value | None, flow: Flow) -> Value:
+    """``insert`` into a list, or ``pop`` from it, at a known place."""
+    held = list(receiver.values)
+    found: Value = UNKNOWN
+    if name == "insert" and len(held) < MOST_ITEMS:
+        held.insert(at, UNKNOWN if given is None else given)
+        found = Known(None)
+    elif name == "pop" and -len(held) <= at < len(held):
+        found = held.pop(at)
+    else:
+        flow.change(receiver, UNKNOWN)
+        return UNKNOWN
+    flow.change(receiver, Items(receiver.kind, tuple(held)))
+    return found
+
+
 def changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) -> Value:
     """``append`` and the like: what holds the container sees it changed."""
     first = args.value(0)
@@ -103,6 +125,10 @@ def changed_in_place(receiver: Value, name: str, args: Arguments, flow: Flow) ->
         if len(receiver.values) < MOST_ITEMS and receiver.kind not in UNCOUNTED:
             flow.change(receiver, Items(receiver.kind, (*receiver.values, first)))
             return Known(None)
+    if isinstance(receiver, Items) and receiver.kind == "list" and name in ("insert", "pop"):
+        at = args.value(0) or Known(-1)
+        if isinstance(at, Known) and type(at.value) is int and args.exact:
+            return _changed_at(receiver, name, at.value, args.value(1), flow)
     if isinstance(receiver, Items) and name == "extend" and isinstance(first, Items):
         if len(receiver.values) + len(first.values) < MOST_ITEMS:
             flow.change(receiver, Items(receiver.kind, receiver.values + first.values))

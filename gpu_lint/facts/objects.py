@@ -39,6 +39,7 @@ from gpu_lint.facts.world import Class, Function, World
 from gpu_lint.source import Span
 
 _ENUMS = frozenset({"Enum", "Flag"})
+_ALL_ENUMS = _ENUMS | {"IntEnum", "IntFlag", "StrEnum"}
 _PLAIN_BASES = frozenset({"object", "ABC", "NamedTuple", "BaseModel", "BaseSettings"})
 """Classes from outside the project that make no strings."""
 _MOST_CLASSES = 64
@@ -291,6 +292,15 @@ class Objects(Effects):
         bases = self.foreign_bases(key)
         return bool(bases & _ENUMS) and bases <= _ENUMS | _PLAIN_BASES
 
+    def member_with(self, key: Key, value: Value, flow: Flow) -> Value | None:
+        """The member of an Enum that has a value; None where it is not known, or the class is no
+        Enum."""
+        cls = self.class_of(key)
+        if cls is None or not isinstance(value, Known) or not self.foreign_bases(key) & _ALL_ENUMS:
+            return None
+        members = (self.attribute_of(ClassValue(key), name, flow) for name in cls.attributes)
+        return next((one for one in members if _stands_for(one) == value.value), None)
+
     def foreign_bases(self, key: Key) -> frozenset[str]:
         """The last names of what a class of the project inherits from outside the project; an
         empty one where that is not known."""
@@ -403,6 +413,12 @@ class Objects(Effects):
                 known.attributes[name] = new
                 if (key, name) in self._asked:
                     self.learnt_late.append(value)
+
+
+def _stands_for(member: Value) -> object:
+    """The constant that is the value of a member of an Enum, or the member itself."""
+    held = member.value if isinstance(member, Member) else member
+    return held.value if isinstance(held, Known) else NotImplemented
 
 
 def _binds(statement: p.Statement, name: str) -> bool:

@@ -288,11 +288,11 @@ class Statements(Attempts):
         if isinstance(value, Bound) and value.kind == "generator":
             here = self._activation()
 
-            def run_body(inner: Flow) -> None:
+            def run_body(inner: Flow, handed: Value) -> None:
                 there = self._activation()
                 self._restore(here)
                 if target is not None:
-                    self.assign_names(target, UNKNOWN, inner)
+                    self.assign_names(target, handed, inner)
                 self._with(node, number + 1, inner)
                 self._restore(there)
 

@@ -66,6 +66,7 @@ ONE = [
     "Choice('1', 32).gpu",
     "Choice(gpu='1', batch=32).gpu",
     "Settings().gpu",
+    "dict.fromkeys(['gpu'], '1')['gpu']",
 ]
 ZERO = [
     "'{:d}'.format(0)",
@@ -79,6 +80,7 @@ ZERO = [
     "shlex.split('-g 0')[1]",
     "Choice('0', 32).gpu",
     "Settings('0').gpu",
+    "dict.fromkeys(('gpu', 'card'), '0')['card']",
 ]
 INVALID = ["bin(1)", "hex(1)", "repr('1')", "f'{\"1\"!r}'", "'1'.center(3, 'x')", "ascii('1')"]
 NO_STRING = [

@@ -283,6 +283,10 @@ class Effects(Dispatch):
         """A call of a method of an object that is not of this file."""
         assert isinstance(node.function, p.Attribute)
         name = node.function.name
+        if name == "fromkeys" and node.function.base == p.Name(node.function.base.span, "dict"):
+            keys = self.iterate(args.value(0) or UNKNOWN, flow)
+            value = args.value(1, "value") or Known(None)
+            return Typed("dict") if keys is None else Pairs(tuple((key, value) for key in keys))
         if name == "exec_module" and (module := _module_of(receiver)):
             self.import_by_name(module, node.span, flow)
             return Known(None)

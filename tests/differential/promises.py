@@ -215,7 +215,9 @@ class Promises:
             text = repr(command.format(p=python, **parts))
             return self._parted(self._made(uses.SHELLS, t=text))
         if form == "other":
-            return self._parted(self._made(uses.OTHERS, **parts))
+            piece = self._parted(self._made(uses.OTHERS, **parts))
+            self.is_harmless &= self.forms[-1] not in uses.TAKING or parts["k"] == NEUTRAL
+            return piece
         table = self._pick((forms.WRITES, forms.REMOVALS))
         self.is_harmless &= table is forms.WRITES or parts["k"] == NEUTRAL
         first = self._made(table, **parts)

@@ -142,6 +142,8 @@ SHELLS: dict[str, Form] = {
                             "    await child.wait()"], ["asyncio.run(launch())"]),
     "constant": ("", ["COMMAND = {t}"], ["os.system(COMMAND)"]),
 }  # fmt: skip
+TAKING = frozenset({"words without", "text with a removal"})
+"""Children without the variable that they name."""
 OTHERS: dict[str, Form] = {
     # a child under the environment that the table's lines make
     "words": ("subprocess", [], ['subprocess.run(["env", "{k}={v}", sys.executable, "-c", "{c}"])']),

@@ -238,7 +238,7 @@ class ToEdit(NamedTuple):
     earlier: tuple[tuple[Edit, ...], ...]
     """What was changed in it, pass after pass, and is not written yet."""
     edits: tuple[Edit, ...]
-    is_new: bool
+    is_new: bool = False
     """There is no such file yet."""
 
 

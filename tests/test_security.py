@@ -494,7 +494,8 @@ def test_a_cache_that_came_with_the_code_is_not_believed(project: Project, tmp_p
     key = (root / "theirs" / "cache-key").read_bytes()
     content = json.loads(index.read_bytes().partition(b"\n")[2])
     for note in content["files"].values():
-        note[-1] = [note[-1][0], [], False, []]
+        digest, _, *others = note[-1]
+        note[-1] = [digest, [], *others]
     text = json.dumps(content).encode()
     seal = hashlib.blake2b(text, key=key).hexdigest().encode()
     index.write_bytes(seal + b"\n" + text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from gpu_lint.facts.handedtext import TOO_LONG, place_of_argument
 from gpu_lint.facts.skim import line_start
@@ -341,11 +341,13 @@ class GivenText:
 
     def _whole(self, word: bytes, start: int, end: int) -> Iterator[int]:
         """The byte offsets of a word that is no part of a longer one."""
-        at = self.data.find(word, start, end)
-        while at >= 0:
-            behind = at + len(word)
-            if not _IN_WORD.match(self.data, behind) and not (
-                at and _IN_WORD.match(self.data, at - 1)
-            ):
+        for found in _word(word).finditer(self.data, start, end):
+            at = found.start()
+            if not at or not _IN_WORD.match(self.data, at - 1):
                 yield at
-            at = self.data.find(word, behind, end)
+
+
+@lru_cache(maxsize=4096)
+def _word(word: bytes) -> re.Pattern[bytes]:
+    """A word, behind which none goes on: beginning with plain letters, it is found fastest."""
+    return re.compile(re.escape(word) + rb"(?!\w)")

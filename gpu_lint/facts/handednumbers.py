@@ -7,6 +7,7 @@ the callers, through a few files, up to a number. It looks at files that import 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from gpu_lint.facts.giventext import Given, GivenText, Head, Parameter, given_at
@@ -19,6 +20,9 @@ _MOST_STEPS = 5
 """Bindings and calls between the number and the device."""
 _MOST_NEAR = 40
 """Files that are looked into for what one is given."""
+_MOST_VALUES = 500
+"""Values that are looked at for one file: where its numbers come from in more ways, it is a part of
+a library (of torch's files all but five take fewer than 260)."""
 _NEVER = frozenset({b"dtype", b"shape", b"type", b"weight", b"data", b"format", b"size"})
 """Attributes that hold no device in any object."""
 
@@ -33,6 +37,7 @@ class HandedNumbers:
         self._around: dict[str, tuple[str, ...]] = {}
         self._givers: dict[str, frozenset[str]] = {}
         self._starts: dict[str, frozenset[str]] = {}
+        self._imported: dict[str, frozenset[bytes]] = {}
 
     def givers(self, file: str) -> frozenset[str]:
         """The files, perhaps itself, in which the number stands that a file takes for a device."""
@@ -62,6 +67,17 @@ class HandedNumbers:
         if file not in self._texts:
             self._texts[file] = GivenText(self.graph.data(file) or b"")
         return self._texts[file]
+
+    def sources(self, file: str, name: bytes) -> Collection[str]:
+        """The files from which a file may have a name: those that it imports, if it imports that
+        name, or all names of one."""
+        if file not in self._imported:
+            skimmed = self.graph.skimmed(file)
+            imported = skimmed.imported if skimmed is not None else ()
+            self._imported[file] = frozenset(one.name.encode() for one in imported if one.name)
+        names = self._imported[file]
+        is_renamed = b" as " + name in self.text(file).data
+        return self.graph.edges(file) if is_renamed or {name, b"*"} & names else ()
 
     def near(self, file: str) -> tuple[str, ...]:
         """A file, and those that import it or a package that passes it on. Where these are many,
@@ -101,6 +117,7 @@ class _Search:
         self._numbers = numbers
         self._seen: set[tuple[object, ...]] = set()
         self._found: set[str] = set()
+        self._left = _MOST_VALUES
 
     def of(self, file: str) -> frozenset[str]:
         """The files in which the numbers stand."""
@@ -113,6 +130,9 @@ class _Search:
 
     def _follow(self, file: str, at: int, steps: int) -> None:
         """Look where the value at a byte offset comes from."""
+        if self._left <= 0:
+            return
+        self._left -= 1
         self._look_at(file, at, given_at(self._numbers.text(file).data, at), steps)
 
     def _look_at(self, file: str, at: int, given: Given, steps: int) -> None:
@@ -126,7 +146,7 @@ class _Search:
             self._part(file, part, steps - 1)
         for name in given.calls:
             if self._is_new("call", file, name):
-                for other in (file, *self._numbers.graph.edges(file)):
+                for other in (file, *self._numbers.sources(file, name)):
                     for start in self._numbers.text(other).returned(name):
                         self._follow(other, start, steps - 1)
 
@@ -151,7 +171,7 @@ class _Search:
             values = list(text.bound(name, 0, len(text.data)))
             for value in values:
                 self._follow(file, value, steps)
-            for other in () if values else self._numbers.graph.edges(file):
+            for other in () if values else self._numbers.sources(file, name):
                 elsewhere = self._numbers.text(other)
                 for value in elsewhere.bound(name, 0, len(elsewhere.data)):
                     self._follow(other, value, steps)

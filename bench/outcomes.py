@@ -12,7 +12,6 @@ Prints what it found, and ends with 1 if a fix was wrong.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -24,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from watched import Ran, machine_gpus, missing, run, watched_python
+from watched import Ran, machine_gpus, missing, read_options, run, watched_python
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -63,13 +62,7 @@ def observed(ran: Ran, gpus: list[str]) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--programs", type=int, default=200)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seconds", type=float, default=480, help="when no more are started")
-    parser.add_argument("--stand-ins", type=int, default=0, metavar="N")
-    options = parser.parse_args()
+    options = read_options(__doc__, 200)
     started = time.monotonic()
     gpus = machine_gpus(options.stand_ins)
 

@@ -13,7 +13,6 @@ alone. Prints what it found, and ends with 1 if a promise was broken.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -25,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from watched import machine_gpus, missing, run, watched_python, write
+from watched import machine_gpus, missing, read_options, run, watched_python, write
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -110,13 +109,7 @@ def _found(files: dict[str, str], card: int) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--programs", type=int, default=500)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seconds", type=float, default=480, help="when no more are started")
-    parser.add_argument("--stand-ins", type=int, default=0, metavar="N")
-    options = parser.parse_args()
+    options = read_options(__doc__, 500)
     started = time.monotonic()
     gpus = machine_gpus(options.stand_ins)
     trials = compose(options.first, options.programs)

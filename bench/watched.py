@@ -5,6 +5,7 @@ Needs Linux; on real GPUs nvidia-smi and what the projects import, else ``tests/
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib.util
 import json
@@ -125,3 +126,14 @@ def machine_gpus(stand_ins: int) -> list[str]:
         return [f"GPU-{n}0000000-0000-0000-0000-00000000000{n}" for n in range(stand_ins)]
     asked = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+
+
+def read_options(documentation: str, programs: int) -> argparse.Namespace:
+    """Read the command line of a script that runs so many programs unless it is told otherwise."""
+    parser = argparse.ArgumentParser(description=documentation.splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--programs", type=int, default=programs)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seconds", type=float, default=480, help="when no more are started")
+    parser.add_argument("--stand-ins", type=int, default=0, metavar="N")
+    return parser.parse_args()

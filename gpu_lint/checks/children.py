@@ -33,7 +33,8 @@ _ORDER_NOTE = "measured: cuda-facts section 4 (unset means FASTEST_FIRST)"
 
 
 def check_children(context: Context) -> Iterator[Found]:
-    """GPU207: a child process with another mask or order, or forked where CUDA is in use."""
+    """GPU207: a child process with another mask or order, or forked where CUDA is in use; GPU112:
+    one whose mask CUDA cannot read."""
     for child in context.facts.children:
         found = _forked(child, context)
         if found is None and child.reaches_gpu:

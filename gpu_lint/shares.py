@@ -126,4 +126,5 @@ def _spec_of(view: View, finder: FinderSpec) -> ViewSpec:
         {file: one.edits for file, one in reads.items() if one.edits},
         frozenset(file for file, one in reads.items() if not one.may_change),
         frozenset(file for file, one in reads.items() if one.is_new),
+        view.project.numbers.all_givers,
     )

@@ -152,6 +152,8 @@ class ViewSpec:
     """Of the files judged, those that no fix may change."""
     new: frozenset[str] = frozenset()
     """Those that are not there yet."""
+    givers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """What is known already of which files give a number to which."""
 
     def view(self) -> View:
         """The files: the same view, with what it has found out, where it was used last here."""
@@ -185,6 +187,7 @@ class ViewSpec:
             (file, {other: Span(*place) for other, place in edges.items()})
             for file, edges in self.edges.items()
         )
+        view.project.numbers.all_givers.update(self.givers)
         return view
 
 

@@ -8,6 +8,7 @@ what a module does for a name that it lacks, and methods of classes that registe
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 
 from gpu_lint.facts import program as p
@@ -138,10 +139,11 @@ class _Finder:
 
     def __init__(self, reading: Reading) -> None:
         data = reading.source.data
-        self._imported = reading.imported
-        self._modules = _bound(data, self._imported)
+        self._imported = sorted(reading.imported, key=lambda one: one.start)
+        self._starts = [one.start for one in self._imported]
+        self._modules = _bound(data, reading.imported)
         comments = (comment.span for comment in reading.comments)
-        plain = _plain_imports(data, self._imported)
+        plain = _plain_imports(data, reading.imported)
         self._data = _without(data, (*comments, *_strings_alone(data), *plain))
         self._functions: list[tuple[frozenset[bytes], Span]] = []
         self._called_unseen: list[Span] = []
@@ -158,11 +160,8 @@ class _Finder:
             parts.append(self._data[done : span.start])
             done = span.end
         text = b"\n".join((*parts, self._data[done:]))
-        imported = [
-            one
-            for one in self._imported
-            if not one.is_deferred or any(one.span in span for span in self._called_unseen)
-        ]
+        unseen = frozenset(self._imported_in(self._called_unseen))
+        imported = [one for one in self._imported if not one.is_deferred or one in unseen]
         return Callables(
             _code(text, imported, self._modules, self._named),
             tuple(Part(names, self._code_in(span)) for names, span in self._functions),
@@ -171,8 +170,15 @@ class _Finder:
 
     def _code_in(self, *spans: Span) -> Code:
         text = b"\n".join(self._data[span.start : span.end] for span in spans)
-        imported = [one for one in self._imported if any(one.span in span for span in spans)]
-        return _code(text, imported, self._modules)
+        return _code(text, self._imported_in(spans), self._modules)
+
+    def _imported_in(self, spans: Iterable[Span]) -> list[Imported]:
+        """What some parts of the file import."""
+        found: list[Imported] = []
+        for span in spans:
+            first = bisect_left(self._starts, span.start)
+            found += self._imported[first : bisect_left(self._starts, span.end)]
+        return found
 
     def look_through(self, body: p.Block, names: frozenset[bytes], unseen: bool) -> None:
         """Look through a suite; its functions may also be called by some ``names``, and ``unseen``

@@ -9,12 +9,13 @@ callback of an app, runs before.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import PROCESS
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import Trigger
 from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     Bound,
@@ -29,6 +30,7 @@ from gpu_lint.facts.values import (
     Value,
     alternatives,
 )
+from gpu_lint.source import Span
 
 _RUNNERS = frozenset(
     {
@@ -50,6 +52,8 @@ _COMMAND, _PREPARATION = "command ", "before commands "
 """What the names begin with under which the frame of the process holds such functions."""
 _MOST_COMMANDS = 64
 """Commands of a program that are followed."""
+_MOST_OF_COMMAND = 5_000
+"""Statements that are run for one of them: a third of a program's."""
 
 
 class Dispatch(Threads):
@@ -62,6 +66,27 @@ class Dispatch(Threads):
     @abstractmethod
     def functions_of(self, file: str, flow: Flow) -> Iterator[Value]:
         """The functions that a module binds to names."""
+
+    handed_over: dict[Key, tuple[Arguments | None, ...]]
+    is_command_cut_short: bool
+    """A command was not followed to its end."""
+
+    @abstractmethod
+    def steps_into(self, callee: FunctionValue, at: Span) -> tuple[Trigger, ...]:
+        """The way into the body of a function that is called at a place."""
+
+    @abstractmethod
+    def run_apart(
+        self,
+        part: tuple[object, ...] | None,
+        most: int,
+        steps: tuple[Trigger, ...],
+        flow: Flow,
+        run: Callable[[], object],
+        *,
+        is_alone: bool = False,
+    ) -> bool:
+        """Run a part with a budget of its own; whether that was enough."""
 
     @abstractmethod
     def was_executed(self, key: Key) -> bool:
@@ -142,8 +167,23 @@ class Dispatch(Threads):
                 yield path
         else:
             path = flow.copy()
-            self._call_command(value, path)
+            if isinstance(value, FunctionValue) and value.key not in self.handed_over:
+                self._run_command(value, path)
+            else:
+                self._call_command(value, path)
             yield path
+
+    def _run_command(self, function: FunctionValue, flow: Flow) -> None:
+        """Call a function as the command line would, or repeat what that does: in all programs of a
+        package, the same commands may be chosen."""
+        if self.was_executed(function.key):
+            return
+        way = self.steps_into(function, self.statement.span)
+        part = ("command", function.key, bool(way))
+        enough = self.run_apart(
+            part, _MOST_OF_COMMAND, way, flow, lambda: self._call_command(function, flow)
+        )
+        self.is_command_cut_short |= not enough
 
     def _call_command(self, value: Value, flow: Flow) -> Value:
         """Call a function of the project that has not run yet, as the command line would."""

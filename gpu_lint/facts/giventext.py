@@ -8,12 +8,14 @@ to one side: more is taken for a number than is one.
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 
 from gpu_lint.facts.handedtext import TOO_LONG, place_of_argument
 from gpu_lint.facts.skim import line_start
+from gpu_lint.facts.words import words_of
 from gpu_lint.records import record
 
 _MOST_DEVICES = 64
@@ -50,11 +52,16 @@ _LOOPED = re.compile(rb"[ \t]+in\b")
 _PART_BOUND = re.compile(
     rb"[\"']?\]?[ \t]*(?::[ \t]*[\w.\[\]| ,]{0,60}?)?=(?!=)|[\"'][ \t]*:|[\"'](?=[ \t]*,)"
 )
+_BINDS = rb"(?=[ \t]*[:=]|[ \t]+in\b)"
+_GIVES = rb"(?=[\"'\]]|[ \t]*[:=])"
+_QUOTED = rb"(?=[\"'])"
+_IS_CALLED = rb"(?=\(|\s*,)"
+"""What stands behind a word that is looked for, told before more of it is looked at."""
 _RETURN = re.compile(rb"\breturn\b")
 _HANDED = re.compile(rb"\s*,(?:\s*args\s*=\s*[(\[])?")
 """What stands between a function that is given to a call and what it is to be called with."""
-_IMPORTING = (b"import", b"from")
 _IN_WORD = re.compile(rb"\w")
+_IMPORTING = (b"import", b"from")
 _SHIFT = re.compile(rb"[ \t]*")
 
 
@@ -172,6 +179,7 @@ class GivenText:
         self.data = data
         self._parameters: dict[int, dict[bytes, Parameter]] = {}
         self._parts: dict[bytes, tuple[bool, tuple[int, ...]]] = {}
+        self._offsets: dict[tuple[bytes, bytes], list[int]] = {}
 
     @cached_property
     def heads(self) -> list[Head]:
@@ -267,7 +275,7 @@ class GivenText:
 
     def bound(self, name: bytes, start: int, end: int) -> Iterator[int]:
         """The byte offsets of the values that a name is bound to in some part of the file."""
-        for at in self._whole(name, start, end):
+        for at in self._whole(name, _BINDS, start, end):
             behind = at + len(name)
             line = line_start(self.data, at)
             if (found := _BOUND.match(self.data, behind)) is not None:
@@ -293,7 +301,7 @@ class GivenText:
 
     def _given_to_part(self, name: bytes) -> Iterator[tuple[int, bool]]:
         """Where the values of what has a name begin, each with whether it is no argument."""
-        for at in self._whole(name, 0, len(self.data)):
+        for at in self._whole(name, _GIVES):
             found = _PART_BOUND.match(self.data, at + len(name))
             if found is None:
                 continue
@@ -308,7 +316,7 @@ class GivenText:
     def options(self, name: bytes) -> Iterator[int]:
         """The byte offsets of the defaults of the command's options of a name."""
         dashed = name.replace(b"_", b"-")
-        for at in self._whole(dashed, 0, len(self.data)):
+        for at in self._whole(dashed, _QUOTED):
             if self.data[at - 1 : at] == b"-":
                 yield from self._default_behind(at + len(dashed) + 1)
 
@@ -321,7 +329,7 @@ class GivenText:
     def calls(self, name: bytes) -> Iterator[int]:
         """The byte offsets at which the arguments of calls of a name begin, those too that are
         given to it by another call: ``partial(load, 1)``."""
-        for at in self._whole(name, 0, len(self.data)):
+        for at in self._whole(name, _IS_CALLED):
             behind = at + len(name)
             if self.data[behind : behind + 1] == b"(":
                 before = self.data[max(at - 6, 0) : at]
@@ -339,15 +347,29 @@ class GivenText:
                 for found in _RETURN.finditer(self.data, head.end, self.end_of(head)):
                     yield found.end()
 
-    def _whole(self, word: bytes, start: int, end: int) -> Iterator[int]:
-        """The byte offsets of a word that is no part of a longer one."""
-        for found in _word(word).finditer(self.data, start, end):
-            at = found.start()
-            if not at or not _IN_WORD.match(self.data, at - 1):
-                yield at
+    @cached_property
+    def _words(self) -> frozenset[bytes]:
+        """Every word of the file."""
+        return words_of(self.data)
+
+    def _whole(
+        self, word: bytes, behind: bytes, start: int = 0, end: int = sys.maxsize
+    ) -> list[int]:
+        """The byte offsets of a word that is no part of a longer one, where a pattern matches
+        ``behind`` it."""
+        offsets = self._offsets.get((word, behind))
+        if offsets is None:
+            offsets = self._offsets[word, behind] = self._found(word, behind)
+        return offsets[bisect_left(offsets, start) : bisect_left(offsets, end)]
+
+    def _found(self, word: bytes, behind: bytes) -> list[int]:
+        if self._words.isdisjoint(word.split(b"-")):
+            return []
+        found = (match.start() for match in _word(word, behind).finditer(self.data))
+        return [at for at in found if not at or not _IN_WORD.match(self.data, at - 1)]
 
 
 @lru_cache(maxsize=4096)
-def _word(word: bytes) -> re.Pattern[bytes]:
+def _word(word: bytes, behind: bytes) -> re.Pattern[bytes]:
     """A word, behind which none goes on: beginning with plain letters, it is found fastest."""
-    return re.compile(re.escape(word) + rb"(?!\w)")
+    return re.compile(re.escape(word) + behind)

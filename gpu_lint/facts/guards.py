@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gpu_lint.facts.operations import least_count, truth_of
 from gpu_lint.facts.values import (
     UNKNOWN,
+    AnyOf,
     ClassValue,
     Enough,
     FunctionValue,
@@ -78,6 +79,10 @@ def counted(operator: str, number: int) -> Value:
 
 def least_devices(value: Value, truth: bool) -> int:
     """How many devices there are at least where a value comes out as ``truth``."""
+    if type(value) is not Enough and (
+        type(value) is not AnyOf or Enough not in map(type, value.values)
+    ):
+        return 0
     found = [
         (one.if_true if truth else one.if_false) if isinstance(one, Enough) else 0
         for one in alternatives(value)

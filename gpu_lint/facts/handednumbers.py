@@ -35,15 +35,21 @@ class HandedNumbers:
         self._texts: dict[str, GivenText] = {}
         self._near: dict[str, tuple[str, ...]] = {}
         self._around: dict[str, tuple[str, ...]] = {}
-        self._givers: dict[str, frozenset[str]] = {}
+        self.all_givers: dict[str, frozenset[str]] = {}
+        """What is known already of which files give each file a number."""
         self._starts: dict[str, frozenset[str]] = {}
         self._imported: dict[str, frozenset[bytes]] = {}
 
+    def adopt(self, other: HandedNumbers) -> None:
+        """Take over what was found out about the same files."""
+        self.all_givers, self._texts = other.all_givers, other._texts
+        self._near, self._around = other._near, other._around
+
     def givers(self, file: str) -> frozenset[str]:
         """The files, perhaps itself, in which the number stands that a file takes for a device."""
-        if file not in self._givers:
-            self._givers[file] = _Search(self).of(file)
-        return self._givers[file]
+        if file not in self.all_givers:
+            self.all_givers[file] = _Search(self).of(file)
+        return self.all_givers[file]
 
     def starts_giving(self, file: str) -> frozenset[str]:
         """The programs in whose run a file may be given such a number."""
@@ -184,8 +190,6 @@ class _Search:
             return
         for other in self._numbers.near(file):
             text = self._numbers.text(other)
-            if head.name not in text.data:
-                continue
             for start in text.calls(head.name):
                 at = place_of_argument(text.data, start, parameter.position, parameter.name)
                 if at is not None and at != TOO_LONG:

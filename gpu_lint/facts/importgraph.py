@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpu_lint.errors import SourceError
 from gpu_lint.facts.demands import Demands, NoDemands
+from gpu_lint.facts.handednumbers import HandedNumbers
 from gpu_lint.facts.imports import Imports, Located
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.limits import deep_recursion
@@ -19,7 +20,6 @@ from gpu_lint.facts.touch import Touch
 from gpu_lint.source import Span
 
 if TYPE_CHECKING:
-    from gpu_lint.facts.handednumbers import HandedNumbers
     from gpu_lint.facts.loading import Loading
     from gpu_lint.facts.needles import Needles
     from gpu_lint.facts.reading import Reading
@@ -93,6 +93,7 @@ class ImportGraph:
             self._reach = other._reach
             self._deciding, self._setting = other._deciding, other._setting
             self._mentioning, self._naming = other._mentioning, other._naming
+            self.numbers.adopt(other.numbers)
         else:  # of the same run, with the same header
             self._headers = {f: h for f, h in other._headers.items() if f not in without}
             self._mentioning = {f: m for f, m in other._mentioning.items() if f not in without}
@@ -303,8 +304,6 @@ class ImportGraph:
     @cached_property
     def numbers(self) -> HandedNumbers:
         """The numbers that files give one another as devices."""
-        from gpu_lint.facts.handednumbers import HandedNumbers
-
         return HandedNumbers(self)
 
     def way_to_framework(self, file: str) -> tuple[str, ...]:

@@ -135,7 +135,7 @@ class Interpreter(Setups):
             {file: recorder.alone() for file, recorder in self.recorders.items()},
             End.of(imported),
             End.of(self.end),
-            self._budget <= 0,
+            self._budget <= 0 or self.is_command_cut_short,
         )
         self._exits, self._attempts = [], []
         self._frame = Frame("")
@@ -340,18 +340,12 @@ class Interpreter(Setups):
         value = FunctionValue(key, function.scopes, receiver)
         if wrapper is not None:
             value = replace(wrapper, receiver=receiver)
-        allowed = min(self._budget, MOST_ALONE)
-        left, self._budget = self._budget - allowed, allowed
-        part = ("alone", value.key, key, allowed <= 0)
+        part = None if key in self.handed_over else ("alone", value.key, key)
 
         def run() -> None:
             self.enter(value, None, flow, function.node.span)
 
-        if key not in self.handed_over and (allowed == MOST_ALONE or allowed <= 0):
-            self.run_part(part, (), flow, run, is_alone=True)
-        else:
-            run()
-        self._budget += left
+        self.run_apart(part, MOST_ALONE, (), flow, run, is_alone=True)
         self.ran_alone(key, flow)
         if wrapper is not None and key not in self._executed:
             self.run_alone(key, end, unwrapped=True)

@@ -91,12 +91,21 @@ class Loading:
         surely = own.union(name for name, users in self._users.items() if users & mask)
         if surely == mentioned or self._has_pytorch(surely):
             return mentioned
-        imported = frozenset(self._graph.edges(file))
-        if imported not in self._begun:
-            self._begun[imported] = begun = _Search(self, self._graph, "")
-            begun.load(sorted(imported), self._has_pytorch)
-        search = self._begun[imported].go_on_from(file)
+        search = self._search_of(frozenset(self._graph.edges(file))).go_on_from(file)
         return mentioned if search.run(self._has_pytorch) else frozenset(search.found)
+
+    def _search_of(self, imported: frozenset[str]) -> _Search:
+        """How far a program is followed by what it imports itself: from where the file leads that
+        brings in most, which many programs import."""
+        if imported not in self._begun:
+            if len(imported) > 1:
+                largest = max(imported, key=lambda one: (self._reach.mask(one).bit_count(), one))
+                search = self._search_of(frozenset((largest,))).go_on_from("")
+            else:
+                search = _Search(self, self._graph, "")
+            search.load(sorted(imported), self._has_pytorch)
+            self._begun[imported] = search
+        return self._begun[imported]
 
     def _has_pytorch(self, names: Iterable[str]) -> bool:
         return not self._pytorch.isdisjoint(names)
@@ -202,8 +211,9 @@ class _Search:
     def load(self, files: Iterable[str], is_enough: Callable[[Iterable[str]], bool]) -> None:
         """Follow what the program imports itself, without its own code."""
         for file in files:
-            self._imported_by[file] = self._start
-            self._load(file)
+            if file not in self._imported_by:
+                self._imported_by[file] = self._start
+                self._load(file)
         self._run(is_enough)
 
     def go_on_from(self, start: str) -> _Search:
@@ -224,9 +234,14 @@ class _Search:
         return not (is_cut_short or self._looks_up or self._restores)
 
     def _run(self, is_enough: Callable[[Iterable[str]], bool]) -> bool:
+        known = -1
         while self._waiting:
             self._follow(*self._waiting.popleft())
-            if is_enough(self.found) or len(self._imported_by) > _MOST_FILES:
+            if len(self.found) != known:
+                known = len(self.found)
+                if is_enough(self.found):
+                    return True
+            if len(self._imported_by) > _MOST_FILES:
                 return True
         return False
 
@@ -252,8 +267,8 @@ class _Search:
                 if other not in self._imported_by and other != self._start:
                     self._imported_by[other] = file
                     self._load(other)
-        for name in words - self.named:
-            for holder, function in _all_of(self._not_named.pop(name, None)):
+        for name in self._not_named.keys() & words:
+            for holder, function in _all_of(self._not_named.pop(name)):
                 self._call(holder, function)
         self.named |= words
         self._restores = self._restores or code.restores

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Iterator
+from functools import partial
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import Calls, Frame
@@ -13,6 +15,7 @@ from gpu_lint.facts.model import Reach, Trigger
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.skimmed import BEFORE_ALL
 from gpu_lint.facts.values import UNKNOWN, ModuleValue, Symbol, Value
+from gpu_lint.facts.walk import blocks
 from gpu_lint.facts.world import World
 from gpu_lint.source import Span
 
@@ -151,15 +154,12 @@ class Modules(Calls):
         step = Trigger(f"import {module.name}", span, self.file, self.steps, True)
         flow.loaded |= {module.file}
         flow.touched |= {module.file}
-        follow = self.follow_imports and self._budget > 0
-        if self.follow_imports and not follow:
-            self.note_cut_short()
         if self._still and not self.world.may_matter(module.file):
             return
         reading = self.world.reading(module.file)
         if reading is None:
             return
-        if not follow:
+        if not self.follow_imports:
             summary = self.world.summary(module.file)
             if summary is not None:
                 use = summary.imported.trigger or summary.frozen.trigger
@@ -168,15 +168,37 @@ class Modules(Calls):
                 flow.follow(summary, (*self.steps, step))
                 flow.alive = summary.alive
             return
+        if self._budget <= 0:
+            self.note_cut_short()
+            self._load_unfollowed(module.file, reading, step, flow)
+            return
         saved = self._activation()
         self.steps = (*self.steps, step)
         if self.reach is not Reach.UNCALLED:
             self.reach = Reach.MODULE
-        part = ("module", module.file)
-        self.run_part(part, self.steps, flow, lambda: self._run_module(module.file, reading, flow))
+        part, body = ("module", module.file), reading.program.body
+        self.run_part(part, self.steps, flow, lambda: self._run_module(module.file, body, flow))
         self._restore(saved)
 
-    def _run_module(self, file: str, reading: Reading, flow: Flow) -> None:
+    def _load_unfollowed(self, file: str, reading: Reading, step: Trigger, flow: Flow) -> None:
+        """Do what a module may do that is not followed, since the program's budget is used up: run
+        it where it mentions a variable that decides about GPUs, else import what it imports."""
+        body = reading.program.body
+        if not self.world.mentions(file):
+            body = tuple(_imports_in(body))
+        saved, path = self._activation(), flow.copy()
+        self.steps = (*self.steps, step)
+        if self.reach is not Reach.UNCALLED:
+            self.reach = Reach.MODULE
+        part = ("unfollowed", file)  # which is the same in all programs without a budget left
+        run = partial(self._run_module, file, body, path)
+        self.run_part(part, self.steps, path, run, has_budget=True)
+        self._restore(saved)
+        done = path.loaded
+        flow.join(path)
+        flow.loaded |= done
+
+    def _run_module(self, file: str, body: p.Block, flow: Flow) -> None:
         """Run a module's body where it is imported."""
         self._move_to(file)
         frame = self.world.frame_of(file)
@@ -188,5 +210,15 @@ class Modules(Calls):
         self._frame, self._running, self._class_depth, self._owner = Frame(""), [], 0, None
         self._branches = 0
         times, self._times = self._times, 1
-        self.block(reading.program.body, flow)
+        self.block(body, flow)
         self._times = times
+
+
+def _imports_in(body: p.Block) -> Iterator[p.Statement]:
+    """The import statements of a module's body, outside of functions and classes."""
+    for one in body:
+        if isinstance(one, p.Import):
+            yield one
+        elif not isinstance(one, (p.Function, p.Class)):
+            for suite in blocks(one):
+                yield from _imports_in(suite)

@@ -116,14 +116,16 @@ class Parts(Objects):
         part: object,
         steps: tuple[Trigger, ...],
         flow: Flow,
-        run: Callable[[], None],
+        run: Callable[[], object],
         *,
+        has_budget: bool = False,
         is_alone: bool = False,
     ) -> None:
         """Run a part of the program that is entered by some steps, or repeat its summary.
 
-        One that ``is_alone`` has a budget of its own, always the same, so that where that ends
-        does not depend on what ran before; and the state that it leaves is not gone on from.
+        One that ``has_budget`` has one of its own, always the same, so that where that ends does
+        not depend on what ran before; from the state that one leaves that ``is_alone``, nothing
+        goes on.
         """
         if not self._repeats or self._is_trial:
             run()
@@ -133,15 +135,44 @@ class Parts(Objects):
         flow.share()
         entrance = Entrance(steps, marks_of(flow), self.conditions, flow.variables)
         for summary in known:
-            if is_alone or summary.cost < self._budget:
+            if has_budget or summary.cost < self._budget:
                 rebound = summary.fits(flow, self)
                 if rebound is not None:
                     self._repeat(summary, entrance, rebound, flow)
                     return
         recording = Recording(
-            flow, self._recording, entrance, self.attempts, self._budget, is_alone=is_alone
+            flow,
+            self._recording,
+            entrance,
+            self.attempts,
+            self._budget,
+            has_budget=has_budget,
+            is_alone=is_alone,
         )
         self._record(recording, part, flow, run, known)
+
+    def run_apart(
+        self,
+        part: tuple[object, ...] | None,
+        most: int,
+        steps: tuple[Trigger, ...],
+        flow: Flow,
+        run: Callable[[], object],
+        *,
+        is_alone: bool = False,
+    ) -> bool:
+        """Run a part with a budget of its own of so many statements, if as many are left; returns
+        whether that was enough. Without a ``part`` it is run, never repeated."""
+        allowed = min(self._budget, most)
+        left, self._budget = self._budget - allowed, allowed
+        if part is not None and (allowed == most or allowed <= 0):
+            whole = (*part, allowed <= 0)
+            self.run_part(whole, steps, flow, run, has_budget=True, is_alone=is_alone)
+        else:
+            run()
+        is_enough = self._budget > 0
+        self._budget += left
+        return is_enough
 
     def _environment(self, flow: Flow) -> tuple[object, ...]:
         """All that a part depends on, but for what it looks up."""
@@ -160,7 +191,7 @@ class Parts(Objects):
         recording: Recording,
         part: object,
         flow: Flow,
-        run: Callable[[], None],
+        run: Callable[[], object],
         known: list[Summary],
     ) -> None:
         outer, work = self._recording, flow.work

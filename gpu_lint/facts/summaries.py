@@ -207,6 +207,7 @@ class Recording:
         attempts: int,
         budget: int,
         *,
+        has_budget: bool,
         is_alone: bool,
     ) -> None:
         self.outer = outer
@@ -216,8 +217,10 @@ class Recording:
         self.attempts = attempts
         """How many ``try`` statements are around it."""
         self.budget = budget
+        self.has_budget = has_budget
+        """It has a budget of its own."""
         self.is_alone = is_alone
-        """It has a budget of its own, and the state that it leaves is not gone on from."""
+        """The state that it leaves is not gone on from."""
         self.own: set[int] = set()
         self.lasting: set[int] = set()
         self.reads: set[Slot] = set()
@@ -290,7 +293,7 @@ class Recording:
         self, flow: Flow, budget: int, flags: tuple[bool, bool, bool], made: int
     ) -> Summary | None:
         """The summary of the part; None where what it did cannot be repeated elsewhere."""
-        if self.is_partial and not self.is_alone:
+        if self.is_partial and not self.has_budget:
             return None
         ending = None
         if flow.alive and not self.is_alone:

@@ -91,6 +91,9 @@ class World(Protocol):
     def decides(self, file: str) -> bool:
         """Whether a file, or what it imports, mentions a variable that decides about GPUs."""
 
+    def mentions(self, file: str) -> bool:
+        """Whether a file mentions such a variable itself."""
+
     def called_by_commands(self, file: str) -> tuple[str, ...]:
         """The functions of a file that installed commands call."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -11,7 +12,7 @@ from gpu_lint.judging import View
 from gpu_lint.progress import Progress
 from gpu_lint.reads import Read
 from gpu_lint.settings import FinderSpec
-from gpu_lint.work import Executor, Failed, Judging, Running, ViewSpec, chunks_of
+from gpu_lint.work import Dealer, Executor, Failed, Judging, Running, ViewSpec, chunks_of
 
 _VIEWS = count(1)
 
@@ -19,7 +20,7 @@ _LEAST_CHUNK = 100_000
 """Microseconds that a chunk of files takes to check at least."""
 _MOST_CHUNKS = 1_000
 _PARTS_OF_LEFT = 4
-"""A process is given one part of so many of its share of what is left."""
+"""A process is given one part of so many of what is left at its place."""
 
 
 @dataclass(frozen=True)
@@ -49,32 +50,60 @@ class Shares:
         """How long all of it takes."""
         return sum(weight for _, weight in (*self.programs, *self.others))
 
-    def dealt(self, processes: int) -> Iterator[list[str]]:
-        """The files in chunks for so many processes, those first that are to be begun with.
+    def dealt(self, processes: int) -> Dealer:
+        """The files for so many processes, those first that are run.
 
-        Programs import the same modules, which each process runs anew: so one begins with them
-        all, if they are no more than its share of the work. Else each next chunk is a part of what
-        is left of them, since how long one takes is not known before.
+        One begins with them all, if they are no more than its share of the work.
         """
-        share = self.total // processes
-        weighed = sum(weight for _, weight in self.programs)
-        if weighed <= share:
-            yield from chunks_of(self.programs, share, _MOST_CHUNKS)
-        else:
-            yield from self._less_and_less(weighed, processes)
-        yield from chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
+        is_much = sum(weight for _, weight in self.programs) > self.total // processes
+        others = chunks_of(self.others, _LEAST_CHUNK, _MOST_CHUNKS)
+        return Neighbours(self.programs, processes if is_much else 1, others)
 
-    def _less_and_less(self, left: int, processes: int) -> Iterator[list[str]]:
-        chunk: list[str] = []
-        taken = 0
-        for file, weight in self.programs:
-            chunk.append(file)
-            taken += weight
-            if taken * _PARTS_OF_LEFT * processes >= left:
-                yield chunk
-                chunk, left, taken = [], left - taken, 0
-        if chunk:
-            yield chunk
+
+class Neighbours:
+    """Deals files so that each process is given neighbours: these import the same modules, which
+    every process runs anew.
+
+    Each begins at a place of its own and is given a part of what is left there, since how long one
+    takes is not known before; when it is done, it takes from the end of where most is left.
+    """
+
+    def __init__(
+        self, files: Sequence[tuple[str, int]], places: int, others: Iterable[list[str]] = ()
+    ) -> None:
+        """``files`` have about their weights; ``others`` are chunks for those who find nothing."""
+        self._left: list[deque[tuple[str, int]]] = [deque() for _ in range(places)]
+        self._others = iter(others)
+        total, done = sum(weight for _, weight in files), 0
+        for file, weight in files:
+            self._left[min(done * places // max(total, 1), places - 1)].append((file, weight))
+            done += weight
+
+    def next_for(self, process: int) -> list[str]:
+        if process < len(self._left) and self._left[process]:
+            return _part_of(self._left[process], deque.popleft)
+        if len(self._left) > 1:
+            most = max(self._left, key=_weight)
+            if most:
+                return _part_of(most, deque.pop)
+        return next(self._others, [])
+
+
+def _weight(files: Iterable[tuple[str, int]]) -> int:
+    return sum(weight for _, weight in files)
+
+
+def _part_of(
+    files: deque[tuple[str, int]],
+    take: Callable[[deque[tuple[str, int]]], tuple[str, int]],
+) -> list[str]:
+    """Take a part of some files, by their weight, from one of their ends."""
+    wanted, chunk = _weight(files) // _PARTS_OF_LEFT, list[str]()
+    while files and (not chunk or wanted > 0):
+        file, weight = take(files)
+        chunk.append(file)
+        wanted -= weight
+    return chunk
 
 
 def judged_by_others(
@@ -99,7 +128,8 @@ def judged_by_others(
     if waited_for := [start for start in shares.shared if start not in packed]:
         progress.begin("Running programs", len(waited_for))
         running = Running(judging.view)
-        for file, answer in executor.each(running, ([one] for one in waited_for)):
+        places = Neighbours([(one, 1) for one in waited_for], executor.count)
+        for file, answer in executor.each(running, places):
             progress.advance()
             if isinstance(answer, bytes):  # where one fails, each file that asks fails
                 packed[file] = answer

@@ -9,9 +9,11 @@ files.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -46,6 +48,30 @@ class Work(Protocol[T_co]):
         """Get ready, once in each process; what is to be called for each file."""
 
 
+class Dealer(Protocol):
+    """Deals files to several processes, chunk by chunk, as they ask for more."""
+
+    def next_for(self, process: int) -> Sequence[str]:
+        """The next chunk for one of the processes, which are numbered; empty if there is none."""
+
+
+class InOrder:
+    """Deals chunks in their order, to whoever asks."""
+
+    def __init__(self, chunks: Iterable[Sequence[str]]) -> None:
+        self._more = filter(None, chunks)
+        self._ready: deque[Sequence[str]] = deque()
+
+    def look_ahead(self) -> None:
+        """Have the next chunk ready."""
+        if not self._ready:
+            self._ready.extend(islice(self._more, 1))
+
+    def next_for(self, process: int) -> Sequence[str]:
+        self.look_ahead()
+        return self._ready.popleft() if self._ready else ()
+
+
 class Executor(Protocol):
     """Does work on chunks of files, in whatever order; every file is answered for once."""
 
@@ -59,7 +85,7 @@ class Executor(Protocol):
         """Some work is about to come: who can get ready for it may do so."""
 
     def each(
-        self, work: Work[T], chunks: Iterable[Sequence[str]]
+        self, work: Work[T], chunks: Iterable[Sequence[str]] | Dealer
     ) -> Iterator[tuple[str, T | Failed]]:
         """The answer for each file, as it is ready. Each of the ``chunks`` may be asked for
         while others are being worked on."""

@@ -18,14 +18,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from itertools import islice
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, TypeVar
 
 from gpu_lint.interrupts import interrupts_held_back
-from gpu_lint.work import Doing, Failed, Work
+from gpu_lint.work import Dealer, Doing, Failed, InOrder, Work
 
 T = TypeVar("T")
 _SPAWN = get_context("spawn")
@@ -46,8 +45,11 @@ class _Chunk:
 
 @dataclass(eq=False)
 class _Worker:
-    process: Any
-    pipe: connection.Connection[Any, Any]
+    number: int
+    """From 0: no two that live have the same."""
+    process: Any = None
+    """None until it is started."""
+    pipe: Any = None
     chunk: _Chunk = field(default_factory=lambda: _Chunk(deque()))
     """What is still to be answered for."""
     work: object = None
@@ -78,7 +80,9 @@ class Workers:
 
     def start(self) -> None:
         while len(self._all) < self.count:
-            self._idle.append(self._start())
+            worker = next(one for one in self._free() if one.process is None)
+            self._start(worker)
+            self._idle.append(worker)
 
     def begin(self, work: Work[T]) -> None:
         """Let the processes that have been started get ready for some work."""
@@ -94,45 +98,56 @@ class Workers:
             worker.pipe.send_bytes(self._message[1])
 
     def each(
-        self, work: Work[T], chunks: Iterable[Sequence[str]]
+        self, work: Work[T], chunks: Iterable[Sequence[str]] | Dealer
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready."""
-        more = (_Chunk(deque(chunk)) for chunk in chunks if chunk)
-        waiting: deque[_Chunk] = deque()
+        dealer = InOrder(chunks) if isinstance(chunks, Iterable) else chunks
+        again: deque[_Chunk] = deque()
         busy: dict[connection.Connection[Any, Any], _Worker] = {}
         while True:
-            if not waiting:  # asked for while they are busy
-                waiting.extend(islice(more, 1))
-            while waiting and len(busy) < self.count:
-                worker = self._idle.pop() if self._idle else self._start()
-                worker.chunk = waiting.popleft()
+            for worker in list(self._free()):
+                files = () if again else dealer.next_for(worker.number)
+                if not again and not files:
+                    continue
+                worker.chunk = again.popleft() if again else _Chunk(deque(files))
+                if worker.process is None:
+                    self._start(worker)
+                else:
+                    self._idle.remove(worker)
                 with contextlib.suppress(OSError):  # a dead one is found out below
                     self._tell(worker, work)
                     worker.pipe.send((list(worker.chunk.files), worker.chunk.one_by_one))
                 busy[worker.pipe] = worker
-                waiting.extend(islice(more, 1))
             if not busy:
                 return
+            if isinstance(dealer, InOrder):
+                dealer.look_ahead()  # while they are busy
             for pipe in connection.wait(list(busy)):
                 worker = busy[pipe]  # type: ignore[index]
-                files = worker.chunk.files
+                waiting = worker.chunk.files
                 try:
                     answers = worker.pipe.recv()
                 except (EOFError, OSError):
                     del busy[worker.pipe]
                     code = self._bury(worker)
                     if worker.chunk.one_by_one:
-                        yield files.popleft(), Failed(_died(code))
-                    if files:
-                        waiting.appendleft(_Chunk(files, one_by_one=True))
+                        yield waiting.popleft(), Failed(_died(code))
+                    if waiting:
+                        again.appendleft(_Chunk(waiting, one_by_one=True))
                     continue
                 for answer in answers:
-                    yield files.popleft(), answer
-                if not files:
+                    yield waiting.popleft(), answer
+                if not waiting:
                     del busy[worker.pipe]
                     self._idle.append(worker)
 
-    def _start(self) -> _Worker:
+    def _free(self) -> Iterator[_Worker]:
+        """The processes that may be given files: idle ones first, then those to be started."""
+        yield from sorted(self._idle, key=lambda worker: worker.number)
+        taken = {worker.number for worker in self._all}
+        yield from (_Worker(number) for number in range(self.count) if number not in taken)
+
+    def _start(self, worker: _Worker) -> None:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=_serve, args=(theirs, os.getcwd()), daemon=True)
         with _away_from_the_tree(), _without_main():
@@ -141,9 +156,8 @@ class Workers:
             with interrupts_held_back():
                 process.start()
         theirs.close()
-        worker = _Worker(process, ours)
+        worker.process, worker.pipe = process, ours
         self._all.append(worker)
-        return worker
 
     def _bury(self, worker: _Worker) -> int | None:
         """See a dead worker off; its exit code."""

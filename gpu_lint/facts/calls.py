@@ -47,8 +47,9 @@ DEEPEST_ALONE = 3
 """How deep the calls of a function are followed that nothing calls."""
 _MOST_STATEMENTS = 15_000
 """Statements run per program before calls are no longer followed: bounds time only. Nearly every
-program that runs more runs more than four times as many (62 of 66 in ms-swift, 46 of 46 in skypilot),
-and what is found then is the same: of 1,436 findings under a policy there, one."""
+program that runs more runs more than four times as many (62 of 66 in ms-swift, 46 of 46 in
+skypilot), and what is found then is the same: of ms-swift's 1,436 findings under a policy, one is
+another."""
 MOST_STILL = 2_000
 """The same for a program in which no variable is set, where only devices are of interest."""
 MOST_ALONE = 500

@@ -45,7 +45,7 @@ from gpu_lint.variables import MASK
 _DEEPEST_CALL = 12
 DEEPEST_ALONE = 3
 """How deep the calls of a function are followed that nothing calls."""
-_MOST_STATEMENTS = 15_000
+MOST_STATEMENTS = 15_000
 """Statements run per program before calls are no longer followed: bounds time only. Nearly every
 program that runs more runs more than four times as many (62 of 66 in ms-swift, 46 of 46 in
 skypilot), and what is found then is the same: of ms-swift's 1,436 findings under a policy, one is
@@ -105,7 +105,7 @@ class Calls(Waiting):
         self._branches = 0
         self.conditions = ()
         self._owner: Key | None = None
-        self._budget = _MOST_STATEMENTS
+        self._budget = MOST_STATEMENTS
         self.is_command_cut_short = False
         self._deepest = _DEEPEST_CALL
 

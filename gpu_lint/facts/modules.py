@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from gpu_lint.facts import program as p
-from gpu_lint.facts.calls import Calls, Frame
+from gpu_lint.facts.calls import MOST_STATEMENTS, Calls, Frame
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import Reach, Trigger
@@ -170,7 +170,8 @@ class Modules(Calls):
             return
         if self._budget <= 0:
             self.note_cut_short()
-            self._load_unfollowed(module.file, reading, step, flow)
+            if self.reach is not Reach.UNCALLED and self._budget > -MOST_STATEMENTS:
+                self._load_unfollowed(module.file, reading, step, flow)
             return
         saved = self._activation()
         self.steps = (*self.steps, step)
@@ -188,8 +189,7 @@ class Modules(Calls):
             body = tuple(_imports_in(body))
         saved, path = self._activation(), flow.copy()
         self.steps = (*self.steps, step)
-        if self.reach is not Reach.UNCALLED:
-            self.reach = Reach.MODULE
+        self.reach = Reach.MODULE
         part = ("unfollowed", file)  # which is the same in all programs without a budget left
         run = partial(self._run_module, file, body, path)
         self.run_part(part, self.steps, path, run, has_budget=True)

@@ -17,6 +17,7 @@ from gpu_lint.errors import SourceError
 from gpu_lint.facts.deepstack import on_deep_stack
 from gpu_lint.source import decode_source
 from tests import fuzzing
+from tests.conftest import check_files, codes
 
 Project: TypeAlias = "Callable[[dict[str, str | bytes]], Path]"
 LATE = "import os\nimport torch\ntorch.cuda.init()\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\n"
@@ -291,3 +292,14 @@ def test_a_program_that_is_followed_in_part_is_not_called_clear(project: Project
             "No findings in 8 files checked.",
         ]
     assert run("check", "a.py", cwd=root).stderr == "All clear: 1 file checked.\n"
+
+
+def test_what_a_program_imports_when_its_statements_are_used_up_is_known(tmp_path: Path) -> None:
+    """A module that sets a variable is run then, too; of another, what it imports is."""
+    files = {
+        "long.py": LONG + "step()\n" * 250 + "torch.cuda.init()\nimport between\n",
+        "between.py": "def build():\n    return 1\n\n\ntry:\n    import late\nfinally:\n    pass\n",
+        "late.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n',
+    }
+    found = check_files(tmp_path, files)
+    assert codes(found["late.py"]) == [("GPU116", 2)]

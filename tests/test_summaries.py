@@ -139,6 +139,19 @@ TRAPS: dict[str, Files] = {
         "a.py": "import atexit, torch\natexit.register(torch.cuda.init)\nimport ends\n" + GUARD,
         "b.py": "import ends\n" + GUARD,
     },
+    "commands that several programs choose from": {
+        "settings.py": 'DEVICE = "cuda:0"\n',
+        "tool.py": "import typer\nimport settings\napp = typer.Typer()\n"
+        "@app.command()\ndef train():\n    import torch\n"
+        "    torch.zeros(1).to(settings.DEVICE)\n"
+        "@app.command()\ndef late():\n    import os\n    import torch\n    torch.cuda.init()\n"
+        '    os.environ["CUDA_VISIBLE_DEVICES"] = "0"\n',
+        "a.py": MASKED + "import tool\ntool.app()\n" + GUARD,
+        "b.py": MASKED
+        + 'import settings\nsettings.DEVICE = "cuda:1"\nimport tool\ntool.app()\n'
+        + GUARD,
+        "c.py": MASKED + "import tool\nimport torch\ntorch.cuda.init()\ntool.app()\n" + GUARD,
+    },
     "modules in a circle": {
         "one.py": "import torch\nimport two\n" + MASKED + "def one():\n    torch.cuda.init()\n",
         "two.py": "import one\nimport os\n"

@@ -20,6 +20,7 @@ from gpu_lint.findings import Edit
 from gpu_lint.notes import Note, digest_of
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
+from gpu_lint.shares import Neighbours
 from gpu_lint.source import Span
 from gpu_lint.work import Applying, Doing, Failed, ToEdit, chunks_of
 from gpu_lint.workers import Workers
@@ -368,3 +369,25 @@ def test_earlier_edits_are_made_first(workers: Workers, project: Callable[..., P
     assert answer.digest == digest_of(
         now.replace("\nimport os", "\nimport abc\nimport os").encode()
     )
+
+
+def test_each_process_is_given_neighbours() -> None:
+    """A process goes on from a place of its own, and helps at the end of another's."""
+    files = [str(number) for number in range(16)]
+    dealer = Neighbours([(file, 1) for file in files], 2, [["x"], ["y"]])
+    first, second = dealer.next_for(0), dealer.next_for(1)
+    assert first == files[: len(first)]
+    assert second == files[8 : 8 + len(second)]
+    mine = [*first, *(file for _ in range(8) for file in dealer.next_for(0))]
+    assert mine[:8] == files[:8]
+    assert mine[8] == files[-1]
+    rest = [file for _ in range(20) for file in dealer.next_for(3)]
+    assert sorted([*mine, *second, *rest]) == sorted([*files, "x", "y"])
+    assert not dealer.next_for(0)
+
+
+def test_few_programs_stay_with_one_process() -> None:
+    dealer = Neighbours([("a", 5), ("b", 5)], 1, [["x"]])
+    assert dealer.next_for(1) == ["x"]
+    assert not dealer.next_for(1)
+    assert [*dealer.next_for(0), *dealer.next_for(0)] == ["a", "b"]

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from gpu_lint import __version__
 from gpu_lint.errors import ConfigError
-from gpu_lint.work import Dealer, Doing, Failed, Work
+from gpu_lint.work import Doing, Failed, Work
 
 T = TypeVar("T")
 _PATIENCE = 5
@@ -137,7 +137,7 @@ class Cluster:
         """Nothing: who will do it is for the scheduler to say."""
 
     def each(
-        self, work: Work[T], chunks: Iterable[Sequence[str]] | Dealer
+        self, work: Work[T], chunks: Iterable[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready.
 
@@ -151,7 +151,7 @@ class Cluster:
                 self._client.submit(
                     _do, __version__, token, shared, list(chunk), pure=False, retries=_RETRIES
                 ): chunk
-                for chunk in (chunks if isinstance(chunks, Iterable) else self._dealt(chunks))
+                for chunk in chunks
             }
         for future in self._distributed.as_completed(list(waiting), loop=self._client.loop):
             chunk = waiting.pop(future)
@@ -165,12 +165,6 @@ class Cluster:
                 continue
             why = "it was lost" if error is None else _first_line(error)
             raise ConfigError(f"--scheduler {self._address}: the cluster failed ({why})")
-
-    def _dealt(self, dealer: Dealer) -> Iterator[Sequence[str]]:
-        """All chunks: which worker asks for one is not known before."""
-        for process in range(self.count):
-            while chunk := dealer.next_for(process):
-                yield chunk
 
 
 def _first_line(error: BaseException) -> str:

@@ -60,7 +60,7 @@ class Shares:
         return Neighbours(self.programs, processes if is_much else 1, others)
 
 
-class Neighbours:
+class Neighbours(Dealer):
     """Deals files so that each process is given neighbours: these import the same modules, which
     every process runs anew.
 

@@ -9,6 +9,7 @@ files.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -48,14 +49,20 @@ class Work(Protocol[T_co]):
         """Get ready, once in each process; what is to be called for each file."""
 
 
-class Dealer(Protocol):
-    """Deals files to several processes, chunk by chunk, as they ask for more."""
+class Dealer(ABC):
+    """Chunks of files that are dealt to several processes, as they ask for more."""
 
+    @abstractmethod
     def next_for(self, process: int) -> Sequence[str]:
         """The next chunk for one of the processes, which are numbered; empty if there is none."""
 
+    def __iter__(self) -> Iterator[Sequence[str]]:
+        """All of them, where it is not known which process will ask."""
+        while chunk := self.next_for(0):
+            yield chunk
 
-class InOrder:
+
+class InOrder(Dealer):
     """Deals chunks in their order, to whoever asks."""
 
     def __init__(self, chunks: Iterable[Sequence[str]]) -> None:
@@ -85,10 +92,10 @@ class Executor(Protocol):
         """Some work is about to come: who can get ready for it may do so."""
 
     def each(
-        self, work: Work[T], chunks: Iterable[Sequence[str]] | Dealer
+        self, work: Work[T], chunks: Iterable[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """The answer for each file, as it is ready. Each of the ``chunks`` may be asked for
-        while others are being worked on."""
+        while others are being worked on; a :class:`Dealer` is told by which process."""
 
 
 @dataclass(frozen=True)

@@ -98,10 +98,10 @@ class Workers:
             worker.pipe.send_bytes(self._message[1])
 
     def each(
-        self, work: Work[T], chunks: Iterable[Sequence[str]] | Dealer
+        self, work: Work[T], chunks: Iterable[Sequence[str]]
     ) -> Iterator[tuple[str, T | Failed]]:
         """Do some work on every file of every chunk; answers come as they are ready."""
-        dealer = InOrder(chunks) if isinstance(chunks, Iterable) else chunks
+        dealer = chunks if isinstance(chunks, Dealer) else InOrder(chunks)
         again: deque[_Chunk] = deque()
         busy: dict[connection.Connection[Any, Any], _Worker] = {}
         while True:

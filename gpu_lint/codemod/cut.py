@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TypeVar
@@ -67,7 +68,11 @@ def _cut(source: Source, span: Span, is_expression: bool) -> Cut | None:
 
 def _innermost(body: p.Block, span: Span) -> tuple[Span, bool] | None:
     """What to cut out around a span, and whether that is an expression."""
-    for statement in body:
+    last = bisect_right(body, span.start, key=lambda one: one.span.start)
+    first = last - 1
+    while first > 0 and span in body[first - 1].span:  # of several that were made of one
+        first -= 1
+    for statement in body[max(first, 0) : last]:
         if span not in statement.span:
             continue
         if not isinstance(statement, _COMPOUND):

@@ -7,7 +7,9 @@ the names that it is made of. Only what a value is made of counts, not what it i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.knowledge import Knowledge
@@ -44,7 +46,7 @@ class MachineNumbers:
         """Return what counted the number that the expression at a span is, as messages name it;
         None where nothing says that it counts the machine's GPUs."""
         scope = self._scope_at(span)
-        start = next((node for node in self._expressions if node.span == span), None)
+        start = self._by_span.get(span)
         if start is None:
             return None
         found: str | None = None
@@ -117,6 +119,11 @@ class MachineNumbers:
             return f"{base}.{node.name}" if base else ""
         return self._imported.get(node.id, "") if isinstance(node, p.Name) else ""
 
+    @cached_property
+    def _by_span(self) -> dict[Span, p.Expression]:
+        """The expressions, by their places: of several, the outermost."""
+        return {node.span: node for node in reversed(self._expressions)}
+
     # --- what names are made of --------------------------------------------------------------
 
     def _read(self, body: p.Block, scope: _Scope) -> None:
@@ -132,8 +139,22 @@ class MachineNumbers:
 
     def _scope_at(self, span: Span) -> _Scope:
         """The innermost function around a place."""
-        around = [s for s in self._scopes if s.start < span.start and span.end <= s.end]
-        return max(around, key=lambda one: one.start, default=_MODULE)
+        scopes, parents = self._nested
+        index = bisect_left(scopes, span.start, key=lambda one: one.start) - 1
+        while index >= 0 and span.end > scopes[index].end:
+            index = parents[index]
+        return scopes[index] if index >= 0 else _MODULE
+
+    @cached_property
+    def _nested(self) -> tuple[list[_Scope], list[int]]:
+        """The functions in their order, and in which of them each stands: -1 for none."""
+        scopes, parents, around = sorted(self._scopes, key=lambda one: one.start), [], list[int]()
+        for index, scope in enumerate(scopes):
+            while around and scopes[around[-1]].end < scope.end:
+                around.pop()
+            parents.append(around[-1] if around else -1)
+            around.append(index)
+        return scopes, parents
 
     def _note(self, statement: p.Statement, scope: _Scope) -> None:
         if isinstance(statement, p.Import):

@@ -243,10 +243,13 @@ class Reading:
     def counted_by(self, span: Span) -> str | None:
         """Return what counted the number that an expression is, such as ``nvidia-smi``, if it
         counts the machine's GPUs; None where nothing says so."""
+        return self._machine_numbers.source_of(span) if self._may_count_gpus else None
+
+    @cached_property
+    def _may_count_gpus(self) -> bool:
+        """Whether it mentions what counts the machine's GPUs."""
         data = self.source.data
-        if b"nvidia-smi" in data or any(one in data for one in self._knowledge.roots_beside_cuda):
-            return self._machine_numbers.source_of(span)
-        return None
+        return any(one in data for one in (b"nvidia-smi", *self._knowledge.roots_beside_cuda))
 
     @cached_property
     def _machine_numbers(self) -> MachineNumbers:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, CodeSpan, MetadataWrapper
@@ -13,6 +14,10 @@ from gpu_lint.facts.deepstack import on_deep_stack
 from gpu_lint.facts.limits import USUAL, Limits, check_for_libcst
 from gpu_lint.records import record
 from gpu_lint.source import Source, Span
+
+_SHALLOW, _FEW_BRACKETS = 200, 10
+"""Characters and brackets of a text that any stack is enough for: LibCST takes some 6 KiB for a
+bracket and no more than 1 KiB for whatever else two characters may say, which is 160 KiB."""
 
 
 @record
@@ -56,18 +61,26 @@ def parse(source: Source, limits: Limits = USUAL) -> Tree:
 
 def parse_statements(source: Source, span: Span) -> Tree:
     """Parse whole statements of a file. Raises as :func:`parse` does."""
-    return _parsed(source.slice(span), span.start, source.encoding)
+    return replace(_parsed_again(source.slice(span), source.encoding), start=span.start)
 
 
 def parse_expression(source: Source, span: Span) -> Tree:
     """Parse an expression of a file. Raises as :func:`parse` does."""
-    return _parsed(f"({source.slice(span)})", span.start - 1, source.encoding)
+    text = f"({source.slice(span)})"
+    return replace(_parsed_again(text, source.encoding), start=span.start - 1)
+
+
+@lru_cache(maxsize=64)
+def _parsed_again(text: str, encoding: str) -> Tree:
+    """A piece of a file as a tree: many files say the same in many places."""
+    return _parsed(text, 0, encoding)
 
 
 def _parsed(text: str, start: int, encoding: str, limits: Limits = USUAL) -> Tree:
     check_for_libcst(text, limits)
     try:
-        module = on_deep_stack(partial(cst.parse_module, text))
+        parsed = partial(cst.parse_module, text)
+        module = parsed() if _is_shallow(text) else on_deep_stack(parsed)
     except cst.ParserSyntaxError as error:
         raise SyntaxFault(error.message, _character(text, error)) from error
     try:
@@ -79,6 +92,12 @@ def _parsed(text: str, start: int, encoding: str, limits: Limits = USUAL) -> Tre
     same = same and (encoding == "utf-8" or text.isascii())
     places = None if same else _places(module.code + end, text + end, encoding)
     return Tree(module, text, nodes, start, places)
+
+
+def _is_shallow(text: str) -> bool:
+    """Whether any thread's stack is large enough for LibCST to parse a text: for most statements
+    that are cut out, of which a file may have thousands."""
+    return len(text) <= _SHALLOW and sum(map(text.count, "([{")) <= _FEW_BRACKETS
 
 
 def _places(code: str, text: str, encoding: str) -> tuple[dict[int, int], dict[int, int]]:

@@ -150,8 +150,10 @@ def _key(entry: dict[str, Any]) -> Key:
 
 def fault(text: str, release: Release | None = None) -> str:
     """What PyTorch rejects in a value; empty when it accepts all of it. With a release, what that
-    one rejects."""
+    one rejects; of one before the first that was measured, no more is known than without."""
     known = keys()
+    if release is not None and release < min(key.since for key in known.values()):
+        release = None
     for name, value in _entries(text):
         if not name:
             return "a comma too many (the program dies)"

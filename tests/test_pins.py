@@ -78,6 +78,8 @@ GUARDED = "import os\n\nif os.name == 'nt':\n    " + ALIAS.splitlines()[2] + "\n
     [
         (OLD, "2.0.1", [("GPU112", 3)]),
         (OLD, "2.1.0", []),
+        (OLD, "1.4.0", []),
+        (OLD, "1.10.2", [("GPU112", 3)]),
         (ALIAS, "2.4.0", [("GPU110", 3)]),
         (ALIAS, "2.0.1", [("GPU110", 3)]),
         (ALIAS, "2.9.1", [("GPU110", 3)]),

@@ -65,6 +65,10 @@ OTHER_MASK = {
     "deepspeed includes": 'subprocess.run(["deepspeed", "--include", "localhost:0", "t.py"])',
     "deepspeed counts": 'os.system("deepspeed --num_gpus=2 t.py")',
     "another order": 'env = {**os.environ, "CUDA_DEVICE_ORDER": "FASTEST_FIRST"}\n' + RUN,
+    "another order, unless one is given": "order = os.environ.get('APP_ORDER', 'FASTEST_FIRST')\n"
+    'env = {**os.environ, "CUDA_DEVICE_ORDER": order}\n' + RUN,
+    "another order, unless a copy of the environment has one": "env = os.environ.copy()\n"
+    'env["CUDA_DEVICE_ORDER"] = env.get("APP_ORDER", "FASTEST_FIRST")\n' + RUN,
     "no order": 'env = {"CUDA_VISIBLE_DEVICES": "1", "PATH": os.environ["PATH"]}\n' + RUN,
     "no order in the shell": 'os.system("env -u CUDA_DEVICE_ORDER python a.py")',
 }
@@ -79,6 +83,8 @@ RIGHT = {
     "('PATH', 'CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER')}\n" + RUN,
     "what is set is kept": "env = {k: os.environ[k] for k in "
     "('CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER') if k in os.environ}\n" + RUN,
+    "the order that is given, or this one": "order = os.environ.get('APP_ORDER', 'PCI_BUS_ID')\n"
+    'env = {**os.environ, "CUDA_DEVICE_ORDER": order}\n' + RUN,
     "all as text": "env = {str(k): str(v) for k, v in os.environ.items()}\n" + RUN,
     "the environment wins": 'env = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}\n' + RUN,
     "env -u of another": 'os.system("env -u DEBUG python a.py")',

@@ -52,6 +52,24 @@ def test_a_late_mask_is_for_a_child(line: str) -> None:
     assert codes(check_text(f"{LATE}{line}\n")) == []
 
 
+SETS = """
+import os
+import subprocess
+import torch
+
+def choose():
+    os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+
+print(torch.cuda.is_available())
+"""
+
+
+def test_a_function_that_sets_the_mask_does_so_where_it_is_called() -> None:
+    start, call = "subprocess.run(['python', 'a.py'])\n", "choose()\n"
+    assert codes(check_text(SETS + start + call)) == [("GPU107", 7)]
+    assert codes(check_text(SETS + call + start)) == []
+
+
 def test_a_rank_that_is_a_device_and_then_the_mask_is_not_for_children() -> None:
     source = """
     import os

@@ -153,13 +153,16 @@ def _ordered(child: Child, context: Context) -> Found | None:
         return None
     if ORDER in child.sets:
         return None
-    severity = None if context.policy is not None else Severity.WARNING
-    known = constants(child.order) or ()
-    others = [text_of(one) for one in known if one.value != wanted]
+    values = alternatives(child.order)
+    known = [one for one in values if isinstance(one, Known)]
+    others = sorted((text_of(one) or "" for one in known if one.value != wanted), reverse=True)
     if not others:
         return None
-    how = f"without {ORDER}" if others[0] is None else f"with {ORDER}={others[0]}, not {wanted}"
-    message = f"the child is started {how}: the mask may mean another GPU there"
+    surely = len(known) == len(values)
+    severity = None if surely and context.policy is not None else Severity.WARNING
+    how = f"with {ORDER}={others[0]}, not {wanted}" if others[0] else f"without {ORDER}"
+    message = f"the child {'is' if surely else 'may be'} started {how}: "
+    message += "the mask may mean another GPU there"
     return Found("GPU207", child.span, message, _ORDER_NOTE, severity=severity)
 
 

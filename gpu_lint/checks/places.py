@@ -8,6 +8,7 @@ from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.values import gathered
 from gpu_lint.facts.model import (
     Certainty,
+    Child,
     Form,
     Mark,
     Reach,
@@ -117,12 +118,22 @@ def _is_for_a_child(setting: Setting, context: Context) -> bool:
     """Whether a process that is started behind a write takes over what it wrote: in code that runs
     if the write does."""
     return any(
-        child.span.start > setting.span.start
+        _starts_behind(child, setting)
         and child.mask is None
         and not (child.target and child.target == setting.function)
         and (child.reach > Reach.UNCALLED or setting.reach is Reach.UNCALLED)
         for child in context.facts.children
     )
+
+
+def _starts_behind(child: Child, setting: Setting) -> bool:
+    """Whether a process is started behind a write. A function that sets the mask stands above much
+    that runs before it is called: there it counts what the process was handed."""
+    if child.span.start <= setting.span.start:
+        return False
+    if setting.variable != MASK or (setting.reach, child.reach) != (Reach.CALLED, Reach.MODULE):
+        return True
+    return any(one.span == setting.span for one in child.handed)
 
 
 def _has_chosen(setting: Setting, context: Context) -> bool:

@@ -163,21 +163,20 @@ class Interpreter(Setups):
     def _run_at_exit(self, flow: Flow) -> None:
         """What ``atexit`` calls, last registered first.
 
-        As of what nothing calls, functions of other files only count where this program sets a
-        mask.
+        Functions of other files only count where something may set a variable.
         """
         waiting, flow.at_exit = flow.at_exit, ()
         for bound in reversed(waiting):
-            if flow.alive and isinstance(bound, Bound) and self._runs_at_exit(bound, flow):
+            if flow.alive and isinstance(bound, Bound) and self._runs_at_exit(bound):
                 assert isinstance(bound.arguments, tuple)
                 node, args = bound.arguments
                 self.call_value(bound.callee, node, args, flow)
 
-    def _runs_at_exit(self, bound: Value, flow: Flow) -> bool:
+    def _runs_at_exit(self, bound: Value) -> bool:
         """Whether it is followed what ``atexit`` calls."""
         callee = bound.callee if isinstance(bound, Bound) else None
         of_others = isinstance(callee, FunctionValue) and callee.key[0] != self.start
-        return MASK in flow.variables or not of_others
+        return self._decides or not of_others
 
     def leave(self, raised: str, flow: Flow) -> None:
         """A path ends the program. Of those that end it alike, but for the names that they bind,
@@ -185,7 +184,7 @@ class Interpreter(Setups):
         if self.reach is Reach.UNCALLED:
             return  # the program has ended before
         key = flow.state
-        reads = any(self._runs_at_exit(bound, flow) for bound in flow.at_exit)
+        reads = any(map(self._runs_at_exit, flow.at_exit))
         recording = self._recording
         while recording is not None:
             if reads:

@@ -57,8 +57,8 @@ def dict_method(receiver: Pairs, name: str, args: Arguments) -> Value:
             if found is not None or receiver.is_listed:
                 return found or default
             copied = dict(receiver.copied).get(str(key.value))
-            if copied is None:
-                return UNKNOWN
+            if copied is None:  # of a copy of the environment, nobody knows
+                return any_of((UNKNOWN, default)) if receiver.copied else UNKNOWN
             is_inherited = any(isinstance(one, EnvironmentValue) for one in alternatives(copied))
             return any_of((copied, default)) if is_inherited else copied
         found = callable_of(receiver)

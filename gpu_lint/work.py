@@ -63,7 +63,7 @@ class Dealer(ABC):
 
 
 class InOrder(Dealer):
-    """Deals chunks in their order, to whoever asks."""
+    """Deals chunks in their order, to any process that asks."""
 
     def __init__(self, chunks: Iterable[Sequence[str]]) -> None:
         self._more = filter(None, chunks)

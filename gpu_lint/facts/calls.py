@@ -365,7 +365,6 @@ class Calls(Waiting):
             if node.asynchronous:
                 return Bound("coroutine", callee, args)
         self.executed(callee.key)
-        name = node.name if isinstance(node, p.Function) else "lambda"
         self._budget -= max(0, len(node.parameters) - _FEW_PARAMETERS) // 2
         saved, here = self._activation(), flow.imported_here
         lasts = isinstance(node, p.Function) and node.nests
@@ -376,7 +375,7 @@ class Calls(Waiting):
             self.steps = self.steps_into(callee, at)
             self._move_to(function.file)
         self.scopes = (*callee.scopes, scope)
-        self._frame = Frame(name, function.owner, callee.receiver)
+        self._frame = Frame(_name_of(node), function.owner, callee.receiver)
         self._class_depth = 0
         self._running.append(callee.key)
         if args is not None:
@@ -416,9 +415,7 @@ class Calls(Waiting):
         function = self.function(callee.key)
         if function is None or function.file == self.file:
             return self.steps
-        node = function.node
-        name = node.name if isinstance(node, p.Function) else "lambda"
-        return (*self.steps, Trigger(f"{name}()", at, self.file, self.steps))
+        return (*self.steps, Trigger(f"{_name_of(function.node)}()", at, self.file, self.steps))
 
     @abstractmethod
     def is_entered(self, function: Function, key: Key) -> bool:
@@ -485,6 +482,11 @@ class Calls(Waiting):
         if hook is not None:
             self._hooks[-1] = None
             hook(flow, value)
+
+
+def _name_of(node: p.Function | p.Lambda) -> str:
+    """What messages call a function."""
+    return node.name if isinstance(node, p.Function) else "lambda"
 
 
 def _is_fixture(node: p.Function) -> bool:

@@ -17,7 +17,7 @@ from gpu_lint.source import Source, Span
 
 _SHALLOW, _FEW_BRACKETS = 200, 10
 """Characters and brackets of a text that any stack is enough for: LibCST takes some 6 KiB for a
-bracket and no more than 1 KiB for whatever else two characters may say, which is 160 KiB."""
+bracket and no more than 1 KiB for two other characters, which is 160 KiB together."""
 
 
 @record

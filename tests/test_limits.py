@@ -303,3 +303,21 @@ def test_what_a_program_imports_when_its_statements_are_used_up_is_known(tmp_pat
     }
     found = check_files(tmp_path, files)
     assert codes(found["late.py"]) == [("GPU116", 2)]
+
+
+def test_what_is_imported_then_does_not_depend_on_the_programs_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one program comes to the bound of what it still imports, another may be before it."""
+    for module in ("calls", "modules"):
+        monkeypatch.setattr(f"gpu_lint.facts.{module}.MOST_STATEMENTS", 200)
+    long = "import torch\ntorch.cuda.init()\n" + "x = 1\n" * 210
+    named = 'NAME = "CUDA_VISIBLE_DEVICES"\n'
+    files = {
+        "a.py": long + "import filling\nimport between\n",
+        "b.py": long + "import between\n",
+        "between.py": named + "x = 1\n" * 60 + "import late\n",
+        "filling.py": named + "x = 1\n" * 150,
+        "late.py": 'import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n',
+    }
+    assert codes(check_files(tmp_path, files)["late.py"]) == [("GPU116", 2)]

@@ -16,6 +16,7 @@ from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import PROCESS
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Trigger
+from gpu_lint.facts.summaries import Budget, Part
 from gpu_lint.facts.threads import Threads
 from gpu_lint.facts.values import (
     Bound,
@@ -78,13 +79,11 @@ class Dispatch(Threads):
     @abstractmethod
     def run_apart(
         self,
-        part: tuple[object, ...] | None,
+        part: Part | None,
         most: int,
         steps: tuple[Trigger, ...],
         flow: Flow,
         run: Callable[[], object],
-        *,
-        is_alone: bool = False,
     ) -> bool:
         """Run a part with a budget of its own; whether that was enough."""
 
@@ -179,7 +178,7 @@ class Dispatch(Threads):
         if self.was_executed(function.key):
             return
         way = self.steps_into(function, self.statement.span)
-        part = ("command", function.key, bool(way))
+        part = Part(("command", function.key, bool(way)), Budget.OWN)
         enough = self.run_apart(
             part, _MOST_OF_COMMAND, way, flow, lambda: self._call_command(function, flow)
         )

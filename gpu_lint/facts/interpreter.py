@@ -25,6 +25,7 @@ from gpu_lint.facts.recorder import Recorder
 from gpu_lint.facts.selection import indexing_input
 from gpu_lint.facts.setups import Setups
 from gpu_lint.facts.skipping import is_skipped
+from gpu_lint.facts.summaries import Budget, Part
 from gpu_lint.facts.uncalled import Concerned, Uncalled
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -188,7 +189,7 @@ class Interpreter(Setups):
         recording = self._recording
         while recording is not None:
             if reads:
-                recording.is_partial = True
+                recording.is_unlike = True
             recording.ends_program(raised, flow, key)
             recording = recording.outer
         if reads or key not in self._left:
@@ -339,12 +340,12 @@ class Interpreter(Setups):
         value = FunctionValue(key, function.scopes, receiver)
         if wrapper is not None:
             value = replace(wrapper, receiver=receiver)
-        part = None if key in self.handed_over else ("alone", value.key, key)
+        part = Part(("alone", value.key, key), Budget.OWN, is_alone=True)
 
         def run() -> None:
             self.enter(value, None, flow, function.node.span)
 
-        self.run_apart(part, MOST_ALONE, (), flow, run, is_alone=True)
+        self.run_apart(None if key in self.handed_over else part, MOST_ALONE, (), flow, run)
         self.ran_alone(key, flow)
         if wrapper is not None and key not in self._executed:
             self.run_alone(key, end, unwrapped=True)

@@ -14,6 +14,7 @@ from gpu_lint.facts.imports import Located, named_module
 from gpu_lint.facts.model import Reach, Trigger
 from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.skimmed import BEFORE_ALL
+from gpu_lint.facts.summaries import Budget, Part
 from gpu_lint.facts.values import UNKNOWN, ModuleValue, Symbol, Value
 from gpu_lint.facts.walk import blocks
 from gpu_lint.facts.world import World
@@ -169,15 +170,17 @@ class Modules(Calls):
                 flow.alive = summary.alive
             return
         if self._budget <= 0:
-            self.note_cut_short()
-            if self.reach is not Reach.UNCALLED and self._budget > -MOST_STATEMENTS:
+            may_load = self.reach is not Reach.UNCALLED
+            is_too_much = self._budget <= -MOST_STATEMENTS
+            self.note_cut_short(by_others=may_load and is_too_much)
+            if may_load and not is_too_much:
                 self._load_unfollowed(module.file, reading, step, flow)
             return
         saved = self._activation()
         self.steps = (*self.steps, step)
         if self.reach is not Reach.UNCALLED:
             self.reach = Reach.MODULE
-        part, body = ("module", module.file), reading.program.body
+        part, body = Part(("module", module.file)), reading.program.body
         self.run_part(part, self.steps, flow, lambda: self._run_module(module.file, body, flow))
         self._restore(saved)
 
@@ -190,9 +193,8 @@ class Modules(Calls):
         saved, path = self._activation(), flow.copy()
         self.steps = (*self.steps, step)
         self.reach = Reach.MODULE
-        part = ("unfollowed", file)  # which is the same in all programs without a budget left
         run = partial(self._run_module, file, body, path)
-        self.run_part(part, self.steps, path, run, has_budget=True)
+        self.run_part(Part(("unfollowed", file), Budget.NONE), self.steps, path, run)
         self._restore(saved)
         done = path.loaded
         flow.join(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gpu_lint.facts.conditions import Condition
@@ -17,7 +18,7 @@ from gpu_lint.facts.history import Slot
 from gpu_lint.facts.model import Reach, Trigger
 from gpu_lint.facts.objects import Objects
 from gpu_lint.facts.recorder import Recorder
-from gpu_lint.facts.summaries import MOST_WAYS, Recording, Summary, marks_of
+from gpu_lint.facts.summaries import MOST_WAYS, Budget, Part, Recording, Summary, marks_of
 from gpu_lint.facts.values import Key, Value
 from gpu_lint.facts.world import World
 
@@ -104,29 +105,23 @@ class Parts(Objects):
             recording.ends(raised, flow)
             recording = recording.outer
 
-    def note_cut_short(self) -> None:
-        """Note that something is not followed because the program's budget is used up."""
+    def note_cut_short(self, *, by_others: bool = False) -> None:
+        """Note that something is not followed because the budget is used up; ``by_others``: by what
+        ran before the part, so that the part would do more elsewhere."""
         if self._recording is not None:
-            self._recording.is_partial = True
+            self._recording.is_cut_short = True
+            self._recording.is_unlike |= by_others
 
     # --- parts -------------------------------------------------------------------------------
 
     def run_part(
         self,
-        part: object,
+        part: Part,
         steps: tuple[Trigger, ...],
         flow: Flow,
         run: Callable[[], object],
-        *,
-        has_budget: bool = False,
-        is_alone: bool = False,
     ) -> None:
-        """Run a part of the program that is entered by some steps, or repeat its summary.
-
-        One that ``has_budget`` has one of its own, always the same, so that where that ends does
-        not depend on what ran before; from the state that one leaves that ``is_alone``, nothing
-        goes on.
-        """
+        """Run a part of the program that is entered by some steps, or repeat its summary."""
         if not self._repeats or self._is_trial:
             run()
             return
@@ -135,39 +130,30 @@ class Parts(Objects):
         flow.share()
         entrance = Entrance(steps, marks_of(flow), self.conditions, flow.variables)
         for summary in known:
-            if has_budget or summary.cost < self._budget:
+            if part.budget is not Budget.PROGRAM or summary.cost < self._budget:
                 rebound = summary.fits(flow, self)
                 if rebound is not None:
                     self._repeat(summary, entrance, rebound, flow)
                     return
-        recording = Recording(
-            flow,
-            self._recording,
-            entrance,
-            self.attempts,
-            self._budget,
-            has_budget=has_budget,
-            is_alone=is_alone,
-        )
-        self._record(recording, part, flow, run, known)
+        recording = Recording(flow, self._recording, entrance, self.attempts, self._budget, part)
+        self._record(recording, flow, run, known)
 
     def run_apart(
         self,
-        part: tuple[object, ...] | None,
+        part: Part | None,
         most: int,
         steps: tuple[Trigger, ...],
         flow: Flow,
         run: Callable[[], object],
-        *,
-        is_alone: bool = False,
     ) -> bool:
         """Run a part with a budget of its own of so many statements, if as many are left; returns
         whether that was enough. Without a ``part`` it is run, never repeated."""
         allowed = min(self._budget, most)
         left, self._budget = self._budget - allowed, allowed
-        if part is not None and (allowed == most or allowed <= 0):
-            whole = (*part, allowed <= 0)
-            self.run_part(whole, steps, flow, run, has_budget=True, is_alone=is_alone)
+        if part is not None and allowed == most:
+            self.run_part(part, steps, flow, run)
+        elif part is not None and allowed <= 0:
+            self.run_part(replace(part, budget=Budget.NONE), steps, flow, run)
         else:
             run()
         is_enough = self._budget > 0
@@ -189,13 +175,12 @@ class Parts(Objects):
     def _record(
         self,
         recording: Recording,
-        part: object,
         flow: Flow,
         run: Callable[[], object],
         known: list[Summary],
     ) -> None:
         outer, work = self._recording, flow.work
-        numbering, self._numbering, self._made = (self._numbering, self._made), part, 0
+        numbering, self._numbering, self._made = (self._numbering, self._made), recording.part, 0
         flags = self.fallible, self.failing, self.missing
         self.fallible = self.failing = self.missing = False
         self._recording = work.reader = recording

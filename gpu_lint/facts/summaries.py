@@ -11,6 +11,7 @@ ways equal.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TypeAlias
 
 from gpu_lint.facts.events import Entrance, Event, Marks, Rebase, Run
@@ -37,6 +38,26 @@ MOST_WAYS = 8
 """Summaries that are kept of one part in one environment: each found something else."""
 _MOST_EXITS = 100
 """Ways out of a part, by an exception or the end of the program, that a summary may have."""
+
+
+class Budget(Enum):
+    """Whose statements a part uses up."""
+
+    PROGRAM = auto()
+    OWN = auto()
+    """So many in every program: where they end does not depend on what ran before."""
+    NONE = auto()
+    """The program's are used up, as they are wherever the part is entered: no call is followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a program; those that are equal do the same from equal states."""
+
+    key: tuple[object, ...]
+    budget: Budget = Budget.PROGRAM
+    is_alone: bool = False
+    """Nothing goes on from the state that it leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +227,7 @@ class Recording:
         entrance: Entrance,
         attempts: int,
         budget: int,
-        *,
-        has_budget: bool,
-        is_alone: bool,
+        part: Part,
     ) -> None:
         self.outer = outer
         self.entry = flow.copy()
@@ -217,10 +236,7 @@ class Recording:
         self.attempts = attempts
         """How many ``try`` statements are around it."""
         self.budget = budget
-        self.has_budget = has_budget
-        """It has a budget of its own."""
-        self.is_alone = is_alone
-        """The state that it leaves is not gone on from."""
+        self.part = part
         self.own: set[int] = set()
         self.lasting: set[int] = set()
         self.reads: set[Slot] = set()
@@ -234,9 +250,10 @@ class Recording:
         """The paths that leave it by an exception, by its name."""
         self._left: dict[object, tuple[str, Ending]] = {}
         """How paths in it end the program, by the state in which they do."""
-        self.is_partial = False
-        """Something was not followed because the program's budget was used up, so that it
-        depends on what ran before."""
+        self.is_cut_short = False
+        """Something was not followed because the budget was used up."""
+        self.is_unlike = False
+        """What it did depends on more than its state, so that it cannot be repeated."""
 
     def read(self, frame: int, name: str) -> None:
         """Note that a name was looked up."""
@@ -269,7 +286,7 @@ class Recording:
         are alike but for these, one is enough."""
         if state not in self._left:
             self._left[state] = raised, self._ending(flow, with_names=False)
-            self.is_partial |= len(self._left) > _MOST_EXITS
+            self.is_unlike |= len(self._left) > _MOST_EXITS
 
     def absorb(self, inner: Recording | Summary) -> None:
         """Take up what a part of this part has found."""
@@ -285,7 +302,8 @@ class Recording:
             for attribute, value in inner._attributes_before.items():
                 self._attributes_before.setdefault(attribute, value)
             self.changed += inner.changed
-            self.is_partial |= inner.is_partial
+            self.is_cut_short |= inner.is_cut_short
+            self.is_unlike |= inner.is_unlike
         else:
             self.changed += [value for value, _ in inner.aliases]
 
@@ -293,10 +311,10 @@ class Recording:
         self, flow: Flow, budget: int, flags: tuple[bool, bool, bool], made: int
     ) -> Summary | None:
         """The summary of the part; None where what it did cannot be repeated elsewhere."""
-        if self.is_partial and not self.has_budget:
+        if self.is_unlike or (self.is_cut_short and self.part.budget is Budget.PROGRAM):
             return None
         ending = None
-        if flow.alive and not self.is_alone:
+        if flow.alive and not self.part.is_alone:
             ending = self._ending(flow, with_names=True)
         exits: list[tuple[str, Ending]] = []
         for raised, (first, *more) in self._exits.items():

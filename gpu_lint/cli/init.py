@@ -52,7 +52,7 @@ def init(
     if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} exists; edit it, or pass --force to replace it")
     if visible_devices is None:
-        if not sys.stdin.isatty():
+        if not is_asked_on_terminal():
             raise ConfigError("init: pass --visible-devices (there is no terminal to ask on)")
         visible_devices, name = _ask(name)
     text = policy_text(
@@ -69,6 +69,11 @@ def init(
     _write_checked(path, text)
     tell(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on")
     return 0
+
+
+def is_asked_on_terminal() -> bool:
+    """Return whether questions can be answered: standard input is a terminal."""
+    return sys.stdin.isatty()
 
 
 def _ask(name: str | None) -> tuple[str, str | None]:

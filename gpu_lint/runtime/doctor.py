@@ -18,7 +18,6 @@ from gpu_lint.runtime.surroundings import surroundings
 from gpu_lint.runtime.torchbuild import TorchBuild, ask_torch, torch_remarks
 from gpu_lint.settings import SettingsFinder
 
-
 _INSTALL = "install the NVIDIA driver: https://www.nvidia.com/drivers"
 
 

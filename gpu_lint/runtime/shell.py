@@ -109,7 +109,8 @@ class VariableReader:
         shown = [f"card {one.card.index} ({one.card.name})" for one in devices if one.card]
         text = fault or f"CUDA shows {', '.join(shown or reading.devices)}"
         if not self._is_wanted(value, devices):
-            text = f"{text}; the policy demands {self._wanted!r}, which only a header sets in time"
+            wanted = f"the policy demands {self._wanted!r}, which only a header gives a program"
+            text = f"{text}; {wanted}"
             return Remark(Level.WARNING, text, "gpu-lint check")
         if fault:
             return Remark(Level.WARNING, text, f"correct or unset {MASK}")
@@ -136,7 +137,7 @@ class VariableReader:
             return Remark(Level.WARNING, fault, f"correct or unset {ORDER}")
         wanted = None if self._policy is None else self._policy.gpu.device_order
         if wanted is not None and value != wanted:
-            text = f"the policy demands {wanted!r}, which only a header sets in time"
+            text = f"the policy demands {wanted!r}, which only a header gives a program"
             return Remark(Level.WARNING, text, "gpu-lint check")
         if value == "PCI_BUS_ID":
             return Remark(Level.OK, "an index means what nvidia-smi shows")

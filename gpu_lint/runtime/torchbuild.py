@@ -1,7 +1,8 @@
 """What the project's PyTorch was built for, asked in a process of its own.
 
-That process runs with ``-I`` in an empty directory and sees no GPU, so that nothing of the tree is
-imported and CUDA is not initialised: PyTorch's list of architectures is a constant of its build.
+That process runs with ``-I`` in an empty directory, writes nothing and sees no GPU: nothing of the
+tree is imported, and CUDA is not initialised, for the list of architectures is a constant of the
+build.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def ask_torch(python: Path, environ: Mapping[str, str]) -> TorchBuild:
     try:
         with tempfile.TemporaryDirectory(prefix="gpu-lint-") as empty:
             done = subprocess.run(
-                [python, "-I", "-c", _ASK],
+                [python, "-I", "-B", "-c", _ASK],
                 cwd=empty,
                 env={**environ, "CUDA_VISIBLE_DEVICES": "-1"},
                 stdin=subprocess.DEVNULL,

@@ -43,7 +43,9 @@ def card(index, name):
 
 def main():
     if HOW == "down":
-        sys.exit(print("NVIDIA-SMI has failed because it couldn't communicate with the driver.") or 9)
+        sys.exit(
+            print("NVIDIA-SMI has failed because it couldn't communicate with the driver.") or 9
+        )
     if HOW == "strange":
         sys.exit(print("hello\nworld"))
     word = sys.argv[1]

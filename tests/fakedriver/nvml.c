@@ -112,6 +112,7 @@ int nvmlInitWithFlags(unsigned flags) {
     (void)flags;
     int error = atoi(setting("FAKEDRIVER_INIT", "0"));
     initialised = !error;
+    memset(calls, 0, sizeof calls);
     return error;
 }
 int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
@@ -225,8 +226,7 @@ int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, Device *
     return SUCCESS;
 }
 
-int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *most, Process *found) {
-    ASK(device);
+static int processes(const Device *device, unsigned *most, Process *found) {
     char text[64], mib[32];
     unsigned there = 0;
     for (int n = 0; entry(setting("FAKEDRIVER_PROCESSES", ""), n, text, sizeof text); n++) {
@@ -244,9 +244,13 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *most, Proc
     *most = there;
     return fits ? SUCCESS : INSUFFICIENT_SIZE;
 }
+int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *most, Process *found) {
+    ASK(device);
+    return processes(device, most, found);
+}
 int nvmlDeviceGetComputeRunningProcesses_v2(Device *device, unsigned *most, Process *found) {
     ASK(device);
-    return nvmlDeviceGetComputeRunningProcesses_v3(device, most, found);
+    return processes(device, most, found);
 }
 int nvmlDeviceGetGraphicsRunningProcesses_v3(Device *device, unsigned *most, Process *found) {
     (void)found;

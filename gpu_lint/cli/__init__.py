@@ -27,6 +27,7 @@ _COMMANDS = {
     "graph": ("gpu_lint.cli.graph", "graph"),
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
+    "doctor": ("gpu_lint.cli.doctor", "doctor"),
     "config": ("gpu_lint.cli.config", "config"),
     "clean": ("gpu_lint.cli.clean", "clean"),
     "trace": ("gpu_lint.cli.trace", "trace"),

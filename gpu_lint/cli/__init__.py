@@ -29,6 +29,7 @@ _COMMANDS = {
     "rule": ("gpu_lint.cli.rule", "rule"),
     "config": ("gpu_lint.cli.config", "config"),
     "clean": ("gpu_lint.cli.clean", "clean"),
+    "trace": ("gpu_lint.cli.trace", "trace"),
 }
 
 

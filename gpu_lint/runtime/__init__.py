@@ -1,4 +1,5 @@
-"""The runtime half: what the machine says of a program that runs.
+"""The runtime half: what programs did to the GPUs of this machine, and whether a policy was kept.
 
-`check`, `fix`, `graph` and `rule` never import it.
+Unlike the rest of gpu-lint, its commands run code: ``trace`` and ``verify`` the user's programs.
+``check``, ``fix``, ``graph`` and ``rule`` never import it.
 """

@@ -8,6 +8,7 @@ goes to the file that ``FAKECUDA_LOG`` names, one JSON object a line.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -70,6 +71,7 @@ class Driver:
         self.allocated = False
         self.inherited = False
         """The process was forked from one that had initialised CUDA."""
+        self.library = None
 
     @property
     def frozen(self):
@@ -92,11 +94,24 @@ class Driver:
             raise RuntimeError("Cannot re-initialize CUDA in forked subprocess")
         if self.visible is None:
             environment = self.environment()
+            self.in_library()
             self.visible, self.error = read_environment(environment)
             self.mask = environment.get(MASK)
             log("freeze", api=api, visible=self.visible, mask=self.mask, written=self.written)
         if self.error:
             raise RuntimeError(f"CUDA error {self.error}: no GPU can be used")
+
+    def in_library(self, index=None):
+        """Initialise the stand-in that is a library in C, where the environment says that there is
+        one, or open a device's context in it."""
+        if os.environ.get("FAKECUDA_DRIVER") != "libcuda.so.1":
+            return
+        if self.library is None:
+            self.library = ctypes.CDLL("libcuda.so.1")
+        if index is None:
+            self.library.cuInit(0)
+        else:
+            self.library.cuDevicePrimaryCtxRetain(ctypes.byref(ctypes.c_void_p()), index)
 
     def use(self, api, index, error=AcceleratorError, allocates=False):
         """Touch a device by its logical index; which physical one that is."""
@@ -108,6 +123,7 @@ class Driver:
             log("use", api=api, index=index, failed="invalid device ordinal")
             raise error("CUDA error: invalid device ordinal")
         self.allocated = self.allocated or allocates
+        self.in_library(index)
         log("use", api=api, index=index, physical=self.visible[index])
         return self.visible[index]
 

@@ -1,0 +1,94 @@
+"""The cards of this machine and its driver, read without initialising CUDA.
+
+NVML is asked through nvidia-ml-py where that is installed, the command ``nvidia-smi`` otherwise.
+What a card does not support is None, which is shown as *not available*.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from gpu_lint.errors import GpuLintError
+from gpu_lint.records import record
+
+NVML, NVIDIA_SMI = "NVML", "nvidia-smi"
+_PCI = re.compile(r"(?:([0-9a-f]+):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])")
+
+
+class NoDriver(GpuLintError):
+    """No NVIDIA driver answers; the text says why in one line."""
+
+
+@record
+class CardProcess:
+    """A process that has the card open, as the driver numbers processes."""
+
+    pid: int
+    name: str
+    """Empty where it is not available."""
+    memory_mib: int | None
+
+
+@record
+class Card:
+    """One card, and how it is used at the moment."""
+
+    index: int
+    """In PCI order, as ``nvidia-smi`` counts."""
+    uuid: str
+    name: str
+    pci: str
+    """``0000:01:00.0``: lower case, four digits of domain."""
+    memory_mib: int | None
+    used_mib: int | None
+    compute_mode: str | None
+    mig: bool | None
+    mig_uuids: tuple[str, ...]
+    capability: tuple[int, int] | None
+    processes: tuple[CardProcess, ...] | None
+    slowed: tuple[str, ...] | None = None
+    """Why its clocks are lower than they could be; empty where nothing holds them down."""
+
+
+@record
+class Machine:
+    """The cards that the driver shows, whatever CUDA_VISIBLE_DEVICES says."""
+
+    driver: str
+    cuda: str
+    """The newest CUDA that the driver runs: ``13.0``; empty where it is not available."""
+    cards: tuple[Card, ...]
+    source: str
+    """``NVML`` or ``nvidia-smi``."""
+    unread: tuple[str, ...] = ()
+    """What could not be read of cards that are there, one line each."""
+
+
+def read_machine() -> Machine:
+    """Return the driver and its cards. Raises :class:`NoDriver`."""
+    from gpu_lint.runtime import nvidia_smi, nvml
+
+    try:
+        return nvml.read()
+    except nvml.NoLibrary as absent:
+        try:
+            return nvidia_smi.read()
+        except nvidia_smi.NoCommand as missing:
+            raise NoDriver(f"no NVIDIA driver answers: {absent}, and {missing}") from missing
+
+
+def pci_address(text: str) -> str:
+    """Return a PCI address with four digits of domain in lower case; other text as it is."""
+    match = _PCI.fullmatch(text.strip().lower())
+    if match is None:
+        return text.strip().lower()
+    domain, bus, device, function = match.groups()
+    return f"{int(domain or '0', 16):04x}:{bus:0>2}:{device:0>2}.{function}"
+
+
+def in_pci_order(cards: list[Card]) -> tuple[Card, ...]:
+    """Return cards numbered by their PCI addresses; the numbers of absent cards stay free."""
+    numbers = sorted(card.index for card in cards)
+    ordered = sorted(cards, key=lambda card: card.pci)
+    return tuple(replace(card, index=index) for card, index in zip(ordered, numbers, strict=True))

@@ -1,0 +1,195 @@
+"""Reads the machine from NVML through nvidia-ml-py."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from gpu_lint.errors import GpuLintError
+from gpu_lint.runtime.cards import (
+    NVML,
+    Card,
+    CardProcess,
+    Machine,
+    NoDriver,
+    in_pci_order,
+    pci_address,
+)
+
+_MIB = 1 << 20
+_MODES = ("Default", "Exclusive_Thread", "Prohibited", "Exclusive_Process")
+"""Compute modes by NVML's numbers, as ``nvidia-smi`` writes them."""
+_REASONS = {
+    0x2: "clocks set by an application",
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x10: "sync boost",
+    0x20: "heat (driver)",
+    0x40: "heat (hardware)",
+    0x80: "power brake",
+    0x100: "display clocks",
+}
+"""What holds a card's clocks down, by NVML's bits; that it is idle (bit 1) is no such thing."""
+_PROCESS_LISTS = (
+    "nvmlDeviceGetComputeRunningProcesses",
+    "nvmlDeviceGetGraphicsRunningProcesses",
+    "nvmlDeviceGetMPSComputeRunningProcesses",
+)
+_LOST = ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_GPU_NOT_FOUND")
+"""Errors of a card that is gone; older releases of nvidia-ml-py do not know all of them."""
+_T = TypeVar("_T")
+
+
+class NoLibrary(GpuLintError):
+    """NVML cannot be asked: nvidia-ml-py or the driver's library is not there."""
+
+
+def read() -> Machine:
+    """Return the driver and its cards as NVML tells. Raises :class:`NoLibrary` where it cannot be
+    asked, :class:`NoDriver` where it refuses."""
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        raise NoLibrary("nvidia-ml-py is not installed (pip install 'gpu-lint[runtime]')") from None
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        if error.value == nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+            raise NoLibrary("its library NVML is not on this system") from error
+        raise NoDriver(f"the NVIDIA driver does not answer: {_why(nvml, error)}") from error
+    try:
+        return _Reader(nvml).machine()
+    except nvml.NVMLError as error:
+        raise NoDriver(f"the NVIDIA driver stopped answering: {_why(nvml, error)}") from error
+    finally:
+        with suppress(nvml.NVMLError):
+            nvml.nvmlShutdown()
+
+
+def _why(nvml: Any, error: Any) -> str:
+    """Return an error of NVML in words, with what to do where that is known."""
+    hints = {
+        nvml.NVML_ERROR_DRIVER_NOT_LOADED: "the kernel module is not loaded (modprobe nvidia)",
+        nvml.NVML_ERROR_NO_PERMISSION: "no permission to open /dev/nvidiactl",
+        nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+            "library and kernel module are of different releases; reboot after an update"
+        ),
+    }
+    return hints.get(error.value) or str(error)
+
+
+class _Reader:
+    """Asks NVML, which is initialised, about each card."""
+
+    def __init__(self, nvml: Any) -> None:
+        self._nvml = nvml
+        self._lost = {getattr(nvml, name, None) for name in _LOST} - {None}
+
+    def machine(self) -> Machine:
+        nvml = self._nvml
+        cards: list[Card] = []
+        unread: list[str] = []
+        for index in range(nvml.nvmlDeviceGetCount()):
+            try:
+                cards.append(self._card(index))
+            except nvml.NVMLError as error:
+                unread.append(f"card {index} does not answer: {_why(nvml, error)}")
+        version = self._available(nvml.nvmlSystemGetCudaDriverVersion)
+        return Machine(
+            driver=_text(self._available(nvml.nvmlSystemGetDriverVersion) or ""),
+            cuda=f"{version // 1000}.{version % 1000 // 10}" if version else "",
+            cards=in_pci_order(cards),
+            source=NVML,
+            unread=tuple(unread),
+        )
+
+    def _card(self, index: int) -> Card:
+        """Return one card. Raises ``NVMLError`` for one that is lost or cannot be identified."""
+        nvml = self._nvml
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        memory = self._available(nvml.nvmlDeviceGetMemoryInfo, handle)
+        mode = self._available(nvml.nvmlDeviceGetComputeMode, handle)
+        mig = self._available(nvml.nvmlDeviceGetMigMode, handle)
+        capability = self._available(nvml.nvmlDeviceGetCudaComputeCapability, handle)
+        return Card(
+            index=index,
+            uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+            name=_text(nvml.nvmlDeviceGetName(handle)),
+            pci=pci_address(_text(nvml.nvmlDeviceGetPciInfo(handle).busId)),
+            memory_mib=None if memory is None else memory.total // _MIB,
+            used_mib=None if memory is None else memory.used // _MIB,
+            compute_mode=None if mode is None or mode >= len(_MODES) else _MODES[mode],
+            mig=None if mig is None else bool(mig[0]),
+            mig_uuids=tuple(self._mig_uuids(handle)) if mig is not None and mig[0] else (),
+            capability=None if capability is None else (capability[0], capability[1]),
+            processes=self._processes(handle),
+            slowed=self._slowed(handle),
+        )
+
+    def _available(self, ask: Callable[..., _T], *about: Any) -> _T | None:
+        """Return an answer, or None where the card or the driver has none to give. Raises
+        ``NVMLError`` where the card is lost."""
+        try:
+            return ask(*about)
+        except self._nvml.NVMLError as error:
+            if error.value in self._lost:
+                raise
+            return None
+
+    def _mig_uuids(self, handle: Any) -> Iterator[str]:
+        nvml = self._nvml
+        for number in range(self._available(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
+            part = self._available(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
+            if part is not None and (uuid := self._available(nvml.nvmlDeviceGetUUID, part)):
+                yield _text(uuid)
+
+    def _processes(self, handle: Any) -> tuple[CardProcess, ...] | None:
+        """Return who is on a card, by number; None where no list of them is available."""
+        lists = [self._available(self._list_of(name), handle) for name in _PROCESS_LISTS]
+        if lists[0] is None:
+            return None
+        found: dict[int, CardProcess] = {}
+        for each in (process for one in lists for process in one or ()):
+            used = None if each.usedGpuMemory is None else each.usedGpuMemory // _MIB
+            if each.pid not in found or found[each.pid].memory_mib is None:
+                found[each.pid] = CardProcess(each.pid, self._name_of(each.pid), used)
+        return tuple(found[pid] for pid in sorted(found))
+
+    def _list_of(self, name: str) -> Callable[[Any], Any]:
+        """Return what lists processes: the newest function that driver and nvidia-ml-py share."""
+        nvml = self._nvml
+
+        def ask(handle: Any) -> Any:
+            for version in ("_v3", "_v2", ""):
+                function = getattr(nvml, f"{name}{version}", None)
+                if function is None:
+                    continue
+                try:
+                    return function(handle)
+                except nvml.NVMLError as error:
+                    if error.value != nvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+                        raise
+            return None
+
+        return ask
+
+    def _name_of(self, pid: int) -> str:
+        return _text(self._available(self._nvml.nvmlSystemGetProcessName, pid) or "")
+
+    def _slowed(self, handle: Any) -> tuple[str, ...] | None:
+        """Return what holds a card's clocks down, asked by the new name or the old one."""
+        for name in (
+            "nvmlDeviceGetCurrentClocksEventReasons",
+            "nvmlDeviceGetCurrentClocksThrottleReasons",
+        ):
+            if (ask := getattr(self._nvml, name, None)) is not None:
+                if (bits := self._available(ask, handle)) is not None:
+                    return tuple(word for bit, word in _REASONS.items() if bits & bit)
+        return None
+
+
+def _text(answer: str | bytes) -> str:
+    """Return an answer as text; older releases of nvidia-ml-py give bytes."""
+    return answer if isinstance(answer, str) else answer.decode("utf-8", "replace")

@@ -20,11 +20,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="modes and links are of PO
 
 
 def run_of(number: int = 0, **env: str) -> PastRun:
-    return PastRun.of("verify", ["x.py", "--token", "abc"], env, "proved", 1.5, {"number": number})
+    return PastRun.of("verify", {"verdict": "violated", "number": number}, env)
 
 
 def numbers(kept: History) -> list[int]:
-    return [run["number"] for run in kept.runs()]
+    return [run["document"]["number"] for run in kept.runs()]
 
 
 def test_a_run_is_one_line_without_secrets_and_other_variables(tmp_path: Path) -> None:
@@ -34,9 +34,9 @@ def test_a_run_is_one_line_without_secrets_and_other_variables(tmp_path: Path) -
     (line,) = kept.path.read_text().splitlines()
     run = json.loads(line)
     assert run["schema"] == "gpu-lint.history/1"
-    assert run["argv"] == ["x.py", "--token", "***"]
     assert run["variables"] == {"CUDA_VISIBLE_DEVICES": "1"}
-    assert (run["command"], run["verdict"], run["number"]) == ("verify", "proved", 7)
+    assert (run["command"], run["root"]) == ("verify", os.getcwd())
+    assert run["document"] == {"verdict": "violated", "number": 7}
     assert "secret" not in line
 
 
@@ -130,7 +130,7 @@ import resource, signal, sys
 from pathlib import Path
 from gpu_lint.runtime.history import History, PastRun
 kept = History(Path({str(tmp_path)!r}), 400, 50)
-run = PastRun.of("verify", [], {{}}, "proved", 1, {{}})
+run = PastRun.of("verify", {{}}, {{}})
 assert kept.add(run) == ""
 size = kept.path.stat().st_size
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -155,7 +155,7 @@ def test_runs_at_the_same_time_lose_no_line(tmp_path: Path) -> None:
 from pathlib import Path
 from gpu_lint.runtime.history import History, PastRun
 for number in range(20):
-    run = PastRun.of("verify", ["x" * 5000], {{}}, "proved", 1, {{"number": number}})
+    run = PastRun.of("verify", {{"number": number, "x": "x" * 5000}}, {{}})
     assert History(Path({str(tmp_path)!r}), 400, 50).add(run) == ""
 """
     children = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from gpu_lint import __version__
 from gpu_lint.records import record
 from gpu_lint.runtime.environment import POLICY_VARIABLES
-from gpu_lint.runtime.redaction import redact, redact_text
+from gpu_lint.runtime.redaction import redact_text
 
 SCHEMA = "gpu-lint.history/1"
 _WAITED_SECONDS = 10
@@ -35,28 +35,17 @@ class PastRun:
     """Ours: ``verify``, ``trace``."""
     root: str
     """The directory in which it took place."""
-    argv: tuple[str, ...]
-    """What was run, without secrets."""
     variables: Mapping[str, str]
     """The variables of this process's environment that decide which GPU is used."""
-    verdict: str
-    seconds: float
-    details: Mapping[str, Any]
+    document: Mapping[str, Any]
+    """What it found, as it is written for programs, without secrets."""
 
     @classmethod
-    def of(
-        cls,
-        command: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        verdict: str,
-        seconds: float,
-        details: Mapping[str, Any],
-    ) -> PastRun:
+    def of(cls, command: str, document: Mapping[str, Any], env: Mapping[str, str]) -> PastRun:
         """Make the record of a run in the current directory; of ``env`` only the variables of a
-        policy are taken, and ``details`` must hold no secrets."""
+        policy are taken."""
         variables = {name: redact_text(env[name]) for name in POLICY_VARIABLES if name in env}
-        return cls(command, str(Path.cwd()), redact(argv), variables, verdict, seconds, details)
+        return cls(command, str(Path.cwd()), variables, document)
 
 
 class History:
@@ -77,11 +66,8 @@ class History:
                 "version": __version__,
                 "command": run.command,
                 "root": run.root,
-                "argv": run.argv,
                 "variables": run.variables,
-                "verdict": run.verdict,
-                "seconds": round(run.seconds, 3),
-                **run.details,
+                "document": run.document,
             }
         )
         try:

@@ -395,12 +395,13 @@ _KINDS: dict[type, str] = {
     int: "an integer",
     float: "a number",
     dict: "a table",
+    list: "a list",
 }
 """What values of TOML are called."""
 
 
 def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), "a list")
+    return _KINDS.get(type(value), "a date or a time")
 
 
 def json_schema() -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _split(command: str | list[str]) -> tuple[str, ...]:
 
 def _fault(key: str, value: Any, kind_name: Mapping[type, str]) -> str:
     """Return what is wrong with the value of a key; empty where nothing is."""
-    kind = kind_name.get(type(value), "a value of another kind")
+    kind = kind_name.get(type(value), "a date or a time")
     if key == "command":
         return _fault_of_command(value, kind)
     if key == "run":
@@ -144,8 +144,6 @@ def _fault_of_command(value: Any, kind: str) -> str:
 
 def _unknown(key: str) -> str:
     close = closest(key, _DOCS)
-    return (
-        f"unknown key; did you mean {close[0]!r}?"
-        if close
-        else f"unknown key; accepted: {', '.join(sorted(_DOCS))}"
-    )
+    if close:
+        return f"unknown key; did you mean {close[0]!r}?"
+    return f"unknown key; accepted: {', '.join(sorted(_DOCS))}"

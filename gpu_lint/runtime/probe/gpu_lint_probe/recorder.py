@@ -88,18 +88,16 @@ class Recorder:
 
     # --- writes, and children ------------------------------------------------------------
 
-    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def audit(self, event: str, arguments: tuple[Any, ...], frame: FrameType) -> None:
         """Take note of writes to the environment, and of processes that are started."""
         if event in ("os.putenv", "os.unsetenv"):
             key = os.fsdecode(arguments[0])
             if key in WATCHED:
                 value = os.fsdecode(arguments[1]) if event == "os.putenv" else None
-                frame = sys._getframe(1)
                 self.look_for_freeze("write", frame)
                 file, line = self.places.place(frame)
                 self.write("write", key=key, value=value, file=file, line=line, late=self.is_frozen)
         elif event in _CHILDREN:
-            frame = sys._getframe(1)
             within = os.path.basename(frame.f_code.co_filename) == "subprocess.py"
             if event == "os.posix_spawn" and within:
                 return  # told by Popen
@@ -314,7 +312,7 @@ def start() -> None:
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         if event.startswith(("os.", "subprocess.", "pty.")):
             try:
-                recorder.audit(event, arguments)
+                recorder.audit(event, arguments, sys._getframe(1))
             except Exception as error:
                 recorder.write("limit", text=f"the recorder failed at {event}: {error}")
 

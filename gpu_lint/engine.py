@@ -24,7 +24,7 @@ from gpu_lint.survey import Survey
 
 if TYPE_CHECKING:
     from gpu_lint.cache import Cache
-    from gpu_lint.facts.graph import Graph
+    from gpu_lint.facts.graph import Graph, Program
     from gpu_lint.facts.reading import Reading
     from gpu_lint.findings import FileFindings, FixedFile, Judged
     from gpu_lint.judging import View
@@ -281,6 +281,27 @@ class Engine:
         """The project that files make up, at a glance; with what could not be read of it."""
         from gpu_lint.facts.graph import graph_of
         from gpu_lint.facts.limits import deep_recursion
+
+        view, troubles = self._overview(paths)
+        with deep_recursion():
+            return graph_of(view.project, view.place, view.standing), troubles
+
+    def programs(self, paths: Iterable[Path]) -> tuple[dict[Path, Program], list[Trouble]]:
+        """Return what each file of a project is when it is started; with what could not be read of
+        it."""
+        from gpu_lint.facts.graph import program_of
+        from gpu_lint.facts.limits import deep_recursion
+
+        view, troubles = self._overview(paths)
+        with deep_recursion():
+            found = {
+                read.path: program_of(view.project, file, view.standing(file))
+                for file, read in view.reads.items()
+            }
+        return found, troubles
+
+    def _overview(self, paths: Iterable[Path]) -> tuple[View, list[Trouble]]:
+        """Read all files of a project, whether a rule speaks of them or not."""
         from gpu_lint.judging import View
         from gpu_lint.reads import Read
 
@@ -294,9 +315,7 @@ class Engine:
                 else:
                     row = one.source.text.count("\n", 0, one.fault.character) + 1
                     run.troubles.append(Trouble(path, f"is left out: {one.fault} on line {row}"))
-        view = View(self.finder, reads, reads, for_people=True)
-        with deep_recursion():
-            return graph_of(view.project, view.place, view.standing), run.troubles
+        return View(self.finder, reads, reads, for_people=True), run.troubles
 
     def why(self, paths: Iterable[Path], path: Path) -> tuple[str, Why]:
         """What one of some files is called in messages, and what is demanded of it, and why.

@@ -170,12 +170,21 @@ KEYS: tuple[Key, ...] = (
     Key("limits.file-mib", "count", "Larger files are not parsed.", 4, most=1_000),
     Key("limits.brackets", "count", "Brackets in brackets that a parser is given.", 200, most=400),
     Key("limits.operators", "count", "Operators in one expression.", 2_000, most=5_000),
+    Key("runtime.entry", "entries", "Commands that `gpu-lint verify` runs.", []),
+    Key(
+        "runtime.python",
+        "string",
+        "The Python that runs what is verified, from the configuration's directory on; by default "
+        "that of the active environment, or of the project's `.venv`.",
+    ),
+    Key("runtime.history.days", "count", "How long runs are remembered.", 400, most=36_500),
+    Key("runtime.history.mib", "count", "The most that the history takes.", 50, most=100_000),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 _OVERRIDABLE = ("gpu", "header", "validation")
 _TEXTS = ("string", "identifier", "alloc-conf", "style")
 """Kinds of keys whose value is a string."""
-TABLES = ("gpu", "header", "validation", "limits")
+TABLES = ("gpu", "header", "validation", "limits", "runtime", "runtime.history")
 
 
 def check_table(table: Mapping[str, Any], known_code: Callable[[str], bool]) -> dict[str, Any]:
@@ -185,17 +194,24 @@ def check_table(table: Mapping[str, Any], known_code: Callable[[str], bool]) -> 
     flat tables with their ``paths``.
     """
     flat: dict[str, Any] = {}
-    for name, value in table.items():
+    for name, value in _flattened(table):
         if name == "overrides":
             flat["overrides"] = _overrides(value, known_code)
-        elif name in TABLES:
-            if not isinstance(value, dict):
-                raise Problem((name,), f"must be a table, not {_kind(value)}")
-            for inner, item in value.items():
-                flat[f"{name}.{inner}"] = _check(f"{name}.{inner}", item, known_code)
         else:
             flat[name] = _check(name, value, known_code)
     return flat
+
+
+def _flattened(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys of a table, and of the tables in it, with their values."""
+    for key, value in table.items():
+        name = above + key
+        if name not in TABLES:
+            yield name, value
+        elif isinstance(value, dict):
+            yield from _flattened(value, f"{name}.")
+        else:
+            raise Problem(tuple(name.split(".")), f"must be a table, not {_kind(value)}")
 
 
 def check_whole(flat: Mapping[str, Any]) -> None:
@@ -313,6 +329,10 @@ def _check(name: str, value: Any, known_code: Callable[[str], bool]) -> Any:
             _check_codes(keys, codes, known_code)
     if key.kind == "codes":
         _check_codes(keys, value, known_code)
+    if key.kind == "entries":
+        from gpu_lint.runentries import check_entries
+
+        check_entries(value, _KINDS)
     return value
 
 
@@ -343,8 +363,9 @@ def _mask(keys: tuple[str, ...], value: Any) -> str:
 def _unknown(name: str) -> str:
     table, _, last = name.rpartition(".")
     siblings = {key.name.rpartition(".")[2] for key in KEYS if key.name.rpartition(".")[0] == table}
+    siblings |= {one.rpartition(".")[2] for one in TABLES if one.rpartition(".")[0] == table}
     if not table:
-        siblings |= {*TABLES, "overrides"}
+        siblings.add("overrides")
     close = closest(last, siblings)
     elsewhere = [key.name for key in KEYS if key.name.rpartition(".")[2] == last]
     if close:
@@ -368,9 +389,19 @@ def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+_KINDS: dict[type, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    dict: "a table",
+    list: "a list",
+}
+"""What values of TOML are called."""
+
+
 def _kind(value: Any) -> str:
-    names = {str: "a string", bool: "a boolean", int: "an integer", float: "a number"}
-    return names.get(type(value), "a table" if isinstance(value, dict) else "a list")
+    return _KINDS.get(type(value), "a date or a time")
 
 
 def json_schema() -> dict[str, Any]:
@@ -382,15 +413,17 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {},
     }
+    tables = {"": root["properties"]}
     for table, keys in _grouped():
         if table:
-            root["properties"][table] = {
+            above, _, name = table.rpartition(".")
+            tables[table] = {}
+            tables[above][name] = {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {key.name.rpartition(".")[2]: _schema_of(key) for key in keys},
+                "properties": tables[table],
             }
-        else:
-            root["properties"].update({key.name: _schema_of(key) for key in keys})
+        tables[table].update({key.name.rpartition(".")[2]: _schema_of(key) for key in keys})
     root["properties"]["overrides"] = {
         "type": "array",
         "description": "Other files, other policies; the last match wins.",
@@ -413,6 +446,10 @@ def _grouped() -> Iterator[tuple[str, list[Key]]]:
 
 
 def _schema_of(key: Key) -> dict[str, Any]:
+    if key.kind == "entries":
+        from gpu_lint.runentries import entries_schema
+
+        return entries_schema(key.doc)
     strings = {"type": "array", "items": {"type": "string"}}
     shapes: dict[str, dict[str, Any]] = {
         "strings": strings,

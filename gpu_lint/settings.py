@@ -493,9 +493,9 @@ def parse_config_option(text: str, rulebook: Rulebook) -> dict[str, Any]:
     keys = name.strip().removeprefix("tool.gpu-lint.").split(".")
     value = parse_value(raw.strip())
     table: dict[str, Any] = {keys[-1]: value}
-    if len(keys) == 2 and keys[0] in TABLES:
-        table = {keys[0]: table}
-    elif len(keys) != 1:
+    for key in reversed(keys[:-1]):
+        table = {key: table}
+    if len(keys) > 1 and ".".join(keys[:-1]) not in TABLES:
         raise ConfigError(f"--config {text}: there is no key {name.strip()!r}")
     try:
         return check_table(table, lambda code: bool(rulebook.matching(code)))

@@ -25,6 +25,7 @@ _COMMANDS = {
     "fix": ("gpu_lint.cli.fix", "fix"),
     "undo": ("gpu_lint.cli.undo", "undo"),
     "graph": ("gpu_lint.cli.graph", "graph"),
+    "verify": ("gpu_lint.cli.verify", "verify"),
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
     "doctor": ("gpu_lint.cli.doctor", "doctor"),

@@ -219,15 +219,23 @@ def _check_untrusted(options: Options, file: Path | None) -> None:
 
     named = options.stdin_filename or Path(".")
     paths = [named if path == Path("-") else path for path in options.paths] or [Path(".")]
+    refuse_own_configuration(file, options.isolated, paths)
+    if options.cache_dir is not None and not options.no_cache:
+        refuse_inside("--cache-dir", options.cache_dir, paths)
+
+
+def refuse_own_configuration(file: Path | None, isolated: bool, paths: Sequence[Path]) -> None:
+    """Raise :class:`ConfigError` where the configuration of a tree that is not trusted would count:
+    where ``file`` is in it, or no file is named and the nearest one would be read."""
+    from gpu_lint.untrusted import refuse_inside
+
     if file is not None:
         refuse_inside("--config", file, paths)
-    elif not options.isolated:
+    elif not isolated:
         raise ConfigError(
             "--untrusted needs --config FILE, from outside of the tree that is checked, or "
             "--isolated: a configuration of the tree has no say"
         )
-    if options.cache_dir is not None and not options.no_cache:
-        refuse_inside("--cache-dir", options.cache_dir, paths)
 
 
 def finder_of(

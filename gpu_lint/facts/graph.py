@@ -112,6 +112,22 @@ class Graph:
         return frozenset(found)
 
 
+@record
+class Program:
+    """A file, as what a process may start with."""
+
+    standing: Standing
+    writes_mask: bool
+    """Something that it runs writes the mask, when it is imported or later."""
+
+
+def program_of(project: Project, file: str, standing: Standing) -> Program:
+    """Return what a file does when it is started, given what it is."""
+    recorders = project.run(file).recorders.values()
+    written = (one.variable for recorder in recorders for one in recorder.settings.values())
+    return Program(standing, MASK in written)
+
+
 def graph_of(project: Project, place: _Place, standing_of: Callable[[str], Standing]) -> Graph:
     """Draw a project, given what each file is."""
     files = dict.fromkeys(project.files)

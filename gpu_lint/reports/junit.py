@@ -49,6 +49,11 @@ def render(results: Iterable[FileFindings], options: ReportOptions) -> str:
     root.set("tests", str(total + len(options.troubles)))
     root.set("failures", str(failed))
     root.set("errors", str(len(options.troubles)))
+    return xml_text(root)
+
+
+def xml_text(root: ElementTree.Element) -> str:
+    """Return a document as indented text that any encoding of a log can hold."""
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     return (

@@ -144,9 +144,7 @@ class Recorder:
             if self.is_frozen:
                 return
             self.is_frozen = True
-        if self._watch is not None:
-            self._watch.stop()
-            self._watch = None
+        self.stop_watching()
         file, line = self.places.place(frame)
         candidates = [[file, line], *others]
         if how != "asked":
@@ -170,6 +168,12 @@ class Recorder:
         sampler = threading.Thread(target=self._sample, name="gpu-lint-sampler", daemon=True)
         with contextlib.suppress(RuntimeError):  # at the interpreter's end, or without threads
             sampler.start()
+
+    def stop_watching(self) -> None:
+        """Look no longer for the line that initialises CUDA."""
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
 
     def _busy_threads(self) -> list[Place]:
         """Where the other threads are that do not wait: each may have initialised CUDA."""
@@ -327,9 +331,11 @@ def start() -> None:
 
 
 def initialise() -> None:
-    """Initialise the driver without a context, and note which cards this process sees."""
-    if RECORDER is None or not RECORDER.driver.is_there:
+    """Initialise the driver without a context, unless the program did, and note which cards this
+    process sees."""
+    if RECORDER is None or not RECORDER.driver.is_there or RECORDER.driver.is_initialised():
         return
+    RECORDER.stop_watching()
     RECORDER.driver.initialise()
-    if not RECORDER.is_frozen and RECORDER.driver.is_initialised():
+    if RECORDER.driver.is_initialised():
         RECORDER.froze(None, "asked", "", True, [])

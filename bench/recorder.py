@@ -52,15 +52,16 @@ def seconds(python: str, code: str, before: str, env: dict[str, str]) -> float:
     return float(done.stdout)
 
 
-def driver() -> dict[str, str]:
+def driver(folder: Path) -> dict[str, str]:
     """The variables that make a driver found: none where there is one."""
     try:
         ctypes.CDLL("libcuda.so.1")
-        return {}
     except OSError:
-        from tests.fakedriver.build import libraries
-
-        return {"LD_LIBRARY_PATH": str(libraries())}
+        library = folder / "libcuda.so.1"
+        source = REPOSITORY / "tests" / "fakedriver" / "cuda.c"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+        return {"LD_LIBRARY_PATH": str(folder)}
+    return {}
 
 
 def main() -> None:
@@ -68,8 +69,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--python", default=sys.executable)
     options = parser.parse_args()
-    python = options.python
-    bare = {**os.environ, **driver()}
+    with tempfile.TemporaryDirectory() as folder:
+        compare(options.python, options.rounds, {**os.environ, **driver(Path(folder))})
+
+
+def compare(python: str, rounds: int, bare: dict[str, str]) -> None:
+    """Print a row for each kind of code."""
     cases = [(name, code, "") for name, code in _LOOPS.items()]
     cases += [
         (f"{name}, after", _LOOPS[name], _FREEZE) for name in ("Python calls", "calls into C")
@@ -79,7 +84,7 @@ def main() -> None:
     print("| code | bare s | recorded s | ratio |\n|---|---|---|---|")
     for name, code, before in cases:
         found: dict[bool, list[float]] = {False: [], True: []}
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             for recorded in (False, True):
                 with tempfile.TemporaryDirectory() as folder:
                     env = bare

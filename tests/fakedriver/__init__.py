@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES = {"nvml.c": "libnvidia-ml.so.1"}
+LIBRARIES = {"nvml.c": "libnvidia-ml.so.1", "cuda.c": "libcuda.so.1"}
 _OURS = ("CUDA_", "PYTORCH_", "FAKECUDA_", "FAKEDRIVER_", "NVIDIA_")
 _OURS += ("VIRTUAL_ENV", "COLUMNS", "LD_LIBRARY_PATH", "container")
 

@@ -13,6 +13,9 @@ from .places import Place, line_of
 if TYPE_CHECKING:
     from .recorder import Recorder
 
+_SAMPLED = 1_000
+"""Of so many calls of Python functions one switches its place off, so that places in hot loops soon
+cost nothing. Should such a place call C later, what that does is seen at the next call."""
 _MONITORING: Any = getattr(sys, "monitoring", None)  # from Python 3.12 on
 
 
@@ -36,11 +39,16 @@ class Monitored:
         events = _MONITORING.events
         count, reference = self._recorder.driver.asked()
         disable, plain, not_initialized = _MONITORING.DISABLE, _is_plain, NOT_INITIALIZED
-        function = type(_is_plain)
+        function, left = type(_is_plain), _SAMPLED
 
         def called(code: CodeType, offset: int, callee: Any, argument: Any) -> Any:
             if type(callee) is function:
-                return None
+                nonlocal left
+                left -= 1
+                if left:
+                    return None
+                left = _SAMPLED
+                return disable
             if plain(callee):
                 return disable
             if count(reference) != not_initialized:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -487,6 +488,27 @@ def _undescribed(value: Any, schema: dict[str, Any]) -> Iterable[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _undescribed(inner, schema["items"])
+
+
+@pytest.mark.parametrize("command", ["check .", "fix .", "graph", "rule GPU107", "config ."])
+def test_what_runs_no_code_does_not_know_how_to(
+    project: Callable[[dict[str, str | bytes]], Path], command: str
+) -> None:
+    root = project({"gpu-lint.toml": POLICY + entry("a", "b"), "a.py": LATE + USE})
+    code = (
+        "import sys\nfrom gpu_lint.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert end.code in (0, 1), end.code\n"
+        "print([name for name in sys.modules if name.startswith('gpu_lint.runtime')], file=sys.stderr)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 def test_help_says_first_that_it_runs_code() -> None:

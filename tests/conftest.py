@@ -19,6 +19,7 @@ from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import SettingsFinder
 from gpu_lint.source import decode_source
 from gpu_lint.writing import Writing
+from tests.fakedriver import build_libraries, missing_compiler
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,13 @@ class HereExecutor:
 
     def begin(self, work: object) -> None:
         pass
+
+
+@pytest.fixture(scope="session")
+def fakedriver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the driver's stand-ins."""
+    if why := missing_compiler():
+        pytest.skip(why)
+    directory = tmp_path_factory.mktemp("fakedriver")
+    build_libraries(directory)
+    return directory

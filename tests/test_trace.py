@@ -16,7 +16,6 @@ from gpu_lint.runtime.demand import Verdict, expected_cards, judge, late_writes
 from gpu_lint.runtime.records import Process
 from gpu_lint.runtime.tracing import Traced, trace_tree
 from tests import fakecuda
-from tests.fakedriver.build import libraries
 
 SMALL = "GPU-00000000-0000-0000-0000-000000000000"
 BIG = "GPU-10000000-0000-0000-0000-000000000001"
@@ -27,7 +26,7 @@ Trace = Callable[..., Traced]
 
 
 @pytest.fixture
-def traced(tmp_path: Path) -> Trace:
+def traced(tmp_path: Path, fakedriver: Path) -> Trace:
     """Runs files under the recorder, on the machine of the stand-ins."""
 
     def run(files: dict[str, str], *words: str, timeout: float = 60, **variables: str) -> Traced:
@@ -37,7 +36,7 @@ def traced(tmp_path: Path) -> Trace:
             (root / name).write_text(text, encoding="utf-8")
         env = {
             **fakecuda.environment(tmp_path / "log"),
-            "LD_LIBRARY_PATH": str(libraries()),
+            "LD_LIBRARY_PATH": str(fakedriver),
             "FAKECUDA_DRIVER": "libcuda.so.1",
             **variables,
         }

@@ -19,7 +19,6 @@ from gpu_lint.runtime import verifyrun
 from gpu_lint.runtime.cards import Card, Machine, NoDriver
 from tests import fakecuda
 from tests.conftest import ROOT, run_cli
-from tests.fakedriver.build import libraries
 
 SMALL = "GPU-00000000-0000-0000-0000-000000000000"
 BIG = "GPU-10000000-0000-0000-0000-000000000001"
@@ -87,7 +86,7 @@ MACHINE = Machine(
 
 
 @pytest.fixture
-def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verify:
+def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fakedriver: Path) -> Verify:
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.chdir(root)
@@ -95,7 +94,7 @@ def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verify:
         monkeypatch.delenv(name, raising=False)
     variables = {
         **fakecuda.environment(tmp_path / "log"),
-        "LD_LIBRARY_PATH": str(libraries()),
+        "LD_LIBRARY_PATH": str(fakedriver),
         "FAKECUDA_DRIVER": "libcuda.so.1",
     }
     for name, value in variables.items():

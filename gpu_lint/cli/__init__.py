@@ -28,6 +28,7 @@ _COMMANDS = {
     "verify": ("gpu_lint.cli.verify", "verify"),
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
+    "doctor": ("gpu_lint.cli.doctor", "doctor"),
     "config": ("gpu_lint.cli.config", "config"),
     "clean": ("gpu_lint.cli.clean", "clean"),
     "trace": ("gpu_lint.cli.trace", "trace"),

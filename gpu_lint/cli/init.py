@@ -14,37 +14,9 @@ from gpu_lint.headerstyle import INLINE
 from gpu_lint.masks import DEVICE_ORDERS
 from gpu_lint.output_files import replace_file
 from gpu_lint.policy import WHERE
-from gpu_lint.relevance import ENTRY_POINT
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.settings import FILE_NAME, settings_of
-from gpu_lint.templates import python_string
-
-_TEMPLATE = """\
-# gpu-lint: which GPU this project uses. `gpu-lint config` shows every key and its origin.
-
-# Files to leave out, as in .gitignore.
-exclude = []
-
-[gpu]
-# CUDA_VISIBLE_DEVICES: a physical index in the order below, a list ("0,1"), or "GPU-<uuid>".
-visible-devices = {visible_devices}
-# CUDA_DEVICE_ORDER: with PCI_BUS_ID an index means what nvidia-smi shows.
-device-order = {device_order}
-{name}{memory}{alloc}{pytorch}{forbidden}
-[header]
-# Where the variables must be set before anything imports a GPU framework:
-# "all", "gpu-files", "entry-points", "never", or a list of globs. An entry point is
-{entry_point}
-required-in = {required_in}
-# How a fix writes it: "inline", into each file; or "module:pkg.gpu_policy", once into that module,
-# whose import it puts above the others of each file.
-style = {style}
-
-[validation]
-# Where a function must check the GPU before it is used.
-required-in = "entry-points"
-function = "validate_gpu"
-"""
+from gpu_lint.starter import policy_text
 
 
 @click.command()
@@ -80,48 +52,61 @@ def init(
     if os.path.lexists(path) and not force:
         raise ConfigError(f"{path} exists; edit it, or pass --force to replace it")
     if visible_devices is None:
-        if not sys.stdin.isatty():
+        if not is_asked_on_terminal():
             raise ConfigError("init: pass --visible-devices (there is no terminal to ask on)")
-        visible_devices = click.prompt(
-            "Physical index (as nvidia-smi lists it), list or UUID of the GPU to use", err=True
-        )
-        if name is None:
-            name = click.prompt("Part of its name to insist on", default="", err=True)
-
-    def line(key: str, value: str | None, comment: str) -> str:
-        return f"# {comment}\n{key} = {value}\n" if value else f"# {comment}\n# {key} = …\n"
-
-    text = _TEMPLATE.format(
-        visible_devices=python_string(visible_devices or ""),
-        device_order=python_string(device_order),
-        name=line(
-            "name", python_string(name) if name else None, "What device 0's name must contain."
-        ),
-        memory=line(
-            "min-memory-gib", f"{min_memory_gib:g}" if min_memory_gib else None, "Its least memory."
-        ),
-        alloc=line(
-            "alloc-conf",
-            python_string(alloc_conf) if alloc_conf else None,
-            "PYTORCH_CUDA_ALLOC_CONF.",
-        ),
-        pytorch=line(
-            "pytorch",
-            python_string(pytorch) if pytorch else None,
-            "The oldest PyTorch in use, which must accept that.",
-        ),
-        forbidden=line(
-            "forbidden",
-            "[" + ", ".join(map(python_string, forbidden)) + "]" if forbidden else None,
-            "GPUs that must not be used.",
-        ),
-        required_in=python_string(required_in),
-        style=python_string(style),
-        entry_point="\n".join(f"# {line}" for line in ENTRY_POINT),
+        visible_devices, name = _ask(name)
+    text = policy_text(
+        visible_devices,
+        device_order=device_order,
+        name=name,
+        min_memory_gib=min_memory_gib,
+        alloc_conf=alloc_conf,
+        pytorch=pytorch,
+        forbidden=forbidden,
+        required_in=required_in,
+        style=style,
     )
     _write_checked(path, text)
     tell(f"gpu-lint: wrote {path}; `gpu-lint check` uses it from now on")
     return 0
+
+
+def is_asked_on_terminal() -> bool:
+    """Return whether questions can be answered: standard input is a terminal."""
+    return sys.stdin.isatty()
+
+
+def _ask(name: str | None) -> tuple[str, str | None]:
+    """Ask for the device, and for its name if that is not given; the cards of this machine are
+    offered if its driver answers at once."""
+    from gpu_lint.runtime.cards import read_at_once
+    from gpu_lint.runtime.suggest import suggest, suggest_card
+
+    machine = read_at_once()
+    offer = None if machine is None else suggest(machine)
+    for card in () if machine is None else machine.cards:
+        memory = "" if card.memory_mib is None else f", {card.memory_mib / 1024:.0f} GiB"
+        tell(f"  {card.index}  {card.name}{memory}, {card.uuid}")
+    device: str = click.prompt(
+        "Physical index (as nvidia-smi lists it), list or UUID of the GPU to use",
+        default=None if offer is None else offer.visible_devices,
+        err=True,
+    )
+    if name is None:
+        chosen = (
+            ""
+            if machine is None
+            else next(
+                (
+                    suggest_card(machine, card).name
+                    for card in machine.cards
+                    if device in (str(card.index), card.uuid)
+                ),
+                "",
+            )
+        )
+        name = click.prompt("Part of its name to insist on", default=chosen, err=True)
+    return device, name
 
 
 def _write_checked(path: Path, text: str) -> None:

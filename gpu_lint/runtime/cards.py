@@ -7,7 +7,9 @@ What a card does not support is None, which is shown as *not available*.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import replace
+from threading import Thread
 
 from gpu_lint.errors import GpuLintError
 from gpu_lint.records import record
@@ -18,6 +20,11 @@ _PCI = re.compile(r"(?:([0-9a-f]+):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])")
 
 class NoDriver(GpuLintError):
     """No NVIDIA driver answers; the text says why in one line."""
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+        """What to do about it: a command, or what to change; empty where that is not known."""
 
 
 @record
@@ -75,7 +82,25 @@ def read_machine() -> Machine:
         try:
             return nvidia_smi.read()
         except nvidia_smi.NoCommand as missing:
-            raise NoDriver(f"no NVIDIA driver answers: {absent}, and {missing}") from missing
+            why = f"no NVIDIA driver answers: {absent}, and {missing}"
+            raise NoDriver(why, absent.advice) from missing
+
+
+def read_at_once(seconds: float = 2.0) -> Machine | None:
+    """Return the driver and its cards if NVML answers within some seconds; None otherwise. A call
+    into a driver that hangs cannot be ended, so it is left to a thread that nothing waits for."""
+    from gpu_lint.runtime import nvml
+
+    found: list[Machine] = []
+
+    def read() -> None:
+        with suppress(NoDriver):
+            found.append(nvml.read())
+
+    thread = Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found[0] if found else None
 
 
 def pci_address(text: str) -> str:

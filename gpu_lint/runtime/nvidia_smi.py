@@ -17,6 +17,7 @@ from gpu_lint.runtime.cards import (
     in_pci_order,
     pci_address,
 )
+from gpu_lint.runtime.programs import is_program, on_path
 
 _SECONDS = 30
 """How long one call may take; a machine without persistence mode loads its driver first."""
@@ -35,7 +36,7 @@ _AS_CSV = "--format=csv,noheader,nounits"
 _CUDA = re.compile(r"CUDA (?:\w+ )?Version\s*:\s*([0-9]+\.[0-9]+)")
 _GPU_LINE = re.compile(r"\s*GPU [0-9]+: .*\(UUID: (GPU-[^)]+)\)")
 _MIG_LINE = re.compile(r"\s*MIG .*\(UUID: (MIG-[^)]+)\)")
-_SYSTEM = ("/usr/lib/wsl/lib",)
+_OF_WSL = Path("/usr/lib/wsl/lib/nvidia-smi")
 """Where WSL keeps the command, which is not always on PATH."""
 
 
@@ -110,7 +111,7 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _processes(smi: str) -> dict[str, list[CardProcess]] | None:
+def _processes(smi: Path) -> dict[str, list[CardProcess]] | None:
     """Return the processes by the UUIDs of their cards; None where they are not available."""
     fields = "gpu_uuid,pid,used_gpu_memory,process_name"
     done = _run(smi, f"--query-compute-apps={fields}", _AS_CSV)
@@ -126,7 +127,7 @@ def _processes(smi: str) -> dict[str, list[CardProcess]] | None:
     return found
 
 
-def _mig_parts(smi: str) -> dict[str, list[str]]:
+def _mig_parts(smi: Path) -> dict[str, list[str]]:
     """Return the UUIDs of MIG devices by those of their cards."""
     found: dict[str, list[str]] = {}
     card = ""
@@ -138,24 +139,20 @@ def _mig_parts(smi: str) -> dict[str, list[str]]:
     return found
 
 
-def _cuda(smi: str) -> str:
+def _cuda(smi: Path) -> str:
     found = _CUDA.search(_run(smi, "-q", "-d", "COMPUTE").stdout)
     return found[1] if found else ""
 
 
-def _command() -> str:
-    """Return the path of ``nvidia-smi``. Entries of PATH that depend on the current directory are
-    passed over, since that may be a tree that nobody trusts. Raises :class:`NoCommand`."""
-    name = "nvidia-smi.exe" if os.name == "nt" else "nvidia-smi"
-    entries = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_SYSTEM]
-    for entry in entries:
-        file = Path(entry, name)
-        if os.path.isabs(entry) and file.is_file() and os.access(file, os.X_OK):
-            return str(file)
-    raise NoCommand("there is no nvidia-smi on PATH")
+def _command() -> Path:
+    """Return the path of ``nvidia-smi``. Raises :class:`NoCommand`."""
+    found = next(filter(is_program, (*on_path("nvidia-smi", os.environ), _OF_WSL)), None)
+    if found is None:
+        raise NoCommand("there is no nvidia-smi on PATH")
+    return found
 
 
-def _run(smi: str, *words: str) -> subprocess.CompletedProcess[str]:
+def _run(smi: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run ``nvidia-smi``. Raises :class:`NoDriver` where it cannot be run or never ends."""
     try:
         return subprocess.run(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from gpu_lint.errors import GpuLintError
 from gpu_lint.runtime.cards import (
     NVML,
     Card,
@@ -39,10 +38,11 @@ _PROCESS_LISTS = (
 )
 _LOST = ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_GPU_NOT_FOUND")
 """Errors of a card that is gone; older releases of nvidia-ml-py do not know all of them."""
+_EXTRA = "pip install 'gpu-lint[runtime]'"
 _T = TypeVar("_T")
 
 
-class NoLibrary(GpuLintError):
+class NoLibrary(NoDriver):
     """NVML cannot be asked: nvidia-ml-py or the driver's library is not there."""
 
 
@@ -52,32 +52,37 @@ def read() -> Machine:
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
-        raise NoLibrary("nvidia-ml-py is not installed (pip install 'gpu-lint[runtime]')") from None
+        raise NoLibrary("nvidia-ml-py is not installed", _EXTRA) from None
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         if error.value == nvml.NVML_ERROR_LIBRARY_NOT_FOUND:
             raise NoLibrary("its library NVML is not on this system") from error
-        raise NoDriver(f"the NVIDIA driver does not answer: {_why(nvml, error)}") from error
+        raise _refused(nvml, error) from error
     try:
         return _Reader(nvml).machine()
     except nvml.NVMLError as error:
-        raise NoDriver(f"the NVIDIA driver stopped answering: {_why(nvml, error)}") from error
+        raise NoDriver(f"the NVIDIA driver stopped answering: {error}", "nvidia-smi") from error
     finally:
         with suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
 
 
-def _why(nvml: Any, error: Any) -> str:
-    """Return an error of NVML in words, with what to do where that is known."""
-    hints = {
-        nvml.NVML_ERROR_DRIVER_NOT_LOADED: "the kernel module is not loaded (modprobe nvidia)",
-        nvml.NVML_ERROR_NO_PERMISSION: "no permission to open /dev/nvidiactl",
+def _refused(nvml: Any, error: Any) -> NoDriver:
+    """Return why the driver refuses, with what to do where that is known."""
+    known = {
+        nvml.NVML_ERROR_DRIVER_NOT_LOADED: ("its kernel module is not loaded", "modprobe nvidia"),
+        nvml.NVML_ERROR_NO_PERMISSION: (
+            "this user has no permission to use it",
+            "ls -l /dev/nvidia*, and join the group that owns them",
+        ),
         nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
-            "library and kernel module are of different releases; reboot after an update"
+            "its library and its kernel module are of different releases",
+            "reboot, as after each update of the driver",
         ),
     }
-    return hints.get(error.value) or str(error)
+    why, advice = known.get(error.value, (str(error), "nvidia-smi"))
+    return NoDriver(f"the NVIDIA driver does not answer: {why}", advice)
 
 
 class _Reader:
@@ -95,7 +100,7 @@ class _Reader:
             try:
                 cards.append(self._card(index))
             except nvml.NVMLError as error:
-                unread.append(f"card {index} does not answer: {_why(nvml, error)}")
+                unread.append(f"card {index} does not answer: {error}")
         version = self._available(nvml.nvmlSystemGetCudaDriverVersion)
         return Machine(
             driver=_text(self._available(nvml.nvmlSystemGetDriverVersion) or ""),
@@ -158,14 +163,17 @@ class _Reader:
         return tuple(found[pid] for pid in sorted(found))
 
     def _list_of(self, name: str) -> Callable[[Any], Any]:
-        """Return what lists processes: the newest function that driver and nvidia-ml-py share."""
+        """Return what lists processes: the newest function that driver and nvidia-ml-py share.
+
+        The one without a version refuses a driver older than nvidia-ml-py; it is for releases of
+        nvidia-ml-py that have no other.
+        """
         nvml = self._nvml
+        versions = [getattr(nvml, f"{name}{version}", None) for version in ("_v3", "_v2")]
+        known = [one for one in versions if one is not None] or [getattr(nvml, name, None)]
 
         def ask(handle: Any) -> Any:
-            for version in ("_v3", "_v2", ""):
-                function = getattr(nvml, f"{name}{version}", None)
-                if function is None:
-                    continue
+            for function in filter(None, known):
                 try:
                     return function(handle)
                 except nvml.NVMLError as error:

@@ -36,11 +36,10 @@ class Monitored:
         events = _MONITORING.events
         count, reference = self._recorder.driver.asked()
         disable, plain, not_initialized = _MONITORING.DISABLE, _is_plain, NOT_INITIALIZED
-        function, method = type(_is_plain), type(self.start)
+        function = type(_is_plain)
 
         def called(code: CodeType, offset: int, callee: Any, argument: Any) -> Any:
-            kind = type(callee)
-            if kind is function or kind is method:
+            if type(callee) is function:
                 return None
             if plain(callee):
                 return disable

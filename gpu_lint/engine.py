@@ -286,18 +286,21 @@ class Engine:
         with deep_recursion():
             return graph_of(view.project, view.place, view.standing), troubles
 
-    def programs(self, paths: Iterable[Path]) -> tuple[dict[Path, Program], list[Trouble]]:
-        """Return what each file of a project is when it is started; with what could not be read of
-        it."""
+    def programs(
+        self, paths: Iterable[Path], named: Collection[Path]
+    ) -> tuple[dict[Path, Program], list[Trouble]]:
+        """Return what the entry points among a project's files, and those that are ``named``, are
+        when they are started; with what could not be read of the project."""
         from gpu_lint.facts.graph import program_of
         from gpu_lint.facts.limits import deep_recursion
 
         view, troubles = self._overview(paths)
+        found: dict[Path, Program] = {}
         with deep_recursion():
-            found = {
-                read.path: program_of(view.project, file, view.standing(file))
-                for file, read in view.reads.items()
-            }
+            for file, read in view.reads.items():
+                standing = view.standing(file)
+                if standing.entry_point or read.path in named:
+                    found[read.path] = program_of(view.project, file, standing)
         return found, troubles
 
     def _overview(self, paths: Iterable[Path]) -> tuple[View, list[Trouble]]:

@@ -100,7 +100,7 @@ LEFT_BEHIND = {
     "a child that ignores SIGTERM": (
         "child = subprocess.Popen([sys.executable, '-c', 'import signal;"
         " signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); signal.pause()'],"
-        " stdout=subprocess.PIPE); child.stdout.read(1)"
+        " stdout=subprocess.PIPE); child.stdout.readline()"
     ),
     "a stopped child": (
         "child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']);"

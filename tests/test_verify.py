@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from gpu_lint.runtime import verifyrun
 from gpu_lint.runtime.cards import Card, Machine, NoDriver
 from tests import fakecuda
 from tests.conftest import ROOT, run_cli
+from tests.fakedriver import be_on_machine
 
 SMALL = "GPU-00000000-0000-0000-0000-000000000000"
 BIG = "GPU-10000000-0000-0000-0000-000000000001"
@@ -68,37 +70,21 @@ class Verify:
         return str(next(one["why"] for one in self.document["entries"] if one["name"] == name))
 
 
-def card(index: int, uuid: str, name: str, memory: int) -> Card:
-    pci = f"0000:0{index + 1}:00.0"
-    return Card(index, uuid, name, pci, memory, 0, None, None, (), None, ())
-
-
-MACHINE = Machine(
-    "580.1",
-    "13.0",
-    (
-        card(0, SMALL, "NVIDIA GeForce RTX 5060 Ti", 16384),
-        card(1, BIG, "NVIDIA GeForce RTX 3090", 24576),
-    ),
-    "NVML",
-)
-
-
 @pytest.fixture
 def verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fakedriver: Path) -> Verify:
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.chdir(root)
-    for name in ("VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
-        monkeypatch.delenv(name, raising=False)
+    path = os.environ["PATH"]
+    be_on_machine(monkeypatch, None, fakedriver)  # which NVML cannot be shown once Python runs
     variables = {
         **fakecuda.environment(tmp_path / "log"),
         "LD_LIBRARY_PATH": str(fakedriver),
         "FAKECUDA_DRIVER": "libcuda.so.1",
+        "PATH": os.pathsep.join([str(fakedriver / "bin"), path]),
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(verifyrun, "read_machine", lambda: MACHINE)
     monkeypatch.setattr("gpu_lint.runtime.processtree.GRACE_SECONDS", 0.3)
     return Verify(root)
 
@@ -192,6 +178,7 @@ def test_running_proves(verify: Verify, what: str) -> None:
     assert why in verify.why("x.py")
     assert done.exit_code == (0 if result == "proved" else 1)
     assert "\n" not in verify.why("x.py")
+    assert os.path.join(verify.root, "") not in done.stdout
 
 
 def test_what_only_prints_is_unproven_and_not_imported(verify: Verify) -> None:
@@ -244,6 +231,21 @@ def test_a_used_card_is_in_the_document(verify: Verify) -> None:
 def test_a_policy_with_an_index_that_the_machine_lacks_proves_nothing(verify: Verify) -> None:
     verify({"x.py": HEADER.replace('"1"', '"7"') + USE}, policy=POLICY.replace('"1"', '"7"'))
     assert verify.results == {"x.py": "unproven"}
+
+
+def test_the_whole_way_from_the_command_line(verify: Verify) -> None:
+    verify.write({"good.py": HEADER + USE, "bad.py": USE})
+    python = script(
+        verify.root.parent / "python",
+        f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{fakecuda.SITE}" exec {sys.executable} "$@"\n',
+    )
+    command = [sys.executable, "-m", "gpu_lint", "verify", "--python", str(python)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}  # its own pynvml, not the stand-in of programs
+    good = subprocess.run([*command, "good.py"], env=env, capture_output=True, text=True)
+    bad = subprocess.run([*command, "bad.py"], env=env, capture_output=True, text=True)
+    assert (good.returncode, bad.returncode) == (0, 1), good.stderr + bad.stderr
+    assert f"sees NVIDIA GeForce RTX 3090 ({BIG}) alone" in good.stdout
+    assert SMALL in bad.stdout
 
 
 # --- commands of the configuration ---------------------------------------------------------------
@@ -486,6 +488,27 @@ def _undescribed(value: Any, schema: dict[str, Any]) -> Iterable[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _undescribed(inner, schema["items"])
+
+
+@pytest.mark.parametrize("command", ["check .", "fix .", "graph", "rule GPU107", "config ."])
+def test_what_runs_no_code_does_not_know_how_to(
+    project: Callable[[dict[str, str | bytes]], Path], command: str
+) -> None:
+    root = project({"gpu-lint.toml": POLICY + entry("a", "b"), "a.py": LATE + USE})
+    code = (
+        "import sys\nfrom gpu_lint.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert end.code in (0, 1), end.code\n"
+        "print([name for name in sys.modules if name.startswith('gpu_lint.runtime')], file=sys.stderr)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()],
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 def test_help_says_first_that_it_runs_code() -> None:

@@ -34,6 +34,7 @@ from gpu_lint.rulebook import load_rulebook
 @click.option("--config", multiple=True, metavar="KEY=VALUE|FILE", help="As for check.")
 @click.option("--isolated", is_flag=True, help="Read no configuration file.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the verdict only.")
+@click.option("--no-history", is_flag=True, help="Do not keep what was found.")
 def trace(
     command: tuple[str, ...],
     checks: bool,
@@ -43,6 +44,7 @@ def trace(
     config: tuple[str, ...],
     isolated: bool,
     quiet: bool,
+    no_history: bool,
 ) -> int:
     """Run COMMAND, and tell which GPUs its processes used and which line fixed the mask.
 
@@ -85,6 +87,10 @@ def trace(
         _give(json_file, json.dumps(document(told), indent=2, ensure_ascii=False) + "\n")
     if learn_file is not None:
         _learn(learn_file, learnt(traced, finder))
+    if not no_history:
+        from gpu_lint.cli.remember import keep
+
+        keep("trace", document(told), finder.for_file(at))
     if not checks:
         return traced.ended.status
     assert judgement is not None

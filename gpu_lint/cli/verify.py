@@ -100,7 +100,7 @@ def verify(
     if not quiet:
         for line in limits(verified.outcomes):
             tell(f"gpu-lint: limit: {line}")
-        shown = list(lines(verified, width_of(sys.stdout)))
+        shown = list(lines(verified, width_of(sys.stdout), Path.cwd()))
         if Path("-") in (json_file, junit_file):
             for line in shown:
                 tell(line)

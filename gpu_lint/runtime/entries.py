@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gpu_lint.facts.graph import Program
@@ -42,34 +42,18 @@ class Entry:
     """Why it is not to be run, since nothing could be proved so; empty where it is."""
 
 
-@record
-class Found:
-    """What was found to verify in some files."""
-
-    entries: tuple[Entry, ...]
-    files: int
-    """Python files that were looked at."""
-    without: int
-    """Those of them that are no entry points, and were not named."""
-
-
-def entries_in(
+def entries_of_files(
     programs: Mapping[Path, Program],
-    named: Iterable[Path],
     finder: SettingsFinder,
     python: Python,
     mode: str,
     timeout: float | None,
-) -> Found:
-    """Return the entries in some files: their entry points, and those that were named."""
-    given = set(named)
-    chosen = [
-        path for path, program in programs.items() if program.standing.entry_point or path in given
-    ]
-    entries = tuple(
-        _entry_of(path, programs[path], finder, python, mode, timeout) for path in chosen
+) -> tuple[Entry, ...]:
+    """Return the entries that start with files."""
+    return tuple(
+        _entry_of(path, program, finder, python, mode, timeout)
+        for path, program in programs.items()
     )
-    return Found(entries, len(programs), len(programs) - len(chosen))
 
 
 def _entry_of(

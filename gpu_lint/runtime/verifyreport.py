@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -128,8 +130,8 @@ def junit(verified: Verified) -> str:
 # --- for people ------------------------------------------------------------------------------
 
 
-def lines(verified: Verified, width: int | None) -> Iterator[str]:
-    """Yield the run in lines: each entry, what limited what could be seen, and the counts."""
+def lines(verified: Verified, width: int | None, directory: Path) -> Iterator[str]:
+    """Yield the run in lines, with files as seen from a directory: each entry, and the counts."""
     if verified.skipped:
         yield f"Nothing was verified: {verified.skipped}."
         return
@@ -138,7 +140,7 @@ def lines(verified: Verified, width: int | None) -> Iterator[str]:
             one.entry.name,
             one.result.value,
             f"{one.seconds:.1f}" if one.status is not None else "-",
-            one.why,
+            one.why.replace(os.path.join(directory, ""), ""),
         )
         for one in verified.outcomes
     ]

@@ -8,11 +8,12 @@ from pathlib import Path
 from gpu_lint.discovery import Discovered, discover
 from gpu_lint.engine import Engine
 from gpu_lint.errors import ConfigError
+from gpu_lint.facts.graph import Program
 from gpu_lint.progress import Progress
 from gpu_lint.records import record
 from gpu_lint.reports.summary import plural
 from gpu_lint.runtime.cards import Machine, NoDriver, read_machine
-from gpu_lint.runtime.entries import RUN, Entry, Found, configured_entries, entries_in
+from gpu_lint.runtime.entries import RUN, Entry, configured_entries, entries_of_files
 from gpu_lint.runtime.environment import without_policy
 from gpu_lint.runtime.pythons import Python, find_python
 from gpu_lint.runtime.verify import Verified, verify
@@ -47,13 +48,14 @@ def verify_all(
     """
     settings = finder.for_file(_place(request))
     python = _python(request, finder, settings, env)
-    discovered, found = _look(request, finder, python, progress)
+    discovered, programs, unread = _look(request, finder, progress)
     commands: tuple[Entry, ...] = ()
     if not request.files and not request.untrusted:
         commands = tuple(configured_entries(settings, python, request.mode, request.timeout))
-    entries = (*found.entries, *commands)
+    started = entries_of_files(programs, finder, python, request.mode, request.timeout)
+    entries = (*started, *commands)
     if not discovered.troubles:
-        _check(request, found, entries)
+        _check(request, len(discovered.files), entries)
     machine, why = _machine()
     skipped = why if machine is None and request.may_skip else ""
     env = dict(env) if request.keeps_env else without_policy(env)
@@ -65,8 +67,8 @@ def verify_all(
             progress.advance()
     verified = Verified(
         tuple(outcomes),
-        found.files,
-        found.without,
+        len(discovered.files),
+        len(discovered.files) - len(started) - unread,
         len(commands),
         request.mode,
         python,
@@ -92,9 +94,10 @@ def _python(
 
 
 def _look(
-    request: Request, finder: SettingsFinder, python: Python, progress: Progress
-) -> tuple[Discovered, Found]:
-    """Return the files that were asked for, and the entries in them."""
+    request: Request, finder: SettingsFinder, progress: Progress
+) -> tuple[Discovered, dict[Path, Program], int]:
+    """Return the files that were asked for, what is started of them, and how many could not be
+    read."""
     paths = request.files or (() if request.mode == RUN else (Path("."),))
     discovered = discover(
         paths,
@@ -103,13 +106,12 @@ def _look(
         overridden=Overridden() if request.untrusted else None,
     )
     finder.learn(discovered.files)
-    programs, troubles = Engine(finder, progress).programs(discovered.files)
+    programs, troubles = Engine(finder, progress).programs(discovered.files, discovered.named)
     discovered.troubles += troubles
-    named = discovered.named
-    return discovered, entries_in(programs, named, finder, python, request.mode, request.timeout)
+    return discovered, programs, len(troubles)
 
 
-def _check(request: Request, found: Found, entries: tuple[Entry, ...]) -> None:
+def _check(request: Request, files: int, entries: tuple[Entry, ...]) -> None:
     """Raise :class:`ConfigError` where nothing could be proved, whatever was run."""
     if not entries and request.mode == RUN and not request.files:
         raise ConfigError(
@@ -117,7 +119,7 @@ def _check(request: Request, found: Found, entries: tuple[Entry, ...]) -> None:
         )
     if not entries:
         raise ConfigError(
-            f"nothing to verify: of {plural(found.files, 'Python file')}, none is an entry point, "
+            f"nothing to verify: of {plural(files, 'Python file')}, none is an entry point, "
             "which is started and reaches a GPU framework; `gpu-lint graph --all` shows what each "
             "does"
         )

@@ -87,14 +87,15 @@ def read_machine() -> Machine:
 
 
 def read_at_once(seconds: float = 2.0) -> Machine | None:
-    """Return the driver and its cards if NVML answers within some seconds; None otherwise. A call
-    into a driver that hangs cannot be ended, so it is left to a thread that nothing waits for."""
+    """Return the driver and its cards if NVML answers within some seconds; None otherwise, whatever
+    the reason. A call into a driver that hangs cannot be ended, so that a thread makes it which
+    nothing waits for."""
     from gpu_lint.runtime import nvml
 
     found: list[Machine] = []
 
     def read() -> None:
-        with suppress(NoDriver):
+        with suppress(Exception):
             found.append(nvml.read())
 
     thread = Thread(target=read, daemon=True)

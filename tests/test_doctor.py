@@ -607,3 +607,32 @@ def test_help_says_that_code_runs_and_gives_an_example() -> None:
     text = run_cli("doctor", "--help").output
     assert "runs the project's Python" in " ".join(text.split())
     assert "gpu-lint doctor --suggest > gpu-lint.toml" in " ".join(text.split())
+
+
+_STATIC = """
+import sys
+from gpu_lint.cli import main
+for words in sys.argv[1].split(","):
+    try:
+        main(words.split())
+    except SystemExit as ended:
+        assert ended.code in (0, 1), (words, ended.code)
+print(*[name for name in sys.modules if name.startswith(("gpu_lint.runtime", "pynvml"))])
+"""
+
+
+def test_the_static_half_imports_nothing_of_the_runtime_half(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("import torch\ntorch.zeros(1).cuda()\n", encoding="utf-8")
+    commands = (
+        "check a.py,fix --diff a.py,graph a.py,rule GPU107,init --visible-devices 1,config,clean,"
+        "check a.py,--help,doctor --help"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _STATIC, commands],
+        cwd=tmp_path,
+        env={**environment(None), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""

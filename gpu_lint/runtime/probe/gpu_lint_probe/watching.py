@@ -142,13 +142,27 @@ def _is_plain(callee: Any) -> bool:
         owner = callee.__self__
         if owner is _BUILTINS:
             return callee.__name__ not in _CALLING
-        return type(owner) in _PLAIN_TYPES
+        return type(owner) in _PLAIN_TYPES or callee.__module__ in _PLAIN_MODULES
     return kind is _DESCRIPTOR and callee.__objclass__ in _PLAIN_TYPES
 
 
 _BUILTINS = sys.modules["builtins"]
 _FUNCTION, _DESCRIPTOR = type(len), type(str.join)
 _CALLING = frozenset(("exec", "eval", "__import__", "map", "filter", "sorted", "min", "max", "sum"))
+_PLAIN_MODULES = frozenset(getattr(sys, "stdlib_module_names", ())) - frozenset(
+    (
+        "_ctypes",
+        "_imp",
+        "_functools",
+        "_asyncio",
+        "_thread",
+        "_heapq",
+        "_bisect",
+        "builtins",
+        "atexit",
+    )
+)
+"""Modules of the standard library whose functions call nothing of the program or of others."""
 _PLAIN_TYPES = frozenset(
     (
         int, float, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice,

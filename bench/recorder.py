@@ -87,7 +87,7 @@ def compare(python: str, rounds: int, bare: dict[str, str]) -> None:
     """Print a row for each kind of code."""
     cases = [(name, code, "") for name, code in _LOOPS.items()]
     cases += [
-        (f"{name}, after", _LOOPS[name], _FREEZE) for name in ("Python calls", "calls into C")
+        (f"{name}, after", _LOOPS[name], _FREEZE) for name in ("Python calls", "calls of other C")
     ]
     if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 0:
         cases.append(("import torch", "import torch", ""))

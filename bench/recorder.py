@@ -30,13 +30,23 @@ began = time.perf_counter()
 {code}
 print(time.perf_counter() - began)
 """
-_LOOP = "def g():\n    pass\nimport math\ndef f():\n    for i in range(1_000_000):\n        {}\nf()"
+_LOOP = """\
+import ctypes, math
+libc = ctypes.CDLL(None)
+def g():
+    pass
+def f():
+    for i in range(1_000_000):
+        {}
+f()
+"""
 _LOOPS = {
     "arithmetic": _LOOP.format("i += i"),
     "builtin calls": _LOOP.format("len('x')"),
     "methods of builtin types": _LOOP.format("'x'.upper()"),
     "Python calls": _LOOP.format("g()"),
-    "calls into C": _LOOP.format("math.sqrt(2)"),
+    "calls of the standard library's C": _LOOP.format("math.sqrt(2)"),
+    "calls of other C": _LOOP.format("libc.abs(2)"),
 }
 _FREEZE = "import ctypes\nctypes.CDLL('libcuda.so.1').cuInit(0)"
 

@@ -188,7 +188,15 @@ def test_a_driver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
     release = Event()
     monkeypatch.setattr("gpu_lint.runtime.nvml.read", release.wait)
     assert read_at_once(seconds=0.01) is None
+    with pytest.raises(NoDriver, match=r"did not answer within 0\.01 seconds"):
+        read_machine(seconds=0.01)
     release.set()
+
+
+def test_a_fault_of_ours_is_raised_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpu_lint.runtime.nvml.read", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        read_machine()
 
 
 def test_a_driver_that_refuses_offers_nothing(read: Reader) -> None:

@@ -27,7 +27,7 @@ from gpu_lint.settings import settings_of
 from tests.conftest import ROOT, run_cli
 from tests.fakedriver import be_on_machine, environment
 
-SCHEMA = json.loads((ROOT / "gpu_lint" / "gpu-lint.doctor.schema.json").read_text("utf-8"))
+SCHEMA = json.loads((ROOT / "gpu_lint" / "runtime" / "doctor.schema.json").read_text("utf-8"))
 UUIDS = [f"GPU-{n}0000000-0000-0000-0000-00000000000{n}" for n in range(3)]
 TWINS = {"FAKECUDA_NAMES": "NVIDIA GeForce RTX 3090,NVIDIA GeForce RTX 3090"}
 TWINS["FAKECUDA_MEMORY_GIB"] = "24,24"
@@ -123,8 +123,8 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [
     ),
     (gpu(forbidden=["RTX 5060 Ti"]), {}, "fits", "note: card 0, NVIDIA GeForce RTX 5060 Ti, is fo"),
     (gpu("0", forbidden=["5060"]), {}, "violated", "fails: card 0, NVIDIA GeForce RTX 5060 Ti, is"),
-    (gpu(name="RTX 3090"), TWINS, "fits", "warning: card 0 is called 'RTX 3090', too"),
-    (gpu(), TWINS, "fits", "warning: card 0 is called 'NVIDIA GeForce RTX 3090', too"),
+    (gpu(name="RTX 3090"), TWINS, "fits", "warning: 'RTX 3090' is in the name of card 0, too"),
+    (gpu(), TWINS, "fits", "warning: 'NVIDIA GeForce RTX 3090' is in the name of card 0"),
     (gpu("0,1"), TWINS, "fits", "ok: 0 is card 0"),
     (gpu(), {"FAKEDRIVER_MODES": "0,2"}, "violated", "fails: card 1 is in compute mode Prohibited"),
     (
@@ -134,7 +134,7 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [
         "warning: card 1 is in compute mode Exclusive_Process and in use",
     ),
     (gpu(), {"FAKEDRIVER_MODES": "2,3"}, "fits", FITS),
-    (gpu(), {"FAKEDRIVER_MIG": "0,1"}, "unproven", "unproven: MIG is on on card 1"),
+    (gpu(), {"FAKEDRIVER_MIG": "0,1"}, "unproven", "unproven: card 1 is split by MIG"),
     (gpu(), {"FAKEDRIVER_MIG": "1,0"}, "fits", FITS),
     (
         gpu(UUIDS[1].replace("GPU", "MIG"), ""),
@@ -180,6 +180,8 @@ def test_the_policies_of_overrides_are_compared_too(doctor: Doctor) -> None:
     found = doctor.document()
     assert found["verdict"] == "violated"
     assert [policy["where"] for policy in found["policies"]] == ["this directory", "two/**"]
+    places = [os.path.basename(policy["origin"]) for policy in found["policies"]]
+    assert places == ["gpu-lint.toml:2", "gpu-lint.toml:4"]
 
 
 def test_without_a_policy_the_status_is_0_with_and_without_a_driver(doctor: Doctor) -> None:
@@ -255,6 +257,10 @@ def test_the_nearest_env_file_is_read_and_nothing_else_of_it_is_shown(
     ]
     assert "card 0" in found["variables"][1]["text"]
     assert "hf_secret" not in json.dumps(found)
+    shadowed = doctor.document(CUDA_VISIBLE_DEVICES="1", CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    assert [one["text"] for one in shadowed["variables"] if one["place"] == place][1] == (
+        "the shell sets it, too, which load_dotenv() leaves as it is"
+    )
 
 
 # --- PyTorch ---------------------------------------------------------------------------------
@@ -601,3 +607,32 @@ def test_help_says_that_code_runs_and_gives_an_example() -> None:
     text = run_cli("doctor", "--help").output
     assert "runs the project's Python" in " ".join(text.split())
     assert "gpu-lint doctor --suggest > gpu-lint.toml" in " ".join(text.split())
+
+
+_STATIC = """
+import sys
+from gpu_lint.cli import main
+for words in sys.argv[1].split(","):
+    try:
+        main(words.split())
+    except SystemExit as ended:
+        assert ended.code in (0, 1), (words, ended.code)
+print(*[name for name in sys.modules if name.startswith(("gpu_lint.runtime", "pynvml"))])
+"""
+
+
+def test_the_static_half_imports_nothing_of_the_runtime_half(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("import torch\ntorch.zeros(1).cuda()\n", encoding="utf-8")
+    commands = (
+        "check a.py,fix --diff a.py,graph a.py,rule GPU107,init --visible-devices 1,config,clean,"
+        "check a.py,--help,doctor --help"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _STATIC, commands],
+        cwd=tmp_path,
+        env={**environment(None), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""

@@ -59,7 +59,7 @@ def test_wheel_holds_rules_templates_and_the_typing_marker(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "gpu_lint/py.typed",
-        "gpu_lint/gpu-lint.doctor.schema.json",
+        "gpu_lint/runtime/doctor.schema.json",
         "gpu_lint/gpu-lint.schema.json",
         "gpu_lint/runtime/verify.schema.json",
         "gpu_lint/rules/GPU1-environment.toml",

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from gpu_lint.cli.options import finder_of, wants_color
-from gpu_lint.cli.output import show, write
+from gpu_lint.cli.output import show, tell_all, write
 from gpu_lint.cli.terminal import width_of
 from gpu_lint.errors import ConfigError
 from gpu_lint.output_files import check_output, write_output
-from gpu_lint.printable import text_of
 from gpu_lint.rulebook import load_rulebook
 
 _STDOUT = Path("-")
@@ -71,8 +70,7 @@ def doctor(
     found = examine(finder, Path.cwd(), python, os.environ)
     if json_file == _STDOUT:
         write(render(found))
-        shown = lines(found, width_of(sys.stderr), wants_color(sys.stderr))
-        click.echo(text_of(shown), nl=False, err=True)
+        tell_all(lines(found, width_of(sys.stderr), wants_color(sys.stderr)))
     else:
         show(lines(found, width_of(sys.stdout), wants_color(sys.stdout)))
         if json_file is not None:

@@ -20,6 +20,11 @@ def tell(message: str) -> None:
     click.echo(text_of([message]), nl=False, err=True)
 
 
+def tell_all(lines: Iterable[Line]) -> None:
+    """Write lines for people to standard error, where standard output holds data."""
+    click.echo(text_of(lines), nl=False, err=True)
+
+
 def fail(message: str) -> None:
     """Write one line of an error that ends the run to standard error, if that can be written."""
     if len(message) > _LONGEST:

@@ -7,7 +7,7 @@ What a card does not support is None, which is shown as *not available*.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
 
@@ -72,8 +72,23 @@ class Machine:
     """What could not be read of cards that are there, one line each."""
 
 
-def read_machine() -> Machine:
-    """Return the driver and its cards. Raises :class:`NoDriver`."""
+def read_machine(seconds: float = 60.0) -> Machine:
+    """Return the driver and its cards. Raises :class:`NoDriver`, also where the driver does not
+    answer within some seconds: without persistence mode it is loaded first, for each card."""
+    return _within(seconds, _read)
+
+
+def read_at_once(seconds: float = 2.0) -> Machine | None:
+    """Return the driver and its cards if NVML answers within some seconds; None otherwise."""
+    from gpu_lint.runtime import nvml
+
+    try:
+        return _within(seconds, nvml.read)
+    except NoDriver:
+        return None
+
+
+def _read() -> Machine:
     from gpu_lint.runtime import nvidia_smi, nvml
 
     try:
@@ -86,21 +101,26 @@ def read_machine() -> Machine:
             raise NoDriver(why, absent.advice) from missing
 
 
-def read_at_once(seconds: float = 2.0) -> Machine | None:
-    """Return the driver and its cards if NVML answers within some seconds; None otherwise. A call
-    into a driver that hangs cannot be ended, so it is left to a thread that nothing waits for."""
-    from gpu_lint.runtime import nvml
+def _within(seconds: float, read: Callable[[], Machine]) -> Machine:
+    """Return what is read. Nothing ends a call into a driver that hangs, not even Ctrl-C, so that a
+    thread makes it which nothing waits for."""
+    found: list[Machine | Exception] = []
 
-    found: list[Machine] = []
+    def answer() -> None:
+        try:
+            found.append(read())
+        except Exception as error:  # raised below, in the thread of the caller
+            found.append(error)
 
-    def read() -> None:
-        with suppress(NoDriver):
-            found.append(nvml.read())
-
-    thread = Thread(target=read, daemon=True)
+    thread = Thread(target=answer, daemon=True)
     thread.start()
     thread.join(seconds)
-    return found[0] if found else None
+    if not found:
+        why = f"the NVIDIA driver did not answer within {seconds:g} seconds"
+        raise NoDriver(why, "look for Xid in the kernel's log: dmesg")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def pci_address(text: str) -> str:

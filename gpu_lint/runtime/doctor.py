@@ -16,8 +16,9 @@ from gpu_lint.runtime.remarks import Level, Remark
 from gpu_lint.runtime.shell import Held, VariableReader
 from gpu_lint.runtime.surroundings import surroundings
 from gpu_lint.runtime.torchbuild import TorchBuild, ask_torch, torch_remarks
-from gpu_lint.settings import SettingsFinder
+from gpu_lint.settings import Settings, SettingsFinder
 
+_MASK = "gpu.visible-devices"
 _INSTALL = "install the NVIDIA driver: https://www.nvidia.com/drivers"
 
 
@@ -91,7 +92,9 @@ def examine(
     policy = settings.policy_for(inside)
     python = project_python(named_python, project, environ)
     machine, no_driver = _machine()
-    fits = tuple(fit_of(one, machine, where) for where, one in _policies(settings.flat, policy))
+    fits = tuple(
+        fit_of(one, machine, where, origin) for where, origin, one in _policies(settings, inside)
+    )
     build = None if python is None else ask_torch(python, environ)
     release = None if build is None else Release.of(build.version.partition("+")[0])
     reader = VariableReader(finder.rulebook.knowledge, machine, policy, release)
@@ -102,7 +105,7 @@ def examine(
         fits=fits,
         torch=build,
         torch_remarks=tuple(_of_torch(build, machine, fits)),
-        variables=(*reader.shell(environ), *reader.dotenv(directory, project)),
+        variables=tuple(reader.read(environ, directory, project)),
         surroundings=tuple(surroundings(machine, environ)),
     )
 
@@ -114,19 +117,20 @@ def _machine() -> tuple[Machine | None, Remark | None]:
         return None, Remark(Level.WARNING, str(error), error.advice)
 
 
-def _policies(flat: Mapping[str, object], policy: Policy | None) -> Iterator[tuple[str, Policy]]:
-    """Yield the policy of the directory, and those of overrides that choose other cards."""
+def _policies(settings: Settings, inside: Path) -> Iterator[tuple[str, str, Policy]]:
+    """Yield the policy of a file's directory, and those of overrides that choose other cards: what
+    each is in force for, where it is written, and itself."""
     seen = set()
-    if policy is not None:
+    _, origins = settings.flat_for(inside)
+    if (policy := settings.policy_for(inside)) is not None:
         seen.add(policy.gpu)
-        yield "this directory", policy
-    overrides = flat.get("overrides", ())
-    assert isinstance(overrides, (list, tuple))
-    for override in overrides:
-        other = policy_of({**flat, **override})
+        yield "this directory", origins.get(_MASK, ""), policy
+    for override in settings.flat.get("overrides", ()):
+        other = policy_of({**settings.flat, **override})
         if other is not None and other.gpu not in seen:
             seen.add(other.gpu)
-            yield ", ".join(override["paths"]), other
+            origin = settings.origins.get("overrides", "")
+            yield ", ".join(override["paths"]), origin, other
 
 
 def _of_torch(

@@ -41,6 +41,7 @@ def document(found: Examination) -> dict[str, Any]:
 def _policy(fit: Fit) -> dict[str, Any]:
     return {
         "where": fit.where,
+        "origin": fit.origin,
         "visible_devices": fit.gpu.visible_devices,
         "device_order": fit.gpu.device_order,
         "name": fit.gpu.name,

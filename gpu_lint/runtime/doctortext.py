@@ -38,9 +38,8 @@ def lines(found: Examination, width: int | None, color: bool) -> Iterator[Line]:
         yield from _cards(found.machine, text)
         yield from text.remarks(found.unread)
     for fit in found.fits:
-        yield from text.title(
-            f"Policy of {fit.where}: CUDA_VISIBLE_DEVICES={fit.gpu.visible_devices}"
-        )
+        yield from text.title(f"Policy of {fit.where}")
+        yield from text.plain(f"{fit.origin}: CUDA_VISIBLE_DEVICES={fit.gpu.visible_devices}")
         yield from text.remarks(fit.remarks)
     yield from text.title("PyTorch")
     if found.torch is not None:

@@ -29,6 +29,8 @@ class Fit:
 
     where: str
     """What the policy is in force for."""
+    origin: str
+    """Where its mask is written: ``FILE:LINE``, or an option."""
     gpu: Gpu
     devices: tuple[Assigned, ...]
     remarks: tuple[Remark, ...]
@@ -39,15 +41,15 @@ class Fit:
         return tuple(each.card for each in self.devices if each.card is not None)
 
 
-def fit_of(policy: Policy, machine: Machine | None, where: str) -> Fit:
+def fit_of(policy: Policy, machine: Machine | None, where: str, origin: str) -> Fit:
     """Compare a policy with a machine; None is a machine without a driver."""
     gpu = policy.gpu
     if machine is None:
         text = "no card can be read, so nothing of the policy is proven"
         unknown = tuple(Assigned(entry, None) for entry in gpu.devices)
-        return Fit(where, gpu, unknown, (Remark(Level.UNPROVEN, text),))
+        return Fit(where, origin, gpu, unknown, (Remark(Level.UNPROVEN, text),))
     devices = assign(gpu.devices, gpu.device_order, machine)
-    return Fit(where, gpu, devices, tuple(_remarks(gpu, devices, machine)))
+    return Fit(where, origin, gpu, devices, tuple(_remarks(gpu, devices, machine)))
 
 
 def assign(entries: tuple[str, ...], order: str | None, machine: Machine) -> tuple[Assigned, ...]:
@@ -96,7 +98,7 @@ def _part_of(entry: str, card: Card) -> Assigned:
     """Return a whole card; where MIG is on, CUDA shows one part of it instead."""
     if not card.mig:
         return Assigned(entry, card)
-    text = f"MIG is on on card {card.index}: a program gets one part of it, and which is not said"
+    text = f"card {card.index} is split by MIG: a program gets one part of it, and which is open"
     advice = (
         f'name a part: visible-devices = "{card.mig_uuids[0]}"'
         if card.mig_uuids
@@ -142,10 +144,10 @@ def _first(gpu: Gpu, card: Card, chosen: set[str], machine: Machine) -> Iterator
     known_by = gpu.name or card.name
     twins = [one for one in machine.cards if known_by in one.name and one.uuid not in chosen]
     if twins and gpu.devices[0].isdigit():
-        numbers = ", ".join(str(one.index) for one in twins)
+        numbers = " and ".join(str(one.index) for one in twins)
         text = (
-            f"card {numbers} is called {known_by!r}, too: a check by name cannot tell it from "
-            f"card {card.index}, and an index changes when cards are moved"
+            f"{known_by!r} is in the name of card {numbers}, too: a check by name cannot tell it "
+            f"from card {card.index}, and an index changes when cards are moved"
         )
         advice = f'name the card by its UUID: visible-devices = "{card.uuid}"'
         yield Remark(Level.WARNING, text, advice)

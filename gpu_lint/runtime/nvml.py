@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from gpu_lint.runtime.cards import (
     NVML,
@@ -36,10 +36,14 @@ _PROCESS_LISTS = (
     "nvmlDeviceGetGraphicsRunningProcesses",
     "nvmlDeviceGetMPSComputeRunningProcesses",
 )
+_CLOCKS = (
+    "nvmlDeviceGetCurrentClocksEventReasons",
+    "nvmlDeviceGetCurrentClocksThrottleReasons",
+)
+"""The new name and the old one of what tells them."""
 _LOST = ("NVML_ERROR_GPU_IS_LOST", "NVML_ERROR_RESET_REQUIRED", "NVML_ERROR_GPU_NOT_FOUND")
 """Errors of a card that is gone; older releases of nvidia-ml-py do not know all of them."""
 _EXTRA = "pip install 'gpu-lint[runtime]'"
-_T = TypeVar("_T")
 
 
 class NoLibrary(NoDriver):
@@ -101,9 +105,9 @@ class _Reader:
                 cards.append(self._card(index))
             except nvml.NVMLError as error:
                 unread.append(f"card {index} does not answer: {error}")
-        version = self._available(nvml.nvmlSystemGetCudaDriverVersion)
+        version = self._available("nvmlSystemGetCudaDriverVersion")
         return Machine(
-            driver=_text(self._available(nvml.nvmlSystemGetDriverVersion) or ""),
+            driver=_text(self._available("nvmlSystemGetDriverVersion") or ""),
             cuda=f"{version // 1000}.{version % 1000 // 10}" if version else "",
             cards=in_pci_order(cards),
             source=NVML,
@@ -114,10 +118,10 @@ class _Reader:
         """Return one card. Raises ``NVMLError`` for one that is lost or cannot be identified."""
         nvml = self._nvml
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
-        memory = self._available(nvml.nvmlDeviceGetMemoryInfo, handle)
-        mode = self._available(nvml.nvmlDeviceGetComputeMode, handle)
-        mig = self._available(nvml.nvmlDeviceGetMigMode, handle)
-        capability = self._available(nvml.nvmlDeviceGetCudaComputeCapability, handle)
+        memory = self._available("nvmlDeviceGetMemoryInfo", handle)
+        mode = self._available("nvmlDeviceGetComputeMode", handle)
+        mig = self._available("nvmlDeviceGetMigMode", handle)
+        capability = self._available("nvmlDeviceGetCudaComputeCapability", handle)
         return Card(
             index=index,
             uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
@@ -133,9 +137,13 @@ class _Reader:
             slowed=self._slowed(handle),
         )
 
-    def _available(self, ask: Callable[..., _T], *about: Any) -> _T | None:
-        """Return an answer, or None where the card or the driver has none to give. Raises
-        ``NVMLError`` where the card is lost."""
+    def _available(self, name: str, *about: Any) -> Any:
+        """Return the answer of a function, or None where card, driver or nvidia-ml-py have none to
+        give. Raises ``NVMLError`` where the card is lost."""
+        ask = getattr(self._nvml, name, None)
+        return None if ask is None else self._unless_refused(ask, *about)
+
+    def _unless_refused(self, ask: Callable[..., Any], *about: Any) -> Any:
         try:
             return ask(*about)
         except self._nvml.NVMLError as error:
@@ -144,15 +152,14 @@ class _Reader:
             return None
 
     def _mig_uuids(self, handle: Any) -> Iterator[str]:
-        nvml = self._nvml
-        for number in range(self._available(nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0):
-            part = self._available(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, number)
-            if part is not None and (uuid := self._available(nvml.nvmlDeviceGetUUID, part)):
+        for number in range(self._available("nvmlDeviceGetMaxMigDeviceCount", handle) or 0):
+            part = self._available("nvmlDeviceGetMigDeviceHandleByIndex", handle, number)
+            if part is not None and (uuid := self._available("nvmlDeviceGetUUID", part)):
                 yield _text(uuid)
 
     def _processes(self, handle: Any) -> tuple[CardProcess, ...] | None:
         """Return who is on a card, by number; None where no list of them is available."""
-        lists = [self._available(self._list_of(name), handle) for name in _PROCESS_LISTS]
+        lists = [self._unless_refused(self._list_of(name), handle) for name in _PROCESS_LISTS]
         if lists[0] is None:
             return None
         found: dict[int, CardProcess] = {}
@@ -184,17 +191,13 @@ class _Reader:
         return ask
 
     def _name_of(self, pid: int) -> str:
-        return _text(self._available(self._nvml.nvmlSystemGetProcessName, pid) or "")
+        return _text(self._available("nvmlSystemGetProcessName", pid) or "")
 
     def _slowed(self, handle: Any) -> tuple[str, ...] | None:
         """Return what holds a card's clocks down, asked by the new name or the old one."""
-        for name in (
-            "nvmlDeviceGetCurrentClocksEventReasons",
-            "nvmlDeviceGetCurrentClocksThrottleReasons",
-        ):
-            if (ask := getattr(self._nvml, name, None)) is not None:
-                if (bits := self._available(ask, handle)) is not None:
-                    return tuple(word for bit, word in _REASONS.items() if bits & bit)
+        for name in _CLOCKS:
+            if (bits := self._available(name, handle)) is not None:
+                return tuple(word for bit, word in _REASONS.items() if bits & bit)
         return None
 
 

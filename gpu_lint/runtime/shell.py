@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gpu_lint import allocator
@@ -53,32 +54,25 @@ class VariableReader:
         self._policy = policy
         self._release = release
 
-    def shell(self, environ: Mapping[str, str]) -> Iterator[Held]:
-        """Yield the variables of this process's environment."""
-        yield from self._held(SHELL, dict(environ))
+    def read(self, environ: Mapping[str, str], directory: Path, home: Path) -> Iterator[Held]:
+        """Yield the variables of a process's environment, then those of the nearest ``.env`` file,
+        from a directory up to its project, which do not replace what is set already."""
+        yield from self._held(SHELL, environ, environ.get(ORDER))
+        path = next(filter(os.path.isfile, dotenv_paths(str(directory / "x.py"), str(home))), None)
+        if path is not None:
+            found = dict(_entries(read_start(path, _LONGEST)))
+            order = environ.get(ORDER, found.get(ORDER))
+            for held in self._held(os.path.relpath(path, directory), found, order):
+                yield held if held.name not in environ else _shadowed(held)
 
-    def dotenv(self, directory: Path, home: Path) -> Iterator[Held]:
-        """Yield the variables of the nearest ``.env`` file, from a directory up to its project."""
-        for path in dotenv_paths(str(directory / "x.py"), str(home)):
-            if os.path.isfile(path):
-                found: dict[str, str | None] = {}
-                for name, value in entries_of(read_start(path, _LONGEST)).entries:
-                    if isinstance(name, Known):
-                        found[str(name.value)] = (
-                            str(value.value) if isinstance(value, Known) else None
-                        )
-                yield from self._held(os.path.relpath(path, directory), found)
-                return
-
-    def _held(self, place: str, values: Mapping[str, str | None]) -> Iterator[Held]:
+    def _held(
+        self, place: str, values: Mapping[str, str | None], order: str | None
+    ) -> Iterator[Held]:
         for name in sorted(values):
-            value = values[name]
-            if (remark := self._read(name, value, values)) is not None:
-                yield Held(place, name, value, remark)
+            if (remark := self._read(name, values[name], order)) is not None:
+                yield Held(place, name, values[name], remark)
 
-    def _read(
-        self, name: str, value: str | None, values: Mapping[str, str | None]
-    ) -> Remark | None:
+    def _read(self, name: str, value: str | None, order: str | None) -> Remark | None:
         """Return what comes of a variable; None for one that does not decide about GPUs."""
         if (meant := self._knowledge.misspelt(name)) is not None:
             text = f"nothing reads a variable of that name; {meant} was meant"
@@ -88,7 +82,7 @@ class VariableReader:
         if value is None:
             return Remark(Level.NOTE, _UNREADABLE)
         if name == MASK:
-            return self._mask(value, values.get(ORDER))
+            return self._mask(value, order)
         if name == ORDER:
             return self._order(value)
         if name in self._others:
@@ -153,3 +147,16 @@ class VariableReader:
         return Remark(
             Level.OK, f"PyTorch {release} accepts it" if release else "PyTorch accepts it"
         )
+
+
+def _entries(data: bytes) -> Iterator[tuple[str, str | None]]:
+    """Yield the names and values of a ``.env`` file; a value that is not known is None."""
+    for name, value in entries_of(data).entries:
+        if isinstance(name, Known):
+            yield str(name.value), str(value.value) if isinstance(value, Known) else None
+
+
+def _shadowed(held: Held) -> Held:
+    """Return a variable of a file that the shell sets, too."""
+    text = "the shell sets it, too, which load_dotenv() leaves as it is"
+    return replace(held, remark=Remark(Level.NOTE, text))

@@ -23,6 +23,7 @@ _SECONDS = 120
 _MARK = "gpu-lint-torch:"
 _ASK = f"""
 import json
+import os
 try:
     import torch
 except ModuleNotFoundError as error:
@@ -33,7 +34,7 @@ else:
     flags = getattr(torch._C, "_cuda_getArchFlags", lambda: None)() or ""
     version = torch.version
     found = [torch.__version__, version.cuda, getattr(version, "hip", None), flags.split()]
-print({_MARK!r} + json.dumps(found))
+os.write(1, ("\\n" + {_MARK!r} + json.dumps(found) + "\\n").encode())
 """
 _ARCH = re.compile(r"(sm|compute)_([0-9]+)([0-9])([a-z]?)")
 

@@ -252,8 +252,10 @@ def _cuda(process: Process, shown: _Names) -> Iterator[str]:
     called = f" in {freeze.api}" if freeze.api else ""
     if freeze.certain:
         yield f"{place}: CUDA was initialised{called}; the mask is fixed from here on"
+    elif len(freeze.candidates) < 2:
+        yield f"{place}: CUDA was initialised, most likely here; the mask is fixed from here on"
     else:
-        places = [shown.text(one) for one in freeze.candidates] or [place]
+        places = [shown.text(one) for one in freeze.candidates]
         yield f"CUDA was initialised at one of: {', '.join(places)}"
     seen = [f"{one.ordinal} = {one.name} ({one.uuid})" for one in process.visible or ()]
     yield f"sees {', '.join(seen) or 'no GPU'}"

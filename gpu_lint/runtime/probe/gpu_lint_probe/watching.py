@@ -13,6 +13,9 @@ from .places import Place, line_of
 if TYPE_CHECKING:
     from .recorder import Recorder
 
+_SAMPLED = 1_000
+"""Of so many calls of Python functions one switches its place off, so that places in hot loops soon
+cost nothing. Should such a place call C later, what that does is seen at the next call."""
 _MONITORING: Any = getattr(sys, "monitoring", None)  # from Python 3.12 on
 
 
@@ -36,11 +39,16 @@ class Monitored:
         events = _MONITORING.events
         count, reference = self._recorder.driver.asked()
         disable, plain, not_initialized = _MONITORING.DISABLE, _is_plain, NOT_INITIALIZED
-        function = type(_is_plain)
+        function, left = type(_is_plain), _SAMPLED
 
         def called(code: CodeType, offset: int, callee: Any, argument: Any) -> Any:
             if type(callee) is function:
-                return None
+                nonlocal left
+                left -= 1
+                if left:
+                    return None
+                left = _SAMPLED
+                return disable
             if plain(callee):
                 return disable
             if count(reference) != not_initialized:
@@ -134,13 +142,27 @@ def _is_plain(callee: Any) -> bool:
         owner = callee.__self__
         if owner is _BUILTINS:
             return callee.__name__ not in _CALLING
-        return type(owner) in _PLAIN_TYPES
+        return type(owner) in _PLAIN_TYPES or callee.__module__ in _PLAIN_MODULES
     return kind is _DESCRIPTOR and callee.__objclass__ in _PLAIN_TYPES
 
 
 _BUILTINS = sys.modules["builtins"]
 _FUNCTION, _DESCRIPTOR = type(len), type(str.join)
 _CALLING = frozenset(("exec", "eval", "__import__", "map", "filter", "sorted", "min", "max", "sum"))
+_PLAIN_MODULES = frozenset(getattr(sys, "stdlib_module_names", ())) - frozenset(
+    (
+        "_ctypes",
+        "_imp",
+        "_functools",
+        "_asyncio",
+        "_thread",
+        "_heapq",
+        "_bisect",
+        "builtins",
+        "atexit",
+    )
+)
+"""Modules of the standard library whose functions call nothing of the program or of others."""
 _PLAIN_TYPES = frozenset(
     (
         int, float, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice,

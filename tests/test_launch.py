@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_lint.runtime import launch
+from gpu_lint.runtime import launch, processlist, processtree
 from gpu_lint.runtime.capture import Capture
 from gpu_lint.runtime.launch import TRACE_VARIABLE, LaunchError, run_here, run_tree
 from gpu_lint.runtime.processlist import process_list
@@ -127,6 +127,30 @@ def test_nothing_that_a_command_started_is_left(
     assert ended.timed_out is not by_itself
     assert ended.limits == ()
     assert ended.status == (0 if by_itself else 137)
+
+
+@posix
+@pytest.mark.parametrize("what", [name for name in LEFT_BEHIND if "without" not in name])
+def test_psutil_lists_what_is_left_elsewhere(
+    run: Callable[..., launch.Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    listing = processlist._Psutil(pytest.importorskip("psutil"))
+    monkeypatch.setattr(processtree, "process_list", lambda: listing)
+    ended = run(f"{LEFT_BEHIND[what]}\nprint(child.pid)")
+    assert has_ended(int(printed(tmp_path)))
+    assert (ended.status, ended.limits) == (0, ())
+
+
+@posix
+def test_where_processes_cannot_be_listed_the_group_ends_and_a_limit_says_so(
+    run: Callable[..., launch.Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processtree, "process_list", lambda: None)
+    ended = run(f"{LEFT_BEHIND['a child that ignores SIGTERM']}\nprint(child.pid)")
+    assert has_ended(int(printed(tmp_path)))
+    assert ended.limits == (
+        "processes that left the command's process group are not looked for without psutil",
+    )
 
 
 @linux

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -246,6 +247,21 @@ def test_the_whole_way_from_the_command_line(verify: Verify) -> None:
     assert (good.returncode, bad.returncode) == (0, 1), good.stderr + bad.stderr
     assert f"sees NVIDIA GeForce RTX 3090 ({BIG}) alone" in good.stdout
     assert SMALL in bad.stdout
+
+
+def test_the_migrated_voice_assistant_is_proved_but_for_the_file_that_removes_the_mask(
+    verify: Verify,
+) -> None:
+    shutil.copytree(ROOT / "fixtures" / "superwhisper" / "after", verify.root, dirs_exist_ok=True)
+    verify({}, policy=(verify.root / "gpu-lint.toml").read_text("utf-8"))
+    assert verify.document["files"]["looked_at"] == 40
+    results = verify.results
+    assert results.pop("test_cuda_debug.py") == "violated"
+    assert set(results.values()) == {"proved"}
+    assert len(results) == 26
+    found = run_cli("check", "--output-format", "concise", "test_cuda_debug.py").stdout
+    assert "GPU107" in found
+    assert "GPU118" in found
 
 
 # --- commands of the configuration ---------------------------------------------------------------

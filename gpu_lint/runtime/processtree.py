@@ -98,12 +98,12 @@ class PosixTree:
     def _end_session(self) -> tuple[str, ...]:
         """End the processes of the session's first group, where others cannot be listed."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._root, signal.SIGTERM)
-            deadline = time.monotonic() + GRACE_SECONDS
-            while time.monotonic() < deadline:
-                time.sleep(_PAUSE_SECONDS)
-                os.killpg(self._root, 0)
-            os.killpg(self._root, signal.SIGKILL)
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                os.killpg(self._root, number)
+                deadline = time.monotonic() + GRACE_SECONDS
+                while time.monotonic() < deadline:
+                    time.sleep(_PAUSE_SECONDS)
+                    os.killpg(self._root, 0)
         return (
             "processes that left the command's process group are not looked for without psutil",
         )

@@ -16,17 +16,17 @@ OLDEST = (3, 8)
 """That the recorder runs in."""
 _ASKED_SECONDS = 60
 _IN_ENVIRONMENT = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
-_VERSION = "import sys; print('gpu-lint', *sys.version_info[:2])"
+_VERSION = "import os, sys; os.write(1, b'gpu-lint %d %d' % sys.version_info[:2])"
 _ANSWER = re.compile(rb"gpu-lint (\d+) (\d+)\s*\Z")
 _MISSING = """\
-import importlib.util, sys
+import importlib.util, os, sys
 for name in sys.argv[1:]:
     try:
         found = importlib.util.find_spec(name.partition(".")[0])
     except (ImportError, ValueError):
         found = None
     if found is None:
-        print(name)
+        os.write(1, name.encode() + b"\\n")
 """
 
 

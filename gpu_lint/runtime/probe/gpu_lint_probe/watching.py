@@ -25,7 +25,6 @@ class Monitored:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._tool: int | None = None
-        self._last: tuple[CodeType, int] | None = None
 
     def start(self) -> None:
         for tool in (4, 3, 5, 2, 1, 0):
@@ -40,10 +39,12 @@ class Monitored:
         count, reference = self._recorder.driver.asked()
         disable, plain, not_initialized = _MONITORING.DISABLE, _is_plain, NOT_INITIALIZED
         function, left = type(_is_plain), _SAMPLED
+        last_code: CodeType | None = None
+        last_offset = 0
 
         def called(code: CodeType, offset: int, callee: Any, argument: Any) -> Any:
+            nonlocal left, last_code, last_offset
             if type(callee) is function:
-                nonlocal left
                 left -= 1
                 if left:
                     return None
@@ -52,13 +53,13 @@ class Monitored:
             if plain(callee):
                 return disable
             if count(reference) != not_initialized:
-                self._late(sys._getframe(1))
-            self._last = code, offset
+                self._late(sys._getframe(1), last_code, last_offset)
+            last_code, last_offset = code, offset
             return None
 
         def returned(code: CodeType, offset: int, callee: Any, argument: Any) -> Any:
             if count(reference) != not_initialized:
-                is_certain = self._last == (code, offset)  # nothing was called in between
+                is_certain = last_code is code and last_offset == offset  # nothing in between
                 self._recorder.froze(sys._getframe(1), "call", _named(callee), is_certain, [])
 
         _MONITORING.register_callback(self._tool, events.CALL, called)
@@ -66,11 +67,10 @@ class Monitored:
         _MONITORING.register_callback(self._tool, events.C_RAISE, returned)
         _MONITORING.set_events(self._tool, events.CALL)
 
-    def _late(self, frame: FrameType) -> None:
+    def _late(self, frame: FrameType, code: CodeType | None, offset: int) -> None:
         """CUDA was initialised since the last call, by something that is no call into C."""
         others: list[Place] = []
-        if self._last is not None:
-            code, offset = self._last
+        if code is not None:
             others = self._recorder.places.lines_since(code, line_of(code, offset), frame)
         self._recorder.froze(frame, "before a call", "", False, others)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_cli
 
 BAD = 'import os\n\nos.environ["CUDA_VISIBLE_DEVICES"] = 1\n'
 
@@ -61,6 +61,9 @@ def test_wheel_holds_rules_templates_and_the_typing_marker(wheel: Path) -> None:
         "gpu_lint/py.typed",
         "gpu_lint/runtime/doctor.schema.json",
         "gpu_lint/gpu-lint.schema.json",
+        "gpu_lint/runtime/probe/gpu_lint_probe/recorder.py",
+        "gpu_lint/runtime/probe/sitecustomize.py",
+        "gpu_lint/runtime/trace.schema.json",
         "gpu_lint/runtime/verify.schema.json",
         "gpu_lint/rules/GPU1-environment.toml",
         "gpu_lint/rules/knowledge.json",
@@ -157,3 +160,14 @@ def test_pre_commit_hooks_fail_then_fix_then_pass(installed: Path, tmp_path: Pat
     undone = run(str(installed / "gpu-lint"), "undo", cwd=repo, **identity)
     assert undone.returncode == 0, undone.stderr
     assert (repo / "bad.py").read_text("utf-8") == BAD
+
+
+@pytest.mark.parametrize("name", ["github-actions.yml", "gitlab-ci.yml"])
+def test_the_jobs_of_contrib_call_commands_that_exist(name: str) -> None:
+    lines = (ROOT / "contrib" / name).read_text(encoding="utf-8").splitlines()
+    called = [line.partition("-m gpu_lint ")[2].split() for line in lines if "-m gpu_lint" in line]
+    assert [words[0] for words in called] == ["check", "doctor", "verify"]
+    for command, *options in called:
+        known = run_cli(command, "--help").output
+        for option in options:
+            assert not option.startswith("-") or option in known, (command, option)

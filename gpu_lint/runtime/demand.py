@@ -180,7 +180,11 @@ def _by(process: Process) -> str:
     if freeze is None or not freeze.file:
         return ""
     place = f"{freeze.file}:{freeze.line}"
-    return f" by {place}" if freeze.certain else f" by one of {', '.join(freeze.candidates)}"
+    if freeze.certain:
+        return f" by {place}"
+    if len(freeze.candidates) < 2:
+        return f", most likely by {place}"
+    return f" by one of {', '.join(freeze.candidates)}"
 
 
 def _at(process: Process) -> str:

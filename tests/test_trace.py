@@ -292,6 +292,13 @@ def test_the_sitecustomize_of_the_environment_runs_too(traced: Trace, tmp_path: 
 
 HARMLESS = {
     "closes all files": ("import os\nos.closerange(3, 256)\n" + RIGHT + USE, 0),
+    "closes all files, and opens its own": (
+        "import os\nos.closerange(3, 256)\nown = [open(f'{n}.txt', 'w') for n in range(9)]\n"
+        + RIGHT
+        + USE
+        + "[one.close() for one in own]\nassert not any(open(f'{n}.txt').read() for n in range(9))\n",
+        0,
+    ),
     "its own profiler": ("import cProfile\n" + RIGHT + "cProfile.run('import torch')\n" + USE, 0),
     "its own status": (RIGHT + USE + "raise SystemExit(7)\n", 7),
     "an uncaught error": (RIGHT + USE + "1 / 0\n", 1),

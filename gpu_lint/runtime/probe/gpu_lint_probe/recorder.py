@@ -64,13 +64,27 @@ class Recorder:
 
     def _open(self) -> None:
         name = f"{os.getpid()}-{time.monotonic_ns()}.jsonl"
+        self._path = os.path.join(self.folder, name)
+        self._reopen()
+
+    def _reopen(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._file = os.open(os.path.join(self.folder, name), flags, 0o600)
-        os.set_inheritable(self._file, False)
+        self._file = os.open(self._path, flags, 0o600)
+        self._identity = os.fstat(self._file)[1:3]
+
+    def _is_open(self) -> bool:
+        """Whether our file is; a program may close all files, and then get our number for one."""
+        try:
+            return os.fstat(self._file)[1:3] == self._identity
+        except OSError:
+            return False
 
     def write(self, event: str, **facts: Any) -> None:
+        """Append an event to this process's file."""
         line = json.dumps({"event": event, "t": round(time.monotonic() - self.began, 6), **facts})
-        with contextlib.suppress(OSError):  # the program closed all files, or the disk is full
+        with contextlib.suppress(OSError):  # the disk is full, or the trace is over
+            if not self._is_open():
+                self._reopen()
             os.write(self._file, line.encode("utf-8", "backslashreplace") + b"\n")
 
     def write_start(self, kind: str) -> None:
@@ -112,7 +126,7 @@ class Recorder:
         was_frozen, self.is_frozen = self.is_frozen, False
         self._cards, self._touched, self._peak, self.memory = [], {}, {}, None
         self._lock = threading.Lock()
-        with contextlib.suppress(OSError):
+        if self._is_open():
             os.close(self._file)
         self._open()
         self.write_start("fork")

@@ -173,7 +173,9 @@ class Context:
     def is_for_a_child(self, setting: Setting) -> bool:
         """Whether a write is for a process that is started behind it: it is taken back later."""
         place = setting.variable, setting.function
-        if setting.value is None or self.given_back.get(place, -1) <= setting.span.start:
+        taken_back = setting.form is Form.FOR_A_WHILE
+        taken_back = taken_back or self.given_back.get(place, -1) > setting.span.start
+        if setting.value is None or not taken_back:
             return False
         return (self.facts.file, setting.span) in self._handed
 

@@ -205,17 +205,22 @@ class Context:
     @cached_property
     def rebindings(self) -> tuple[Setting, ...]:
         """Where ``os.environ`` becomes another dict before CUDA has read the mask, and stays one,
-        in a file that is about the mask."""
-        about_mask = MASK.encode() in self.facts.reading.source.data
-        if not about_mask and (self.policy is None or not self.gpu_file):
+        in a file that is about what decides about GPUs."""
+        data = self.facts.reading.source.data
+        is_about_gpus = any(name.encode() in data for name in HEADER_VARIABLES)
+        if not is_about_gpus and (self.policy is None or not self.gpu_file):
             return ()
+        rebound = [setting for setting in self.settings if setting.form is Form.REBOUND]
+        put_back: dict[str, int] = {}
+        for one in rebound:
+            if one.value is not None:
+                put_back[one.function] = max(one.span.start, put_back.get(one.function, 0))
         return tuple(
             setting
-            for setting in self.settings
-            if setting.form is Form.REBOUND
-            and setting.value is None
+            for setting in rebound
+            if setting.value is None
             and setting.frozen.certainty is not Certainty.ALWAYS
-            and (setting.variable, setting.function) not in self.given_back
+            and put_back.get(setting.function, -1) < setting.span.start
         )
 
     @cached_property

@@ -167,7 +167,7 @@ class Context:
             (written.file, written.span)
             for facts in files
             for child in facts.children
-            for written in child.handed
+            for written in child.takes_over(*HEADER_VARIABLES)
         )
 
     def is_for_a_child(self, setting: Setting) -> bool:
@@ -365,8 +365,13 @@ class Context:
 
     def mask_devices(self, masks: tuple[Written, ...]) -> tuple[str, ...] | None:
         """The devices of the mask in effect, where it is the same on every path."""
+        found = self.mask_choices(masks)
+        return found[0] if found is not None and len(found) == 1 else None
+
+    def mask_choices(self, masks: tuple[Written, ...]) -> tuple[tuple[str, ...], ...] | None:
+        """The devices of each mask that may be in effect; None where one is not known."""
         if self.policy is not None:
-            return self.policy.gpu.devices
+            return (self.policy.gpu.devices,)
         found: set[tuple[str, ...]] = set()
         for written in masks:
             known = None if written.value is None or written.weak else constants(written.value)
@@ -376,4 +381,4 @@ class Context:
                 if not isinstance(constant.value, str) or read_mask(constant.value).fault:
                     return None
                 found.add(read_mask(constant.value).devices)
-        return found.pop() if len(found) == 1 else None
+        return tuple(sorted(found))

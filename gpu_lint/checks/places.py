@@ -133,7 +133,7 @@ def _starts_behind(child: Child, setting: Setting) -> bool:
         return False
     if setting.variable != MASK or (setting.reach, child.reach) != (Reach.CALLED, Reach.MODULE):
         return True
-    return any(one.span == setting.span for one in child.handed)
+    return any(one.span == setting.span for one in child.takes_over(MASK))
 
 
 def _has_chosen(setting: Setting, context: Context) -> bool:

@@ -175,7 +175,7 @@ class Processes(Devices):
                 orders=in_order(flow.orders()),
                 frozen=flow.frozen,
                 reach=self.reach,
-                handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
+                handed=tuple((name, in_order(flow.holds(name))) for name in HEADER_VARIABLES),
                 scripts=command.scripts,
                 ignored=command.ignored,
                 index=command.index,

@@ -21,6 +21,10 @@ CODE = "\"import torch; torch.zeros(1, device='cuda')\""
 SCRIPT = "import subprocess, sys\nsubprocess.run([sys.executable, 'a.py'])\n"
 ORDERED = 'import os\nos.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"\n'
 FILTERED = "import os\nos.environ = {{k: v for k, v in os.environ.items() if k != '{}'}}\n"
+PUT = "import os\ndef put(gpu):\n    os.environ['CUDA_VISIBLE_DEVICES'] = gpu\n"
+PREPARED = (
+    f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {CODE}], preexec_fn={{}})\n"
+)
 LAUNCH = f"""import subprocess, sys
 def launch(env):
     subprocess.run([sys.executable, "-c", {CODE}], env=env)
@@ -118,6 +122,40 @@ WRONG: dict[str, tuple[_Files, tuple[str, str, int]]] = {
             "part.py": HEADER,
         },
         ("run.py", "GPU207", 3),
+    ),
+    "another file's function before a child's program": (
+        {
+            "run.py": f"{HEADER}from helper import drop\n{PREPARED.format('drop')}",
+            "helper.py": f"import os\n{DROP}",
+        },
+        ("run.py", "GPU207", 7),
+    ),
+    "a partial function before a child's program": (
+        {
+            "run.py": f"{HEADER}import functools, helper\n"
+            + PREPARED.format('functools.partial(helper.put, "0")'),
+            "helper.py": PUT,
+        },
+        ("run.py", "GPU207", 7),
+    ),
+    "a method of the environment before a child's program": (
+        {"run.py": HEADER + PREPARED.format("os.environ.clear")},
+        ("run.py", "GPU207", 6),
+    ),
+    "a removal before a child's program": (
+        {
+            "run.py": f"{HEADER}import functools\n"
+            + PREPARED.format('functools.partial(os.environ.pop, "CUDA_VISIBLE_DEVICES")')
+        },
+        ("run.py", "GPU207", 7),
+    ),
+    "a method of another file's object before a child's program": (
+        {
+            "run.py": f"{HEADER}from helper import Job\n{PREPARED.format('Job().first')}",
+            "helper.py": "import os\nclass Job:\n    def first(self):\n"
+            "        del os.environ['CUDA_VISIBLE_DEVICES']\n",
+        },
+        ("run.py", "GPU207", 7),
     ),
     "a child's order by a filtered environment": (
         {"run.py": f"{HEADER}import part\n{LAUNCH}order = os.environ.get('APP', 'FASTEST_FIRST')\n"
@@ -219,6 +257,28 @@ RIGHT: dict[str, _Files] = {
     "the last part of a text": {"run.py": _header('"cuda:1".rpartition(":")[-1]') + USE},
     "a text without a part": {"run.py": _header('"gpu1".replace("gpu", "")') + USE},
     "a text without its beginning": {"run.py": _header('"cuda:1".removeprefix("cuda:")') + USE},
+    "a partial function with the right mask before a child's program": {
+        "run.py": HEADER + PUT + "import functools\n"
+        + PREPARED.format('functools.partial(put, "1")')
+    },
+    "a function with the right mask before a child's program": {
+        "run.py": HEADER + PUT + PREPARED.format('lambda: put("1")')
+    },
+    "a removal of another variable before a child's program": {
+        "run.py": f"{HEADER}import functools\n"
+        + PREPARED.format('functools.partial(os.environ.pop, "DEBUG", None)')
+    },
+    "a function of the system before a child's program": {
+        "run.py": HEADER + PREPARED.format("os.setsid")
+    },
+    "an unknown function before a child's program": {
+        "run.py": f"{HEADER}from elsewhere import first\n{PREPARED.format('first')}"
+    },
+    "another file's function before a tool": {
+        "run.py": f"{HEADER}from helper import drop\nimport subprocess\n"
+        "subprocess.run(['git', 'gc'], preexec_fn=drop)\n",
+        "helper.py": f"import os\n{DROP}",
+    },
     "a script behind the mask in another file": {
         "run.py": f"import part\n{SCRIPT}{USE}",
         "part.py": HEADER,

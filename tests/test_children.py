@@ -69,6 +69,17 @@ OTHER_MASK = {
     'env = {**os.environ, "CUDA_DEVICE_ORDER": order}\n' + RUN,
     "another order, unless a copy of the environment has one": "env = os.environ.copy()\n"
     'env["CUDA_DEVICE_ORDER"] = env.get("APP_ORDER", "FASTEST_FIRST")\n' + RUN,
+    "another order, unless a filtered copy has one": "env = {k: v for k, v in os.environ.items() "
+    "if k != 'DEBUG'}\n"
+    'env["CUDA_DEVICE_ORDER"] = env.get("APP_ORDER", "FASTEST_FIRST")\n' + RUN,
+    "an order that is given, or this one": "order = os.environ.get('APP_ORDER', 'PCI_BUS_ID')\n"
+    'env = {**os.environ, "CUDA_DEVICE_ORDER": order}\n' + RUN,
+    "an unknown order": 'env = {**os.environ, "CUDA_DEVICE_ORDER": sys.argv[1]}\n' + RUN,
+    "an order by an option": "import argparse\nparser = argparse.ArgumentParser()\n"
+    "parser.add_argument('--order', default='PCI_BUS_ID')\nenv = os.environ.copy()\n"
+    'env["CUDA_DEVICE_ORDER"] = parser.parse_args().order\n' + RUN,
+    "an order that something unknown may replace": "import json\n"
+    'env = {**os.environ, **json.loads(sys.argv[1]), "CUDA_VISIBLE_DEVICES": "1"}\n' + RUN,
     "no order": 'env = {"CUDA_VISIBLE_DEVICES": "1", "PATH": os.environ["PATH"]}\n' + RUN,
     "no order in the shell": 'os.system("env -u CUDA_DEVICE_ORDER python a.py")',
 }
@@ -83,8 +94,14 @@ RIGHT = {
     "('PATH', 'CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER')}\n" + RUN,
     "what is set is kept": "env = {k: os.environ[k] for k in "
     "('CUDA_VISIBLE_DEVICES', 'CUDA_DEVICE_ORDER') if k in os.environ}\n" + RUN,
-    "the order that is given, or this one": "order = os.environ.get('APP_ORDER', 'PCI_BUS_ID')\n"
+    "an unknown order, and no GPU": "order = os.environ.get('APP_ORDER', 'PCI_BUS_ID')\n"
+    'env = {**os.environ, "CUDA_DEVICE_ORDER": order, "CUDA_VISIBLE_DEVICES": ""}\n' + RUN,
+    "an unknown order of a tool": "env = {**os.environ, 'CUDA_DEVICE_ORDER': sys.argv[1]}\n"
+    "subprocess.run(['git', 'gc'], env=env)",
+    "one of two orders that are the same": "order = 'PCI_BUS_ID' if sys.argv[1:] else 'PCI_' + 'BUS_ID'\n"
     'env = {**os.environ, "CUDA_DEVICE_ORDER": order}\n' + RUN,
+    "the order that a filtered copy has": "env = {k: v for k, v in os.environ.items() if k != 'DEBUG'}\n"
+    'env["CUDA_DEVICE_ORDER"] = env.get("CUDA_DEVICE_ORDER", "FASTEST_FIRST")\n' + RUN,
     "all as text": "env = {str(k): str(v) for k, v in os.environ.items()}\n" + RUN,
     "the environment wins": 'env = {"CUDA_VISIBLE_DEVICES": "0", **os.environ}\n' + RUN,
     "env -u of another": 'os.system("env -u DEBUG python a.py")',

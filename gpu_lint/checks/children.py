@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gpu_lint.checks.context import Context, Found
 from gpu_lint.checks.devices import visible_devices
 from gpu_lint.checks.ranks import deciding, is_given_others
-from gpu_lint.facts.model import INHERITED, Certainty, Child, Reach, Setting
+from gpu_lint.facts.model import INHERITED, Certainty, Child, Reach, Written
 from gpu_lint.facts.values import (
     EnvironmentValue,
     Known,
@@ -92,30 +92,48 @@ def _ignoring(child: Child, context: Context) -> Found | None:
 
 
 def _masked(child: Child, context: Context) -> Found | None:
-    devices = context.mask_devices(child.masks)
-    if not devices or child.mask is None or is_given_others(child, devices):
+    if child.mask is None or MASK in child.sets:
         return None
-    if MASK in child.sets:
+    choices = context.mask_choices(child.masks)
+    if choices is None and all(map(_shows_devices, child.masks)):
+        return _unmasked(child, child.mask, "that this process sets", context)
+    if not choices or not all(choices) or any(is_given_others(child, one) for one in choices):
         return None
-    here = ",".join(devices)
-    severity = None if context.policy is not None else Severity.WARNING
-    values = alternatives(child.mask)
-    if Known(None) in values:
-        surely = len(values) == 1
-        message = f"the child {'is' if surely else 'may be'} started without the mask {here!r}"
-        message += ": it sees every GPU"
-        severity = severity if surely else Severity.WARNING
-        return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)
-    texts = sorted(filter(None, map(text_of, values)))
-    foreign = [text for text in texts if not set(read_mask(text).devices) <= set(devices)]
+    here = " or ".join(repr(",".join(devices)) for devices in choices)
+    if (unmasked := _unmasked(child, child.mask, here, context)) is not None:
+        return unmasked
+    texts = sorted(filter(None, map(text_of, alternatives(child.mask))))
+    shown = [(text, set(read_mask(text).devices)) for text in texts]
+    foreign = [text for text, its in shown if not any(its <= set(own) for own in choices)]
     if not foreign:
         return _perhaps_masked(child, child.mask, here, context)
     remedy: Remedy | None = None
-    if child.mask_span is not None and child.mask_span in child.span:
-        remedy = ReplaceLiteral(child.mask_span, here)
+    if len(choices) == 1 and child.mask_span is not None and child.mask_span in child.span:
+        remedy = ReplaceLiteral(child.mask_span, ",".join(choices[0]))
+    severity = None if context.policy is not None else Severity.WARNING
     whose = "the policy demands" if context.policy is not None else "this process uses"
-    message = f"the child is given the mask {foreign[0]!r}; {whose} {here!r}"
+    message = f"the child is given the mask {foreign[0]!r}; {whose} {here}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, remedy, severity=severity)
+
+
+def _unmasked(child: Child, given: Value, mask: str, context: Context) -> Found | None:
+    """A child that is, or may be, given no mask where this process has one."""
+    values = alternatives(given)
+    if Known(None) not in values:
+        return None
+    surely = len(values) == 1
+    message = f"the child {'is' if surely else 'may be'} started without the mask {mask}"
+    message += ": it sees every GPU"
+    severity = None if surely and context.policy is not None else Severity.WARNING
+    return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)
+
+
+def _shows_devices(mask: Written) -> bool:
+    """Whether a mask is surely this program's, and as far as it is known none that hides GPUs."""
+    if mask.value is None or mask.weak or mask.span is None:
+        return False
+    texts = map(text_of, alternatives(mask.value))
+    return all(read_mask(text).devices for text in texts if text is not None)
 
 
 def _beyond(child: Child, context: Context) -> Found | None:
@@ -142,7 +160,7 @@ def _perhaps_masked(child: Child, mask: Value, here: str, context: Context) -> F
         message = "the child is started with the mask of this program's parent, not with its own"
     else:
         message = "the mask of the child is not known"
-    message += f"; the policy demands {here!r}"
+    message += f"; the policy demands {here}"
     return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=Severity.WARNING)
 
 
@@ -157,13 +175,26 @@ def _ordered(child: Child, context: Context) -> Found | None:
     known = [one for one in values if isinstance(one, Known)]
     others = sorted((text_of(one) or "" for one in known if one.value != wanted), reverse=True)
     if not others:
-        return None
+        return _perhaps_ordered(child, child.order, wanted, context)
     surely = len(known) == len(values)
     severity = None if surely and context.policy is not None else Severity.WARNING
     how = f"with {ORDER}={others[0]}, not {wanted}" if others[0] else f"without {ORDER}"
     message = f"the child {'is' if surely else 'may be'} started {how}: "
     message += "the mask may mean another GPU there"
     return Found("GPU207", child.span, message, _ORDER_NOTE, severity=severity)
+
+
+def _perhaps_ordered(child: Child, order: Value, wanted: str, context: Context) -> Found | None:
+    """A child whose order only the run will tell, where a policy demands one."""
+    if context.policy is None or constants(order) is not None:
+        return None
+    option = option_behind(order)
+    if option is not None:
+        message = f"{deciding(option, context)} decides the {ORDER} of the child"
+    else:
+        message = f"the {ORDER} of the child is not known"
+    message += f"; the policy demands {wanted!r}"
+    return Found("GPU207", child.span, message, _ORDER_NOTE, severity=Severity.WARNING)
 
 
 def _order(child: Child, context: Context) -> str | None:
@@ -189,7 +220,7 @@ def _early(child: Child, context: Context) -> Found | None:
         return None
     if MASK in child.sets:
         return None
-    if child.masks != (INHERITED,) or any(one.span is not None for one in child.handed):
+    if child.masks != (INHERITED,) or child.takes_over(MASK):
         return None
     later = _set_later(child, context)
     surely = child.uses_gpu is Certainty.ALWAYS
@@ -199,19 +230,19 @@ def _early(child: Child, context: Context) -> Found | None:
     if later is None:
         message += f"{MASK} is not set where it starts: "
     else:
-        message += f"starts before {MASK} is set (line {context.row(later.span.start)}): "
+        message += f"starts before {MASK} is set ({later}): "
     message += "the parent process decides which one"
     severity = None if surely else Severity.WARNING
     return Found("GPU207", child.span, message, _INHERIT_NOTE, severity=severity)
 
 
-def _set_later(child: Child, context: Context) -> Setting | None:
-    """The first write of the mask behind a child's start, in the same function."""
-    return next(
-        (
-            one
-            for one in context.settings
-            if one.variable == MASK and one.value is not None and one.span.start > child.span.start
-        ),
-        None,
-    )
+def _set_later(child: Child, context: Context) -> str | None:
+    """Where the mask is first written behind a child's start: in this file, or in another one of
+    its process before that uses a framework."""
+    for one in context.settings:
+        if one.variable == MASK and one.value is not None and one.span.start > child.span.start:
+            return f"line {context.row(one.span.start)}"
+    if child.reach is Reach.UNCALLED:
+        return None
+    held = context.facts.holds(MASK)
+    return next((context.line(one) for one in held if one.span and one.value is not None), None)

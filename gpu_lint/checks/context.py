@@ -167,13 +167,15 @@ class Context:
             (written.file, written.span)
             for facts in files
             for child in facts.children
-            for written in child.handed
+            for written in child.takes_over(*HEADER_VARIABLES)
         )
 
     def is_for_a_child(self, setting: Setting) -> bool:
         """Whether a write is for a process that is started behind it: it is taken back later."""
         place = setting.variable, setting.function
-        if setting.value is None or self.given_back.get(place, -1) <= setting.span.start:
+        taken_back = setting.form is Form.FOR_A_WHILE
+        taken_back = taken_back or self.given_back.get(place, -1) > setting.span.start
+        if setting.value is None or not taken_back:
             return False
         return (self.facts.file, setting.span) in self._handed
 
@@ -203,17 +205,22 @@ class Context:
     @cached_property
     def rebindings(self) -> tuple[Setting, ...]:
         """Where ``os.environ`` becomes another dict before CUDA has read the mask, and stays one,
-        in a file that is about the mask."""
-        about_mask = MASK.encode() in self.facts.reading.source.data
-        if not about_mask and (self.policy is None or not self.gpu_file):
+        in a file that is about what decides about GPUs."""
+        data = self.facts.reading.source.data
+        is_about_gpus = any(name.encode() in data for name in HEADER_VARIABLES)
+        if not is_about_gpus and (self.policy is None or not self.gpu_file):
             return ()
+        rebound = [setting for setting in self.settings if setting.form is Form.REBOUND]
+        put_back: dict[str, int] = {}
+        for one in rebound:
+            if one.value is not None:
+                put_back[one.function] = max(one.span.start, put_back.get(one.function, 0))
         return tuple(
             setting
-            for setting in self.settings
-            if setting.form is Form.REBOUND
-            and setting.value is None
+            for setting in rebound
+            if setting.value is None
             and setting.frozen.certainty is not Certainty.ALWAYS
-            and (setting.variable, setting.function) not in self.given_back
+            and put_back.get(setting.function, -1) < setting.span.start
         )
 
     @cached_property
@@ -358,8 +365,13 @@ class Context:
 
     def mask_devices(self, masks: tuple[Written, ...]) -> tuple[str, ...] | None:
         """The devices of the mask in effect, where it is the same on every path."""
+        found = self.mask_choices(masks)
+        return found[0] if found is not None and len(found) == 1 else None
+
+    def mask_choices(self, masks: tuple[Written, ...]) -> tuple[tuple[str, ...], ...] | None:
+        """The devices of each mask that may be in effect; None where one is not known."""
         if self.policy is not None:
-            return self.policy.gpu.devices
+            return (self.policy.gpu.devices,)
         found: set[tuple[str, ...]] = set()
         for written in masks:
             known = None if written.value is None or written.weak else constants(written.value)
@@ -369,4 +381,4 @@ class Context:
                 if not isinstance(constant.value, str) or read_mask(constant.value).fault:
                     return None
                 found.add(read_mask(constant.value).devices)
-        return found.pop() if len(found) == 1 else None
+        return tuple(sorted(found))

@@ -99,12 +99,12 @@ def _comes_before_all(imported: Mark, context: Context) -> bool:
 
 
 def _for_a_while(setting: Setting, context: Context) -> Found | None:
-    """The verdict on a write that is taken back: whether it comes too late. In tests, values that
-    nothing reads are what other code is tested with."""
-    deadline, trigger = setting.frozen, setting.frozen.trigger
-    if deadline.certainty is not Certainty.ALWAYS or trigger is None or context.is_test:
+    """The verdict on a write that is taken back, and is not for a child process: whether it comes
+    too late. In tests, values that nothing reads are what other code is tested with."""
+    trigger = setting.frozen.trigger
+    if trigger is None or context.is_test or context.is_for_a_child(setting):
         return None
-    found = _late(setting, deadline, trigger, False, context)
+    found = _late(setting, setting.frozen, trigger, False, context)
     return replace(found, remedy=None)
 
 
@@ -133,7 +133,7 @@ def _starts_behind(child: Child, setting: Setting) -> bool:
         return False
     if setting.variable != MASK or (setting.reach, child.reach) != (Reach.CALLED, Reach.MODULE):
         return True
-    return any(one.span == setting.span for one in child.handed)
+    return any(one.span == setting.span for one in child.takes_over(MASK))
 
 
 def _has_chosen(setting: Setting, context: Context) -> bool:

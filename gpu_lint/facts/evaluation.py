@@ -559,7 +559,8 @@ class Evaluator(Refinement):
         first = node.generators[0]
         is_dict = len(node.generators) == 1 and node.kind == "dict"
         known = self._environment_items(first.iterable, flow) if is_dict else None
-        iterable = Items("list", known) if known else self.evaluate(first.iterable, flow)
+        pairs = tuple(Items("tuple", (Known(name), value)) for name, value in known or ())
+        iterable = Items("list", pairs) if known else self.evaluate(first.iterable, flow)
         items = self.iterate(iterable, flow)
         results: list[Value] = []
         if len(node.generators) == 1 and items is not None and self.may_repeat(len(items)):
@@ -584,17 +585,20 @@ class Evaluator(Refinement):
             return Items(iterable.kind, tuple(results))
         if node.kind == "dict":
             entries = tuple(zip(results[::2], results[1::2], strict=True))
-            return Pairs(entries, open=bool(known))
+            is_copy = [text_of(key) for key, _ in entries] == [name for name, _ in known or ()]
+            return Pairs(entries, bool(known), known if known and is_copy else ())
         return Items(node.kind, tuple(results))
 
-    def _environment_items(self, node: p.Expression, flow: Flow) -> tuple[Value, ...] | None:
+    def _environment_items(
+        self, node: p.Expression, flow: Flow
+    ) -> tuple[tuple[str, Value], ...] | None:
         """The items of the process environment, or of a copy of it, that are about GPUs."""
         match node:
             case p.Call(function=p.Attribute(base=p.Name() | p.Attribute() as base, name="items")):
                 pairs = self.as_pairs(self.evaluate(base, flow), flow)
                 names = (MASK, ORDER) if pairs.copied else ()
                 held = [(name, pairs.holds(name)) for name in names]
-                return tuple(Items("tuple", (Known(n), v)) for n, v in held if v is not None)
+                return tuple((name, value) for name, value in held if value is not None)
         return None
 
     def _run_elements(

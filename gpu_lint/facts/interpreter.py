@@ -8,12 +8,13 @@ state that importing leaves behind: whoever calls it does so later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 
 from gpu_lint.facts import program as p
 from gpu_lint.facts.calls import DEEPEST_ALONE, MOST_ALONE, MOST_STILL, Frame
+from gpu_lint.facts.commands import Given
 from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.flow import Flow
 from gpu_lint.facts.model import Certainty, Mark, Reach, Shape, Written
@@ -230,16 +231,31 @@ class Interpreter(Setups):
             for selector in recorder.selectors.values()
         )
 
-    def leaves_in_child(self, function: FunctionValue, flow: Flow) -> Flow:
-        trial, _ = self._tried(function, Arguments(), flow)
-        self.executed(function.key)
+    def leaves_in_child(self, function: Given, flow: Flow) -> Flow:
+        expression, callee = function
+        call = p.Call(expression.span, expression, ())
+        trial, _, called = self._in_process(
+            lambda there: self.call_value(callee, call, Arguments(), there), flow
+        )
+        for key in sorted(called):
+            self.executed(key)
         return trial
 
     def _tried(
         self, function: FunctionValue, args: Arguments | None, flow: Flow
     ) -> tuple[Flow, dict[str, Recorder]]:
-        """Call a function in a new process, as if nothing had used the GPU; the state that this
-        leaves, and what was recorded of each file."""
+        """Call a function in a new process."""
+        at = self.statement.span
+        trial, tried, _ = self._in_process(
+            lambda there: self.enter(function, args, there, at), flow
+        )
+        return trial, tried
+
+    def _in_process(
+        self, run: Callable[[Flow], object], flow: Flow
+    ) -> tuple[Flow, dict[str, Recorder], set[Key]]:
+        """Run something in a new process, as if nothing had used the GPU; the state that this
+        leaves, what was recorded of each file, and the functions that were first called there."""
         trial = flow.copy()
         trial.frozen = trial.allocated = Mark()
         saved, recorders, executed = self._activation(), self.recorders, self._executed
@@ -247,11 +263,12 @@ class Interpreter(Setups):
         self.recorders, self._executed = {}, set(executed)
         self._is_trial = True
         self._move_to(self.file)
-        self.enter(function, args, trial, self.statement.span)
+        run(trial)
         self._restore(saved)
+        called = self._executed - executed
         tried, self.recorders, self._executed = self.recorders, recorders, executed
         self._executed_since, self._is_trial = since, was_trial
-        return trial, tried
+        return trial, tried, called
 
     # --- what nothing calls --------------------------------------------------------------
 

@@ -282,8 +282,8 @@ class Child:
     """The orders of devices in effect in it."""
     frozen: Mark = Mark()
     reach: Reach = Reach.MODULE
-    handed: tuple[Written, ...] = ()
-    """What the header's variables may hold when it is started."""
+    handed: tuple[tuple[str, tuple[Written, ...]], ...] = ()
+    """What each of the header's variables may hold when it is started."""
     scripts: tuple[Script, ...] = ()
     """The files and modules of Python that it runs; none where it may run anything else."""
     reaches_gpu: bool = True
@@ -296,6 +296,16 @@ class Child:
     """The function of this file that the process runs; empty where it is none, or not known."""
     index: int = 0
     """The highest index of a device that a program names which it is handed as a text."""
+
+    def takes_over(self, *variables: str) -> tuple[Written, ...]:
+        """What this program has written to some variables when the process is started."""
+        return tuple(
+            one
+            for name, held in self.handed
+            if name in variables
+            for one in held
+            if one.span is not None
+        )
 
 
 @record

@@ -75,9 +75,9 @@ class Processes(Devices):
         of which nothing is known."""
 
     @abstractmethod
-    def leaves_in_child(self, function: FunctionValue, flow: Flow) -> Flow:
-        """The state that a function leaves which runs in a process right after its start, and
-        nowhere else."""
+    def leaves_in_child(self, function: Given, flow: Flow) -> Flow:
+        """The state that a function, or what else can be called, leaves which runs in a process
+        right after its start, and nowhere else."""
 
     def start_method(self, name: str, args: Arguments, flow: Flow) -> Value | None:
         """Take note of how ``multiprocessing`` is told to start processes; what the call gives.
@@ -118,8 +118,8 @@ class Processes(Devices):
             command = replace(command, scripts=tuple(_below(directory, command.scripts)))
         if isinstance(environment, Pairs) and environment.copied:
             command = self._unless_inherited(command, flow)
-        preparing = args.value(6, "preexec_fn") if name.startswith("subprocess.") else None
-        if isinstance(preparing, FunctionValue):
+        preparing = args.find(6, "preexec_fn") if name.startswith("subprocess.") else None
+        if preparing is not None and not _is_none(preparing[1]):
             there = self.leaves_in_child(preparing, flow)
             command = _prepared(command, flow, there) if _is_none(environment) else command
         if command.mask is None and _is_removed_late(flow):
@@ -175,7 +175,7 @@ class Processes(Devices):
                 orders=in_order(flow.orders()),
                 frozen=flow.frozen,
                 reach=self.reach,
-                handed=in_order(frozenset().union(*map(flow.holds, HEADER_VARIABLES))),
+                handed=tuple((name, in_order(flow.holds(name))) for name in HEADER_VARIABLES),
                 scripts=command.scripts,
                 ignored=command.ignored,
                 index=command.index,

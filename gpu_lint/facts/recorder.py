@@ -276,7 +276,7 @@ def united(old: Child, new: Child) -> Child:
         uses_gpu=max(old.uses_gpu, new.uses_gpu),
         masks=_union(old.masks, new.masks),
         orders=_union(old.orders, new.orders),
-        handed=_union(old.handed, new.handed),
+        handed=_held(dict(old.handed), dict(new.handed)),
         mask_span=new.mask_span if new.mask_span == old.mask_span else None,
         processes=max(old.processes, new.processes),
         for_each_device=old.for_each_device or new.for_each_device,

@@ -21,7 +21,8 @@ ORDER = "CUDA_DEVICE_ORDER"
 ALLOC = "PYTORCH_CUDA_ALLOC_CONF"
 NEUTRAL = "OMP_NUM_THREADS"
 ELSEWHERE = {
-    "APP_CONFIG": '{"gpu": "0"}', "APP_GPU": "0", "APP_SETUP": "1", "argv": "--gpu 0"
+    "APP_CONFIG": '{"gpu": "0"}', "APP_GPU": "0", "APP_ORDER": "FASTEST_FIRST", "APP_SETUP": "1",
+    "argv": "--gpu 0",
 }  # fmt: skip
 """What some machines give a program that asks for it: variables, and the words behind its name."""
 _PINS = ("torch==2.1.2\n", "numpy\ntorch>=2.4,<2.5\n", "torch==2.11.0\n")
@@ -247,6 +248,7 @@ class Promises:
         if "k" in parts:
             first, _, last = parts["k"].partition("_")
             parts = {**parts, "kl": parts["k"].lower(), "k1": first, "k2": last}
+            parts["app"] = "APP_ORDER" if parts["k"] == ORDER else "APP_GPU"
             parts |= self._files_of(name, parts)
         filled = [
             [line.replace("{lines}", "{{lines}}").format(**parts) for line in several]

@@ -177,7 +177,7 @@ OTHERS: dict[str, Form] = {
     "f-string": ("", ["VALUE = '{v}'"], ['os.system(f"{k}={{VALUE}} python -c \\"{c}\\"")']),
     "percent": ("", [], ['os.system("{k}=%s python -c \\"{c}\\"" % "{v}")']),
     "environment of the machine": ("subprocess", [],
-                                   ['gpu = os.environ.get("APP_GPU", "{v}")',
+                                   ['gpu = os.environ.get("{app}", "{v}")',
                                     'subprocess.run([sys.executable, "-c", "{c}"],'
                                     ' env={{**os.environ, "{k}": gpu}})']),
 }  # fmt: skip

@@ -57,6 +57,7 @@ class MisfitKind(Enum):
     """What may not fit the mask in effect; the value says what comes of it, behind its line."""
 
     DEVICE = "would name a device that the mask does not show"
+    FOREIGN = "would use another GPU than the policy's"
     COUNT = "would give up: the mask shows another number of devices"
     VALIDATOR = "would raise: a variable may not hold what it demands"
     LATE = "would check the GPU when it may have been used already"

@@ -16,6 +16,7 @@ from gpu_lint.facts.demands import Standing
 from gpu_lint.facts.importgraph import ImportGraph
 from gpu_lint.facts.imports import Imports
 from gpu_lint.facts.model import FunctionFacts
+from gpu_lint.facts.program import Function
 from gpu_lint.facts.project import Project
 from gpu_lint.facts.reading import Reading, read_heads, read_outline
 from gpu_lint.facts.touch import Touch
@@ -367,6 +368,7 @@ class View:
             companions=lambda: self._companions(read.file),
             mentioned_elsewhere=self._mentioned,
             functions_beside=lambda names: self._functions_beside(read.file, names),
+            function_behind=self._function_behind,
             pinned=lambda: self._finder.pin_for(read.path),
             policy_module=self.policy_modules.of(read.file) if in_module else None,
             is_policy_module=in_module and self.policy_modules.is_one(read.file),
@@ -476,6 +478,16 @@ class View:
             if (reading := self.project.reading(other)) is not None:
                 found += [look() for name, look in reading.functions if name in names]
         return tuple(found)
+
+    def _function_behind(
+        self, file: str, module: str, level: int, name: str
+    ) -> tuple[str, Reading, Function] | None:
+        """The function that a file imports from a module of the project, with the file that holds
+        it; None for one that the module itself does not define."""
+        *_, holder = self.project.imports.run_by(file, module, level, "") or ("",)
+        reading = self.project.reading(holder) if holder else None
+        function = reading.functions_by_name.get(name) if reading is not None else None
+        return None if reading is None or function is None else (holder, reading, function)
 
     def _companions(self, file: str) -> tuple[Companion, ...]:
         """The other files of the processes that a file belongs to."""

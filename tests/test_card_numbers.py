@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import check_files, codes
+from tests.conftest import check_files, check_text, codes
 
 ENTRIES: dict[str, tuple[dict[str, str], list[tuple[str, str, int]]]] = {
     "first f": (
@@ -905,3 +906,19 @@ def test_a_number_that_means_another_card(
 @pytest.mark.parametrize("files", [files for _, files in NOOP], ids=[name for name, _ in NOOP])
 def test_a_number_that_is_right(files: dict[str, str], tmp_path: Path) -> None:
     assert found(tmp_path, files) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "when"),
+    [
+        (None, "they differ as soon as CUDA_VISIBLE_DEVICES is set"),
+        ({"gpu": {"visible-devices": "1", "device-order": "PCI_BUS_ID"}}, "under the mask '1'"),
+    ],
+)
+def test_a_message_says_when_the_numbers_differ(policy: dict[str, Any] | None, when: str) -> None:
+    text = (
+        "import pynvml\nimport torch\npynvml.nvmlInit()\n"
+        "for i in range(pynvml.nvmlDeviceGetCount()):\n    torch.cuda.set_device(i)\n"
+    )
+    (found,) = (one for one in check_text(text, policy).findings if one.code == "GPU202")
+    assert found.message.endswith(when)

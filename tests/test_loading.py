@@ -270,6 +270,11 @@ NET = (
     "import torch\n\n\nclass Net(torch.nn.Module):\n    pass\n\n\n"
     "def to_gpu(net):\n    return net.cuda()\n"
 )
+TESTS = (
+    "import unittest\nfrom unittest import main\n" + NET + "\n\nclass Tests(unittest.TestCase):\n"
+    "    def test_it(self):\n        to_gpu(Net())\n"
+    '\n\nif __name__ == "__main__":\n    {}\n'
+)
 TESTED = NET + '\n\nif __name__ == "__main__":\n    {}\n'
 ON_CPU: dict[str, Files] = {
     "a network and random numbers": {"net.py": TESTED.format("print(Net()(torch.zeros(1)))")},
@@ -292,6 +297,9 @@ ON_CPU: dict[str, Files] = {
         "net.py": "import aid\n" + TESTED.format("aid.show(Net())"),
         "aid.py": "import torch\n\n\ndef show(net):\n    print(net)\n\n\n"
         "def bench(net):\n    net.cuda()\n",
+    },
+    "a part of what runs tests": {
+        "net.py": "from unittest import mock\n" + TESTED.format("print(mock.Mock(), Net())")
     },
     "a regular expression": {
         "net.py": "import re\n" + TESTED.format('print(re.compile("x"), Net())')
@@ -325,6 +333,17 @@ ON_GPU: dict[str, Files] = {
     },
     "a trainer": {
         "net.py": TESTED.format("from lightning import Trainer\n\n    Trainer().fit(Net())")
+    },
+    "tests that are found by their names": {"net.py": TESTS.format("unittest.main()")},
+    "tests that an imported name finds": {"net.py": TESTS.format("main()")},
+    "tests that are loaded": {
+        "net.py": TESTS.replace("from unittest import main\n", "").format(
+            "suite = unittest.TestLoader().loadTestsFromName(__name__)\n"
+            "    unittest.TextTestRunner().run(suite)"
+        )
+    },
+    "functions that the command line names": {
+        "net.py": "import fire\n" + TESTED.format("fire.Fire()")
     },
     "what a configuration names": {
         "net.py": TESTED.format("import hydra\n\n    hydra.utils.instantiate({})")

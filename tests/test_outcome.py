@@ -210,6 +210,47 @@ LEFT_ALONE: dict[str, Case] = {
         },
         "would show another GPU: they are counted in another order",
     ),
+    "the order of the cards, when the mask is removed and a parameter has another card": Case(
+        {
+            "run.py": "import os\nimport torch\nos.environ.pop('CUDA_VISIBLE_DEVICES', None)\n\n\n"
+            'def load(device="cuda:0"):\n    pass\n\n\n' + GUARD + "    torch.zeros(1).cuda(1)\n"
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "the order of the cards, when the mask is removed and the first must be a certain one": Case(
+        {
+            "run.py": "import os\nimport torch\nos.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
+            + GUARD
+            + "    torch.zeros(1).cuda(0)\n    torch.zeros(1).cuda(1)\n"
+            '    assert "3090" in torch.cuda.get_device_name(0)\n'
+        },
+        "would show another GPU: they are counted in another order",
+    ),
+    "an index that fails, under the mask of a helper that another file sets": Case(
+        {
+            "part.py": 'import os\n\n\ndef choose(gpu="0"):\n'
+            '    os.environ["CUDA_VISIBLE_DEVICES"] = gpu\n',
+            "run.py": "import os\nfrom part import choose\nchoose()\n" + ORDER + "import torch\n"
+            "try:\n    torch.zeros(1).to('cuda:1')\nexcept Exception:\n    pass\n",
+        },
+        "would use another GPU than the policy's",
+    ),
+    "an index that fails, under a mask that is suppressed": Case(
+        {
+            "run.py": "import os\n" + ORDER + 'os.environ["CUDA_VISIBLE_DEVICES"] = "0"'
+            "  # gpu-lint: ignore[GPU102]\nimport torch\ntorch.zeros(1).to('cuda:1')\n"
+        },
+        "would use another GPU than the policy's",
+    ),
+    "an index that is suppressed, which exists by what putenv() wrote": Case(
+        {
+            "run.py": "import os\nimport torch\n"
+            + MASK
+            + 'os.putenv("CUDA_VISIBLE_DEVICES", "1,0")\n'
+            + 'torch.zeros(1).to("cuda:1")  # gpu-lint: ignore[GPU201]\n'
+        },
+        "would name a device that the mask does not show",
+    ),
     "the order of the cards, when only the children are without a mask": Case(
         {
             "run.py": "import multiprocessing as mp\nimport os\nimport torch\n"
@@ -388,6 +429,19 @@ MADE: dict[str, dict[str, str]] = {
         "run.py": "import os\nimport torch\nos.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
         + GUARD
         + "    torch.zeros(1).cuda(0)\n    torch.zeros(1).cuda(1)\n"
+    },
+    "each card in turn, when the mask is removed, and each is asked for its name": {
+        "run.py": "import os\nimport torch\nos.environ.pop('CUDA_VISIBLE_DEVICES', None)\n"
+        + GUARD
+        + "    torch.zeros(1).cuda(0)\n    torch.zeros(1).cuda(1)\n    for i in (0, 1):\n"
+        "        print(torch.cuda.get_device_name(i))\n"
+    },
+    "what putenv() wrote before os.environ was": {
+        "run.py": 'import os\nos.putenv("CUDA_VISIBLE_DEVICES", "1,0")\n'
+        + MASK
+        + "import torch\n"
+        + GUARD
+        + "    torch.zeros(1).cuda()\n"
     },
     "an option whose default is the policy's card, behind the imports": {
         "run.py": "import argparse\nimport os\nimport torch\n"

@@ -692,7 +692,7 @@ def test_graph_says_what_it_could_not_read(tmp_path: Path, monkeypatch: pytest.M
         (
             "os.putenv('CUDA_VISIBLE_DEVICES', '0')",
             "= '0' by putenv(), which the driver sees and PyTorch does not: in time",
-            "what the parent process says",
+            "'0' or what the parent process says",
         ),
         (
             "os.environ.setdefault('CUDA_VISIBLE_DEVICES', input())",

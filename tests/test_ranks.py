@@ -297,6 +297,46 @@ def test_a_rank_with_a_default_counts_where_the_number_of_processes_is_asked_for
         assert "begin header" in fix_files(tmp_path, {"run.py": program}, MIGRATING)["run.py"]
 
 
+TRAINING = (
+    "import transformers\nfrom transformers import HfArgumentParser, Trainer, TrainingArguments\n"
+)
+OF_TRAININGS: dict[str, str] = {
+    "kept for the whole file": "local_rank = None\n\n\ndef train():\n    global local_rank\n"
+    "    parser = HfArgumentParser(TrainingArguments)\n"
+    "    (training_args,) = parser.parse_args_into_dataclasses()\n"
+    "    local_rank = training_args.local_rank\n    Trainer(args=training_args).train()\n\n\n"
+    "train()\n",
+    "only compared": "args = HfArgumentParser(TrainingArguments).parse_args_into_dataclasses()[0]\n"
+    "Trainer(args=args).train()\nif args.local_rank in (-1, 0):\n    print('done')\n",
+    "of a class of the program": "class Arguments(transformers.TrainingArguments):\n"
+    "    cache: str = ''\n\n\nargs = Arguments(output_dir='x')\nprint(args.local_rank)\n"
+    "Trainer(args=args).train()\n",
+}
+OF_ONE_TRAINING: dict[str, str] = {
+    "it never asks": "args = TrainingArguments(output_dir='x')\nTrainer(args=args).train()\n",
+    "a rank in a comment": "Trainer(args=TrainingArguments('x')).train()  # args.local_rank is -1\n",
+    "a name that is no attribute": "local_rank = 0\nargs = TrainingArguments('x')\n"
+    "Trainer(args=args).train()\n",
+    "an attribute of something that it sets itself": "class Args:\n    rank = 0\n\n\n"
+    "print(Args.rank)\nTrainer(args=TrainingArguments('x')).train()\n",
+}
+
+
+@pytest.mark.parametrize("program", OF_TRAININGS.values(), ids=OF_TRAININGS.keys())
+def test_a_training_that_asks_for_its_rank_gets_no_header(program: str, tmp_path: Path) -> None:
+    program = TRAINING + program
+    assert of_ranks(check_files(tmp_path / "as is", {"run.py": program}, ONE)["run.py"]) == []
+    assert_unsafe({"run.py": program}, "each need a device of their own", tmp_path)
+    two = {**TWO, "header": {"required-in": "gpu-files"}}
+    assert "begin header" in fix_files(tmp_path / "two", {"run.py": program}, two)["run.py"]
+
+
+@pytest.mark.parametrize("program", OF_ONE_TRAINING.values(), ids=OF_ONE_TRAINING.keys())
+def test_a_training_that_does_not_ask_gets_one(program: str, tmp_path: Path) -> None:
+    after = fix_files(tmp_path, {"run.py": TRAINING + program}, MIGRATING)["run.py"]
+    assert "begin header" in after
+
+
 def test_a_header_of_another_file_is_not_safe_either(tmp_path: Path) -> None:
     files = {
         "part.py": "import torch\n\n\ndef load():\n    return torch.zeros(1).cuda()\n",

@@ -359,6 +359,37 @@ if __name__ == "__main__":
     # HERE
     work()
 """,
+        "a parser that a framework adds its options to": """
+from vllm import AsyncEngineArgs
+
+if __name__ == "__main__":
+    torch.multiprocessing.set_start_method("spawn")
+    parser = argparse.ArgumentParser()
+    parser = AsyncEngineArgs.add_cli_args(parser)
+    args = parser.parse_args()
+    # HERE
+    work()
+""",
+        "a framework that is given more than the parser": """
+from vllm import AsyncEngineArgs, start
+
+if __name__ == "__main__":
+    # HERE
+    parser = argparse.ArgumentParser()
+    start(parser, "model")
+    args = parser.parse_args()
+    work()
+""",
+        "a function that calls itself above the options": """
+def count(n):
+    return count(n - 1) if n else work()
+
+
+if __name__ == "__main__":
+    # HERE
+    count(1)
+    args = argparse.ArgumentParser().parse_args()
+""",
         "what a function is given may use a GPU": """
 def warm_up(model):
     model.cuda()
@@ -420,6 +451,63 @@ def test_a_validator_is_called_behind_the_options_and_before_a_use(
     guard = rest.index("\n\n\nif __name__") + 3 if "\n\n\nif __name__" in rest else None
     assert guard is not None
     assert squeezed(head + rest[guard:]) == squeezed(after)
+
+
+_GUARDED = 'if __name__ == "__main__":\n'
+_OPTIONS = {
+    "opts/__init__.py": "",
+    "opts/lines.py": "import argparse\n\n\ndef add(parser):\n    parser.add_argument('--n')\n\n\n"
+    "def read():\n    parser = argparse.ArgumentParser()\n    add(parser)\n"
+    "    return parser.parse_args()\n",
+    "opts/models.py": "import torch\nfrom .lines import read\n\n\n"
+    "def load():\n    model = torch.nn.Linear(1, 1).cuda()\n    return model, read()\n",
+    "read.py": "def read():\n    return None\n",
+}
+ELSEWHERE: dict[str, str] = {
+    "a function of another module adds options": "import argparse\nfrom opts.lines import add\n"
+    + _GUARDED
+    + "    parser = argparse.ArgumentParser()\n    add(parser)\n    args = parser.parse_args()\n"
+    "    # HERE\n    torch.zeros(1).cuda()\n",
+    "a function of another module reads them": "from opts.lines import read\n"
+    + _GUARDED
+    + "    args = read()\n    # HERE\n    torch.zeros(1).cuda()\n",
+    "a module, by its name": "import opts.lines\n"
+    + _GUARDED
+    + "    args = opts.lines.read()\n    # HERE\n    torch.zeros(1).cuda()\n",
+    "a module, by another name": "import opts.lines as o\n"
+    + _GUARDED
+    + "    args = o.read()\n    # HERE\n    torch.zeros(1).cuda()\n",
+    "a module of a package": "from opts import lines\n"
+    + _GUARDED
+    + "    args = lines.read()\n    # HERE\n    torch.zeros(1).cuda()\n",
+    "in the main function": "from opts.lines import read\n\n\ndef main():\n    args = read()\n"
+    "    # HERE\n    torch.zeros(1).cuda()\n\n\n" + _GUARDED + "    main()\n",
+    "it uses a GPU before": "from opts.models import load\n"
+    + _GUARDED
+    + "    # HERE\n    model, args = load()\n    print(args)\n",
+    "another function of that name reads nothing": "from read import read\n"
+    + _GUARDED
+    + "    # HERE\n    args = read()\n    torch.zeros(1).cuda()\n",
+    "one that the project does not hold": "from elsewhere import read\n"
+    + _GUARDED
+    + "    # HERE\n    args = read()\n    torch.zeros(1).cuda()\n",
+    "one that is imported on": "from opts.models import read\n"
+    + _GUARDED
+    + "    # HERE\n    args = read()\n    torch.zeros(1).cuda()\n",
+}
+
+
+@pytest.mark.parametrize("program", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_options_that_another_module_reads_count(program: str, tmp_path: Path) -> None:
+    before = "import torch\n" + program
+    files = {**_OPTIONS, "run.py": before.replace("    # HERE\n", "")}
+    after = fix_files(tmp_path, files, ALONE)
+    written = after.pop("run.py")
+    assert after == _OPTIONS
+    assert written[written.index(_GUARDED) :] in before.replace("# HERE", "validate_gpu()") or (
+        "def main" in program and "    args = read()\n    validate_gpu()\n" in written
+    )
+    assert written.count("    validate_gpu()\n") == 1
 
 
 def squeezed(text: str) -> list[str]:

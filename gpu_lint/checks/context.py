@@ -22,6 +22,8 @@ from gpu_lint.facts.model import (
     Setting,
     Written,
 )
+from gpu_lint.facts.program import Function
+from gpu_lint.facts.reading import Reading
 from gpu_lint.facts.servers import hooks_behind_app
 from gpu_lint.facts.values import constants, text_of
 from gpu_lint.findings import Applicability
@@ -49,6 +51,9 @@ class Found:
     """Where it differs from the rule's own."""
 
 
+FunctionBehind: TypeAlias = "Callable[[str, str, int, str], tuple[str, Reading, Function] | None]"
+"""The function that a file imports from a module of the project, by the file, the module as it
+names it, how many dots stand before that, and the name; with the file that holds it."""
 Check: TypeAlias = "Callable[[Context], Iterator[Found]]"
 
 
@@ -85,6 +90,7 @@ class Context:
     functions_beside: Callable[[frozenset[str]], tuple[FunctionFacts, ...]] = lambda names: ()
     """The functions with some names in the project's files that this one imports, as far as these
     mention the mask."""
+    function_behind: FunctionBehind = lambda file, module, level, name: None
     pinned: Callable[[], Pin | None] = lambda: None
     """The release of PyTorch that the project pins."""
     policy_module: PolicyModule | None = None

@@ -172,7 +172,7 @@ def check_numberings(context: Context) -> Iterator[Found]:
         counted, taken = whose if crossing.physical else whose[::-1]
         message = (
             f"{crossing.api}: this index counts {counted} ({crossing.source}), the call counts "
-            f"{taken}; they differ as soon as CUDA_VISIBLE_DEVICES is set"
+            f"{taken}; they differ {_when(devices)}"
         )
         remedy: Remedy | None = None
         alone = context.policy is not None and not crossing.in_command
@@ -182,6 +182,13 @@ def check_numberings(context: Context) -> Iterator[Found]:
             elif devices[0].isdigit():
                 remedy = UseNumber(crossing.span, int(devices[0]))
         yield Found("GPU202", crossing.span, message, _NVML_NOTE, remedy, Applicability.UNSAFE)
+
+
+def _when(devices: tuple[str, ...] | None) -> str:
+    """When the numbers of the machine's GPUs and of those behind the mask differ."""
+    if devices is None:
+        return "as soon as CUDA_VISIBLE_DEVICES is set"
+    return f"under the mask {','.join(devices)!r}"
 
 
 def check_dynamic_indices(context: Context) -> Iterator[Found]:

@@ -39,6 +39,7 @@ _QUERIES = ("get_device_name()", "get_device_properties()", "get_device_capabili
 def misfits(context: Context) -> Iterator[Misfit]:
     """What does not fit in a file. Where a mask may be inherited or is not known, all may fit."""
     yield from _devices(context.facts)
+    yield from _foreign(context)
     yield from _counts(context.facts)
     yield from _validators(context)
     yield from _orders(context)
@@ -59,6 +60,21 @@ def _devices(facts: FileFacts) -> Iterator[Misfit]:
             yield Misfit(MisfitKind.DEVICE, selector.span.start, int(shown))
         if len(unfit) == len(several) or _is_counted_wrongly(selector):
             yield Misfit(MisfitKind.DEVICE, selector.span.start)
+
+
+def _foreign(context: Context) -> Iterator[Misfit]:
+    """Calls that are given devices which are other GPUs than the policy's, by a mask that is
+    known: one that names no device of its mask does not run, and uses none."""
+    wanted = context.policy.value(MASK) if context.policy is not None else None
+    own = set(read_mask(wanted).devices) if wanted is not None else set()
+    for selector in context.facts.selectors if own else ():
+        if selector.is_default or selector.versions or selector.reach is Reach.UNCALLED:
+            continue
+        for devices in _known(selector.masks):
+            used = {devices[one.number] for one in selector.indices if one.number < len(devices)}
+            if not used <= own:
+                yield Misfit(MisfitKind.FOREIGN, selector.span.start)
+                break
 
 
 def _is_counted_wrongly(selector: Selector) -> bool:
@@ -148,19 +164,25 @@ def _orders(context: Context) -> Iterator[Misfit]:
 
 
 def _uses_one_gpu(facts: FileFacts, end: End) -> bool:
-    """Whether one certain GPU is used where the mask is removed: a program that uses several, or
-    each, uses the same ones in whatever order they are counted."""
-    behind = [
-        selector
-        for selector in facts.selectors
-        if INHERITED in selector.masks
-        and selector.reach > Reach.UNCALLED
-        and not selector.api.endswith(_QUERIES)
-    ]
-    numbers = {index.number for selector in behind for index in selector.indices}
-    if len(numbers) > 1 or not all(selector.complete for selector in behind):
-        return False
-    return bool(numbers) or end.allocated.certainty is not Certainty.NEVER
+    """Whether one certain GPU is used where the mask is removed, or one alone is asked for its name
+    or size, which may decide how the program ends: one that uses several, or each, uses the same
+    ones in whatever order they are counted."""
+    asking: list[Selector] = []
+    using: list[Selector] = []
+    for one in facts.selectors:
+        if INHERITED in one.masks and one.reach > Reach.UNCALLED and not one.is_default:
+            (asking if one.api.endswith(_QUERIES) else using).append(one)
+    if len(_named(asking)) == 1 or len(_named(using)) == 1:
+        return True
+    is_known = all(selector.complete for selector in using)
+    return is_known and not _named(using) and end.allocated.certainty is not Certainty.NEVER
+
+
+def _named(selectors: list[Selector]) -> set[int]:
+    """The devices that some selectors name, where all are known; else none."""
+    if not all(selector.complete for selector in selectors):
+        return set()
+    return {index.number for selector in selectors for index in selector.indices}
 
 
 def _misplaced(kind: MisfitKind, masks: list[Written], context: Context) -> Misfit:

@@ -40,8 +40,11 @@ def rank_behind(selector: Selector, is_one_of_several: bool) -> Rank | None:
     """Return the rank that may decide which device a call is given: also one beside which there is
     another value (-1, ``cuda``); beside the index of a device only where the program may be
     started as one of several, as it asks how many there are."""
-    if selector.shape is Shape.COUNT or (selector.indices and not is_one_of_several):
+    if selector.shape is not Shape.COUNT and selector.indices and not is_one_of_several:
         return rank_of(selector)
+    if selector.shape is Shape.COUNT:
+        sizes = filter(None, map(rank_in, selector.inputs))
+        return next((one for one in sizes if one.counted is Counted.SIZE), None)
     found = (rank_in(indexing_input(value)) for value in selector.inputs)
     return next((one for one in found if one and one.counted is not Counted.SIZE), None)
 

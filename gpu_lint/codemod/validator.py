@@ -50,7 +50,7 @@ def _calls(context: Context, name: str, functions: tuple[str, ...]) -> list[Edit
     """The edits that make functions call a validator, and the main guard where it calls neither;
     None where one cannot be made, or none is needed."""
     facts, knowledge = context.facts, context.rulebook.knowledge
-    places = CallPlaces(facts.reading, knowledge)
+    places = CallPlaces(facts.file, facts.reading, knowledge, context.function_behind)
     calls = [
         _call_in_function(places, facts.reading.functions_by_name.get(function), name)
         for function in functions

@@ -35,8 +35,14 @@ _REGISTERING = frozenset({"__subclasses__", "__init_subclass__"})
 _LOOKING_UP = re.compile(
     rb"(?<![\w.])(?:eval|exec)\("
     rb"|\bsys\.modules\b|\b(?:globals|getmembers|import_module|__import__|instantiate)\b"
+    rb"|\b(?:unittest|pytest|absltest|nose2?)\.main\b|\bdoctest\.test(?:mod|file)\b|\bfire\.Fire\b"
+    rb"|\b(?:TestLoader|defaultTestLoader|run_tests|run_module_suite)\b"
 )
-"""What finds functions by their names, those of Hydra's configuration too."""
+"""What finds functions by their names: in Hydra's configuration and among a file's tests, too."""
+_LOOKING_UP_NAMES = frozenset(
+    {("unittest", "main"), ("pytest", "main"), ("fire", "Fire"), ("doctest", "testmod")}
+)
+"""The same, imported by itself."""
 _OF_MODULE = re.compile(rb"\bgetattr\(\s*([\w.]+)\s*,\s*(?![\s\"'])|\b([\w.]+)\.__dict__\b")
 """The same, where it is done with a module: ``getattr`` by a name that is not written there."""
 _METACLASS = re.compile(rb"\bmetaclass\s*=\s*([\w.]+)")
@@ -94,11 +100,13 @@ def _code(
     named: Iterable[bytes] = (),
 ) -> Code:
     """What some text brings in and names; ``modules`` are names that may be those of modules."""
+    imported = tuple(imported)
     looks_up = _LOOKING_UP.search(text) is not None or any(
         (base or other).partition(b".")[0] in modules for base, other in _OF_MODULE.findall(text)
     )
+    looks_up = looks_up or any((one.module, one.name) in _LOOKING_UP_NAMES for one in imported)
     restores = _RESTORING.search(text) is not None
-    return Code(words_of(text).union(named), tuple(imported), looks_up, restores)
+    return Code(words_of(text).union(named), imported, looks_up, restores)
 
 
 def _bound(data: bytes, imported: Iterable[Imported]) -> frozenset[bytes]:

@@ -175,10 +175,13 @@ class Environment(Evaluator):
             kept = frozenset(written for written in held if written.value is not None)
             weak = Written(value, statement, True, self.file)
             flow.put(variable, kept | {weak} if INHERITED in held else kept)
-        elif form is not Form.PUTENV:
+        elif form is Form.PUTENV:
+            flow.put_past(variable, Written(value, statement, False, self.file))
+        else:
             weak_form = form is Form.IF_UNSET
             new = INHERITED if value is None else Written(value, statement, weak_form, self.file)
             flow.put(variable, frozenset({new}))
+            flow.forget_past(variable)
         flow.unset -= {variable}
         if variable in _DECIDING:
             flow.quiet |= {variable}

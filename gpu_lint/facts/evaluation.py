@@ -25,6 +25,7 @@ from gpu_lint.facts.operations import (
 )
 from gpu_lint.facts.paths import joined as path_of
 from gpu_lint.facts.ranks import outcome_on_one_machine
+from gpu_lint.facts.ranktext import OWN_RANK
 from gpu_lint.facts.refinement import MIRRORED, VISIBLE, Refinement, unnamed
 from gpu_lint.facts.soundness import cannot_be_joined, lacks
 from gpu_lint.facts.values import (
@@ -122,6 +123,10 @@ class Evaluator(Refinement):
         """The attribute of an object, class or module of the project."""
 
     @abstractmethod
+    def note_own_rank(self, node: p.Attribute, flow: Flow) -> None:
+        """Note that something is asked which process of several this one is."""
+
+    @abstractmethod
     def resume(self, generator: Bound, flow: Flow) -> None:
         """Run a generator that waits, once and to its end."""
 
@@ -217,6 +222,8 @@ class Evaluator(Refinement):
         return value
 
     def _attribute(self, node: p.Attribute, flow: Flow) -> Value:
+        if node.name == OWN_RANK:
+            self.note_own_rank(node, flow)
         return self.attribute(self.evaluate(node.base, flow), node.name, flow)
 
     def attribute(self, base: Value, name: str, flow: Flow) -> Value:

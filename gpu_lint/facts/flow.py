@@ -25,6 +25,9 @@ from gpu_lint.variables import ALIASES, HEADER_VARIABLES, MASK, ORDER
 
 _UNTOUCHED = frozenset({INHERITED})
 _SOMETHING_ELSE = Written(UNKNOWN)
+_PAST = "$past "
+"""Stands before the name of a variable for what ``os.putenv()`` wrote, which the driver reads and
+``os.environ`` does not hold; inherited stands for what that holds."""
 _MOST_WRITTEN = 32
 """Values that a variable may hold; of more, nothing is known."""
 _MOST_WORK = 30_000_000
@@ -361,7 +364,7 @@ class Flow:
         """The environment variables that the program has written."""
         if self.work.reader is not None:
             self.work.reader.read(self.VARIABLES, "")
-        return tuple(self.variables)
+        return tuple(name for name in self.variables if not name.startswith(_PAST))
 
     def header_variables(self) -> tuple[str, ...]:
         """The variables that decide about GPUs to which the program has given a value."""
@@ -378,6 +381,15 @@ class Flow:
             self._shares_variables = False
         self.variables[variable] = _few(held)
         self._version.note(Flow.VARIABLES, variable)
+
+    def put_past(self, variable: str, written: Written) -> None:
+        """Let the driver read a value of a variable that ``os.environ`` does not hold."""
+        self.put(_PAST + variable, frozenset({written}))
+
+    def forget_past(self, variable: str) -> None:
+        """Let the driver read of a variable what ``os.environ`` holds, as it was just written."""
+        if _PAST + variable in self.variables:
+            self.put(_PAST + variable, _UNTOUCHED)
 
     def holds(self, variable: str) -> frozenset[Written]:
         """What an environment variable may hold now."""
@@ -396,9 +408,10 @@ class Flow:
     def _in_effect(self, variable: str, frozen: frozenset[Written]) -> frozenset[Written]:
         if self.frozen.certainty is Certainty.ALWAYS:
             return frozen
-        if self.frozen.certainty is Certainty.MAYBE:
-            return frozen | self.holds(variable)
-        return self.holds(variable)
+        held = self.holds(variable)
+        if past := self.holds(_PAST + variable) - _UNTOUCHED:
+            held |= past
+        return frozen | held if self.frozen.certainty is Certainty.MAYBE else held
 
     def freeze(self, trigger: Trigger, certainty: Certainty) -> None:
         """CUDA reads the mask now, if it has not done so before."""

@@ -15,7 +15,7 @@ from gpu_lint.facts.grantedtext import GRANTED, may_be_granted
 from gpu_lint.facts.handedtext import says_device
 from gpu_lint.facts.knowledge import Knowledge
 from gpu_lint.facts.prose import in_code, without_docstrings, without_long_strings
-from gpu_lint.facts.ranktext import RANK_PARTS, gives_global_rank
+from gpu_lint.facts.ranktext import RANK_PARTS, asks_training_for_rank, gives_global_rank
 from gpu_lint.facts.touch import Touch
 from gpu_lint.facts.words import Said, Searched, Vocabulary, Words, words_of
 
@@ -204,6 +204,8 @@ class Needles:
             found |= Touch.CHILDREN if self._says_of_child(code, words) else Touch.NOTHING
         ways = self.device_ways(code, words)
         found |= Touch.DEVICES if ways.itself else Touch.NOTHING
+        if words.have(self._parts["ranks"]) and asks_training_for_rank(code):
+            found |= Touch.DEVICES
         found |= Touch.HANDED if ways.handed else Touch.NOTHING
         found |= Touch.PASSED if self._devices.passes_on(code, words) else Touch.NOTHING
         found |= Touch.FOREIGN if ways.frameworks else Touch.NOTHING

@@ -13,6 +13,10 @@ from gpu_lint.facts.environment import Arguments
 from gpu_lint.facts.evaluation import REPLACEABLE
 from gpu_lint.facts.events import AttributeAsked, AttributeMet, Event, FunctionMet
 from gpu_lint.facts.flow import Flow
+from gpu_lint.facts.model import Certainty, Shape
+from gpu_lint.facts.ranks import OF_TRAINING
+from gpu_lint.facts.ranktext import asks_training_for_rank
+from gpu_lint.facts.selection import Selection
 from gpu_lint.facts.summaries import Recording
 from gpu_lint.facts.values import (
     UNKNOWN,
@@ -111,6 +115,13 @@ class Objects(Effects):
     def framework_named(self, name: str) -> bool:
         reading = self.world.reading(self.file)
         return reading is not None and name in reading.framework_names
+
+    def note_own_rank(self, node: p.Attribute, flow: Flow) -> None:
+        reading = self.world.reading(self.file)
+        if reading is not None and asks_training_for_rank(reading.source.data):
+            selection = Selection(Shape.COUNT, (), 0, Certainty.MAYBE, True, inputs=(OF_TRAINING,))
+            called, needs = OF_TRAINING.name, self._needs(flow)
+            self.recorder.selector(called, selection, node.span, flow.masks(), needs, self.reach)
 
     def imports_framework(self) -> bool:
         reading = self.world.reading(self.file)

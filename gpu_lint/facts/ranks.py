@@ -81,6 +81,9 @@ def asks_for_size(text: bytes) -> bool:
     return any(name in text for name in _TOLD_SIZES)
 
 
+OF_TRAINING = Input("TrainingArguments.local_rank")
+"""What the arguments of a training with transformers say of this process. Where it runs alone that
+is -1, but a program that asks is meant to run as one of several."""
 GROUP = "torch.distributed.init_process_group"
 """What makes a group of processes, and may be given the rank of this one."""
 _AS_GIVEN = ", as this program gave it"
@@ -107,6 +110,8 @@ def rank_of_call(name: str, given: Value | None = None, *, in_part: bool = False
 
 def rank_in(value: Value | None) -> Rank | None:
     """Return the rank, or number of processes, that a value is; None for any other value."""
+    if value == OF_TRAINING:
+        return Rank(OF_TRAINING.name, Counted.SIZE)
     if isinstance(value, EnvironmentValue):
         for names, counted in (
             (_LOCAL, Counted.ON_MACHINE),

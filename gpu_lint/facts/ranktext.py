@@ -22,6 +22,16 @@ _GIVEN_AT_ONCE = re.compile(_GIVEN + _RANK)
 _GIVEN_NAME = re.compile(_GIVEN + rb"(?:\w+\.)*(\w+)")
 
 
+OWN_RANK = "local_rank"
+"""The attribute of the arguments of a training that says which process this one is."""
+
+
+def asks_training_for_rank(data: bytes) -> bool:
+    """Whether a file asks the arguments of a training with transformers which process it is: the
+    training takes that as the index of its device."""
+    return b"TrainingArguments" in data and b"." + OWN_RANK.encode() in data
+
+
 def gives_global_rank(data: bytes) -> bool:
     """Whether a file gives such a number as the index of a device: at once, or by its name."""
     if not any(asking in data for asking in _ASKING):

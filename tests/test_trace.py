@@ -167,6 +167,21 @@ def test_a_call_through_ctypes_is_named_or_is_among_the_candidates(traced: Trace
     assert [one.effective for one in found.processes[0].mask_writes] == [False]
 
 
+def test_a_profiler_of_the_program_in_the_place_of_ours_is_a_limit(traced: Trace) -> None:
+    text = RIGHT + "import sys\nsys.setprofile(lambda *_: None)\n" + USE
+    found = traced({"a.py": text})
+    assert used(found) == [{BIG}]
+    assert ("a profiler of the program is in the place of ours" in found.limits) is (
+        sys.version_info < (3, 12)
+    )
+
+
+def test_threads_of_the_recorder_are_not_counted_by_the_program(traced: Trace) -> None:
+    text = RIGHT + USE + "import threading, time\ntime.sleep(0.05)\n"
+    found = traced({"a.py": text + "assert threading.active_count() == 1\n"})
+    assert (found.ended.status, found.limits) == (0, ())
+
+
 def test_another_thread_may_have_done_it(traced: Trace) -> None:
     text = (
         "import threading, torch\nstop = threading.Event()\n"
@@ -351,6 +366,18 @@ VERDICTS: dict[str, tuple[str, Verdict, str]] = {
         "has no effect",
     ),
     "late and the same": (RIGHT + USE + RIGHT, Verdict.AS_DEMANDED, ""),
+    "removed, and put back": (
+        RIGHT
+        + USE
+        + "from unittest import mock\nwith mock.patch.dict(os.environ, {'FOO': '1'}): pass\n",
+        Verdict.AS_DEMANDED,
+        "",
+    ),
+    "late, by code in C": (
+        RIGHT + USE + "import ctypes\nctypes.CDLL(None).setenv(b'CUDA_VISIBLE_DEVICES', b'0', 1)\n",
+        Verdict.VIOLATED,
+        "code in C: CUDA_VISIBLE_DEVICES is set to '0'",
+    ),
     "late, for a child": (
         RIGHT + USE + "import subprocess, sys\nos.environ['CUDA_VISIBLE_DEVICES'] = ''\n"
         "subprocess.run([sys.executable, '-c', 'pass'])\n",

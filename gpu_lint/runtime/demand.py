@@ -94,12 +94,12 @@ def judge(traced: Traced, policy: Policy, machine: Machine | None) -> Judgement:
 
 def late_writes(process: Process, traced: Traced) -> Iterator[MaskWrite]:
     """The writes of the mask or the order that a process made too late: CUDA had read something
-    else, and no process that was started afterwards has got the value."""
+    else, and no process that was started afterwards has got the value. A removal is none."""
     if process.freeze is None:
         return
     read = {MASK: process.freeze.mask, ORDER: process.freeze.order}
     for write in process.mask_writes:
-        if write.effective is not False or write.value == read.get(write.variable):
+        if write.effective is not False or write.value in (None, read.get(write.variable)):
             continue
         if not any(
             other.parent == process.pid
@@ -114,9 +114,9 @@ def _violations(
     process: Process, traced: Traced, policy: Policy, cards: tuple[Card, ...] | None
 ) -> Iterator[str]:
     for write in late_writes(process, traced):
-        done = "removed" if write.value is None else f"set to {write.value!r}"
+        place = f"{write.file}:{write.line}" if write.file else "code in C"
         yield (
-            f"{write.file}:{write.line}: {write.variable} is {done} after CUDA was initialised"
+            f"{place}: {write.variable} is set to {write.value!r} after CUDA was initialised"
             f"{_by(process)}, and has no effect"
         )
     if process.visible is None:

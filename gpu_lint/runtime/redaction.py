@@ -14,7 +14,7 @@ _ANYWHERE = re.compile(r"secret|passw|passphrase|credential", re.IGNORECASE)
 """What makes a name that of a secret, wherever it stands."""
 _IN_CAPITALS = re.compile(r"KEY|TOKEN(?!S|IZ)|BEARER")
 """The same in the names of environment variables."""
-_LAST = frozenset(("token", "key", "apikey", "pwd", "pass", "pat"))
+_LAST = frozenset(("token", "key", "apikey", "pwd", "pw", "pass", "pat", "sig", "signature"))
 """What does so as the last word of an option's name."""
 _HARMLESS = {
     "token": frozenset(
@@ -40,8 +40,12 @@ _SET_WITHIN = re.compile(rf"(?<![\w.])(?P<name>{_NAME})[\"']?\]?\s*(?:=|:(?!//))
 """What stands before a value in a text: of a shell, JSON, an address, Python."""
 _OPTION_WITHIN = re.compile(rf"--?(?P<name>{_NAME})\s+[\"']?(?!-)")
 """The same for an option in the text of a shell."""
-_VALUE = re.compile(r"[^\s\"'&;,}]+")
-_ACCOUNT = re.compile(r"(?P<start>[\w.%+-]{1,100}:)[^\s/@:\"']{1,200}(?=@[\w\[])")
+_VALUE = re.compile(r"(?<=\")[^\"]+|(?<=')[^']+|[^\s\"'&;,}]+")
+"""A value: all between quotes, if it stands in some."""
+_HOOK = re.compile(r"(?P<start>\bhooks\.slack\.com/)[\w/-]+")
+_ACCOUNT = re.compile(
+    r"(?P<start>(?:://[\w.%+-]{0,100}|[\w.%+-]{1,100}):)(?!//)[^\s@\"']{1,200}(?=@[\w\[])"
+)
 """``user:password@host``, in an address or alone."""
 _AUTHORIZATION = re.compile(
     r"(?P<start>\bauthorization[\"']?\s*[:=]\s*[\"']?)[^\"']+", re.IGNORECASE
@@ -80,7 +84,7 @@ def redact_text(text: str) -> str:
         return assigned["start"] + HIDDEN
     for pattern in (_OPTION_WITHIN, _SET_WITHIN):
         text = _without_values(pattern, text)
-    for pattern in (_AUTHORIZATION, _BEARER, _ACCOUNT):
+    for pattern in (_AUTHORIZATION, _BEARER, _ACCOUNT, _HOOK):
         text = pattern.sub(rf"\g<start>{HIDDEN}", text)
     return _TOKENS.sub(HIDDEN, text)
 

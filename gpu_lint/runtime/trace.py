@@ -274,7 +274,7 @@ class _Names:
         self._root = os.path.join(os.path.realpath(directory), "")
 
     def place(self, file: str, line: int) -> str:
-        return f"{self._short(file)}:{line}"
+        return f"{self._short(file)}:{line}" if file else "code in C"
 
     def text(self, place: str) -> str:
         return self._short(place)

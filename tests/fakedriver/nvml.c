@@ -164,6 +164,14 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
     *device = &cards[index];
     return lost((int)index) ? GPU_IS_LOST : SUCCESS;
 }
+int nvmlDeviceGetUUID(Device *, char *, unsigned);
+int nvmlDeviceGetHandleByUUID(const char *uuid, Device **device) {
+  for (unsigned index = 0; nvmlDeviceGetHandleByIndex_v2(index, device) == 0; index++) {
+    char text[96];
+    if (nvmlDeviceGetUUID(*device, text, sizeof text) == 0 && !strcmp(text, uuid)) return 0;
+  }
+  return 6; /* not found */
+}
 int nvmlDeviceGetUUID(Device *device, char *text, unsigned size) {
     ASK(device);
     int n = device->index;

@@ -39,7 +39,7 @@ def _run_hidden(here: str) -> None:
 _HERE = os.path.dirname(os.path.abspath(__file__))
 if os.environ.get("GPU_LINT_TRACE"):
     _start_recorder()
-if sys.path[:1] != [_HERE] and _HERE in sys.path:
+if _HERE in sys.path:
     sys.path.remove(_HERE)
     sys.path.append(_HERE)
 _run_hidden(_HERE)

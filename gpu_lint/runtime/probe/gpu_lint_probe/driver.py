@@ -110,6 +110,7 @@ class Memory:
         with contextlib.suppress(OSError, AttributeError):
             library = ctypes.CDLL("nvml.dll" if os.name == "nt" else "libnvidia-ml.so.1")
             self._list = library.nvmlDeviceGetComputeRunningProcesses_v3
+            self._find = library.nvmlDeviceGetHandleByUUID
             if library.nvmlInit_v2() == 0:
                 self._library = library
 
@@ -119,8 +120,7 @@ class Memory:
             return None
         if uuid not in self._handles:
             handle = ctypes.c_void_p()
-            find = self._library.nvmlDeviceGetHandleByUUID
-            done = find(uuid.encode(), ctypes.byref(handle))
+            done = self._find(uuid.encode(), ctypes.byref(handle))
             self._handles[uuid] = handle if done == 0 else None
         handle = self._handles[uuid]
         if handle is None:

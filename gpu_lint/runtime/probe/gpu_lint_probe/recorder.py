@@ -7,6 +7,7 @@ process that is killed has told what it knew. How each fact is found, and what t
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import json
@@ -58,6 +59,8 @@ class Recorder:
         self._touched: dict[int, str] = {}
         self._peak: dict[int, int] = {}
         self._lock = threading.Lock()
+        self._held = {key: native_value(key) for key in (MASK, ORDER)}
+        """What Python has written to the variables last, or what was there at the start."""
         self._open()
 
     # --- what is written -----------------------------------------------------------------
@@ -109,6 +112,7 @@ class Recorder:
             if key in WATCHED:
                 value = os.fsdecode(arguments[1]) if event == "os.putenv" else None
                 self.look_for_freeze("write", frame)
+                self._held[key] = value
                 file, line = self.places.place(frame)
                 self.write("write", key=key, value=value, file=file, line=line, late=self.is_frozen)
         elif event in _CHILDREN:
@@ -179,13 +183,14 @@ class Recorder:
             candidates=each_once(candidates)[:_MOST_CANDIDATES],
             visible=self._cards,
         )
-        sampler = threading.Thread(target=self._sample, name="gpu-lint-sampler", daemon=True)
         with contextlib.suppress(RuntimeError):  # at the interpreter's end, or without threads
-            sampler.start()
+            _thread.start_new_thread(self._sample, ())  # which `threading` does not count
 
     def stop_watching(self) -> None:
         """Look no longer for the line that initialises CUDA."""
         if self._watch is not None:
+            if not self._watch.is_watching:
+                self.write("limit", text="a profiler of the program is in the place of ours")
             self._watch.stop()
             self._watch = None
 
@@ -208,7 +213,8 @@ class Recorder:
             try:
                 self.look()
                 self._measure()
-            except Exception:
+            except Exception as error:
+                self.write("limit", text=f"cards are looked at no more before the end: {error}")
                 return
             time.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 1.5)
@@ -240,6 +246,7 @@ class Recorder:
         try:
             if not self.is_frozen and self.driver.is_initialised():
                 self.froze(None, "end", "", False, [])
+            self._note_writes_in_c()
             if self.is_frozen:
                 self.look()
             for ordinal, uuid in self._touched.items():
@@ -247,6 +254,15 @@ class Recorder:
             self.write("end")
         except Exception as error:
             self.write("limit", text=f"the recorder failed at the end: {error}")
+
+    def _note_writes_in_c(self) -> None:
+        """Note the variables that C code has changed behind Python's back, by ``setenv()``."""
+        for key in (MASK, ORDER):
+            value = native_value(key)
+            if value != self._held.get(key):
+                self._held[key] = value
+                late = self.is_frozen
+                self.write("write", key=key, value=value, file="", line=0, late=late)
 
     def _peak_of(self, ordinal: int) -> int | None:
         """The most memory in MiB that is known to have been held on a card."""

@@ -27,7 +27,7 @@ class Monitored:
         self._tool: int | None = None
 
     def start(self) -> None:
-        for tool in (4, 3, 5, 2, 1, 0):
+        for tool in (5, 4, 3, 2, 1, 0):  # what debuggers, coverage and profilers use, last
             if _MONITORING.get_tool(tool) is None:
                 _MONITORING.use_tool_id(tool, "gpu-lint")
                 self._tool = tool
@@ -73,6 +73,10 @@ class Monitored:
         if code is not None:
             others = self._recorder.places.lines_since(code, line_of(code, offset), frame)
         self._recorder.froze(frame, "before a call", "", False, others)
+
+    @property
+    def is_watching(self) -> bool:
+        return self._tool is not None
 
     def stop(self) -> None:
         if self._tool is None:
@@ -123,6 +127,11 @@ class Profiled:
             others = recorder.places.lines_since(*self._last, here)
         lines = {line for _, line in [*others, recorder.places.place(here)]}
         recorder.froze(here, event, api, len(lines) == 1, others)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the program has set no profiler of its own in our place."""
+        return sys.getprofile() is self._profile
 
     def stop(self) -> None:
         if sys.getprofile() is self._profile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any, Iterable, List
 
 Place = List[Any]
@@ -75,10 +75,22 @@ class Places:
             name = code.co_filename
             if os.path.dirname(name) != _HERE and not name.startswith("<frozen"):
                 module = frame.f_globals.get("__name__", "")
-                function = getattr(code, "co_qualname", code.co_name)
+                function = _function_of(frame)
                 found.append(f"{_file(frame)}:{frame.f_lineno} {module}.{function}")
             frame = frame.f_back
         return found
+
+
+def _function_of(frame: FrameType) -> str:
+    """The qualified name of the function that runs. Before Python 3.11 only that of a module's own
+    function is known; of others the place is left open: ``<>.name``."""
+    code = frame.f_code
+    name = getattr(code, "co_qualname", None)
+    if name is not None:
+        return str(name)
+    found = frame.f_globals.get(code.co_name)
+    is_of_module = isinstance(found, FunctionType) and found.__code__ is code
+    return code.co_name if is_of_module or code.co_name == "<module>" else f"<>.{code.co_name}"
 
 
 def line_of(code: CodeType, offset: int) -> int:

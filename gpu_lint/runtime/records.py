@@ -72,6 +72,10 @@ class Visible:
     pci: str
     memory_mib: int
 
+    def document(self) -> dict[str, Any]:
+        """Return it as the JSON documents hold it."""
+        return {"ordinal": self.ordinal, "uuid": self.uuid, "name": self.name, "pci": self.pci}
+
 
 @record
 class Touched:
@@ -86,6 +90,18 @@ class Touched:
     peak_mib: int | None
     """The most memory that is known to have been held there."""
     evidence: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as the JSON documents hold it."""
+        return {
+            "uuid": self.uuid,
+            "name": self.name,
+            "pci": self.pci,
+            "ordinal": self.ordinal,
+            "first_s": self.first_s,
+            "peak_mib": self.peak_mib,
+            "evidence": self.evidence,
+        }
 
 
 @record

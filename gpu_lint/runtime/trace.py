@@ -152,24 +152,8 @@ def _process(process: Process) -> dict[str, Any]:
         "recorded": process.recorded,
         "mask_writes": [_write(one) for one in process.mask_writes],
         "freeze": None if process.freeze is None else _freeze(process.freeze),
-        "visible": None
-        if process.visible is None
-        else [
-            {"ordinal": one.ordinal, "uuid": one.uuid, "name": one.name, "pci": one.pci}
-            for one in process.visible
-        ],
-        "touched": [
-            {
-                "uuid": one.uuid,
-                "name": one.name,
-                "pci": one.pci,
-                "ordinal": one.ordinal,
-                "first_s": one.first_s,
-                "peak_mib": one.peak_mib,
-                "evidence": one.evidence,
-            }
-            for one in process.touched
-        ],
+        "visible": None if process.visible is None else [one.document() for one in process.visible],
+        "touched": [one.document() for one in process.touched],
     }
 
 

@@ -72,24 +72,10 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         "command": list(redact(outcome.entry.command)),
         "result": outcome.result.value,
         "seconds": round(outcome.seconds, 3),
-        "touched": [
-            {
-                "uuid": one.uuid,
-                "name": one.name,
-                "pci": one.pci,
-                "ordinal": one.ordinal,
-                "first_s": one.first_s,
-                "peak_mib": one.peak_mib,
-                "evidence": one.evidence,
-            }
-            for one in outcome.touched
-        ],
+        "touched": [one.document() for one in outcome.touched],
         "why": outcome.why,
         "exit_status": outcome.status,
-        "visible": [
-            {"ordinal": one.ordinal, "uuid": one.uuid, "name": one.name, "pci": one.pci}
-            for one in outcome.visible
-        ],
+        "visible": [one.document() for one in outcome.visible],
         "reasons": list(outcome.reasons),
         "limits": list(outcome.limits),
     }

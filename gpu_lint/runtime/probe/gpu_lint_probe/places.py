@@ -20,8 +20,9 @@ class Places:
 
     def __init__(self, root: str) -> None:
         self._root = os.path.join(os.path.realpath(root), "")
-        paths = [path for path in sysconfig.get_paths().values() if path]
-        folders = {os.path.realpath(path) for path in [*paths, os.path.dirname(os.__file__)]}
+        paths = sysconfig.get_paths()
+        named = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+        folders = {os.path.realpath(path) for path in [*named, os.path.dirname(os.__file__)]}
         self._libraries = tuple(os.path.join(path, "") for path in folders)
         self._is_ours: dict[str, bool | None] = {}
 

@@ -162,7 +162,7 @@ def test_orphans_that_end_take_up_no_place(
         for _ in range(3):
             if os.fork() == 0:
                 if os.fork() == 0:
-                    print(os.getpid(), flush=True)
+                    os.write(1, b'%d\\n' % os.getpid())
                 os._exit(0)
             os.wait()
         """
@@ -222,7 +222,7 @@ def test_what_ends_us_ends_the_tree(tmp_path: Path, number: int) -> None:
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "if os.fork() == 0: os.setsid()\n"
-        f"print(os.getpid(), flush=True)\n{FOREVER}\n"
+        f"os.write(1, b'%d\\n' % os.getpid())\n{FOREVER}\n"
     )
     us = f"""
 import os, sys

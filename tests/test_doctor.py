@@ -17,6 +17,7 @@ import pytest
 from click.testing import Result
 
 from gpu_lint.cli import init as init_command
+from gpu_lint.errors import ConfigError
 from gpu_lint.rulebook import load_rulebook
 from gpu_lint.runtime.cards import Card, CardProcess, Machine
 from gpu_lint.runtime.programs import project_python
@@ -403,6 +404,9 @@ def test_the_python_of_a_project_is_found(tmp_path: Path) -> None:
     env["VIRTUAL_ENV"] = str(tmp_path / "active")
     assert project_python(None, project, env) == active
     assert project_python("python3", project, env) == on_path
+    assert project_python(None, project, env, (".venv", project)) == own
+    with pytest.raises(ConfigError, match=r"runtime\.python gone: there is no such program"):
+        project_python(None, project, env, ("gone", project))
     assert project_python(None, tmp_path / "elsewhere", {"PATH": "."}) is None
 
 

@@ -25,13 +25,13 @@ _COMMANDS = {
     "fix": ("gpu_lint.cli.fix", "fix"),
     "undo": ("gpu_lint.cli.undo", "undo"),
     "graph": ("gpu_lint.cli.graph", "graph"),
+    "trace": ("gpu_lint.cli.trace", "trace"),
     "verify": ("gpu_lint.cli.verify", "verify"),
     "init": ("gpu_lint.cli.init", "init"),
     "rule": ("gpu_lint.cli.rule", "rule"),
     "doctor": ("gpu_lint.cli.doctor", "doctor"),
     "config": ("gpu_lint.cli.config", "config"),
     "clean": ("gpu_lint.cli.clean", "clean"),
-    "trace": ("gpu_lint.cli.trace", "trace"),
 }
 
 

@@ -90,7 +90,9 @@ def examine(
     inside = directory / "x.py"
     settings, project = finder.for_file(inside), finder.project_of(inside)
     policy = settings.policy_for(inside)
-    python = project_python(named_python, project, environ)
+    chosen, home = settings.get("runtime.python"), settings.home or settings.root
+    configured = (chosen, home) if chosen else None
+    python = project_python(named_python, project, environ, configured)
     machine, no_driver = _machine()
     fits = tuple(
         fit_of(one, machine, where, origin) for where, origin, one in _policies(settings, inside)

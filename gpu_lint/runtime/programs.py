@@ -8,17 +8,41 @@ from pathlib import Path
 
 from gpu_lint.errors import ConfigError
 
+IN_ENVIRONMENT = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
+"""Where a virtual environment has its Python."""
 
-def project_python(named: str | None, root: Path, environ: Mapping[str, str]) -> Path | None:
-    """Return the Python that runs a project: the one that was named, else that of the active
-    virtual environment, of the project's ``.venv``, or ``python3`` of PATH; None where there is
-    none. Raises :class:`ConfigError` for a named one that is not there."""
-    if named is not None:
-        found = _as_command(named, environ)
-        if found is None:
-            raise ConfigError(f"--python {named}: there is no such program")
-        return found
-    return next((path for path in _usual(root, environ) if is_program(path)), None)
+
+def project_python(
+    named: str | None,
+    root: Path,
+    environ: Mapping[str, str],
+    configured: tuple[str, Path] | None = None,
+) -> Path | None:
+    """Return the Python that runs a project: the one that was named, else the one that the
+    configuration names (with the directory that it counts from), that of the active virtual
+    environment, of the project's ``.venv``, or ``python3`` of PATH; None where there is none.
+    Raises :class:`ConfigError` for a named one that is not there."""
+    chosen = ("--python", named, Path.cwd()) if named is not None else None
+    if chosen is None and configured is not None:
+        chosen = ("runtime.python", *configured)
+    if chosen is None:
+        return next((path for path in _usual(root, environ) if is_program(path)), None)
+    origin, text, home = chosen
+    found = Path(located(text, home, environ))
+    if not found.is_absolute() or not is_program(found):
+        raise ConfigError(f"{origin} {text}: there is no such program")
+    return found
+
+
+def located(text: str, home: Path, environ: Mapping[str, str]) -> str:
+    """Return the path of an interpreter that a text names: a path, an environment's directory, or
+    a command; the text itself where no such command is on PATH."""
+    path = home / Path(text).expanduser()
+    if path.is_dir():
+        return str((path / IN_ENVIRONMENT).absolute())
+    if path.exists() or os.path.dirname(text):
+        return str(path.absolute())
+    return str(next(filter(is_program, on_path(text, environ)), text))
 
 
 def is_program(path: Path) -> bool:
@@ -35,16 +59,9 @@ def on_path(name: str, environ: Mapping[str, str]) -> Iterator[Path]:
             yield Path(entry, name + suffix)
 
 
-def _as_command(named: str, environ: Mapping[str, str]) -> Path | None:
-    has_directory = os.path.dirname(named) != ""
-    places = [Path(os.path.abspath(named))] if has_directory else on_path(named, environ)
-    return next(filter(is_program, places), None)
-
-
 def _usual(root: Path, environ: Mapping[str, str]) -> Iterator[Path]:
-    inside = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
     if active := environ.get("VIRTUAL_ENV"):
-        yield Path(active) / inside
-    yield root / ".venv" / inside
+        yield Path(active) / IN_ENVIRONMENT
+    yield root / ".venv" / IN_ENVIRONMENT
     yield from on_path("python3", environ)
     yield from on_path("python", environ)

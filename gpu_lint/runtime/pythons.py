@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,11 +10,11 @@ from pathlib import Path
 
 from gpu_lint.errors import ConfigError
 from gpu_lint.records import record
+from gpu_lint.runtime.programs import IN_ENVIRONMENT, located
 
 OLDEST = (3, 8)
 """That the recorder runs in."""
 _ASKED_SECONDS = 60
-_IN_ENVIRONMENT = Path("Scripts", "python.exe") if os.name == "nt" else Path("bin", "python")
 _VERSION = "import os, sys; os.write(1, b'gpu-lint %d %d' % sys.version_info[:2])"
 _ANSWER = re.compile(rb"gpu-lint (\d+) (\d+)\s*\Z")
 _MISSING = """\
@@ -69,31 +68,20 @@ def find_python(
     (with the directory that it counts from), that of the active environment, that of the project's
     ``.venv``, or the first on ``PATH``. Raises :class:`ConfigError`."""
     if named is not None:
-        return _asked(_located(named, Path.cwd(), env), "--python")
+        return _asked(located(named, Path.cwd(), env), "--python")
     if configured is not None:
         value, home = configured
-        return _asked(_located(value, home, env), "runtime.python")
+        return _asked(located(value, home, env), "runtime.python")
     for origin, place in (
         ("VIRTUAL_ENV", env.get("VIRTUAL_ENV")),
         (".venv", None if project is None else project / ".venv"),
     ):
-        if place and (found := Path(place) / _IN_ENVIRONMENT).exists():
+        if place and (found := Path(place) / IN_ENVIRONMENT).exists():
             return _asked(str(found.absolute()), origin)
     for name in ("python3", "python"):
         if found_on_path := shutil.which(name, path=env.get("PATH")):
             return _asked(found_on_path, "PATH")
     raise ConfigError("no Python was found on PATH; name one with --python")
-
-
-def _located(text: str, home: Path, env: Mapping[str, str]) -> str:
-    """Return the path of an interpreter that a text names: a path, an environment's directory, or
-    a command."""
-    path = home / Path(text).expanduser()
-    if path.is_dir():
-        return str((path / _IN_ENVIRONMENT).absolute())
-    if path.exists() or os.path.dirname(text):
-        return str(path.absolute())
-    return shutil.which(text, path=env.get("PATH")) or text
 
 
 def _asked(path: str, origin: str) -> Python:

@@ -38,7 +38,7 @@ class Static:
 
 @record
 class Trace:
-    """A command that was traced, and what is said of it."""
+    """A command that was traced, with its verdict."""
 
     traced: Traced
     judgement: Judgement | None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
@@ -59,6 +60,16 @@ def write(text: str) -> None:
     """Write text to standard output as it is: data, or what :func:`text_of` has made."""
     if text:
         write_bytes(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"))
+
+
+def give(file: Path, text: str) -> None:
+    """Write a document to a file, or to standard output if the file is called ``-``."""
+    if str(file) == "-":
+        write(text)
+    else:
+        from gpu_lint.output_files import write_output
+
+        write_output(file, text)
 
 
 def write_bytes(data: bytes) -> None:

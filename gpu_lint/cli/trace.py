@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import click
 
 from gpu_lint.cli.options import finder_of
-from gpu_lint.cli.output import tell, write
+from gpu_lint.cli.output import give, tell
 from gpu_lint.errors import ConfigError
-from gpu_lint.output_files import check_output, write_output
+from gpu_lint.output_files import check_output
 from gpu_lint.rulebook import load_rulebook
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": False},
+    short_help="Run code: tell which GPUs a command used, and which line fixed the mask.",
     epilog="Example: gpu-lint trace --check -- python app.py --gpu 0",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
@@ -46,9 +45,9 @@ def trace(
     quiet: bool,
     no_history: bool,
 ) -> int:
-    """Run COMMAND, and tell which GPUs its processes used and which line fixed the mask.
+    """This runs code: COMMAND; tell which GPUs its processes used and which line fixed the mask.
 
-    This runs code: the command, with your rights. Put `--` before it.
+    It runs with your rights. Put `--` before it.
     """
     for file in (json_file, learn_file):
         if file is not None and str(file) != "-":
@@ -84,7 +83,7 @@ def trace(
     elif judgement is not None:
         tell(f"gpu-lint: {judgement.verdict.value}")
     if json_file is not None:
-        _give(json_file, json.dumps(document(told), indent=2, ensure_ascii=False) + "\n")
+        give(json_file, json.dumps(document(told), indent=2, ensure_ascii=False) + "\n")
     if learn_file is not None:
         _learn(learn_file, learnt(traced, finder))
     if not no_history:
@@ -98,16 +97,8 @@ def trace(
     return 0 if is_right else 1
 
 
-def _give(file: Path, text: str) -> None:
-    if str(file) == "-":
-        write(text)
-        sys.stdout.flush()
-    else:
-        write_output(file, text)
-
-
 def _learn(file: Path, pack: str) -> None:
     if pack:
-        _give(file, pack)
+        give(file, pack)
     else:
         tell("gpu-lint: nothing to learn: every call that initialised CUDA is known, or none did")

@@ -16,9 +16,9 @@ from gpu_lint.cli.options import (
     show_skipped,
     show_troubles,
 )
-from gpu_lint.cli.output import show, tell, write
+from gpu_lint.cli.output import give, show, tell
 from gpu_lint.cli.terminal import progress_bar, width_of
-from gpu_lint.output_files import check_output, write_output
+from gpu_lint.output_files import check_output
 from gpu_lint.rulebook import load_rulebook
 
 _PATH = click.Path(path_type=Path)
@@ -94,9 +94,9 @@ def verify(
     said = document(verified)
     said["seconds"] = round(time.monotonic() - began, 3)
     if json_file is not None:
-        _give(json_file, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        give(json_file, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
     if junit_file is not None:
-        _give(junit_file, junit(verified))
+        give(junit_file, junit(verified))
     if not quiet:
         for line in limits(verified.outcomes):
             tell(f"gpu-lint: limit: {line}")
@@ -114,10 +114,3 @@ def verify(
     if discovered.troubles:
         return 2
     return 0 if verified.verdict in ("as-demanded", "skipped") else 1
-
-
-def _give(file: Path, text: str) -> None:
-    if str(file) == "-":
-        write(text)
-    else:
-        write_output(file, text)
